@@ -1,0 +1,5 @@
+"""`python -m logbrook` is `logbrook`."""
+
+from logbrook.cli import main
+
+main()

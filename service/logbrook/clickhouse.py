@@ -1,0 +1,48 @@
+"""Connections to ClickHouse over its HTTP interface."""
+
+import clickhouse_connect
+from clickhouse_connect.driver.exceptions import ClickHouseError
+from clickhouse_connect.driver.httpclient import HttpClient
+
+from logbrook.config import ClickHouse
+from logbrook.errors import UnavailableError
+
+__all__ = ["ClickHouseError", "HttpClient", "connect", "error_code"]
+
+UNKNOWN_TABLE = 60
+MEMORY_LIMIT_EXCEEDED = 241
+
+
+def connect(settings: ClickHouse, *, database: str | None = None) -> HttpClient:
+    """A client that never sends a statement twice by itself; one per thread.
+
+    Sessions are off, so that a client may be used again at once after a time-out. `database` overrides the
+    settings' (migrations connect before it exists). Raises UnavailableError if ClickHouse does not answer.
+    """
+    try:
+        client = clickhouse_connect.get_client(
+            host=settings.host,
+            port=settings.port,
+            secure=settings.secure,
+            username=settings.username,
+            password=settings.password,
+            database=settings.database if database is None else database,
+            connect_timeout=settings.connect_timeout_seconds,
+            send_receive_timeout=settings.timeout_seconds,
+            query_retries=0,
+            autogenerate_session_id=False,
+            client_name="logbrook",
+        )
+    except ClickHouseError as error:
+        place = f"{settings.host}:{settings.port}"
+        raise UnavailableError(503, "clickhouse_unavailable", f"ClickHouse at {place}: {error}") from error
+    assert isinstance(client, HttpClient)
+    # urllib3 below it would send a request again after some connection errors.
+    client.http_retries = 0
+    return client
+
+
+def error_code(error: Exception) -> int | None:
+    """ClickHouse's own code of an error (60 is UNKNOWN_TABLE), None if the server did not answer with one."""
+    code = getattr(error, "code", None)
+    return int(code) if code is not None else None

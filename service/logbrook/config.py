@@ -1,0 +1,185 @@
+"""Every setting of every process: its name, default, unit and meaning, read from environment variables.
+
+A field `max_batch_bytes` of the section `Consumer` is the variable `LOGBROOK_CONSUMER_MAX_BATCH_BYTES`
+and the heading of the same name in docs/configuration.md. Nothing else reads `os.environ`.
+"""
+
+import os
+import types
+from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, Field, dataclass, field, fields
+from typing import Any, TypeVar, cast, get_args, get_type_hints
+
+from logbrook.errors import ConfigError
+
+PREFIX = "LOGBROOK_"
+
+
+def setting(default: Any, meaning: str, *, secret: bool = False) -> Any:
+    """Declare a setting. `...` as default makes it required; a secret is left out of `repr`."""
+    return field(
+        default=MISSING if default is ... else default,
+        repr=not secret,
+        metadata={"meaning": meaning, "secret": secret},
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kafka:
+    """How every process reaches the brokers, and the shape of the topic."""
+
+    bootstrap_servers: str = setting("127.0.0.1:9092", "Brokers to ask first: host:port, comma-separated.")
+    topic: str = setting("logs", "The one topic that holds all events.")
+    partitions: int = setting(
+        8,
+        "Partitions of the topic when `logbrook migrate` creates it, and the number that idempotency keys "
+        "are spread over: the most consumers that can share the work.",
+    )
+    replication_factor: int = setting(1, "Copies of each partition when the topic is created; 3 on a cluster.")
+    retention_hours: int = setting(72, "How long the topic keeps events: the longest outage to recover from.")
+    retention_bytes: int = setting(
+        4 * 2**30, "The most bytes that one partition keeps, whichever of the two limits is reached first."
+    )
+    security_protocol: str = setting("PLAINTEXT", "PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL.")
+    sasl_mechanism: str = setting("SCRAM-SHA-512", "SCRAM-SHA-512, PLAIN, or OAUTHBEARER for Google's managed Kafka.")
+    sasl_username: str = setting("", "User of the SASL mechanism.")
+    sasl_password: str = setting("", "Password of the SASL mechanism.", secret=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClickHouse:
+    """How every process reaches ClickHouse."""
+
+    host: str = setting("127.0.0.1", "Host of ClickHouse's HTTP interface.")
+    port: int = setting(8123, "Port of ClickHouse's HTTP interface.")
+    secure: bool = setting(False, "Use TLS.")
+    username: str = setting("default", "User to log in as.")
+    password: str = setting(..., "Password of that user. There is no default.", secret=True)
+    database: str = setting("otel", "Database of the tables.")
+    connect_timeout_seconds: float = setting(5.0, "Longest wait for a connection.")
+    timeout_seconds: float = setting(30.0, "Longest wait for an answer; afterwards its outcome is unknown.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schema:
+    """What `logbrook migrate` declares."""
+
+    retention_days: int = setting(
+        30, "Days that an event is kept, counted from its arrival. Keep it longer than Kafka's retention."
+    )
+    system_log_retention_days: int = setting(7, "Days that ClickHouse's own system logs are kept.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gateway:
+    """The HTTP door: OTLP and plain logs in, Kafka messages out."""
+
+    host: str = setting("127.0.0.1", "Address to listen on.")
+    port: int = setting(4318, "Port to listen on; 4318 is OTLP/HTTP's own.")
+    tokens: str = setting(
+        "", "Sources that may send: name=sha256 of the token in hex, comma-separated. See `logbrook token`."
+    )
+    allow_anonymous: bool = setting(False, "Accept requests without a token, as the source `anonymous`.")
+    max_body_bytes: int = setting(16 * 2**20, "Largest body of a request as it is sent (OTLP's clients send 4 MiB).")
+    max_inflated_bytes: int = setting(64 * 2**20, "Largest body after decompression: bounds what a zip bomb costs.")
+    max_request_events: int = setting(100_000, "Most events in one request: bounds the time that one client takes.")
+    max_message_bytes: int = setting(
+        900_000, "Largest Kafka message to build, below the broker's message.max.bytes (1,048,588 by default)."
+    )
+    max_queued_bytes: int = setting(
+        128 * 2**20, "Most bytes waiting for Kafka's acknowledgement; beyond, requests are answered 429."
+    )
+    delivery_timeout_seconds: float = setting(
+        20.0, "Longest wait for Kafka's acknowledgement before a request is answered 503."
+    )
+    drain_seconds: float = setting(8.0, "Time for open requests after SIGTERM; Cloud Run kills after 10.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Consumer:
+    """Topic to ClickHouse."""
+
+    group: str = setting("logbrook", "Kafka consumer group.")
+    max_batch_messages: int = setting(100_000, "Most messages in one insert.")
+    max_batch_bytes: int = setting(32 * 2**20, "Most payload bytes in one insert: bounds the memory of both ends.")
+    flush_after_seconds: float = setting(0.5, "Age at which a batch is inserted although it is not full.")
+    fetch_queue_kilobytes: int = setting(65_536, "Most kilobytes that librdkafka fetches ahead.")
+    idempotency_window_hours: int = setting(
+        24, "How far back a repeated idempotency key is recognised: longer than any client retries."
+    )
+    stop_seconds: float = setting(8.0, "Time for the insert under way after SIGTERM; Cloud Run kills after 10.")
+    health_host: str = setting("127.0.0.1", "Address of /healthz, /readyz and /metrics.")
+    health_port: int = setting(9464, "Port of /healthz, /readyz and /metrics.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Query:
+    """The read-only API and the log explorer."""
+
+    host: str = setting("127.0.0.1", "Address to listen on.")
+    port: int = setting(8080, "Port to listen on.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Log:
+    """The processes' own logs."""
+
+    level: str = setting("INFO", "DEBUG, INFO, WARNING or ERROR.")
+    format: str = setting("json", "json, or console for people.")
+
+
+SECTIONS = (Kafka, ClickHouse, Schema, Gateway, Consumer, Query, Log)
+# Read by the command line alone: where `logbrook produce --to gateway` sends, and with what token.
+CLIENT_VARIABLES = ("LOGBROOK_TOKEN", "LOGBROOK_GATEWAY_URL")
+
+Section = TypeVar("Section")
+
+
+def variable(section: type[Any], name: str) -> str:
+    """The environment variable of a section's field."""
+    return f"{PREFIX}{section.__name__.upper()}_{name.upper()}"
+
+
+def declared() -> Iterator[tuple[type[Any], Field[Any], str]]:
+    """Every setting as (section, field, variable)."""
+    for section in SECTIONS:
+        for each in fields(section):
+            yield section, each, variable(section, each.name)
+
+
+def load(section: type[Section], environ: Mapping[str, str] | None = None) -> Section:
+    """Read one section from the environment.
+
+    Raises ConfigError with the variable's name if a value does not fit, a required one is missing, or a variable
+    with our prefix is none that we know (most likely misspelt).
+    """
+    environ = os.environ if environ is None else environ
+    known = {name for _, _, name in declared()} | set(CLIENT_VARIABLES)
+    for name in sorted(environ):
+        if name.startswith(PREFIX) and name not in known:
+            raise ConfigError(f"{name}: no such setting. docs/configuration.md lists them all.")
+    hints = get_type_hints(section)
+    values: dict[str, Any] = {}
+    for each in fields(cast(Any, section)):
+        name = variable(section, each.name)
+        if name in environ:
+            values[each.name] = _cast(name, environ[name], hints[each.name], each)
+        elif each.default is MISSING:
+            raise ConfigError(f"{name} is not set: {each.metadata['meaning']}")
+    return section(**values)
+
+
+def _cast(name: str, text: str, kind: type[Any], each: Field[Any]) -> Any:
+    """`text` as a value of `kind`, or a ConfigError that shows it unless it is secret."""
+    try:
+        if kind is bool:
+            return {"true": True, "1": True, "false": False, "0": False}[text.lower()]
+        if isinstance(kind, types.UnionType):
+            kind = get_args(kind)[0]
+        value = kind(text)
+    except (KeyError, ValueError):
+        shown = "the value" if each.metadata["secret"] else repr(text)
+        raise ConfigError(f"{name}: {shown} is no {kind.__name__}: {each.metadata['meaning']}") from None
+    if kind in (int, float) and value < 0:
+        raise ConfigError(f"{name}: {text} is negative: {each.metadata['meaning']}")
+    return value

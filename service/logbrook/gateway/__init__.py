@@ -1,0 +1,1 @@
+"""Bytes over HTTP to the topic."""

@@ -1,0 +1,44 @@
+"""Every metric of every process: name, unit and meaning in one place. Counted per batch, never per event."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+_LATENCY_BUCKETS_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+
+# Gateway
+gateway_requests_total = Counter(
+    "gateway_requests_total", "Requests answered, by route and status.", ["route", "status"]
+)
+gateway_events_total = Counter("gateway_events_total", "Events that Kafka acknowledged.", ["source"])
+gateway_bytes_total = Counter("gateway_bytes_total", "Bytes of message payload that Kafka acknowledged.", ["source"])
+gateway_rejected_total = Counter("gateway_rejected_total", "Requests that were refused, by error code.", ["code"])
+gateway_request_seconds = Histogram(
+    "gateway_request_seconds",
+    "Time from a request's first byte to its answer.",
+    ["route"],
+    buckets=_LATENCY_BUCKETS_SECONDS,
+)
+gateway_queued_bytes = Gauge("gateway_queued_bytes", "Bytes waiting for Kafka's acknowledgement.")
+gateway_requests_in_flight = Gauge("gateway_requests_in_flight", "Requests being worked on.")
+
+# Consumer
+consumer_messages_total = Counter("consumer_messages_total", "Messages stored in ClickHouse.")
+consumer_bytes_total = Counter("consumer_bytes_total", "Payload bytes stored in ClickHouse.")
+consumer_skipped_messages_total = Counter(
+    "consumer_skipped_messages_total", "Messages that were stored already and so were left out.", ["reason"]
+)
+consumer_batch_messages = Histogram(
+    "consumer_batch_messages", "Messages in an insert.", buckets=(1, 10, 100, 1_000, 10_000, 100_000)
+)
+consumer_batch_age_seconds = Histogram(
+    "consumer_batch_age_seconds",
+    "Time from the first fetch of a batch to the end of its insert.",
+    buckets=_LATENCY_BUCKETS_SECONDS,
+)
+consumer_insert_seconds = Histogram("consumer_insert_seconds", "Time of one insert.", buckets=_LATENCY_BUCKETS_SECONDS)
+consumer_insert_failures_total = Counter(
+    "consumer_insert_failures_total", "Inserts whose outcome was an error or unknown.", ["reason"]
+)
+consumer_take_overs_total = Counter("consumer_take_overs_total", "Take-overs of partitions, by their cause.", ["cause"])
+consumer_rebalances_total = Counter("consumer_rebalances_total", "Changes of the consumer's partitions.")
+consumer_pauses_total = Counter("consumer_pauses_total", "Times that fetching was paused, the buffer being full.")
+consumer_lag_messages = Gauge("consumer_lag_messages", "Messages behind the end of a partition.", ["partition"])
