@@ -6,6 +6,7 @@ import sys
 import structlog
 
 from logbrook import config
+from logbrook.errors import ConfigError
 
 
 def configure(service: str) -> None:
@@ -13,7 +14,7 @@ def configure(service: str) -> None:
     settings = config.load(config.Log)
     level = logging.getLevelNamesMapping().get(settings.level.upper())
     if level is None:
-        raise config.ConfigError(f"LOGBROOK_LOG_LEVEL: {settings.level!r} is none of DEBUG, INFO, WARNING, ERROR")
+        raise ConfigError(f"LOGBROOK_LOG_LEVEL: {settings.level!r} is none of DEBUG, INFO, WARNING, ERROR")
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
