@@ -1,8 +1,13 @@
 """librdkafka settings and names that gateway, consumer and command line share."""
 
+from functools import cache
 from typing import Any
 
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
+from confluent_kafka.admin import AdminClient
+
 from logbrook.config import Kafka
+from logbrook.errors import LogbrookError, UnavailableError
 
 # Header of a message: who sent it. The gateway sets it from the token; the payload can't.
 SOURCE_HEADER = "source"
@@ -36,3 +41,24 @@ def producer_config(settings: Kafka, delivery_timeout_seconds: float) -> dict[st
         "linger.ms": 5,
         "compression.type": "lz4",
     }
+
+
+def topic_id(settings: Kafka, timeout_seconds: float) -> str:
+    """The topic's id, another one each time that a topic of that name is created.
+
+    Raises LogbrookError if there is no such topic, UnavailableError if the brokers do not answer.
+    """
+    wanted = TopicCollection([settings.topic])
+    try:
+        described = _admin(settings).describe_topics(wanted, request_timeout=timeout_seconds)[settings.topic].result()
+    except KafkaException as error:
+        if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+            raise LogbrookError(f"topic {settings.topic!r} does not exist: run `logbrook migrate` first") from error
+        raise UnavailableError(503, "kafka_unavailable", f"Kafka at {settings.bootstrap_servers}: {error}") from error
+    return str(described.topic_id)
+
+
+@cache
+def _admin(settings: Kafka) -> AdminClient:
+    """One connection for all look-ups."""
+    return AdminClient(client_config(settings))

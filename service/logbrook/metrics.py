@@ -26,6 +26,9 @@ consumer_bytes_total = Counter("consumer_bytes_total", "Payload bytes stored in 
 consumer_skipped_messages_total = Counter(
     "consumer_skipped_messages_total", "Messages that were stored already and so were left out.", ["reason"]
 )
+consumer_missing_offsets_total = Counter(
+    "consumer_missing_offsets_total", "Offsets that Kafka no longer had when they were due: lost to its retention."
+)
 consumer_batch_messages = Histogram(
     "consumer_batch_messages", "Messages in an insert.", buckets=(1, 10, 100, 1_000, 10_000, 100_000)
 )

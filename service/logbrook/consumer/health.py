@@ -1,0 +1,38 @@
+"""/healthz, /readyz and /metrics of a process that serves nothing else over HTTP."""
+
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+from prometheus_client import make_wsgi_app
+
+from logbrook.config import Consumer
+
+Complaint = Callable[[], str | None]
+
+
+class _Quiet(WSGIRequestHandler):
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
+        """Probes and scrapes are not worth a log line each."""
+
+
+def serve(settings: Consumer, unhealthy: Complaint, unready: Complaint) -> WSGIServer:
+    """Answer on `health_host`:`health_port` from a thread of its own: 200, or 503 with the complaint as text."""
+    checks = {"/healthz": unhealthy, "/readyz": unready}
+    scrape = make_wsgi_app()
+
+    def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        path = environ["PATH_INFO"]
+        if path == "/metrics":
+            return scrape(environ, start_response)  # type: ignore[no-any-return]
+        if path not in checks:
+            start_response("404 Not Found", [("Content-Type", "text/plain")])
+            return [b"/healthz, /readyz or /metrics\n"]
+        complaint = checks[path]()
+        start_response("503 Service Unavailable" if complaint else "200 OK", [("Content-Type", "text/plain")])
+        return [(complaint or "ok").encode() + b"\n"]
+
+    server = make_server(settings.health_host, settings.health_port, answer, handler_class=_Quiet)
+    threading.Thread(target=server.serve_forever, name="health", daemon=True).start()
+    return server

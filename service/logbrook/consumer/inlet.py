@@ -1,0 +1,194 @@
+"""The delivery protocol: how a consumer writes each message exactly once, whatever happens around it.
+
+Read this module from top to bottom beside docs/delivery.md, which argues in the same order why each window is closed.
+
+An inlet is a Null table of one consumer, with a view that hands its rows on to `arrivals`. Its comment says which
+partitions it stands for. Whoever takes partitions over
+
+1. creates an inlet of its own,
+2. fences: drops every other inlet that shares a partition, so that a late insert of the former owner fails,
+3. drains: ends the inserts that had begun before and waits until they are gone,
+4. reads which messages, from the committed offset on, are stored.
+
+Then nothing but this consumer can add messages of these partitions, and what it knows to be stored is all there is.
+"""
+
+import json
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import structlog
+
+from logbrook.clickhouse import HttpClient
+from logbrook.consumer.batch import Batch, Coordinate
+from logbrook.schema import INSERT_SETTINGS
+
+log = structlog.get_logger()
+
+_COLUMNS = "partition Int32, offset Int64, timestamp_ms Int64, source String, idempotency_key String, payload String"
+# Clocks of consumers and ClickHouse may differ, and a commit may be late: a bound on ingest time leaves this much room.
+_CLOCK_MARGIN_SECONDS = 24 * 3600
+
+
+@dataclass(frozen=True)
+class Topic:
+    """One incarnation of a topic: a topic that was deleted and created anew has the name but another id."""
+
+    name: str
+    id: str
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where a partition's reader resumes: the committed offset, and when (Unix seconds) all below it was stored.
+
+    0 as time means unknown: then the look-up of what is stored has no lower bound on ingest time.
+    """
+
+    offset: int
+    stored_at_seconds: int
+
+
+@dataclass
+class Inlet:
+    """One consumer's way into ClickHouse, for the partitions that it took over."""
+
+    client: HttpClient
+    topic: Topic
+    name: str
+    stored: dict[int, list[range]] = field(default_factory=dict)
+    """By partition: the offsets at or above the committed one that were stored when the inlet took over."""
+
+    def insert(self, rows: Sequence[bytes]) -> None:
+        """Store rows (of Batch) as one part: all or none.
+
+        Any error, a refusal as well as a lost answer, leaves open whether they are stored: take over anew before
+        trying again. ClickHouse's code 60, UNKNOWN_TABLE, says that somebody else took over.
+        """
+        self.client.raw_insert(self.name, insert_block=b"".join(rows), settings=dict(INSERT_SETTINGS), fmt="RowBinary")
+
+    def repeated(self, batch: Batch) -> set[Coordinate]:
+        """Record the batch's idempotency keys, and return the messages whose key an earlier offset has already.
+
+        Keys are recorded before the messages are stored, so that no crash can lose one; a key is always in the same
+        partition, whose earlier messages are stored before later ones are looked at. So the lowest offset of a key is
+        the one message that counts. Recording a key again changes nothing.
+        """
+        if not batch.keys:
+            return set()
+        keyed = [[key, self.topic.id, partition, offset] for (partition, offset), key in batch.keys.items()]
+        self.client.insert(
+            "idempotency_keys",
+            keyed,
+            column_names=["idempotency_key", "topic_id", "partition", "offset"],
+            settings={"async_insert": 0},
+        )
+        first: dict[tuple[str, int], int] = {}
+        keys = list({key for key, *_ in keyed})
+        for start in range(0, len(keys), 1000):
+            answer = self.client.query(
+                "SELECT idempotency_key, partition, min(offset) FROM idempotency_keys"
+                " WHERE idempotency_key IN {keys:Array(String)} AND topic_id = {topic_id:String}"
+                " GROUP BY idempotency_key, partition",
+                parameters={"keys": keys[start : start + 1000], "topic_id": self.topic.id},
+            )
+            first |= {(key, partition): offset for key, partition, offset in answer.result_rows}
+        return {
+            (partition, offset) for (partition, offset), key in batch.keys.items() if first[key, partition] < offset
+        }
+
+    def forget(self, next_offsets: Mapping[int, int]) -> None:
+        """Drop what lies below these offsets from `stored`: the reader is past it."""
+        self.stored = {
+            partition: ahead
+            for partition, ranges in self.stored.items()
+            if (ahead := [each for each in ranges if each.stop > next_offsets.get(partition, 0)])
+        }
+
+    def close(self) -> None:
+        """Remove the inlet: what is on its way through it is ended."""
+        fence(self.client, [self.name])
+
+
+def take_over(client: HttpClient, topic: Topic, positions: Mapping[int, Position]) -> Inlet:
+    """Become the only writer of these partitions' messages, and learn which are stored from their positions on.
+
+    Raises ClickHouseError when ClickHouse can't be reached or refuses; nothing is lost by trying again.
+    """
+    inlet = Inlet(client, topic, f"inlet_{secrets.token_hex(8)}")
+    # Kafka allows letters, digits and ._- in a topic's name: neither literal needs escaping.
+    comment = json.dumps({"topic": topic.name, "topic_id": topic.id, "partitions": sorted(positions)})
+    client.command(f"CREATE TABLE {inlet.name} ({_COLUMNS}) ENGINE = Null COMMENT '{comment}'")
+    client.command(
+        f"CREATE MATERIALIZED VIEW {inlet.name}_view TO arrivals AS"
+        f" SELECT '{topic.name}' AS topic, '{topic.id}' AS topic_id, * FROM {inlet.name}"
+    )
+    fence(client, [name for name in _rivals(client, topic, set(positions)) if name != inlet.name])
+    inlet.stored = _stored(client, topic, positions)
+    return inlet
+
+
+def _rivals(client: HttpClient, topic: Topic, partitions: set[int]) -> list[str]:
+    """The inlets that share a partition with `partitions`, and what an interrupted fence left behind."""
+    rows = client.query(
+        "SELECT name, comment FROM system.tables WHERE database = currentDatabase() AND name LIKE 'inlet\\_%'"
+    ).result_rows
+    comments = {name: comment for name, comment in rows if not name.endswith("_view")}
+    sharing = []
+    for name, comment in comments.items():
+        entry = json.loads(comment)
+        if entry["topic"] == topic.name and (entry["topic_id"] != topic.id or partitions & set(entry["partitions"])):
+            sharing.append(name)
+    orphans = {name.removesuffix("_view") for name, _ in rows if name.endswith("_view")} - comments.keys()
+    return sharing + sorted(orphans)
+
+
+def fence(client: HttpClient, inlets: Sequence[str]) -> None:
+    """Make sure that nothing can come through these inlets any more, and that nothing is on its way.
+
+    The table goes first: from then on an insert fails. The view goes last, when no insert is left: an insert that had
+    found its table but not yet its view would otherwise report success and store nothing.
+    """
+    for name in inlets:
+        client.command(f"DROP TABLE IF EXISTS {name}")
+    _drain(client, inlets)
+    for name in inlets:
+        client.command(f"DROP TABLE IF EXISTS {name}_view")
+    if inlets:
+        log.info("fenced", inlets=len(inlets))
+
+
+def _drain(client: HttpClient, inlets: Sequence[str]) -> None:
+    """End the inserts into these inlets that had begun, and return when none is left: DROP waits for none."""
+    for name in inlets:
+        running = f"query_kind = 'Insert' AND current_database = currentDatabase() AND position(query, '{name}') > 0"
+        while client.query(f"SELECT query_id FROM system.processes WHERE {running}").result_rows:
+            client.command(f"KILL QUERY WHERE {running} SYNC")
+            time.sleep(0.02)
+
+
+def _stored(client: HttpClient, topic: Topic, positions: Mapping[int, Position]) -> dict[int, list[range]]:
+    """By partition: the stored offsets from its position on, as ranges. A set, never a maximum: holes show."""
+    if not positions:
+        return {}
+    above = " OR ".join(
+        f"(KafkaPartition = {partition} AND KafkaOffset >= {position.offset})"
+        for partition, position in sorted(positions.items())
+    )
+    since = min(position.stored_at_seconds for position in positions.values())
+    bound = f"AND IngestedAt >= toDateTime64({since - _CLOCK_MARGIN_SECONDS}, 3)" if since else ""
+    rows = client.query(
+        "SELECT KafkaPartition, min(KafkaOffset), max(KafkaOffset) FROM ("
+        " SELECT KafkaPartition, KafkaOffset,"
+        "  KafkaOffset - row_number() OVER (PARTITION BY KafkaPartition ORDER BY KafkaOffset) AS island"
+        f" FROM (SELECT DISTINCT KafkaPartition, KafkaOffset FROM otel_logs"
+        f"  WHERE KafkaTopic = {{topic:String}} AND KafkaTopicId = {{topic_id:String}} AND ({above}) {bound}))"
+        " GROUP BY KafkaPartition, island ORDER BY KafkaPartition, island",
+        parameters={"topic": topic.name, "topic_id": topic.id},
+    ).result_rows
+    stored: dict[int, list[range]] = {}
+    for partition, first, last in rows:
+        stored.setdefault(partition, []).append(range(first, last + 1))
+    return stored

@@ -1,0 +1,266 @@
+"""The consumer's one loop: fetch, batch, insert, commit.
+
+The main thread fetches and serves Kafka's callbacks; one worker thread talks to ClickHouse, so that an insert overlaps
+with the fetching of the next batch. At most one batch is being inserted and one being filled: memory is bounded.
+
+Whatever goes wrong with an insert, the answer is the same: its batch is kept, the partitions are taken over anew, what
+turns out to be stored is left out, and the rest is tried again.
+"""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import wait as wait_for
+from dataclasses import dataclass
+
+import structlog
+from clickhouse_connect.driver.exceptions import ClickHouseError
+from confluent_kafka import KafkaException
+
+from logbrook import clickhouse, config, metrics
+from logbrook.consumer import health
+from logbrook.consumer.batch import Batch
+from logbrook.consumer.inlet import Inlet, take_over
+from logbrook.consumer.member import Member
+from logbrook.errors import UnavailableError
+
+log = structlog.get_logger()
+
+_FETCH_MESSAGES = 10_000
+# A full buffer is waited for this long before fetching is paused: pausing throws librdkafka's queue away.
+_PATIENCE_SECONDS = 1.0
+_LAG_EVERY_SECONDS = 5.0
+_STUCK_AFTER_SECONDS = 120.0
+_LONGEST_BACK_OFF_SECONDS = 5.0
+_MOST_PIECES = 64
+
+
+def run(settings: config.Consumer, kafka: config.Kafka, database: config.ClickHouse) -> None:
+    """Consume until SIGTERM or SIGINT, then leave within `stop_seconds`.
+
+    Raises LogbrookError when the topic or the tables are missing, or the topic was created anew.
+    """
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    loop = Loop(settings, kafka, database)
+    loop.run(stop)
+    if loop.job is not None:
+        # Its thread would be waited for at exit, until the client's time-out. The batch was not committed.
+        os._exit(0)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What an insert did: `fresh` is what was left of `batch` without the messages that were stored before."""
+
+    batch: Batch
+    fresh: Batch
+    skipped: dict[str, int]
+    started_at_seconds: int
+    seconds: float
+
+
+Finish = Callable[[], None]
+"""What the main thread does once a job of the worker has succeeded."""
+
+
+class Loop:
+    """The buffers between a member of the group and its inlet, and the jobs that move them."""
+
+    def __init__(self, settings: config.Consumer, kafka: config.Kafka, database: config.ClickHouse) -> None:
+        self.settings = settings
+        self.client = clickhouse.connect(database)
+        self.member = Member(settings, kafka, self._changing, self._changed)
+        self.worker = ThreadPoolExecutor(1, thread_name_prefix="clickhouse")
+        self.filling = Batch()
+        self.inserting: Batch | None = None
+        self.inlet: Inlet | None = None
+        self.stale: str | None = None
+        self.job: Future[Finish] | None = None
+        self.failures, self.not_before = 0, 0.0
+        self.pieces = 1
+        self.ticked_at = self.lag_due = time.monotonic()
+
+    def run(self, stop: threading.Event) -> None:
+        """Loop until `stop` is set."""
+        server = health.serve(self.settings, self.unhealthy, self.unready)
+        log.info("consuming", topic=self.member.topic.name, group=self.settings.group)
+        try:
+            while not stop.is_set():
+                self.step()
+        finally:
+            self._leave()
+            server.shutdown()
+
+    def unhealthy(self) -> str | None:
+        """Why this process should be restarted, if it should."""
+        age = time.monotonic() - self.ticked_at
+        return f"the loop has not turned for {age:.0f} s" if age > _STUCK_AFTER_SECONDS else None
+
+    def unready(self) -> str | None:
+        """What keeps events from being stored just now, if anything does."""
+        return f"ClickHouse or Kafka failed {self.failures} times in a row" if self.failures else None
+
+    def step(self) -> None:
+        """One turn: collect, finish what is done, start what is due."""
+        self.ticked_at = time.monotonic()
+        if self._full():
+            self._hold()
+        else:
+            self.member.resume()
+            self._collect(min(self.settings.max_batch_messages - len(self.filling.rows), _FETCH_MESSAGES))
+        self._finish()
+        if self.job is None and time.monotonic() >= self.not_before:
+            self._start()
+        if self.ticked_at >= self.lag_due:
+            self.member.report_lag()
+            self.lag_due = self.ticked_at + _LAG_EVERY_SECONDS
+
+    def _full(self) -> bool:
+        return (
+            len(self.filling.rows) >= self.settings.max_batch_messages
+            or self.filling.payload_bytes >= self.settings.max_batch_bytes
+        )
+
+    def _collect(self, most: int) -> None:
+        messages = self.member.fetch(most)
+        if not self.filling.rows:
+            self.filling.opened_at = time.monotonic()
+        self.filling.add(messages)
+
+    def _hold(self) -> None:
+        """The buffer is full: wait for the worker; when that takes long, pause, so that rebalances are served."""
+        if self._settle():
+            return
+        if self.member.pause():
+            metrics.consumer_pauses_total.inc()
+            log.warning("paused: ClickHouse does not keep up", failures=self.failures)
+        self._collect(1)
+
+    def _settle(self) -> bool:
+        """Give the job under way a moment; True if it is done."""
+        if self.job is None:
+            return False
+        wait_for([self.job], timeout=_PATIENCE_SECONDS)
+        return self.job.done()
+
+    # Called by the member when its partitions change
+
+    def _changing(self) -> None:
+        """Partitions are about to go: with its insert committed, their next owner has less to look up."""
+        self._settle()
+        self._finish()
+
+    def _changed(self, cause: str) -> None:
+        self.stale = cause
+        self.filling = self.filling.of(self.member.owned)
+        if self.inserting is not None:
+            # Should the insert under way fail, these are not ours to try again: if they come back to us, they are
+            # fetched again from the committed offset.
+            self.inserting = self.inserting.of(self.member.owned)
+
+    # Jobs of the worker
+
+    def _start(self) -> None:
+        """Start what is due: a take-over, a batch that failed before, or the one that is full or old enough."""
+        if self.stale is not None or (self.inlet is None and self.member.owned):
+            metrics.consumer_take_overs_total.labels(self.stale or "failed insert").inc()
+            self.stale = None
+            self.job = self.worker.submit(self._take_over, self.inlet, set(self.member.owned))
+        elif self.inlet is not None and self.inserting is not None:
+            self.job = self.worker.submit(self._insert, self.inlet, self.inserting)
+        elif self.filling.rows and (
+            self._full() or time.monotonic() - self.filling.opened_at >= self.settings.flush_after_seconds
+        ):
+            self.inserting, self.filling = self.filling, Batch()
+            self._start()
+
+    def _take_over(self, former: Inlet | None, partitions: set[int]) -> Finish:
+        if former is not None:
+            former.close()
+        inlet = take_over(self.client, self.member.topic, self.member.committed(partitions)) if partitions else None
+        return lambda: self._took_over(inlet)
+
+    def _took_over(self, inlet: Inlet | None) -> None:
+        self.inlet = inlet
+        if inlet is not None:
+            stored = sum(len(each) for ranges in inlet.stored.values() for each in ranges)
+            log.info("took over", inlet=inlet.name, partitions=len(self.member.owned), stored_above_committed=stored)
+
+    def _insert(self, inlet: Inlet, batch: Batch) -> Finish:
+        started_at_seconds, started_at = int(time.time()), time.monotonic()
+        # After the fetch and before the insert: so the batch is of the incarnation that its rows are labelled with.
+        self.member.check_topic()
+        wanted = batch.without(inlet.stored)
+        fresh = wanted.without_coordinates(inlet.repeated(wanted))
+        step = max(1, -(-len(fresh.rows) // self.pieces))
+        for first in range(0, len(fresh.rows), step):
+            inlet.insert(fresh.rows[first : first + step])
+        skipped = {"stored": len(batch.rows) - len(wanted.rows), "repeated key": len(wanted.rows) - len(fresh.rows)}
+        stored = Stored(batch, fresh, skipped, started_at_seconds, time.monotonic() - started_at)
+        return lambda: self._inserted(inlet, stored)
+
+    def _inserted(self, inlet: Inlet, stored: Stored) -> None:
+        """Commit, now that all of the batch is in ClickHouse, and count."""
+        self.inserting, self.pieces = None, 1
+        inlet.forget(stored.batch.next_offsets)
+        self.member.commit(stored.batch.next_offsets, stored.started_at_seconds)
+        metrics.consumer_messages_total.inc(len(stored.fresh.rows))
+        metrics.consumer_bytes_total.inc(stored.fresh.payload_bytes)
+        for reason, count in stored.skipped.items():
+            metrics.consumer_skipped_messages_total.labels(reason).inc(count)
+        metrics.consumer_batch_messages.observe(len(stored.fresh.rows))
+        metrics.consumer_insert_seconds.observe(stored.seconds)
+        metrics.consumer_batch_age_seconds.observe(time.monotonic() - stored.batch.opened_at)
+        log.debug("stored", messages=len(stored.fresh.rows), seconds=round(stored.seconds, 3), skipped=stored.skipped)
+
+    def _finish(self) -> None:
+        """Carry out what a finished job left to do; a failed one is followed by a take-over and a new try."""
+        if self.job is None or not self.job.done():
+            return
+        job, self.job = self.job, None
+        try:
+            job.result()()
+        except (ClickHouseError, KafkaException, UnavailableError) as error:
+            self._failed(error)
+        else:
+            self.failures, self.not_before = 0, 0.0
+
+    def _failed(self, error: Exception) -> None:
+        code = clickhouse.error_code(error)
+        self.inlet = None
+        if code == clickhouse.UNKNOWN_TABLE:
+            reason = "fenced"
+        else:
+            reason = f"code {code}" if code is not None else type(error).__name__
+            self.not_before = time.monotonic() + min(0.1 * 2**self.failures, _LONGEST_BACK_OFF_SECONDS)
+            self.failures += 1
+        if code == clickhouse.MEMORY_LIMIT_EXCEEDED:
+            self.pieces = min(2 * self.pieces, _MOST_PIECES)
+        metrics.consumer_insert_failures_total.labels(reason).inc()
+        log.warning("refused, or the outcome is unknown: taking over anew", reason=reason, error=str(error)[:500])
+
+    def _leave(self) -> None:
+        """Finish the insert under way, commit, take the inlet away, leave the group: within `stop_seconds`.
+
+        What is buffered is left to whoever comes next: it was not committed.
+        """
+        log.info("stopping")
+        deadline = time.monotonic() + self.settings.stop_seconds
+        if self.job is not None:
+            wait_for([self.job], timeout=self.settings.stop_seconds)
+            self._finish()
+        self.worker.shutdown(wait=False, cancel_futures=True)
+        closing = threading.Thread(target=self._close, daemon=True)
+        closing.start()
+        closing.join(max(1.0, deadline - time.monotonic()))
+        log.info("stopped" if not closing.is_alive() else "stopped without a goodbye to Kafka or ClickHouse")
+
+    def _close(self) -> None:
+        self.member.close()
+        if self.inlet is not None:
+            self.inlet.close()

@@ -1,0 +1,190 @@
+"""Kafka's side of the consumer: membership of the group, fetching in order, committing.
+
+Everything here runs on the loop's thread but `committed` and `check_topic`, which its worker calls too: librdkafka's
+calls are thread-safe.
+"""
+
+import json
+import logging
+from collections.abc import Callable
+from typing import cast
+
+import structlog
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
+
+from logbrook import config, metrics
+from logbrook.consumer.batch import Fetched
+from logbrook.consumer.inlet import Position, Topic
+from logbrook.errors import LogbrookError
+from logbrook.kafka import client_config, topic_id
+
+log = structlog.get_logger()
+
+FETCH_SECONDS = 0.1
+_TIMEOUT_SECONDS = 10.0
+
+
+class TopicRecreatedError(LogbrookError):
+    """The topic was deleted and created anew. A restart starts over at its beginning; nothing is stored twice."""
+
+
+def consumer_config(settings: config.Consumer, kafka: config.Kafka) -> dict[str, object]:
+    """librdkafka's settings: offsets are committed by us alone, and only after the insert."""
+    return client_config(kafka) | {
+        "group.id": settings.group,
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        "auto.offset.reset": "earliest",
+        "partition.assignment.strategy": "cooperative-sticky",
+        "session.timeout.ms": 10_000,
+        "max.poll.interval.ms": 300_000,
+        "queued.max.messages.kbytes": settings.fetch_queue_kilobytes,
+        "max.partition.fetch.bytes": 8 * 2**20,
+        "fetch.wait.max.ms": 50,
+        # librdkafka's default of a second shows as a stall each time that its queue was full.
+        "fetch.queue.backoff.ms": 10,
+    }
+
+
+class Member:
+    """A member of the consumer group.
+
+    `changing(cause)` is called, from within `fetch` and `close`, before partitions are given up; `changed(cause)` after
+    `owned` is another set.
+    """
+
+    def __init__(
+        self,
+        settings: config.Consumer,
+        kafka: config.Kafka,
+        changing: Callable[[], None],
+        changed: Callable[[str], None],
+    ) -> None:
+        self.kafka = kafka
+        self.topic = Topic(kafka.topic, topic_id(kafka, _TIMEOUT_SECONDS))
+        self.owned: set[int] = set()
+        self._changing, self._changed = changing, changed
+        self._expected: dict[int, int] = {}
+        self._paused = False
+        self._consumer = Consumer(consumer_config(settings, kafka), logger=logging.getLogger("librdkafka"))
+        self._consumer.subscribe(
+            [self.topic.name], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost
+        )
+
+    def fetch(self, most: int) -> list[Fetched]:
+        """The messages that follow on those fetched before: repeated ones are left out, gaps are reported.
+
+        Waits up to FETCH_SECONDS for `most` messages, and serves the group's rebalances.
+        """
+        expected, fresh = self._expected, []
+        for each in self._consumer.consume(most, FETCH_SECONDS):
+            if each.error() is not None:
+                log.warning("fetch failed", error=str(each.error()))
+                continue
+            message = cast(Fetched, each)
+            partition, offset = message.partition(), message.offset()
+            wanted = expected.get(partition, offset)
+            if offset != wanted and not self._acceptable(partition, wanted, offset):
+                continue
+            expected[partition] = offset + 1
+            fresh.append(message)
+        return fresh
+
+    def _acceptable(self, partition: int, wanted: int, offset: int) -> bool:
+        """Whether a message at an offset other than the wanted one is to be taken."""
+        if offset < wanted:
+            self.check_topic()
+            metrics.consumer_skipped_messages_total.labels("fetched before").inc()
+            return False
+        metrics.consumer_missing_offsets_total.inc(offset - wanted)
+        log.error(
+            "offsets are missing in Kafka: its retention ran out before they were read, or a transaction ended there",
+            partition=partition,
+            first=wanted,
+            last=offset - 1,
+        )
+        return True
+
+    def pause(self) -> bool:
+        """Stop fetching but keep serving rebalances; True if this changed anything."""
+        if self._paused:
+            return False
+        self._consumer.pause(self._partitions(self.owned))
+        self._paused = True
+        return True
+
+    def resume(self) -> None:
+        """Fetch again."""
+        if self._paused:
+            self._consumer.resume(self._partitions(self.owned))
+            self._paused = False
+
+    def commit(self, next_offsets: dict[int, int], stored_at_seconds: int) -> None:
+        """Let the group resume at these offsets, below which everything was stored by then. May get lost harmlessly."""
+        metadata = json.dumps({"topic_id": self.topic.id, "stored_at_seconds": stored_at_seconds})
+        offsets = [
+            TopicPartition(self.topic.name, partition, offset, metadata)
+            for partition, offset in next_offsets.items()
+            if partition in self.owned
+        ]
+        if offsets:
+            self._consumer.commit(offsets=offsets, asynchronous=True)
+
+    def committed(self, partitions: set[int]) -> dict[int, Position]:
+        """Where each partition resumes: its beginning if nothing was committed, or it was for another incarnation."""
+        positions = {}
+        for each in self._consumer.committed(self._partitions(partitions), timeout=_TIMEOUT_SECONDS):
+            if each.error is not None:
+                raise KafkaException(each.error)
+            position = Position(max(each.offset, 0), 0)
+            if each.metadata:
+                entry = json.loads(each.metadata)
+                ours = entry["topic_id"] == self.topic.id
+                position = Position(each.offset, entry["stored_at_seconds"]) if ours else Position(0, 0)
+            positions[each.partition] = position
+        return positions
+
+    def check_topic(self) -> None:
+        """Raise TopicRecreatedError if the topic is another than at the start, UnavailableError if nobody can tell."""
+        if topic_id(self.kafka, _TIMEOUT_SECONDS) != self.topic.id:
+            raise TopicRecreatedError(f"topic {self.topic.name!r} was created anew: starting over at its beginning")
+
+    def report_lag(self) -> None:
+        """Set the lag metric from what the last fetches told."""
+        for partition in self.owned & self._expected.keys():
+            _, high = self._consumer.get_watermark_offsets(TopicPartition(self.topic.name, partition), cached=True)
+            if high >= 0:
+                metrics.consumer_lag_messages.labels(partition).set(max(0, high - self._expected[partition]))
+
+    def close(self) -> None:
+        """Send what is left to commit and leave the group."""
+        self._consumer.close()
+
+    def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self.check_topic()
+        positions = self.committed({each.partition for each in partitions})
+        start = [TopicPartition(self.topic.name, p, at.offset or OFFSET_BEGINNING) for p, at in positions.items()]
+        consumer.incremental_assign(start)
+        self._expected |= {partition: at.offset for partition, at in positions.items() if at.offset}
+        if self._paused:
+            consumer.pause(start)
+        self._own(self.owned | positions.keys(), "assigned")
+
+    def _revoked(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._changing()
+        self._own(self.owned - {each.partition for each in partitions}, "revoked")
+
+    def _lost(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._own(self.owned - {each.partition for each in partitions}, "lost")
+
+    def _own(self, owned: set[int], cause: str) -> None:
+        log.info(cause, partitions=sorted(owned ^ self.owned), owned=len(owned))
+        metrics.consumer_rebalances_total.inc()
+        for partition in self.owned - owned:
+            self._expected.pop(partition, None)
+            metrics.consumer_lag_messages.labels(partition).set(0)
+        self.owned = owned
+        self._changed(cause)
+
+    def _partitions(self, partitions: set[int]) -> list[TopicPartition]:
+        return [TopicPartition(self.topic.name, partition) for partition in sorted(partitions)]
