@@ -101,7 +101,7 @@ class Consumer:
 
     group: str = setting("logbrook", "Kafka consumer group.")
     max_batch_messages: int = setting(100_000, "Most messages in one insert.")
-    max_batch_bytes: int = setting(32 * 2**20, "Most payload bytes in one insert: bounds the memory of both ends.")
+    max_batch_bytes: int = setting(32 * 2**20, "Most bytes in one insert: bounds the memory of both ends.")
     flush_after_seconds: float = setting(0.5, "Age at which a batch is inserted although it is not full.")
     fetch_queue_kilobytes: int = setting(65_536, "Most kilobytes that librdkafka fetches ahead.")
     idempotency_window_hours: int = setting(

@@ -22,7 +22,7 @@ gateway_requests_in_flight = Gauge("gateway_requests_in_flight", "Requests being
 
 # Consumer
 consumer_messages_total = Counter("consumer_messages_total", "Messages stored in ClickHouse.")
-consumer_bytes_total = Counter("consumer_bytes_total", "Payload bytes stored in ClickHouse.")
+consumer_bytes_total = Counter("consumer_bytes_total", "Bytes of message payload and coordinates stored in ClickHouse.")
 consumer_skipped_messages_total = Counter(
     "consumer_skipped_messages_total", "Messages that were stored already and so were left out.", ["reason"]
 )

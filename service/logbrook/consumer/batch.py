@@ -57,7 +57,8 @@ class Batch:
     """Idempotency keys of the messages that have one."""
     next_offsets: dict[int, int] = field(default_factory=dict)
     """By partition: the offset to commit once all rows are stored."""
-    payload_bytes: int = 0
+    size_bytes: int = 0
+    """Length of all rows."""
     opened_at: float = field(default_factory=time.monotonic)
 
     def add(self, messages: Sequence[Fetched]) -> None:
@@ -68,16 +69,17 @@ class Batch:
             partition, offset, payload = message.partition(), message.offset(), message.value() or b""
             headers = message.headers()
             length = len(payload)
-            size += length
-            rows(
+            row = (
                 _COORDINATES.pack(partition, offset, message.timestamp()[1])
                 + (self._headers((partition, offset), dict(headers)) if headers else _NO_HEADERS)
                 + (_SHORT[length] if length < 16384 else _leb128(length))
                 + payload
             )
+            rows(row)
+            size += len(row)
             coordinates((partition, offset))
             next_offsets[partition] = offset + 1
-        self.payload_bytes += size
+        self.size_bytes += size
 
     def _headers(self, coordinate: Coordinate, headers: Mapping[str, bytes | str | None]) -> bytes:
         """The row's `source` and `idempotency_key`."""
@@ -120,6 +122,6 @@ class Batch:
             coordinates=coordinates,
             keys={coordinate: key for coordinate, key in self.keys.items() if coordinate in remaining},
             next_offsets=dict(self.next_offsets),
-            payload_bytes=sum(len(row) for row, _ in pairs),
+            size_bytes=sum(len(row) for row, _ in pairs),
             opened_at=self.opened_at,
         )

@@ -123,7 +123,7 @@ class Loop:
     def _full(self) -> bool:
         return (
             len(self.filling.rows) >= self.settings.max_batch_messages
-            or self.filling.payload_bytes >= self.settings.max_batch_bytes
+            or self.filling.size_bytes >= self.settings.max_batch_bytes
         )
 
     def _collect(self, most: int) -> None:
@@ -210,7 +210,7 @@ class Loop:
         inlet.forget(stored.batch.next_offsets)
         self.member.commit(stored.batch.next_offsets, stored.started_at_seconds)
         metrics.consumer_messages_total.inc(len(stored.fresh.rows))
-        metrics.consumer_bytes_total.inc(stored.fresh.payload_bytes)
+        metrics.consumer_bytes_total.inc(stored.fresh.size_bytes)
         for reason, count in stored.skipped.items():
             metrics.consumer_skipped_messages_total.labels(reason).inc(count)
         metrics.consumer_batch_messages.observe(len(stored.fresh.rows))
