@@ -20,8 +20,7 @@ import structlog
 from clickhouse_connect.driver.exceptions import ClickHouseError
 from confluent_kafka import KafkaException
 
-from logbrook import clickhouse, config, metrics
-from logbrook.consumer import health
+from logbrook import clickhouse, config, health, metrics
 from logbrook.consumer.batch import Batch
 from logbrook.consumer.inlet import Inlet, take_over
 from logbrook.consumer.member import Member
@@ -87,7 +86,7 @@ class Loop:
 
     def run(self, stop: threading.Event) -> None:
         """Loop until `stop` is set."""
-        server = health.serve(self.settings, self.unhealthy, self.unready)
+        server = health.serve(self.settings.health_host, self.settings.health_port, self.unhealthy, self.unready)
         log.info("consuming", topic=self.member.topic.name, group=self.settings.group)
         try:
             while not stop.is_set():

@@ -7,8 +7,6 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from prometheus_client import make_wsgi_app
 
-from logbrook.config import Consumer
-
 Complaint = Callable[[], str | None]
 
 
@@ -17,8 +15,8 @@ class _Quiet(WSGIRequestHandler):
         """Probes and scrapes are not worth a log line each."""
 
 
-def serve(settings: Consumer, unhealthy: Complaint, unready: Complaint) -> WSGIServer:
-    """Answer on `health_host`:`health_port` from a thread of its own: 200, or 503 with the complaint as text."""
+def serve(host: str, port: int, unhealthy: Complaint, unready: Complaint) -> WSGIServer:
+    """Answer on `host`:`port` from a thread of its own: 200, or 503 with the complaint as text."""
     checks = {"/healthz": unhealthy, "/readyz": unready}
     scrape = make_wsgi_app()
 
@@ -33,6 +31,6 @@ def serve(settings: Consumer, unhealthy: Complaint, unready: Complaint) -> WSGIS
         start_response("503 Service Unavailable" if complaint else "200 OK", [("Content-Type", "text/plain")])
         return [(complaint or "ok").encode() + b"\n"]
 
-    server = make_server(settings.health_host, settings.health_port, answer, handler_class=_Quiet)
+    server = make_server(host, port, answer, handler_class=_Quiet)
     threading.Thread(target=server.serve_forever, name="health", daemon=True).start()
     return server
