@@ -1,6 +1,7 @@
 """The command line `logbrook`. Each command loads its settings, then hands over to the module of its name."""
 
 import sys
+from typing import Literal
 
 import typer
 from rich.console import Console
@@ -50,6 +51,40 @@ def migrate() -> None:
 
     log.configure("logbrook-migrate")
     migration.run(config.load(config.Schema), config.load(config.Kafka), config.load(config.ClickHouse))
+
+
+@app.command()
+def produce(  # noqa: PLR0913, PLR0917 - each is an option of the command
+    to: Literal["kafka", "gateway"] = typer.Option("kafka", help="Straight into the topic, or over HTTP."),
+    count: int | None = typer.Option(None, min=0, help="Events to send. [default: 10000; with --rate, no end]"),
+    rate: float | None = typer.Option(None, help="Events per second; as fast as they are taken without it."),
+    seed: int = typer.Option(1, help="The same seed makes the same events, but for their time."),
+    start_time: str | None = typer.Option(None, help="Time of the first event, RFC 3339. [default: now]"),
+    spread: str | None = typer.Option(None, help="Spread the times over so long, up to now: 24h, 30m, 90s, 7d."),
+    event_id: bool = typer.Option(False, "--event-id", help="Give each event a unique `event_id`."),
+    events_per_message: int = typer.Option(500, help="Events in one Kafka message or HTTP request, 1 to 1000."),
+    timeout: float = typer.Option(60.0, min=0.1, help="Seconds to try to deliver an event before it counts as failed."),
+    as_json: bool = typer.Option(False, "--json", help="Print nothing but one JSON object at the end."),
+) -> None:
+    """Send made-up logs of a small shop, or your own log files, and say how many were acknowledged."""
+    from logbrook.produce import options, run
+
+    made_up = run.MadeUp(
+        seed=seed,
+        count=count,
+        rate=rate,
+        start_time=options.time(start_time),
+        spread=options.duration(spread),
+        event_ids=event_id,
+        per_message=events_per_message,
+    )
+    destination = run.Destination(
+        to=to,
+        timeout_seconds=timeout,
+        gateway_url=config.client_variable("LOGBROOK_GATEWAY_URL", "http://127.0.0.1:4318"),
+        token=config.client_variable("LOGBROOK_TOKEN", ""),
+    )
+    raise typer.Exit(run.produce(made_up, destination, as_json=as_json))
 
 
 def main() -> None:

@@ -169,6 +169,12 @@ def load(section: type[Section], environ: Mapping[str, str] | None = None) -> Se
     return section(**values)
 
 
+def client_variable(name: str, default: str, environ: Mapping[str, str] | None = None) -> str:
+    """The value of one of CLIENT_VARIABLES; one that is set to nothing counts as not set."""
+    assert name in CLIENT_VARIABLES
+    return (os.environ if environ is None else environ).get(name) or default
+
+
 def _cast(name: str, text: str, kind: type[Any], each: Field[Any]) -> Any:
     """`text` as a value of `kind`, or a ConfigError that shows it unless it is secret."""
     try:

@@ -1,0 +1,1 @@
+"""Made-up or real logs into the pipeline: what `logbrook produce` does."""

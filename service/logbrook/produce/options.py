@@ -1,0 +1,30 @@
+"""Values of the command's options from their text."""
+
+import re
+from datetime import UTC, datetime, timedelta
+
+from logbrook.errors import ConfigError
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(s|m|h|d)")
+_UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def duration(text: str | None) -> timedelta | None:
+    """`24h` and the like. Raises ConfigError."""
+    if text is None:
+        return None
+    match = _DURATION.fullmatch(text)
+    if match is None or float(match[1]) == 0:
+        raise ConfigError(f"{text!r} is no length of time: write 24h, 30m, 90s or 7d")
+    return timedelta(seconds=float(match[1]) * _UNIT_SECONDS[match[2]])
+
+
+def time(text: str | None) -> datetime | None:
+    """RFC 3339; a time without a zone is UTC. Raises ConfigError."""
+    if text is None:
+        return None
+    try:
+        value = datetime.fromisoformat(text)
+    except ValueError:
+        raise ConfigError(f"{text!r} is no time: write it as 2026-01-31T12:00:00Z") from None
+    return value if value.tzinfo else value.replace(tzinfo=UTC)

@@ -1,0 +1,96 @@
+"""Batches into the topic, acknowledged by all in-sync replicas, in order and without repeats per run."""
+
+import zlib
+from collections.abc import Callable
+from functools import lru_cache, partial
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from logbrook import kafka
+from logbrook.config import Kafka
+from logbrook.errors import ConfigError, UnavailableError
+from logbrook.produce.target import Batch, Stop, StoppedError, Tally
+
+_LOOK_UP_SECONDS = 10.0
+_MAX_QUEUED_KILOBYTES = 64 * 1024
+
+
+class KafkaTarget:
+    """Sends batches to Kafka; see Target."""
+
+    def __init__(self, settings: Kafka, stop: Stop, timeout_seconds: float) -> None:
+        """Raises UnavailableError if no broker answers, ConfigError if the topic does not exist."""
+        self.tally = Tally()
+        self._stop = stop
+        self._topic = settings.topic
+        self._errors: list[str] = []
+        self._producer = Producer(
+            kafka.producer_config(settings, timeout_seconds)
+            | {
+                "queue.buffering.max.kbytes": _MAX_QUEUED_KILOBYTES,
+                "message.timeout.ms": int(timeout_seconds * 1000),
+                "error_cb": self._note,
+                "log_level": 0,
+            }
+        )
+        self._partitions = self._look_up(settings)
+        self._report: Callable[[int], Any] = lru_cache(1024)(lambda events: partial(self._delivered, events))
+
+    def _look_up(self, settings: Kafka) -> int:
+        """The topic's number of partitions."""
+        try:
+            found = self._producer.list_topics(self._topic, timeout=_LOOK_UP_SECONDS).topics[self._topic]
+        except KafkaException as error:
+            reason = self._errors[-1] if self._errors else str(error.args[0].str())
+            raise UnavailableError(
+                503, "kafka_unavailable", f"Kafka: {reason}. Is it up? `make local-status` tells."
+            ) from error
+        if found.error is not None or not found.partitions:
+            raise ConfigError(
+                f"Kafka at {settings.bootstrap_servers} has no topic {self._topic}: run `logbrook migrate`."
+            )
+        return len(found.partitions)
+
+    def _note(self, error: KafkaError) -> None:
+        self._errors = [*self._errors[-9:], error.str()]
+
+    def _delivered(self, events: int, error: KafkaError | None, message: Message) -> None:
+        if error is None:
+            self.tally.acknowledge(events, len(message))
+        else:
+            reason = self._errors[-1] if self._errors else ""
+            self.tally.refuse(events, f"Kafka: {error.str()}{': ' + reason if reason else ''}")
+
+    def send(self, batch: Batch) -> None:
+        """See Target. A batch that is too large for a message is counted as refused at once."""
+        options: dict[str, Any] = {}
+        if batch.key is not None:
+            options["headers"] = [(kafka.IDEMPOTENCY_KEY_HEADER, batch.key.encode())]
+            options["partition"] = zlib.crc32(batch.key.encode()) % self._partitions
+        elif batch.partition is not None:
+            options["partition"] = batch.partition % self._partitions
+        while True:
+            try:
+                self._producer.produce(self._topic, batch.payload, on_delivery=self._report(batch.events), **options)
+            except BufferError:
+                if self._stop.level:
+                    raise StoppedError from None
+                self._producer.poll(0.1)
+            except KafkaException as error:
+                self.tally.hand_over(batch.events)
+                self.tally.refuse(batch.events, f"Kafka: {error.args[0].str()} ({len(batch.payload)} bytes)")
+                return
+            else:
+                self.tally.hand_over(batch.events)
+                self._producer.poll(0)
+                return
+
+    def wait(self) -> None:
+        """See Target."""
+        self._producer.poll(0.05)
+
+    def close(self) -> None:
+        """See Target. What is still waiting is given up."""
+        self._producer.purge()
+        self._producer.poll(0)
