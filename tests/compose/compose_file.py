@@ -1,0 +1,68 @@
+"""The Compose file as Compose would read it, without Docker: parsed, merged, variables filled in."""
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parents[2]
+COMPOSE_FILE = ROOT / "compose" / "compose.yaml"
+STAND_IN_FILE = ROOT / "tests" / "compose" / "compose.stand-in.yaml"
+# What the file needs to be given; everything else has a default.
+REQUIRED = {"LOGBROOK_CLICKHOUSE_PASSWORD": "a-password"}
+
+_VARIABLE = re.compile(r"\$\{(?P<name>\w+)(?P<operator>:-|:\?)(?P<rest>[^}]*)\}")
+
+
+class MissingVariableError(Exception):
+    """A required variable has no value; the text is what Compose would print."""
+
+
+def fill_in(text: str, environ: Mapping[str, str]) -> str:
+    """`text` with each ${NAME:-default} and ${NAME:?message} replaced, the only two forms that the file uses."""
+
+    def value(match: re.Match[str]) -> str:
+        if given := environ.get(match["name"]):
+            return given
+        if match["operator"] == ":?":
+            raise MissingVariableError(f"{match['name']}: {match['rest']}")
+        return match["rest"]
+
+    filled = _VARIABLE.sub(value, text)
+    assert "${" not in filled, f"a form of variable that this reader doesn't know: {text}"
+    return filled
+
+
+def load(path: Path = COMPOSE_FILE, environ: Mapping[str, str] = REQUIRED) -> dict[str, Any]:
+    """The file with anchors and merges resolved and variables filled in from `environ`."""
+
+    def resolved(node: Any) -> Any:
+        if isinstance(node, dict):
+            return {key: resolved(each) for key, each in node.items()}
+        if isinstance(node, list):
+            return [resolved(each) for each in node]
+        return fill_in(node, environ) if isinstance(node, str) else node
+
+    document: dict[str, Any] = resolved(yaml.safe_load(path.read_text()))
+    return document
+
+
+def services(environ: Mapping[str, str] = REQUIRED) -> dict[str, dict[str, Any]]:
+    """Every service by its name."""
+    found: dict[str, dict[str, Any]] = load(environ=environ)["services"]
+    return found
+
+
+def dependencies() -> Iterator[tuple[str, str, str]]:
+    """Every edge as (service, what it waits for, the condition)."""
+    for name, service in services().items():
+        for needed, how in service.get("depends_on", {}).items():
+            yield name, needed, how["condition"]
+
+
+def mebibytes(size: str) -> int:
+    """`512m` or `4g` as Docker and Java read it, in MiB."""
+    number, unit = int(size[:-1]), size[-1].lower()
+    return number * {"m": 1, "g": 1024}[unit]
