@@ -1,5 +1,6 @@
 """The command line `logbrook`. Each command loads its settings, then hands over to the module of its name."""
 
+import json
 import sys
 from typing import Literal
 
@@ -36,12 +37,63 @@ def gateway() -> None:
 
 
 @app.command()
+def token(
+    name: str = typer.Argument(help="The source that will send with it."),
+    as_json: bool = typer.Option(False, "--json", help="Print JSON."),
+) -> None:
+    """Make a random token for a source. It is shown once; the gateway needs only its SHA-256."""
+    from logbrook.gateway import tokens
+
+    issued = tokens.issue(name)
+    if as_json:
+        print(json.dumps({"name": name, "token": issued.token, "entry": issued.entry}))  # noqa: T201
+        return
+    print(f"Token (shown once): {issued.token}")  # noqa: T201
+    print(f"Add to LOGBROOK_GATEWAY_TOKENS: {issued.entry}")  # noqa: T201
+
+
+@app.command()
 def consumer() -> None:
     """Move events from Kafka into ClickHouse, each exactly once."""
     from logbrook.consumer import loop
 
     log.configure("logbrook-consumer")
     loop.run(config.load(config.Consumer), config.load(config.Kafka), config.load(config.ClickHouse))
+
+
+@app.command()
+def audit(
+    from_time: str | None = typer.Option(
+        None, help="Only from a time on: 2026-01-31T12:00:00Z, or 2h for so long ago."
+    ),
+    to_time: str | None = typer.Option(None, help="Only up to a time."),
+    every: float | None = typer.Option(None, min=1, help="Again and again, so many seconds apart, served as metrics."),
+    as_json: bool = typer.Option(False, "--json", help="Print JSON."),
+) -> None:
+    """Compare Kafka's offsets with what ClickHouse holds; exit with 1 if anything is missing or double."""
+    from logbrook.consumer import report
+    from logbrook.consumer.span import Bounds
+
+    log.configure("logbrook-audit")
+    if every is not None:
+        report.watch(every)
+    bounds = Bounds(from_time_ms=report.time_ms(from_time), to_time_ms=report.time_ms(to_time))
+    raise typer.Exit(report.run_audit(bounds, as_json=as_json))
+
+
+@app.command()
+def replay(
+    from_offset: int | None = typer.Option(None, min=0, help="In each partition, from this offset on."),
+    from_time: str | None = typer.Option(None, help="From a time on: 2026-01-31T12:00:00Z, or 2h for so long ago."),
+    to_time: str | None = typer.Option(None, help="Up to a time."),
+    as_json: bool = typer.Option(False, "--json", help="Print JSON."),
+) -> None:
+    """Read from Kafka again and store what is missing, after an old backup was restored for example."""
+    from logbrook.consumer import report
+    from logbrook.consumer.span import Bounds
+
+    log.configure("logbrook-replay")
+    report.run_replay(Bounds(from_offset, report.time_ms(from_time), report.time_ms(to_time)), as_json=as_json)
 
 
 @app.command()

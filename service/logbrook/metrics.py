@@ -45,3 +45,8 @@ consumer_take_overs_total = Counter("consumer_take_overs_total", "Take-overs of 
 consumer_rebalances_total = Counter("consumer_rebalances_total", "Changes of the consumer's partitions.")
 consumer_pauses_total = Counter("consumer_pauses_total", "Times that fetching was paused, the buffer being full.")
 consumer_lag_messages = Gauge("consumer_lag_messages", "Messages behind the end of a partition.", ["partition"])
+
+# Audit
+audit_missing_events = Gauge("audit_missing_events", "Events that Kafka holds and ClickHouse lacks; should be 0.")
+audit_duplicate_events = Gauge("audit_duplicate_events", "Events stored more than once; should be 0.")
+audit_finished_timestamp_seconds = Gauge("audit_finished_timestamp_seconds", "When the last audit ended, Unix time.")

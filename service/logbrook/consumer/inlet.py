@@ -18,6 +18,7 @@ import secrets
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import structlog
 
@@ -112,35 +113,39 @@ class Inlet:
         fence(self.client, [self.name])
 
 
-def take_over(client: HttpClient, topic: Topic, positions: Mapping[int, Position]) -> Inlet:
+def take_over(client: HttpClient, topic: Topic, positions: Mapping[int, Position], writer: str = "consumer") -> Inlet:
     """Become the only writer of these partitions' messages, and learn which are stored from their positions on.
+
+    A `writer` fences its own kind only: a replay stays below the committed offsets, consumers above.
 
     Raises ClickHouseError when ClickHouse can't be reached or refuses; nothing is lost by trying again.
     """
     inlet = Inlet(client, topic, f"inlet_{secrets.token_hex(8)}")
     # Kafka allows letters, digits and ._- in a topic's name: neither literal needs escaping.
-    comment = json.dumps({"topic": topic.name, "topic_id": topic.id, "partitions": sorted(positions)})
+    owner = {"writer": writer, "topic": topic.name, "topic_id": topic.id, "partitions": sorted(positions)}
+    comment = json.dumps(owner)
     client.command(f"CREATE TABLE {inlet.name} ({_COLUMNS}) ENGINE = Null COMMENT '{comment}'")
     client.command(
         f"CREATE MATERIALIZED VIEW {inlet.name}_view TO arrivals AS"
         f" SELECT '{topic.name}' AS topic, '{topic.id}' AS topic_id, * FROM {inlet.name}"
     )
-    fence(client, [name for name in _rivals(client, topic, set(positions)) if name != inlet.name])
-    inlet.stored = _stored(client, topic, positions)
+    fence(client, [name for name in _rivals(client, owner) if name != inlet.name])
+    inlet.stored = stored_offsets(client, topic, positions)
     return inlet
 
 
-def _rivals(client: HttpClient, topic: Topic, partitions: set[int]) -> list[str]:
-    """The inlets that share a partition with `partitions`, and what an interrupted fence left behind."""
+def _rivals(client: HttpClient, owner: Mapping[str, Any]) -> list[str]:
+    """The inlets that share a partition with `owner`, and what an interrupted fence left behind."""
     rows = client.query(
         "SELECT name, comment FROM system.tables WHERE database = currentDatabase() AND name LIKE 'inlet\\_%'"
     ).result_rows
-    comments = {name: comment for name, comment in rows if not name.endswith("_view")}
-    sharing = []
-    for name, comment in comments.items():
-        entry = json.loads(comment)
-        if entry["topic"] == topic.name and (entry["topic_id"] != topic.id or partitions & set(entry["partitions"])):
-            sharing.append(name)
+    comments = {name: json.loads(comment) for name, comment in rows if not name.endswith("_view")}
+    sharing = [
+        name
+        for name, other in comments.items()
+        if (other["writer"], other["topic"]) == (owner["writer"], owner["topic"])
+        and (other["topic_id"] != owner["topic_id"] or not set(owner["partitions"]).isdisjoint(other["partitions"]))
+    ]
     orphans = {name.removesuffix("_view") for name, _ in rows if name.endswith("_view")} - comments.keys()
     return sharing + sorted(orphans)
 
@@ -169,14 +174,17 @@ def _drain(client: HttpClient, inlets: Sequence[str]) -> None:
             time.sleep(0.02)
 
 
-def _stored(client: HttpClient, topic: Topic, positions: Mapping[int, Position]) -> dict[int, list[range]]:
-    """By partition: the stored offsets from its position on, as ranges. A set, never a maximum: holes show."""
+def stored_offsets(
+    client: HttpClient, topic: Topic, positions: Mapping[int, Position], end: int | None = None
+) -> dict[int, list[range]]:
+    """By partition: the stored offsets from its position on (below `end`), as ranges. A set, never a maximum."""
     if not positions:
         return {}
     above = " OR ".join(
         f"(KafkaPartition = {partition} AND KafkaOffset >= {position.offset})"
         for partition, position in sorted(positions.items())
     )
+    below = "" if end is None else f"AND KafkaOffset < {end}"
     since = min(position.stored_at_seconds for position in positions.values())
     bound = f"AND IngestedAt >= toDateTime64({since - _CLOCK_MARGIN_SECONDS}, 3)" if since else ""
     rows = client.query(
@@ -184,7 +192,7 @@ def _stored(client: HttpClient, topic: Topic, positions: Mapping[int, Position])
         " SELECT KafkaPartition, KafkaOffset,"
         "  KafkaOffset - row_number() OVER (PARTITION BY KafkaPartition ORDER BY KafkaOffset) AS island"
         f" FROM (SELECT DISTINCT KafkaPartition, KafkaOffset FROM otel_logs"
-        f"  WHERE KafkaTopic = {{topic:String}} AND KafkaTopicId = {{topic_id:String}} AND ({above}) {bound}))"
+        f"  WHERE KafkaTopic = {{topic:String}} AND KafkaTopicId = {{topic_id:String}} AND ({above}) {below} {bound}))"
         " GROUP BY KafkaPartition, island ORDER BY KafkaPartition, island",
         parameters={"topic": topic.name, "topic_id": topic.id},
     ).result_rows

@@ -1,0 +1,121 @@
+"""What `logbrook audit` and `logbrook replay` show."""
+
+import json
+import re
+import sys
+import threading
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+
+import structlog
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from logbrook import config, health
+from logbrook.consumer.audit import Finding, audit
+from logbrook.consumer.replay import replay
+from logbrook.consumer.span import Bounds
+from logbrook.errors import ConfigError, UnavailableError
+
+log = structlog.get_logger()
+
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+def time_ms(text: str | None) -> int | None:
+    """Unix milliseconds of `2026-01-31T12:00:00Z` (UTC where no zone is given) or of so long ago: `90s`, `2h`, `7d`.
+
+    Raises ConfigError for anything else.
+    """
+    if text is None:
+        return None
+    if ago := re.fullmatch(r"(\d+)([smhd])", text):
+        at = datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+    else:
+        try:
+            at = datetime.fromisoformat(text)
+        except ValueError:
+            raise ConfigError(f"{text!r} is no time: write 2026-01-31T12:00:00Z, or 2h for two hours ago") from None
+    return int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+def run_audit(bounds: Bounds, *, as_json: bool) -> int:
+    """Audit once and print it; 1 if anything is missing or double, else 0."""
+    settings = config.load(config.Consumer)
+    findings = audit(settings, config.load(config.Kafka), config.load(config.ClickHouse), bounds)
+    missing, double = (sum(getattr(each, name) for each in findings) for name in ("missing", "double"))
+    if as_json:
+        totals = {"missing": missing, "double": double, "partitions": [asdict(each) for each in findings]}
+        print(json.dumps(totals))  # noqa: T201 - what was asked for
+    else:
+        _show(findings, missing, double)
+    return int(bool(missing or double))
+
+
+def _show(findings: list[Finding], missing: int, double: int) -> None:
+    table = Table(title="Kafka's offsets against ClickHouse's rows")
+    columns = (
+        "partition",
+        "first_offset",
+        "end_offset",
+        "events",
+        "missing",
+        "double",
+        "flagged",
+        "repeated",
+        "pending",
+    )
+    for column in columns:
+        table.add_column(column.replace("_", " "), justify="right")
+    for each in findings:
+        style = "bold red" if each.missing or each.double else None
+        table.add_row(*(f"{getattr(each, column):,}" for column in columns), style=style)
+    console = Console()
+    console.print(table)
+    for each in findings:
+        for first, last in each.missing_offsets:
+            console.print(f"[red]missing[/] partition {each.partition}, offsets {first} to {last}", highlight=False)
+    events = sum(each.events for each in findings)
+    if missing or double:
+        console.print(f"[bold red]{missing:,} missing, {double:,} double[/] of {events:,} events", highlight=False)
+        if missing:
+            console.print("What Kafka still holds comes back with: logbrook replay")
+    else:
+        console.print(f"[green]0 missing, 0 double[/] of {events:,} events", highlight=False)
+
+
+def watch(every_seconds: float) -> None:
+    """Audit again and again until the process is ended, and serve the outcome as metrics on the health port."""
+    settings = config.load(config.Consumer)
+    kafka, database = config.load(config.Kafka), config.load(config.ClickHouse)
+    failed: list[str] = []
+    health.serve(settings.health_host, settings.health_port, lambda: None, lambda: failed[0] if failed else None)
+    while True:
+        try:
+            findings = audit(settings, kafka, database, Bounds())
+        except UnavailableError as error:
+            failed[:] = [str(error)]
+            log.warning("audit failed", error=str(error))
+        else:
+            failed.clear()
+            missing, double = (sum(getattr(each, name) for each in findings) for name in ("missing", "double"))
+            write = log.error if missing or double else log.info
+            write("audited", events=sum(each.events for each in findings), missing=missing, double=double)
+        threading.Event().wait(every_seconds)
+
+
+def run_replay(bounds: Bounds, *, as_json: bool) -> None:
+    """Replay with a progress bar on standard error; prints how many messages were stored."""
+    settings = config.load(config.Consumer)
+    columns = (TextColumn("reading again"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task("replay", total=None)
+        stored = replay(
+            settings,
+            config.load(config.Kafka),
+            config.load(config.ClickHouse),
+            bounds,
+            lambda read, total, _stored: bar.update(task, completed=read, total=total),
+        )
+    print(json.dumps({"stored_messages": stored}) if as_json else f"{stored:,} missing messages stored")  # noqa: T201

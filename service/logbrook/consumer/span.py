@@ -1,0 +1,79 @@
+"""A span of a topic: by partition, the offsets from one on up to (without) another."""
+
+import json
+from dataclasses import dataclass
+
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+from logbrook import config
+from logbrook.consumer.inlet import Topic
+from logbrook.errors import UnavailableError
+from logbrook.kafka import client_config, topic_id
+
+_TIMEOUT_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What to look at. Times are Unix milliseconds; None leaves a side open."""
+
+    from_offset: int | None = None
+    from_time_ms: int | None = None
+    to_time_ms: int | None = None
+
+
+@dataclass(frozen=True)
+class Span:
+    """Offsets of one partition: `first` up to `end`, and how many the group has not committed yet (`pending`)."""
+
+    partition: int
+    first: int
+    end: int
+    pending: int
+
+
+def reader(kafka: config.Kafka, group: str) -> Consumer:
+    """A client that reads by offset: it never joins the group and never commits."""
+    return Consumer(
+        client_config(kafka) | {"group.id": group, "enable.auto.commit": False, "auto.offset.reset": "error"}
+    )
+
+
+def spans(consumer: Consumer, kafka: config.Kafka, bounds: Bounds) -> tuple[Topic, list[Span]]:
+    """The topic and, by partition, what lies within `bounds`, is still in Kafka and below the committed offset.
+
+    Above the committed offset the consumers are still at work. Raises UnavailableError if the brokers do not answer.
+    """
+    topic = Topic(kafka.topic, topic_id(kafka, _TIMEOUT_SECONDS))
+    try:
+        metadata = consumer.list_topics(kafka.topic, timeout=_TIMEOUT_SECONDS).topics[kafka.topic]
+        partitions = [TopicPartition(kafka.topic, number) for number in sorted(metadata.partitions)]
+        lower = _at(consumer, partitions, bounds.from_time_ms)
+        upper = _at(consumer, partitions, bounds.to_time_ms)
+        found = []
+        for each in consumer.committed(partitions, timeout=_TIMEOUT_SECONDS):
+            low, high = consumer.get_watermark_offsets(each, timeout=_TIMEOUT_SECONDS)
+            committed = each.offset if _is_for(topic, each) else 0
+            # A partition without a message after the time has nothing from then on, and ends before `to_time_ms`.
+            since = 0 if bounds.from_time_ms is None else lower.get(each.partition, high)
+            first = max(low, bounds.from_offset or 0, since)
+            end = min(max(committed, low), upper.get(each.partition, high))
+            found.append(Span(each.partition, min(first, end), end, max(0, high - max(committed, low))))
+    except KafkaException as error:
+        raise UnavailableError(503, "kafka_unavailable", f"Kafka at {kafka.bootstrap_servers}: {error}") from error
+    return topic, found
+
+
+def _is_for(topic: Topic, committed: TopicPartition) -> bool:
+    if committed.offset < 0:
+        return False
+    return not committed.metadata or json.loads(committed.metadata)["topic_id"] == topic.id
+
+
+def _at(consumer: Consumer, partitions: list[TopicPartition], time_ms: int | None) -> dict[int, int]:
+    """By partition: the first offset at or after a time; partitions without one are left out."""
+    if time_ms is None:
+        return {}
+    asked = [TopicPartition(each.topic, each.partition, time_ms) for each in partitions]
+    found = consumer.offsets_for_times(asked, timeout=_TIMEOUT_SECONDS)
+    return {each.partition: each.offset for each in found if each.offset >= 0}
