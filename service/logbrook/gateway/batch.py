@@ -1,0 +1,93 @@
+"""A request's events, cut into as few messages as the limit allows. The same bytes always give the same messages."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from logbrook.errors import RejectedError
+
+_EVENT_ID = re.compile(rb'"event_id"\s*:')
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one request adds to the topic.
+
+    Each message is one event as JSON, several of them separated by newlines, or one event as plain text.
+    `named` says that each event carries an `event_id`.
+    """
+
+    messages: list[bytes]
+    events: int
+    named: bool = False
+
+
+def join(events: Iterable[bytes], max_message_bytes: int, *, first: int = 0) -> list[bytes]:
+    """Messages of whole `events`, each a line of JSON; `first` is the index of the first one in the request.
+
+    Raises RejectedError (413) with the index of an event that fits into no message.
+    """
+    messages: list[bytes] = []
+    held: list[bytes] = []
+    size = -1
+    for index, event in enumerate(events, first):
+        if len(event) > max_message_bytes:
+            raise event_too_large(index, len(event), max_message_bytes)
+        if size + 1 + len(event) > max_message_bytes:
+            messages.append(b"\n".join(held))
+            held, size = [], -1
+        held.append(event)
+        size += 1 + len(event)
+    if held:
+        messages.append(b"\n".join(held))
+    return messages
+
+
+def cut(lines: bytes, max_message_bytes: int) -> list[bytes]:
+    """Messages of whole lines, cut out of `lines` without looking at each. No work is done per line.
+
+    Raises RejectedError (413) with the index of a line that fits into no message.
+    """
+    messages: list[bytes] = []
+    start = 0
+    while len(lines) - start > max_message_bytes:
+        end = lines.rfind(b"\n", start, start + max_message_bytes + 1)
+        if end < 0:
+            stop = lines.find(b"\n", start)
+            size = (stop if stop >= 0 else len(lines)) - start
+            raise event_too_large(lines.count(b"\n", 0, start), size, max_message_bytes)
+        messages.append(lines[start:end])
+        start = end + 1
+    if start < len(lines):
+        messages.append(lines[start:] if start else lines)
+    return messages
+
+
+def all_named(lines: bytes, events: int) -> bool:
+    """Whether each of `events` lines of JSON has the key `event_id`. Only a body that may is looked at line by line."""
+    if events == 0 or lines.count(b'"event_id"') < events:
+        return False
+    return all(_EVENT_ID.search(line) for line in lines.split(b"\n"))
+
+
+def event_too_large(index: int, size: int, max_message_bytes: int) -> RejectedError:
+    """The answer to an event that fits into no message."""
+    return RejectedError(
+        413,
+        "event_too_large",
+        f"Event {index} (counted from 0) has {size} bytes; the most is {max_message_bytes}. "
+        "Shorten it, or raise LOGBROOK_GATEWAY_MAX_MESSAGE_BYTES and the topic's max.message.bytes.",
+        event=index,
+        limit=max_message_bytes,
+    )
+
+
+def too_many_events(events: int, limit: int) -> RejectedError:
+    """The answer to a request with too many events."""
+    return RejectedError(
+        413,
+        "too_many_events",
+        f"The request has {events} events; the most is {limit}. Send it in parts.",
+        events=events,
+        limit=limit,
+    )

@@ -1,0 +1,184 @@
+"""POST /ingest: NDJSON, a JSON array, one JSON object or plain text, as messages for the topic.
+
+Lines of JSON are passed on as they are: they are parsed once, in ClickHouse, where a broken one becomes a flagged row.
+"""
+
+import re
+
+import msgspec
+import orjson
+
+from logbrook.config import Gateway
+from logbrook.errors import RejectedError
+from logbrook.gateway.batch import Batch, all_named, cut, join, too_many_events
+
+_NDJSON = {"application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"}
+_JSON = {"application/json", "text/json"}
+_TEXT = {"text/plain"}
+# A line that belongs to the one before: indented, or a frame or cause of a Java, JavaScript or .NET stack trace.
+_CONTINUATION = re.compile(rb"[ \t]|at \S|Caused by: |Suppressed: |\.\.\. \d+ (?:more|common frames omitted)")
+_HAS_CONTINUATION = re.compile(rb"\n(?:" + _CONTINUATION.pattern + rb"|Traceback \(most recent call last\):)")
+_TRACEBACK = b"Traceback (most recent call last):"
+_BLANK_LINE = re.compile(rb"\n[ \t]*(?=\n|\Z)")
+_AT_BYTE = re.compile(r"\(byte (\d+)\)")
+_WHITESPACE = b" \t\r\n"
+_BOM = b"\xef\xbb\xbf"
+
+
+def read(body: bytes, content_type: str, settings: Gateway) -> Batch:
+    """The events of `body`. A content type that says nothing (curl's, none at all) is decided by the first bytes.
+
+    Raises RejectedError: 400 for a broken JSON document, 413 for an event or a number of events over the limit.
+    """
+    body = body.removeprefix(_BOM)
+    if b"\r" in body:
+        body = body.replace(b"\r\n", b"\n")
+    if not body.strip(_WHITESPACE):
+        raise RejectedError(400, "empty_body", "The body holds no event.")
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind in _NDJSON:
+        return _ndjson(body, settings)
+    if kind in _JSON:
+        return _json(body, settings)
+    if kind in _TEXT:
+        return _text(body, settings)
+    return _sniff(body, settings)
+
+
+def _sniff(body: bytes, settings: Gateway) -> Batch:
+    """JSON where it starts as JSON does and holds together, else text."""
+    if body.lstrip(_WHITESPACE)[:1] in (b"{", b"["):
+        try:
+            return _json(body, settings)
+        except RejectedError as error:
+            if error.status != 400:
+                raise
+    return _text(body, settings)
+
+
+def _json(body: bytes, settings: Gateway) -> Batch:
+    """One object, an array, or (as many senders do under this type) objects on lines of their own."""
+    start = body.lstrip(_WHITESPACE)
+    if start[:1] == b"[":
+        return _array(body, settings)
+    if start[:1] != b"{":
+        raise RejectedError(400, "no_event", "The body is neither a JSON object nor an array of them.", byte=0)
+    wrong = _check(body)
+    if wrong is None:
+        return _documents([_one_line(body)], settings)
+    if _check(start.partition(b"\n")[0]) is None:
+        return _ndjson(body, settings)
+    raise wrong
+
+
+def _array(body: bytes, settings: Gateway) -> Batch:
+    """Each element is an event: cut out without being built."""
+    try:
+        elements = msgspec.json.decode(body, type=list[msgspec.Raw])
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise _malformed(error, len(body)) from None
+    if not elements:
+        raise RejectedError(400, "empty_body", "The array holds no event.")
+    return _documents([_one_line(bytes(each)) for each in elements], settings)
+
+
+def _documents(documents: list[bytes], settings: Gateway) -> Batch:
+    """JSON values on one line each; one that is no object is a body."""
+    if len(documents) > settings.max_request_events:
+        raise too_many_events(len(documents), settings.max_request_events)
+    lines = [each if each[:1] == b"{" else b'{"body":' + each + b"}" for each in documents]
+    messages = join(lines, settings.max_message_bytes)
+    return Batch(messages, len(lines), all_named(b"\n".join(lines), len(lines)))
+
+
+def _ndjson(body: bytes, settings: Gateway) -> Batch:
+    """Lines of JSON, not parsed. A line that does not even begin like an object is a line of text."""
+    body = _without_blank_lines(body)
+    events = body.count(b"\n") + 1
+    if events > settings.max_request_events:
+        raise too_many_events(events, settings.max_request_events)
+    if body[:1] != b"{" or body.count(b"\n{") != events - 1:
+        return _mixed(body.split(b"\n"), settings)
+    return Batch(cut(body, settings.max_message_bytes), events, all_named(body, events))
+
+
+def _mixed(lines: list[bytes], settings: Gateway) -> Batch:
+    """Some lines are objects, others text."""
+    events = [line.strip(_WHITESPACE) for line in lines]
+    return Batch(_encode(events, settings.max_message_bytes, keep_objects=True), len(events))
+
+
+def _text(body: bytes, settings: Gateway) -> Batch:
+    """A line an event; a continuation line joins the one before. Blank lines between events are none."""
+    lines = body.strip(b"\n").split(b"\n")
+    events = _join_continuations(lines) if _HAS_CONTINUATION.search(body) else lines
+    events = [each for each in events if each and not each.isspace()]
+    if len(events) > settings.max_request_events:
+        raise too_many_events(len(events), settings.max_request_events)
+    return Batch(_encode(events, settings.max_message_bytes), len(events))
+
+
+def _join_continuations(lines: list[bytes]) -> list[bytes]:
+    """Put each stack trace into the event that it belongs to. Blank lines stay only inside of one."""
+    events: list[list[bytes]] = []
+    blank: list[bytes] = []
+    in_traceback = False
+    for line in lines:
+        if not line or line.isspace():
+            blank.append(line)
+            continue
+        joins = bool(_CONTINUATION.match(line)) or in_traceback or line == _TRACEBACK
+        # Python's traceback: a heading, indented lines, then one that names the exception.
+        in_traceback = line == _TRACEBACK or (in_traceback and line[:1] in b" \t")
+        if joins and events:
+            events[-1] += [*blank, line]
+        else:
+            events.append([line])
+        blank = []
+    return [b"\n".join(each) for each in events]
+
+
+def _encode(events: list[bytes], limit: int, *, keep_objects: bool = False) -> list[bytes]:
+    """Text as `{"body": ...}`; what is no UTF-8 can't be JSON, and goes as a message of its own."""
+    messages: list[bytes] = []
+    held: list[bytes] = []
+    for index, event in enumerate(events):
+        if keep_objects and event[:1] == b"{":
+            held.append(event)
+            continue
+        try:
+            held.append(b'{"body":' + orjson.dumps(event.decode()) + b"}")
+        except UnicodeDecodeError:
+            messages += join(held, limit, first=index - len(held))
+            messages += join([event], limit, first=index)
+            held = []
+    return messages + join(held, limit, first=len(events) - len(held))
+
+
+def _without_blank_lines(body: bytes) -> bytes:
+    body = body.strip(_WHITESPACE)
+    if b"\n\n" in body or b"\n " in body or b"\n\t" in body:
+        body = _BLANK_LINE.sub(b"", body)
+    return body
+
+
+def _one_line(document: bytes) -> bytes:
+    """Valid JSON on one line: a raw newline can only stand between its tokens."""
+    return document.strip(_WHITESPACE).replace(b"\n", b" ").replace(b"\r", b" ")
+
+
+def _check(document: bytes) -> RejectedError | None:
+    """What is wrong with a JSON document, found without building it."""
+    try:
+        msgspec.json.decode(document, type=msgspec.Raw)
+    except (msgspec.DecodeError, RecursionError) as error:
+        return _malformed(error, len(document))
+    return None
+
+
+def _malformed(error: Exception, size: int) -> RejectedError:
+    if isinstance(error, RecursionError):
+        return RejectedError(400, "too_deep", "The JSON is nested too deeply.")
+    at = _AT_BYTE.search(str(error))
+    byte = int(at.group(1)) if at else size
+    return RejectedError(400, "broken_json", f"{error}. Lines of JSON need the type application/x-ndjson.", byte=byte)

@@ -1,0 +1,164 @@
+"""OTLP's JSON, taken apart: ids in hexadecimal, integers as numbers or text, unknown fields left alone."""
+
+import base64
+import binascii
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
+from opentelemetry.proto.logs.v1.logs_pb2 import SeverityNumber
+
+from logbrook.errors import RejectedError
+from logbrook.gateway import mend
+from logbrook.gateway.otlp import MAX_DEPTH, Group, Parts, Unfit, number, scope
+
+_Integer = int | str | None
+
+
+class _Value(msgspec.Struct, rename="camel"):
+    string_value: str | None = None
+    bool_value: bool | None = None
+    int_value: _Integer = None
+    double_value: float | str | None = None
+    array_value: "_Array | None" = None
+    kvlist_value: "_Pairs | None" = None
+    bytes_value: str | None = None
+
+
+class _Array(msgspec.Struct):
+    values: list[_Value | None] | None = None
+
+
+class _Pair(msgspec.Struct):
+    key: str | None = None
+    value: _Value | None = None
+
+
+class _Pairs(msgspec.Struct):
+    values: list[_Pair] | None = None
+
+
+class _Record(msgspec.Struct, rename="camel"):
+    time_unix_nano: _Integer = None
+    observed_time_unix_nano: _Integer = None
+    severity: _Integer = msgspec.field(default=None, name="severityNumber")
+    severity_text: str | None = None
+    body: _Value | None = None
+    attributes: list[_Pair] | None = None
+    dropped_attributes_count: _Integer = None
+    flags: _Integer = None
+    trace_id: str | None = None
+    span_id: str | None = None
+    event_name: str | None = None
+
+    @property
+    def severity_number(self) -> _Integer:
+        """The number, also where it is given by the name that protobuf has for it."""
+        if isinstance(self.severity, str) and self.severity in SeverityNumber.keys():  # noqa: SIM118 - no mapping
+            return SeverityNumber.Value(self.severity)
+        return self.severity
+
+
+class _Scope(msgspec.Struct):
+    name: str | None = None
+    version: str | None = None
+    attributes: list[_Pair] | None = None
+
+
+class _ScopeLogs(msgspec.Struct, rename="camel"):
+    scope: _Scope | None = None
+    log_records: list[_Record] | None = None
+    schema_url: str | None = None
+
+
+class _Resource(msgspec.Struct):
+    attributes: list[_Pair] | None = None
+
+
+class _ResourceLogs(msgspec.Struct, rename="camel"):
+    resource: _Resource | None = None
+    scope_logs: list[_ScopeLogs] | None = None
+    schema_url: str | None = None
+
+
+class _Request(msgspec.Struct, rename="camel"):
+    resource_logs: list[_ResourceLogs] | None = None
+
+
+_DECODER = msgspec.json.Decoder(_Request)
+
+
+def groups(body: bytes) -> Iterator[Group]:
+    """The records of an ExportLogsServiceRequest in JSON. Raises RejectedError (400) if it is none."""
+    for resource_logs in _decode(body).resource_logs or ():
+        resource = _attributes(resource_logs.resource.attributes if resource_logs.resource else None)
+        for scope_logs in resource_logs.scope_logs or ():
+            source = scope_logs.scope or _Scope()
+            made = scope(source.name, source.version, _attributes(source.attributes), scope_logs.schema_url)
+            yield Group(resource, resource_logs.schema_url or "", made, scope_logs.log_records or (), _parts)
+
+
+def _decode(body: bytes) -> _Request:
+    try:
+        return _DECODER.decode(body)
+    except RecursionError:
+        raise RejectedError(400, "too_deep", "The JSON is nested too deeply.") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        try:
+            return _DECODER.decode(mend.json_text(body))
+        except (msgspec.DecodeError, RecursionError):
+            raise RejectedError(400, "broken_otlp", f"The body is no ExportLogsServiceRequest: {error}") from None
+
+
+def _parts(record: _Record) -> Parts:
+    return Parts(
+        _value(record.body), _attributes(record.attributes), _identifier(record.trace_id), _identifier(record.span_id)
+    )
+
+
+def _identifier(text: str | None) -> str:
+    return text.lower() if text and text.strip("0") else ""
+
+
+def _attributes(pairs: Sequence[_Pair] | None) -> dict[str, Any]:
+    return {pair.key or "": _value(pair.value) for pair in pairs or ()}
+
+
+def _value(value: _Value | None, depth: int = 0) -> Any:
+    """A value as JSON has it: bytes in base64, what is unset as null. Raises Unfit if it can't be one."""
+    if value is None:
+        return None
+    if value.string_value is not None:
+        return value.string_value
+    if depth > MAX_DEPTH:
+        raise Unfit(f"a value is nested more than {MAX_DEPTH} deep")
+    if value.kvlist_value is not None:
+        return {pair.key or "": _value(pair.value, depth + 1) for pair in value.kvlist_value.values or ()}
+    if value.array_value is not None:
+        return [_value(each, depth + 1) for each in value.array_value.values or ()]
+    if value.bool_value is not None:
+        return value.bool_value
+    try:
+        return _scalar(value)
+    except ValueError as error:
+        raise Unfit(f"a value does not fit its kind: {error}") from None
+
+
+def _scalar(value: _Value) -> Any:
+    if value.int_value is not None:
+        return int(value.int_value)
+    if value.double_value is not None:
+        return number(float(value.double_value))
+    if value.bytes_value is not None:
+        return _base64(value.bytes_value)
+    return None
+
+
+def _base64(text: str) -> str:
+    """Standard base64 with padding, whichever of the variants that protobuf's JSON allows came in."""
+    padded = text.replace("-", "+").replace("_", "/").rstrip("=")
+    try:
+        content = base64.b64decode(padded + "=" * (-len(padded) % 4), validate=True)
+    except binascii.Error as error:
+        raise Unfit(f"a value's bytes are no base64: {error}") from None
+    return base64.b64encode(content).decode()

@@ -1,0 +1,96 @@
+"""The gateway's process: starts the server, and leaves in order when it is told to."""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import structlog
+import uvicorn
+import uvloop
+
+from logbrook.config import Gateway, Kafka
+from logbrook.gateway.app import App
+from logbrook.gateway.tokens import Tokens
+from logbrook.gateway.topic import KafkaTopic
+
+log = structlog.get_logger()
+
+# After SIGTERM the door stays open this long even if nobody is inside: who knocks gets 503 instead of a reset.
+_GRACE_SECONDS = 0.5
+# For answers that are being written when the time for draining is over.
+_LAST_ANSWERS_SECONDS = 1
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, with signals left to us."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class Process:
+    """One gateway: server, topic, and the way out. Raises ConfigError if nobody could send."""
+
+    def __init__(self, settings: Gateway, kafka: Kafka) -> None:
+        self._settings = settings
+        tokens = Tokens(settings.tokens, allow_anonymous=settings.allow_anonymous)
+        self._topic = KafkaTopic(settings, kafka)
+        self._app = App(settings, tokens, self._topic)
+        self._server = _Server(
+            uvicorn.Config(
+                self._app,
+                host=settings.host,
+                port=settings.port,
+                http="httptools",
+                ws="none",
+                lifespan="off",
+                access_log=False,
+                log_config=None,
+                server_header=False,
+                timeout_keep_alive=int(settings.keep_alive_seconds),
+                timeout_graceful_shutdown=_LAST_ANSWERS_SECONDS,
+            )
+        )
+        self._leaving: asyncio.Task[None] | None = None
+        self._deadline = 0.0
+
+    async def run(self) -> int:
+        """Serve until told to stop; the exit status."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._told_to_stop)
+        await self._server.serve()
+        left = await self._topic.close(max(0.0, self._deadline - time.monotonic()))
+        log.info("gateway stopped", unacknowledged_messages=left)
+        return 0 if left == 0 else 1
+
+    def _told_to_stop(self) -> None:
+        if self._leaving is None:
+            self._deadline = time.monotonic() + self._settings.drain_seconds
+            self._app.draining = True
+            self._leaving = asyncio.get_running_loop().create_task(self._leave())
+            return
+        log.error("stopped at once by a second signal", unacknowledged_messages=self._topic.unacknowledged)
+        sys.stderr.flush()
+        os._exit(1)
+
+    async def _leave(self) -> None:
+        log.info("stopping", requests_in_flight=self._app.in_flight)
+        await asyncio.sleep(min(_GRACE_SECONDS, self._settings.drain_seconds))
+        while self._app.in_flight and time.monotonic() < self._deadline:
+            await asyncio.sleep(0.02)
+        self._topic.abandon()
+        self._server.should_exit = True
+
+
+def run(gateway: Gateway, kafka: Kafka) -> None:
+    """Serve until SIGTERM or SIGINT, then exit: 0 if Kafka has acknowledged everything that was taken, else 1."""
+    process = Process(gateway, kafka)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        status = runner.run(process.run())
+    sys.exit(status)

@@ -1,0 +1,84 @@
+"""Who sends: a token per source. Only the SHA-256 of a token is ever known here."""
+
+import hashlib
+import hmac
+import re
+import secrets
+from dataclasses import dataclass
+
+from logbrook.errors import ConfigError, RejectedError
+
+ANONYMOUS = "anonymous"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_DIGEST = re.compile(r"[0-9a-fA-F]{64}")
+
+
+@dataclass(frozen=True)
+class Issued:
+    """A new token: `token` goes to the sender and is kept nowhere; `entry` goes into LOGBROOK_GATEWAY_TOKENS."""
+
+    token: str
+    entry: str
+
+
+def issue(name: str) -> Issued:
+    """Make a random token for the source `name`. Raises ConfigError if that is no name for a source."""
+    _check_name(name)
+    token = f"lb_{secrets.token_urlsafe(32)}"
+    return Issued(token, f"{name}={hashlib.sha256(token.encode()).hexdigest()}")
+
+
+class Tokens:
+    """The sources that may send. A name may have several tokens, so that one can be replaced without a gap."""
+
+    def __init__(self, entries: str, *, allow_anonymous: bool) -> None:
+        """Read `name=sha256hex,...`. Raises ConfigError if an entry is malformed, or if nobody could send."""
+        self._allow_anonymous = allow_anonymous
+        self._digests = [_entry(each.strip()) for each in entries.split(",") if each.strip()]
+        if not self._digests and not allow_anonymous:
+            raise ConfigError(
+                "LOGBROOK_GATEWAY_TOKENS is empty, so that nobody could send. Make a token with `logbrook token NAME`, "
+                "or set LOGBROOK_GATEWAY_ALLOW_ANONYMOUS=true to accept everybody."
+            )
+
+    def source(self, authorization: str | None) -> str:
+        """The source that an `Authorization` header stands for. Raises RejectedError (401) for any other."""
+        if authorization is None:
+            if self._allow_anonymous:
+                return ANONYMOUS
+            raise RejectedError(401, "no_token", "Send the header `Authorization: Bearer TOKEN`.")
+        scheme, _, token = authorization.partition(" ")
+        if scheme.lower() != "bearer":
+            raise RejectedError(401, "no_token", "The Authorization header must be `Bearer TOKEN`.")
+        found = self._find(hashlib.sha256(token.strip().encode("latin-1", "replace")).digest())
+        if found is None:
+            raise RejectedError(401, "unknown_token", "No source has this token. `logbrook token NAME` makes one.")
+        return found
+
+    def _find(self, digest: bytes) -> str | None:
+        """The name of `digest`, in a time that depends on the number of entries alone."""
+        found = None
+        for name, known in self._digests:
+            if hmac.compare_digest(known, digest):
+                found = name
+        return found
+
+
+def _entry(text: str) -> tuple[str, bytes]:
+    name, _, digest = text.partition("=")
+    _check_name(name)
+    if not _DIGEST.fullmatch(digest):
+        # The digest is not shown: somebody may have pasted the token itself.
+        raise ConfigError(
+            f"LOGBROOK_GATEWAY_TOKENS: the entry of {name!r} is no name=SHA256 with 64 hexadecimal digits. "
+            "`logbrook token NAME` prints one."
+        )
+    return name, bytes.fromhex(digest)
+
+
+def _check_name(name: str) -> None:
+    if not _NAME.fullmatch(name) or name == ANONYMOUS:
+        raise ConfigError(
+            f"{name[:64]!r} is no name for a source: letters, digits, dot, dash and underscore, up to 64, "
+            f"and not {ANONYMOUS!r}."
+        )

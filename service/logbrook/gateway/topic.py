@@ -1,0 +1,196 @@
+"""The gateway's way into Kafka: a request's messages are all in or all out, and answered for only when acknowledged."""
+
+import asyncio
+import hashlib
+import itertools
+import threading
+import time
+from typing import Any, Protocol
+
+import structlog
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from logbrook.config import Gateway, Kafka
+from logbrook.errors import UnavailableError
+from logbrook.gateway.batch import Batch
+from logbrook.kafka import IDEMPOTENCY_KEY_HEADER, SOURCE_HEADER, producer_config
+from logbrook.metrics import gateway_queued_bytes
+
+log = structlog.get_logger()
+
+# What librdkafka keeps for a message besides its bytes, so that many small ones count as what they cost.
+_MESSAGE_OVERHEAD_BYTES = 512
+_ANY_PARTITION = -1
+_METADATA_TIMEOUT_SECONDS = 2.0
+_METADATA_FRESH_SECONDS = 2.0
+
+
+class Topic(Protocol):
+    """Where events go."""
+
+    async def send(self, source: str, batch: Batch, key: bytes | None) -> None:
+        """Return once every message is acknowledged. Raises UnavailableError: 429 if nothing was sent, else 503."""
+        ...
+
+    async def not_ready(self) -> str | None:
+        """Why nothing can be sent now; None if it can."""
+        ...
+
+
+def chunk_key(source: str, key: bytes, index: int) -> bytes:
+    """The idempotency key of a request's message number `index`, the same whenever the request is repeated."""
+    digest = hashlib.blake2b(digest_size=16)
+    for part in (source.encode(), key, str(index).encode()):
+        digest.update(len(part).to_bytes(4) + part)
+    return digest.hexdigest().encode()
+
+
+def partition_of(key: bytes, partitions: int) -> int:
+    """The partition of a message with an idempotency key: the one where a repeated one is looked for."""
+    return int(key[:16], 16) % partitions
+
+
+class KafkaTopic:
+    """The real one. Used from one event loop; a thread of its own serves the delivery reports."""
+
+    def __init__(self, settings: Gateway, kafka: Kafka) -> None:
+        self._settings, self._kafka = settings, kafka
+        self._producer = self._connect()
+        self._queued_bytes = 0
+        self._open: set[_Request] = set()
+        self._stopped = threading.Event()
+        self._metadata: tuple[float, str | None] = (float("-inf"), None)
+        self._asking = asyncio.Lock()
+        self._poller = threading.Thread(target=self._poll, name="kafka-poll", daemon=True)
+        self._poller.start()
+
+    def _connect(self) -> Producer:
+        largest = max(1_000_000, self._settings.max_message_bytes + 4096)
+        return Producer(
+            producer_config(self._kafka, self._settings.delivery_timeout_seconds)
+            | {
+                "message.max.bytes": largest,
+                # The queue is bounded by `max_queued_bytes`, for whole requests: librdkafka's own limits must not
+                # be met in the middle of one.
+                "queue.buffering.max.messages": 0,
+                "queue.buffering.max.kbytes": 2**31 - 1,
+            }
+        )
+
+    async def send(self, source: str, batch: Batch, key: bytes | None) -> None:
+        """See Topic."""
+        size = sum(map(len, batch.messages)) + _MESSAGE_OVERHEAD_BYTES * len(batch.messages)
+        if self._queued_bytes + size > self._settings.max_queued_bytes:
+            raise UnavailableError(
+                429, "queue_full", "Too many bytes are waiting for Kafka. Send the request again in a moment."
+            )
+        request = _Request(asyncio.get_running_loop(), batch.messages)
+        self._add(request, size)
+        request.done.add_done_callback(lambda _: self._remove(request, size))
+        self._produce(source, request, key)
+        error = await asyncio.shield(request.done)
+        if error is not None:
+            raise UnavailableError(
+                503, "not_acknowledged", f"Kafka did not take the events: {error}. Send the request again.", 5
+            )
+
+    def _produce(self, source: str, request: "_Request", key: bytes | None) -> None:
+        headers: list[tuple[str, str | bytes | None]] = [(SOURCE_HEADER, source.encode())]
+        partition = _ANY_PARTITION
+        for index, message in enumerate(request.messages):
+            if key is not None:
+                name = chunk_key(source, key, index)
+                headers = [*headers[:1], (IDEMPOTENCY_KEY_HEADER, name)]
+                partition = partition_of(name, self._kafka.partitions)
+            try:
+                self._producer.produce(
+                    self._kafka.topic, message, headers=headers, partition=partition, on_delivery=request.report
+                )
+            except (BufferError, KafkaException) as error:
+                # What went out before is not taken back: the answer is 503, and the sender sends all of it again.
+                reason = error.args[0] if isinstance(error, KafkaException) else str(error)
+                for _ in request.messages[index:]:
+                    request.report(reason, None)
+                break
+
+    def _add(self, request: "_Request", size: int) -> None:
+        self._open.add(request)
+        self._queued_bytes += size
+        gateway_queued_bytes.set(self._queued_bytes)
+
+    def _remove(self, request: "_Request", size: int) -> None:
+        self._open.discard(request)
+        self._queued_bytes -= size
+        gateway_queued_bytes.set(self._queued_bytes)
+
+    def _poll(self) -> None:
+        while not self._stopped.is_set():
+            self._producer.poll(0.1)
+
+    async def not_ready(self) -> str | None:
+        """Ask Kafka for the topic's metadata, at most every two seconds."""
+        async with self._asking:
+            asked, reason = self._metadata
+            if time.monotonic() - asked > _METADATA_FRESH_SECONDS:
+                reason = await asyncio.to_thread(self._ask)
+                self._metadata = (time.monotonic(), reason)
+            return reason
+
+    def _ask(self) -> str | None:
+        name = self._kafka.topic
+        try:
+            topic = self._producer.list_topics(name, timeout=_METADATA_TIMEOUT_SECONDS).topics[name]
+        except KafkaException as error:
+            return f"Kafka at {self._kafka.bootstrap_servers} does not answer: {error.args[0]}"
+        if topic.error is not None:
+            return f"The topic {name!r} can't be used: {topic.error}. `logbrook migrate` creates it."
+        if len(topic.partitions) < self._kafka.partitions:
+            return (
+                f"The topic {name!r} has {len(topic.partitions)} partitions, LOGBROOK_KAFKA_PARTITIONS says "
+                f"{self._kafka.partitions}. Run `logbrook migrate`."
+            )
+        return None
+
+    @property
+    def unacknowledged(self) -> int:
+        """Messages that Kafka has not answered for."""
+        return sum(request.left for request in self._open)
+
+    def abandon(self) -> None:
+        """Answer open requests with 503 now: there is no time left to wait for Kafka."""
+        for request in list(self._open):
+            if not request.done.done():
+                request.done.set_result("the gateway is stopping")
+
+    async def close(self, timeout_seconds: float) -> int:
+        """Wait until the queue is empty, at most `timeout_seconds`; how many messages were still in it."""
+        deadline = time.monotonic() + timeout_seconds
+        while len(self._producer) and time.monotonic() < deadline:
+            await asyncio.sleep(0.02)
+        self._stopped.set()
+        await asyncio.to_thread(self._poller.join)
+        return len(self._producer)
+
+
+class _Request:
+    """One request's messages under way. Reports come in from any thread; the outcome is set in the loop, once."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, messages: list[bytes]) -> None:
+        self._loop, self.messages = loop, messages
+        self.done: asyncio.Future[Any] = loop.create_future()
+        self._error: KafkaError | str | None = None
+        # `next` on it is atomic: exactly one report is the last.
+        self._reports = itertools.count(1)
+        self.left = len(messages)
+
+    def report(self, error: KafkaError | str | None, _message: Message | None) -> None:
+        if error is not None:
+            self._error = error
+        number = next(self._reports)
+        self.left = len(self.messages) - number
+        if number == len(self.messages):
+            self._loop.call_soon_threadsafe(self._finish)
+
+    def _finish(self) -> None:
+        if not self.done.done():
+            self.done.set_result(self._error)
