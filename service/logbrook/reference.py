@@ -1,0 +1,70 @@
+"""The reference pages of the documentation, made from the code that they describe: `python -m logbrook.reference`."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import MISSING
+from pathlib import Path
+
+from prometheus_client import REGISTRY
+
+from logbrook import config, metrics
+
+_NOTE = "<!-- Made by `make docs` from {source}: edit that. -->\n"
+
+
+def settings_page() -> str:
+    """docs/configuration.md: every setting under the section that reads it."""
+    lines = [
+        "# Configuration",
+        _NOTE.format(source="service/logbrook/config.py"),
+        "Environment variables alone configure every process. An unknown variable that begins with `LOGBROOK_`, or a",
+        "value that does not fit, stops the start with the variable's name. Units are in the names. Secrets are",
+        "marked; they appear in no log.",
+    ]
+    for section in config.SECTIONS:
+        lines += ["", f"## {section.__name__}", "", section.__doc__ or ""]
+        for owner, each, variable in config.declared():
+            if owner is section:
+                default = "required" if each.default is MISSING else f"default `{_shown(each.default)}`"
+                secret = ", secret" if each.metadata["secret"] else ""
+                lines += ["", f"### `{variable}`", "", f"{each.metadata['meaning']} ({default}{secret})"]
+    return "\n".join(lines) + "\n"
+
+
+def _shown(default: object) -> str:
+    if isinstance(default, bool):
+        return str(default).lower()
+    return str(default) or "(empty)"
+
+
+def metrics_page() -> str:
+    """docs/metrics.md: every metric with its kind and meaning."""
+    declared = {name for name in vars(metrics) if not name.startswith("_")}
+    lines = [
+        "# Metrics",
+        _NOTE.format(source="service/logbrook/metrics.py"),
+        "Every process serves Prometheus metrics at `/metrics`. Units are in the names. They are counted per request,",
+        "batch or job, never per event.",
+        "",
+        "| Metric | Kind | Labels | Meaning |",
+        "|---|---|---|---|",
+    ]
+    for family in REGISTRY.collect():
+        name = family.name + ("_total" if family.type == "counter" else "")
+        if name in declared:
+            labels = ", ".join(getattr(metrics, name)._labelnames)
+            lines.append(f"| `{name}` | {family.type} | {labels} | {family.documentation} |")
+    return "\n".join(lines) + "\n"
+
+
+PAGES: dict[str, Callable[[], str]] = {"configuration.md": settings_page, "metrics.md": metrics_page}
+
+
+def main(folder: Path) -> None:
+    """Write all pages into `folder`."""
+    for name, page in PAGES.items():
+        (folder / name).write_text(page())
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
