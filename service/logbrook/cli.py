@@ -97,6 +97,26 @@ def replay(
 
 
 @app.command()
+def backup(name: str | None = typer.Argument(None, help="[default: logbrook- and the time]")) -> None:
+    """Write the tables into an archive in ClickHouse's backup folder; harmless to what runs."""
+    from logbrook import backup as archive
+
+    wanted = name or archive.default_name()
+    with Console(stderr=True).status(f"backing up as {wanted}"):
+        print(archive.backup(config.load(config.ClickHouse), wanted))  # noqa: T201
+
+
+@app.command()
+def restore(name: str = typer.Argument(help="What `logbrook backup` was given or printed.")) -> None:
+    """Replace the events by those of a backup. Run `logbrook replay` afterwards: it stores what came later."""
+    from logbrook import backup as archive
+
+    with Console(stderr=True).status(f"restoring {name}"):
+        rows = archive.restore(config.load(config.ClickHouse), name.removesuffix(".tar.zst"))
+    print(f"{rows:,} events restored; what came after the backup is stored again by: logbrook replay")  # noqa: T201
+
+
+@app.command()
 def migrate() -> None:
     """Create or update the tables and the topic; harmless to repeat."""
     from logbrook import migrate as migration
