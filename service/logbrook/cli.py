@@ -2,7 +2,8 @@
 
 import json
 import sys
-from typing import Literal
+from pathlib import Path
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -135,28 +136,45 @@ def produce(  # noqa: PLR0913, PLR0917 - each is an option of the command
     spread: str | None = typer.Option(None, help="Spread the times over so long, up to now: 24h, 30m, 90s, 7d."),
     event_id: bool = typer.Option(False, "--event-id", help="Give each event a unique `event_id`."),
     events_per_message: int = typer.Option(500, help="Events in one Kafka message or HTTP request, 1 to 1000."),
+    file: Annotated[list[str] | None, typer.Option(help="Send a log file instead; repeatable, `-` is stdin.")] = None,
+    file_format: Literal["auto", "text", "json"] = typer.Option("auto", "--format", help="Of the files' lines."),
+    multiline: Literal["on", "off"] = typer.Option("on", help="Put stack traces and indented lines into one event."),
+    service: str | None = typer.Option(None, help="Name for the files' events that name no service."),
+    follow: bool = typer.Option(False, "--follow", help="Go on with what is appended to the files, from now on."),
+    state: str | None = typer.Option(None, help="With --follow: file to remember positions in, and to resume from."),
     timeout: float = typer.Option(60.0, min=0.1, help="Seconds to try to deliver an event before it counts as failed."),
     as_json: bool = typer.Option(False, "--json", help="Print nothing but one JSON object at the end."),
 ) -> None:
     """Send made-up logs of a small shop, or your own log files, and say how many were acknowledged."""
+    from logbrook.produce import follow as following
     from logbrook.produce import options, run
+    from logbrook.produce.files import Files
+    from logbrook.produce.lines import Reading
 
-    made_up = run.MadeUp(
-        seed=seed,
-        count=count,
-        rate=rate,
-        start_time=options.time(start_time),
-        spread=options.duration(spread),
-        event_ids=event_id,
-        per_message=events_per_message,
-    )
+    source: run.Source
+    reading = Reading(format=file_format, multiline=multiline == "on", service=service)
+    if follow or state:
+        options.need(bool(file) and follow, "--follow needs --file, and --state needs --follow")
+        source = following.Follow(file or [], reading, Path(state) if state else None)
+    elif file:
+        source = Files(file, reading)
+    else:
+        source = run.MadeUp(
+            seed=seed,
+            count=count,
+            rate=rate,
+            start_time=options.time(start_time),
+            spread=options.duration(spread),
+            event_ids=event_id,
+            per_message=events_per_message,
+        )
     destination = run.Destination(
         to=to,
         timeout_seconds=timeout,
         gateway_url=config.client_variable("LOGBROOK_GATEWAY_URL", "http://127.0.0.1:4318"),
         token=config.client_variable("LOGBROOK_TOKEN", ""),
     )
-    raise typer.Exit(run.produce(made_up, destination, as_json=as_json))
+    raise typer.Exit(run.produce(source, destination, as_json=as_json))
 
 
 def main() -> None:

@@ -28,3 +28,9 @@ def time(text: str | None) -> datetime | None:
     except ValueError:
         raise ConfigError(f"{text!r} is no time: write it as 2026-01-31T12:00:00Z") from None
     return value if value.tzinfo else value.replace(tzinfo=UTC)
+
+
+def need(condition: bool, message: str) -> None:
+    """Raise ConfigError with `message` unless `condition` holds."""
+    if not condition:
+        raise ConfigError(message)

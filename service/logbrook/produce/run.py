@@ -1,12 +1,14 @@
 """The command itself: options in, a source and a target wired together, a summary and an exit status out."""
 
+import math
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from types import FrameType
-from typing import Literal
+from typing import ClassVar, Literal, Protocol
 
 from logbrook import config
 from logbrook.errors import ConfigError, LogbrookError
@@ -22,6 +24,22 @@ DEFAULT_COUNT = 10_000
 MAX_EVENTS_PER_MESSAGE = 1_000
 _NS = 1_000_000_000
 _DEFAULT_STEP_NS = 1_000_000
+# After a signal, how long to wait for answers that the next run can do without.
+_PATIENT_STOP_SECONDS = 5.0
+
+
+class Source(Protocol):
+    """Where batches come from."""
+
+    @property
+    def patient(self) -> bool:
+        """Whether to try for as long as it takes, and leave what is not acknowledged when stopped to the next run."""
+
+    def total(self) -> int | None:
+        """The number of events to come, None if it is not known."""
+
+    def batches(self, stop: Stop) -> Iterator[Batch | None]:
+        """The events; None: go on only when all before is acknowledged. Ends soon after the user stops."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,12 +51,12 @@ class Destination:
     gateway_url: str = "http://127.0.0.1:4318"
     token: str = ""
 
-    def open(self, stop: Stop) -> Target:
-        """Connect. Raises LogbrookError."""
+    def open(self, stop: Stop, *, patient: bool) -> Target:
+        """Connect. A patient source's events never time out. Raises LogbrookError."""
+        timeout_seconds = math.inf if patient else self.timeout_seconds
         if self.to == "kafka":
-            return KafkaTarget(config.load(config.Kafka), stop, self.timeout_seconds)
-        config.load(config.Log)
-        return GatewayTarget(self.gateway_url, self.token, stop, self.timeout_seconds)
+            return KafkaTarget(config.load(config.Kafka), stop, timeout_seconds)
+        return GatewayTarget(self.gateway_url, self.token, stop, timeout_seconds)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +70,7 @@ class MadeUp:
     spread: timedelta | None = None
     event_ids: bool = False
     per_message: int = 500
+    patient: ClassVar[bool] = False
 
     def total(self) -> int | None:
         """Number of events; None is: until stopped."""
@@ -84,13 +103,13 @@ class MadeUp:
         return NowStamps()
 
 
-def _ns(time: datetime) -> int:
+def _ns(moment: datetime) -> int:
     """Nanoseconds since 1970, exactly. A time without a zone is UTC."""
-    time = time if time.tzinfo else time.replace(tzinfo=UTC)
-    return (time - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1) * 1000
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1) * 1000
 
 
-def produce(source: MadeUp, destination: Destination, *, as_json: bool) -> int:
+def produce(source: Source, destination: Destination, *, as_json: bool) -> int:
     """Send everything, print what became of it, and return the exit status.
 
     0 if all was acknowledged, 1 if not, 130 or 143 after SIGINT or SIGTERM. The first signal stops the source and
@@ -98,17 +117,11 @@ def produce(source: MadeUp, destination: Destination, *, as_json: bool) -> int:
     """
     stop = Stop()
     _on_signals(stop)
-    target = destination.open(stop)
+    target = destination.open(stop, patient=source.patient)
     error: LogbrookError | None = None
     with Report(target.tally, source.total(), quiet=as_json) as report:
         try:
-            with suppress(StoppedError):
-                for batch in source.batches(stop):
-                    target.send(batch)
-                    report.tick()
-            while target.tally.waiting and stop.level < 2:
-                target.wait()
-                report.tick()
+            _transfer(source, target, report, stop)
         except LogbrookError as problem:
             error = problem
         finally:
@@ -120,6 +133,31 @@ def produce(source: MadeUp, destination: Destination, *, as_json: bool) -> int:
     if stop.signal:
         return 128 + stop.signal
     return 1 if summary.failed else 0
+
+
+def _transfer(source: Source, target: Target, report: Report, stop: Stop) -> None:
+    """Hand over all batches, and wait for the answers."""
+    with suppress(StoppedError):
+        for batch in source.batches(stop):
+            if batch is not None:
+                target.send(batch)
+            elif not _settle(source, target, report, stop):
+                return
+            report.tick()
+    _settle(source, target, report, stop)
+
+
+def _settle(source: Source, target: Target, report: Report, stop: Stop) -> bool:
+    """Wait until something is known about every event; whether all were acknowledged."""
+    since = None
+    while target.tally.waiting and stop.level < 2:
+        if stop.level and source.patient:
+            since = since or time.monotonic()
+            if time.monotonic() - since > _PATIENT_STOP_SECONDS:
+                break
+        target.wait()
+        report.tick()
+    return not target.tally.failed
 
 
 def _on_signals(stop: Stop) -> None:

@@ -12,7 +12,7 @@ TEXT = "text/plain"
 class Batch:
     """One message or request: its bytes, the number of events in them, and how it is to be read.
 
-    A repeated `key` is stored once. `partition` keeps batches in order where the target has partitions.
+    A repeated `key` is stored once; it needs a `partition`. Batches of one `partition` stay in order in Kafka.
     """
 
     payload: bytes

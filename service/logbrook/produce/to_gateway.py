@@ -16,6 +16,8 @@ from logbrook.produce.target import Batch, Stop, StoppedError, Tally
 _CONNECTIONS = 4
 _RETRIED = frozenset({429, 502, 503, 504})
 _MAX_PAUSE_SECONDS = 30.0
+# Longest wait for one answer, above the gateway's own wait for Kafka.
+_ANSWER_SECONDS = 30.0
 _CONNECTION_ERRORS = (OSError, http.client.HTTPException)
 
 
@@ -43,7 +45,10 @@ class GatewayTarget:
     """Posts batches to `/ingest`; see Target."""
 
     def __init__(self, url: str, token: str, stop: Stop, timeout_seconds: float) -> None:
-        """`timeout_seconds` bounds all attempts of one request together. Raises ConfigError on a bad URL."""
+        """`timeout_seconds` bounds all attempts of one request together, and may be infinite.
+
+        Raises ConfigError on a bad URL.
+        """
         self.tally = Tally()
         self._address = _Address.of(url)
         self._headers = {"User-Agent": f"logbrook/{__version__}"}
@@ -91,7 +96,7 @@ class GatewayTarget:
             thread.join(0.2)
 
     def _work(self) -> None:
-        connection = self._address.connect(self._timeout_seconds)
+        connection = self._address.connect(min(self._timeout_seconds, _ANSWER_SECONDS))
         while (item := self._queue.get()) is not None:
             key, batch = item
             if not self._fatal:

@@ -1,6 +1,6 @@
 """Batches into the topic, acknowledged by all in-sync replicas, in order and without repeats per run."""
 
-import zlib
+import math
 from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import Any
@@ -20,25 +20,28 @@ class KafkaTarget:
     """Sends batches to Kafka; see Target."""
 
     def __init__(self, settings: Kafka, stop: Stop, timeout_seconds: float) -> None:
-        """Raises UnavailableError if no broker answers, ConfigError if the topic does not exist."""
+        """`timeout_seconds` may be infinite.
+
+        Raises UnavailableError if no broker answers, ConfigError if the topic does not exist.
+        """
         self.tally = Tally()
         self._stop = stop
-        self._topic = settings.topic
+        self._settings, self._topic = settings, settings.topic
         self._errors: list[str] = []
         self._producer = Producer(
-            kafka.producer_config(settings, timeout_seconds)
+            # librdkafka's word for "never" is 0.
+            kafka.producer_config(settings, timeout_seconds if math.isfinite(timeout_seconds) else 0)
             | {
                 "queue.buffering.max.kbytes": _MAX_QUEUED_KILOBYTES,
-                "message.timeout.ms": int(timeout_seconds * 1000),
                 "error_cb": self._note,
                 "log_level": 0,
             }
         )
-        self._partitions = self._look_up(settings)
+        self._look_up()
         self._report: Callable[[int], Any] = lru_cache(1024)(lambda events: partial(self._delivered, events))
 
-    def _look_up(self, settings: Kafka) -> int:
-        """The topic's number of partitions."""
+    def _look_up(self) -> None:
+        """See that the topic is there."""
         try:
             found = self._producer.list_topics(self._topic, timeout=_LOOK_UP_SECONDS).topics[self._topic]
         except KafkaException as error:
@@ -48,9 +51,13 @@ class KafkaTarget:
             ) from error
         if found.error is not None or not found.partitions:
             raise ConfigError(
-                f"Kafka at {settings.bootstrap_servers} has no topic {self._topic}: run `logbrook migrate`."
+                f"Kafka at {self._settings.bootstrap_servers} has no topic {self._topic}: run `logbrook migrate`."
             )
-        return len(found.partitions)
+        if len(found.partitions) < self._settings.partitions:
+            raise ConfigError(
+                f"The topic {self._topic} has {len(found.partitions)} partitions, LOGBROOK_KAFKA_PARTITIONS says "
+                f"{self._settings.partitions}: run `logbrook migrate`."
+            )
 
     def _note(self, error: KafkaError) -> None:
         self._errors = [*self._errors[-9:], error.str()]
@@ -67,9 +74,9 @@ class KafkaTarget:
         options: dict[str, Any] = {}
         if batch.key is not None:
             options["headers"] = [(kafka.IDEMPOTENCY_KEY_HEADER, batch.key.encode())]
-            options["partition"] = zlib.crc32(batch.key.encode()) % self._partitions
-        elif batch.partition is not None:
-            options["partition"] = batch.partition % self._partitions
+        if batch.partition is not None:
+            # By the setting, not by what the topic has: a repeated key must go where it went before.
+            options["partition"] = batch.partition % self._settings.partitions
         while True:
             try:
                 self._producer.produce(self._topic, batch.payload, on_delivery=self._report(batch.events), **options)
