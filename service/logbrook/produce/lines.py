@@ -1,0 +1,151 @@
+"""Bytes of a log file to lines, lines to events, events to batches. No byte of a line is changed or lost.
+
+A line ends at LF or CRLF. A line of text becomes `{"body": ...}`; what is no UTF-8 can't be JSON and goes as a message
+of its own. A line of JSON goes as it is.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import orjson
+
+from logbrook import multiline
+from logbrook.produce.target import TEXT, Batch
+
+Format = Literal["auto", "text", "json"]
+
+MAX_BATCH_EVENTS = 1_000
+MAX_BATCH_BYTES = 512 * 1024
+# Above this an event fits into no Kafka message (1 MB by default) and is cut into several.
+MAX_EVENT_BYTES = 800_000
+# As JSON, a byte may become six: a piece fits whatever is in it.
+_PIECE_BYTES = MAX_EVENT_BYTES // 6 - 100
+_JSON_START = re.compile(rb'\s*\{\s*["}]')
+_NAMED = re.compile(rb'"(?:service|service\.name|service_name|app)"\s*:')
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How the lines of a file are to be read. `service` is the name for events that name none."""
+
+    format: Format = "auto"
+    multiline: bool = True
+    service: str | None = None
+
+
+def detect(start: bytes) -> Literal["text", "json"]:
+    """The format of a file from its first bytes: JSON if an object begins there."""
+    return "json" if _JSON_START.match(start) else "text"
+
+
+def split(data: bytes) -> list[bytes]:
+    """The lines of `data` without their ends. A last line without an end counts, if it is not empty."""
+    if b"\r" in data:
+        data = data.replace(b"\r\n", b"\n")
+    lines = data.split(b"\n")
+    if not lines[-1]:
+        lines.pop()
+    return lines
+
+
+def complete(data: bytes, reading: Reading) -> int:
+    """How many bytes from the start of `data` are whole events, whatever comes after it."""
+    end = data.rfind(b"\n") + 1
+    if not reading.multiline or end == 0:
+        return end
+    # The last event may go on. It starts so many lines before the end:
+    lines = split(data[:end])
+    starts = multiline.group(lines)
+    first = starts[-1][0] if starts else 0
+    for _ in range(len(lines) - first):
+        end = data.rfind(b"\n", 0, end - 1) + 1
+    return end
+
+
+def encode(data: bytes, reading: Reading) -> Iterator[Batch]:
+    """The events of `data`, which ends where an event does, as batches in order."""
+    lines = split(data)
+    prefix = b'{"body":' if reading.service is None else b'{"service":%b,"body":' % orjson.dumps(reading.service)
+    if (detect(data) if reading.format == "auto" else reading.format) == "json":
+        return _pack(_json(lines, prefix, reading))
+    if reading.multiline:
+        lines = _joined(lines)
+    return _pack(_text(lines, prefix))
+
+
+Event = tuple[bytes, bool]
+"""An event's bytes, and whether they are a message of their own."""
+
+
+def _joined(lines: list[bytes]) -> list[bytes]:
+    if not multiline.may_continue(b"\n".join(lines)):
+        return [line for line in lines if line and not line.isspace()]
+    return [b"\n".join(lines[first:last]) for first, last in multiline.group(lines)]
+
+
+def _text(lines: Iterable[bytes], prefix: bytes) -> Iterator[Event]:
+    for line in lines:
+        try:
+            event = prefix + orjson.dumps(line.decode()) + b"}"
+        except UnicodeDecodeError:
+            if len(line) <= MAX_EVENT_BYTES:
+                yield line, True
+                continue
+            event = b""
+        if 0 < len(event) <= MAX_EVENT_BYTES:
+            yield event, False
+        else:
+            yield from _text(_pieces(line), prefix)
+
+
+def _pieces(line: bytes) -> Iterator[bytes]:
+    """A long line in several, none of them cut inside of a character."""
+    start = 0
+    while start < len(line):
+        end = start + _PIECE_BYTES
+        # 0b10xxxxxx continues a character of at most four bytes.
+        back = next((n for n in range(4) if end >= len(line) or line[end - n] & 0xC0 != 0x80), 0)
+        yield line[start : end - back]
+        start = end - back
+
+
+def _json(lines: Iterable[bytes], prefix: bytes, reading: Reading) -> Iterator[Event]:
+    """Objects as they are, and between them lines of text (a stack trace that bypassed the logger, say)."""
+    text: list[bytes] = []
+    for line in lines:
+        start = line.lstrip()
+        if start[:1] != b"{" or len(line) > MAX_EVENT_BYTES:
+            text.append(line)
+            continue
+        if text:
+            yield from _between(text, prefix, reading)
+            text = []
+        if reading.service is not None and not _NAMED.search(start):
+            rest = start[1:].lstrip()
+            start = prefix.removesuffix(b',"body":') + (b"" if rest[:1] == b"}" else b",") + rest
+        yield start, False
+    yield from _between(text, prefix, reading)
+
+
+def _between(lines: list[bytes], prefix: bytes, reading: Reading) -> Iterator[Event]:
+    return _text(_joined(lines) if reading.multiline else [line for line in lines if line.strip()], prefix)
+
+
+def _pack(events: Iterable[Event]) -> Iterator[Batch]:
+    """Consecutive events as batches under both limits."""
+    held: list[bytes] = []
+    size = 0
+    for event, alone in events:
+        full = len(held) == MAX_BATCH_EVENTS or size + len(event) > MAX_BATCH_BYTES
+        if held and (alone or full):
+            yield Batch(b"\n".join(held), len(held))
+            held, size = [], 0
+        if alone:
+            yield Batch(event, 1, TEXT)
+        else:
+            held.append(event)
+            size += len(event) + 1
+    if held:
+        yield Batch(b"\n".join(held), len(held))
