@@ -1,0 +1,14 @@
+# Stands in for confluentinc/cp-kafka and cp-zookeeper: Kafka's and ZooKeeper's own jars, the same user, paths, volumes
+# and environment variables.
+ARG BASE
+FROM ${BASE}
+ARG COMPONENT
+ENV COMPONENT=${COMPONENT}
+RUN useradd --uid 1000 --create-home appuser \
+    && mkdir -p /etc/kafka /var/lib/${COMPONENT}/data /var/lib/${COMPONENT}/log \
+    && chown -R appuser: /etc/kafka /var/lib/${COMPONENT}
+COPY libs /usr/share/java/kafka
+COPY run /etc/confluent/docker/run
+VOLUME ["/var/lib/${COMPONENT}/data", "/var/lib/${COMPONENT}/log"]
+USER appuser
+CMD ["/etc/confluent/docker/run"]
