@@ -6,7 +6,7 @@ from collections.abc import Sequence
 # A line that belongs to the one before: indented, or a frame or cause of a Java, JavaScript or .NET stack trace.
 _CONTINUATION = re.compile(rb"[ \t]|at \S|Caused by: |Suppressed: |\.\.\. \d+ (?:more|common frames omitted)")
 _TRACEBACK = b"Traceback (most recent call last):"
-_HINT = re.compile(rb"\n(?:" + _CONTINUATION.pattern + rb"|Traceback \(most recent call last\):)")
+_HINT = re.compile(rb"\n(?:" + _CONTINUATION.pattern + rb")|^Traceback \(most recent call last\):", re.MULTILINE)
 
 
 def may_continue(text: bytes) -> bool:

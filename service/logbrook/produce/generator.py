@@ -114,10 +114,11 @@ class _Lines:
                     for line in getattr(service, occasion)
                 ]
 
-    def draw(self, rng: random.Random, service: str, occasion: str) -> _Template:
-        """A template of a service for an occasion; earlier ones in the catalog are likelier."""
+    def draw(self, rng: random.Random, service: str, occasion: str, pod: float) -> _Template:
+        """A template of a service for an occasion; earlier ones in the catalog are likelier. `pod` is 0 to 1."""
         lines = self._templates[service, occasion]
-        return rng.choice(lines[_rank(rng, len(lines))])
+        pods = lines[_rank(rng, len(lines))]
+        return pods[int(pod * len(pods))]
 
 
 class _Layout:
@@ -178,20 +179,22 @@ def _schedule(rng: random.Random, lines: _Lines, trouble: str | None) -> list[tu
         trace += 1
     while len(timed) < BLOCK_EVENTS:
         service = SERVICES[_rank(rng, len(SERVICES))].name
-        timed.append((rng.random(), lines.draw(rng, service, "background"), None))
+        timed.append((rng.random(), lines.draw(rng, service, "background", rng.random()), None))
     return [(template, trace_) for _, template, trace_ in sorted(timed, key=lambda event: event[0])]
 
 
 def _trace(rng: random.Random, lines: _Lines, trouble: str | None) -> Iterator[_Template]:
     """The lines of one request, in order. A failure ends it, and the edge says so."""
+    edge = rng.random()
     for service in FLOWS[_rank(rng, len(FLOWS))]:
+        pod = edge if service == "edge" else rng.random()
         if rng.random() < (0.7 if service == trouble else 0.008):
-            yield lines.draw(rng, service, "failures")
+            yield lines.draw(rng, service, "failures", pod)
             if service != "edge":
-                yield lines.draw(rng, "edge", "failures")
+                yield lines.draw(rng, "edge", "failures", edge)
             return
         for _ in range(1 + (rng.random() < 0.4)):
-            yield lines.draw(rng, service, "requests")
+            yield lines.draw(rng, service, "requests", pod)
 
 
 def _rank(rng: random.Random, size: int) -> int:
