@@ -127,6 +127,20 @@ class Query:
 
     host: str = setting("127.0.0.1", "Address to listen on.")
     port: int = setting(8080, "Port to listen on.")
+    timeout_seconds: float = setting(20.0, "Longest time that one statement may run in ClickHouse.")
+    max_memory_bytes: int = setting(2 * 2**30, "Most memory of one statement in ClickHouse.")
+    max_rows_read: int = setting(2_000_000_000, "Most rows that one statement may read; 0 is no limit.")
+    max_result_rows: int = setting(10_000, "Most rows in one answer of /v1/sql.")
+    max_result_bytes: int = setting(64 * 2**20, "Largest result of one statement; exports are not bounded by it.")
+    max_body_characters: int = setting(16_384, "Longest body in a list of events; one event alone comes whole.")
+    max_concurrent_requests: int = setting(8, "Requests that ask ClickHouse at the same time; others wait.")
+    max_waiting_requests: int = setting(256, "Requests that may wait; beyond, they are answered 503 at once.")
+    wait_seconds: float = setting(15.0, "Longest wait of a request for its turn before it is answered 503.")
+    max_streams: int = setting(32, "Live tails and exports that may be open at the same time.")
+    sample_events: int = setting(
+        100_000, "Newest matching events that patterns and facets look at when all would be too many."
+    )
+    tail_poll_seconds: float = setting(0.5, "Pause between two looks for new events in a live tail.")
 
 
 @dataclass(frozen=True, kw_only=True)

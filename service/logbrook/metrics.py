@@ -50,3 +50,17 @@ consumer_lag_messages = Gauge("consumer_lag_messages", "Messages behind the end 
 audit_missing_events = Gauge("audit_missing_events", "Events that Kafka holds and ClickHouse lacks; should be 0.")
 audit_duplicate_events = Gauge("audit_duplicate_events", "Events stored more than once; should be 0.")
 audit_finished_timestamp_seconds = Gauge("audit_finished_timestamp_seconds", "When the last audit ended, Unix time.")
+
+# Query
+query_requests_total = Counter("query_requests_total", "Requests answered, by route and status.", ["route", "status"])
+query_request_seconds = Histogram(
+    "query_request_seconds",
+    "Time from a request to the end of its answer.",
+    ["route"],
+    buckets=_LATENCY_BUCKETS_SECONDS,
+)
+query_rows_read_total = Counter("query_rows_read_total", "Rows that ClickHouse read for requests.")
+query_rejected_total = Counter("query_rejected_total", "Requests that were refused, by error code.", ["code"])
+query_requests_in_flight = Gauge("query_requests_in_flight", "Requests being worked on, those that wait included.")
+query_streams_open = Gauge("query_streams_open", "Live tails and exports that are open.")
+query_cancelled_total = Counter("query_cancelled_total", "Requests whose client left before the answer.")

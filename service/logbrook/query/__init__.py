@@ -1,0 +1,1 @@
+"""ClickHouse -> HTTP: the read-only API and the log explorer's page."""

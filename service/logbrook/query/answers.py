@@ -1,0 +1,227 @@
+"""What the API answers, as types: they are encoded as they are, and the OpenAPI document is made from them."""
+
+from msgspec import UNSET, Struct, UnsetType
+
+
+class Cost(Struct, kw_only=True):
+    """What an answer cost ClickHouse."""
+
+    elapsed_ms: float  # in ClickHouse, all statements together
+    rows_read: int
+    bytes_read: int
+    statements: int
+    table_rows: int  # in the whole table
+    pruned: bool  # an index, a key or a projection spared the reading of some rows of the table
+
+
+class Event(Struct, kw_only=True):
+    """One log event."""
+
+    id: str
+    timestamp: str  # RFC 3339 with nine digits, in UTC
+    ingested_at: str
+    severity: str  # none, trace, debug, info, warn, error or fatal
+    severity_text: str  # as the sender wrote it
+    severity_number: int
+    service: str
+    body: str
+    body_bytes: int  # of the whole body
+    truncated: bool  # the body here is only its beginning; /v1/events/{id} has all of it
+    trace_id: str
+    span_id: str
+    trace_flags: int
+    event_name: str
+    attributes: dict[str, str]
+    resource: dict[str, str]
+    scope_name: str
+    scope_version: str
+    scope_attributes: dict[str, str]
+    source: str
+    parse_error: str
+    topic: str
+    partition: int
+    offset: int
+    index: int
+
+
+class SearchAnswer(Struct, kw_only=True, rename={"from_": "from"}):
+    """Events, the newest first."""
+
+    events: list[Event]
+    cursor: str | None  # for the next page; null on the last one
+    from_: str
+    to: str
+    cost: Cost
+    explain: list[str] | UnsetType = UNSET  # ClickHouse's plan with its indexes, if `explain` was asked for
+
+
+class EventAnswer(Struct, kw_only=True):
+    """One event with its whole body."""
+
+    event: Event
+    cost: Cost
+
+
+class ContextAnswer(Struct, kw_only=True):
+    """What the same source logged around one event, each list in order of time."""
+
+    before: list[Event]
+    event: Event
+    after: list[Event]
+    cost: Cost
+
+
+class TraceAnswer(Struct, kw_only=True):
+    """The events of one trace in order of time."""
+
+    trace_id: str
+    events: list[Event]
+    services: list[str]
+    started_at: str | None
+    duration_ms: float
+    complete: bool  # false: there are more events than the limit
+    cost: Cost
+
+
+class Series(Struct, kw_only=True):
+    """One series of a histogram: a count for each bucket."""
+
+    name: str
+    total: int
+    counts: list[int]
+
+
+class HistogramAnswer(Struct, kw_only=True):
+    """Counts over time. The first and last bucket count their whole step, also what lies outside from and to."""
+
+    by: str
+    step_seconds: float
+    buckets: list[str]  # their beginnings
+    series: list[Series]
+    total: int
+    cost: Cost
+
+
+class FieldInfo(Struct, kw_only=True):
+    """A field that queries may name."""
+
+    name: str
+    kind: str  # column, attribute or resource
+    events: int  # that have it; 0 where that was not counted
+
+
+class FieldsAnswer(Struct, kw_only=True):
+    """The fields there are in a range of time."""
+
+    fields: list[FieldInfo]
+    cost: Cost
+
+
+class ValueCount(Struct, kw_only=True):
+    """A value and how many events have it."""
+
+    value: str
+    count: int
+
+
+class ValuesAnswer(Struct, kw_only=True):
+    """The values of a field, the most frequent first."""
+
+    field: str
+    values: list[ValueCount]
+    exact: bool  # false: counted from a sketch of the most frequent values, or from the newest events only
+    events_counted: int  # the matching events that were looked at; 0: not known
+    cost: Cost
+
+
+class Facet(Struct, kw_only=True):
+    """The values of one field."""
+
+    field: str
+    values: list[ValueCount]
+
+
+class FacetsAnswer(Struct, kw_only=True):
+    """The values of several fields among the matching events."""
+
+    facets: list[Facet]
+    exact: bool
+    events_counted: int
+    cost: Cost
+
+
+class ServiceStats(Struct, kw_only=True):
+    """What one service sent in the range."""
+
+    service: str
+    events: int
+    errors: int  # error and fatal
+    error_rate: float
+    events_per_second: float
+    body_bytes: int
+    last_ingested_at: str
+
+
+class StatsAnswer(Struct, kw_only=True):
+    """The services, the busiest first, and the table as a whole."""
+
+    services: list[ServiceStats]
+    events: int
+    errors: int
+    freshness_seconds: float | None  # since the newest arrival; null if nothing ever arrived
+    table_rows: int
+    table_bytes: int  # on disk, compressed
+    cost: Cost
+
+
+class Pattern(Struct, kw_only=True):
+    """Lines that differ only in their numbers and ids."""
+
+    pattern: str
+    count: int
+    share: float
+    severity: str  # the highest
+    services: list[str]
+    example: Event
+
+
+class PatternsAnswer(Struct, kw_only=True):
+    """Similar lines grouped, the most frequent first."""
+
+    patterns: list[Pattern]
+    events_counted: int  # the newest matching ones
+    exact: bool  # all matching events were counted
+    cost: Cost
+
+
+class SqlColumn(Struct, kw_only=True):
+    """A column of a result."""
+
+    name: str
+    type: str
+
+
+class SqlAnswer(Struct, kw_only=True):
+    """The result of one SELECT."""
+
+    columns: list[SqlColumn]
+    rows: list[list[object]]
+    truncated: bool  # there were more rows than the limit
+    statement: str  # what was run
+    cost: Cost
+
+
+class ErrorBody(Struct, kw_only=True, omit_defaults=True):
+    """What went wrong and what to do about it."""
+
+    code: str
+    message: str
+    position: int | UnsetType = UNSET  # the character of the query, from 0
+    expected: str | UnsetType = UNSET
+    parameter: str | UnsetType = UNSET
+
+
+class ErrorAnswer(Struct, kw_only=True):
+    """Every answer of 400 and above."""
+
+    error: ErrorBody

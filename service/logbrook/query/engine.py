@@ -1,0 +1,233 @@
+"""Statements to ClickHouse over HTTP: limited, counted, and cancelled when nobody waits for them any more."""
+
+import asyncio
+import itertools
+import re
+import secrets
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import orjson
+import structlog
+
+from logbrook import config, metrics
+from logbrook.errors import RejectedError, UnavailableError
+from logbrook.query.answers import Cost
+
+log = structlog.get_logger()
+
+_TABLE_ROWS_SECONDS = 5.0
+_EXCEPTION = re.compile(r"Code: (\d+)\. DB::Exception: (.*)", re.DOTALL)
+_PAST_LIMITS = {
+    158: "would read more rows than the limit",
+    159: "took longer than the limit",
+    160: "would take longer than the limit",
+    307: "would read more bytes than the limit",
+    396: "has a larger result than the limit",
+}
+_MEMORY_LIMIT_EXCEEDED = 241
+_NO_SCHEMA = {60, 81, 47, 16}  # unknown table, database, identifier, column
+_BUSY = {202, 439, 394}  # too many queries, no thread, cancelled by an administrator
+_QUOTA_EXCEEDED = 201
+
+
+class StatementError(RejectedError):
+    """ClickHouse refused a statement; `clickhouse_code` is its own code."""
+
+    def __init__(self, clickhouse_code: int, message: str) -> None:
+        super().__init__(400, "statement_refused", message)
+        self.clickhouse_code = clickhouse_code
+
+
+@dataclass
+class Spent:
+    """The cost of one request, added up over its statements."""
+
+    elapsed_seconds: float = 0.0
+    rows_read: int = 0
+    bytes_read: int = 0
+    statements: int = 0
+    largest_read: int = 0
+
+    def add(self, statistics: Mapping[str, Any]) -> None:
+        """Add what ClickHouse says about a statement."""
+        self.elapsed_seconds += statistics["elapsed"]
+        self.rows_read += statistics["rows_read"]
+        self.bytes_read += statistics["bytes_read"]
+        self.statements += 1
+        self.largest_read = max(self.largest_read, statistics["rows_read"])
+
+
+@dataclass
+class Statement:
+    """SQL without FORMAT, the values bound to it, and settings beside the engine's limits."""
+
+    sql: str
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, str | int] = field(default_factory=dict)
+
+
+class Engine:
+    """The one connection pool of the process. Use it as a context: it closes what it opened."""
+
+    def __init__(self, clickhouse: config.ClickHouse, query: config.Query) -> None:
+        self.clickhouse, self.query = clickhouse, query
+        scheme = "https" if clickhouse.secure else "http"
+        self._client = httpx.AsyncClient(
+            base_url=f"{scheme}://{clickhouse.host}:{clickhouse.port}",
+            headers={"X-ClickHouse-User": clickhouse.username, "X-ClickHouse-Key": clickhouse.password},
+            timeout=httpx.Timeout(query.timeout_seconds + 10, connect=clickhouse.connect_timeout_seconds),
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=64),
+            trust_env=False,
+        )
+        self._readonly: bool | None = None
+        self._table_rows, self._table_rows_at = 0, -_TABLE_ROWS_SECONDS
+        self._kills: set[asyncio.Task[None]] = set()
+        self._numbers = itertools.count()
+        self._prefix = secrets.token_hex(8)
+
+    async def close(self) -> None:
+        """Wait for cancellations under way, then close all connections."""
+        await asyncio.gather(*self._kills, return_exceptions=True)
+        await self._client.aclose()
+
+    async def rows(self, statement: Statement, spent: Spent | None = None) -> list[list[Any]]:
+        """The rows of a result. Raises RejectedError past a limit, UnavailableError if ClickHouse can't answer now."""
+        return (await self.result(statement, spent))["data"]  # type: ignore[no-any-return]
+
+    async def result(self, statement: Statement, spent: Spent | None = None) -> dict[str, Any]:
+        """A whole result as ClickHouse's JSONCompact has it: `meta`, `data`, `statistics`."""
+        async with self._send(statement, "JSONCompact") as response:
+            body = await response.aread()
+        try:
+            result = orjson.loads(body)
+        except orjson.JSONDecodeError:
+            # An error after the first rows is written behind them.
+            raise _error(body.decode(errors="replace")) from None
+        if "exception" in result:
+            raise _error(result["exception"])
+        if spent is not None:
+            spent.add(result["statistics"])
+        metrics.query_rows_read_total.inc(result["statistics"]["rows_read"])
+        return result  # type: ignore[no-any-return]
+
+    @asynccontextmanager
+    async def stream(self, statement: Statement, output_format: str) -> AsyncIterator[AsyncIterator[bytes]]:
+        """The bytes of a result as they come, in any of ClickHouse's formats. Leaving early cancels the statement."""
+        async with self._send(statement, output_format) as response:
+            yield response.aiter_bytes()
+
+    async def cost(self, spent: Spent) -> Cost:
+        """What a request spent, beside the size of the table."""
+        table_rows = await self.table_rows()
+        return Cost(
+            elapsed_ms=round(spent.elapsed_seconds * 1000, 3),
+            rows_read=spent.rows_read,
+            bytes_read=spent.bytes_read,
+            statements=spent.statements,
+            table_rows=table_rows,
+            pruned=spent.largest_read < table_rows,
+        )
+
+    async def table_rows(self) -> int:
+        """The rows of the table, at most a few seconds old; ClickHouse knows them without reading."""
+        if time.monotonic() - self._table_rows_at > _TABLE_ROWS_SECONDS:
+            self._table_rows_at = time.monotonic()
+            self._table_rows = int((await self.rows(Statement("SELECT count() FROM otel_logs")))[0][0])
+        return self._table_rows
+
+    @asynccontextmanager
+    async def _send(self, statement: Statement, output_format: str) -> AsyncIterator[httpx.Response]:
+        query_id = f"logbrook-{self._prefix}-{next(self._numbers)}"
+        url = {"database": self.clickhouse.database, "query_id": query_id}
+        url |= {f"param_{name}": value for name, value in statement.parameters.items()}
+        url |= await self._limits(statement.settings)
+        content = f"{statement.sql}\nFORMAT {output_format}".encode()
+        request = self._client.build_request("POST", "/", params=url, content=content)
+        done = False
+        try:
+            response = await self._client.send(request, stream=True)
+            try:
+                if response.status_code != 200:
+                    text = (await response.aread()).decode(errors="replace")
+                    done = True
+                    raise _error(text, response.headers.get("X-ClickHouse-Exception-Code"))
+                yield response
+                done = response.is_stream_consumed
+            finally:
+                await response.aclose()
+        except httpx.TimeoutException as error:
+            raise UnavailableError(503, "clickhouse_timeout", "ClickHouse did not answer in time") from error
+        except httpx.HTTPError as error:
+            raise UnavailableError(
+                503, "clickhouse_unavailable", f"ClickHouse can't be reached: {type(error).__name__}", 2
+            ) from error
+        finally:
+            if not done:
+                self._cancel(query_id)
+
+    def _cancel(self, query_id: str) -> None:
+        """Stop a statement that nobody waits for: closing the connection asks for it, KILL QUERY makes sure."""
+        task = asyncio.get_running_loop().create_task(self._kill(query_id))
+        self._kills.add(task)
+        task.add_done_callback(self._kills.discard)
+
+    async def _kill(self, query_id: str) -> None:
+        sql = f"KILL QUERY WHERE query_id = '{query_id}' ASYNC"
+        try:
+            await self._client.post("/", params={"database": self.clickhouse.database}, content=sql.encode(), timeout=5)
+        except httpx.HTTPError as error:
+            log.debug("a statement could not be cancelled", query_id=query_id, error=str(error))
+
+    async def _limits(self, extra: Mapping[str, str | int]) -> dict[str, str]:
+        """The settings to send: none for a user whose profile is read-only, as it fixes them itself."""
+        if self._readonly is None:
+            self._readonly = await self._is_readonly()
+        if self._readonly:
+            return {}
+        limits: dict[str, str | int] = {
+            "max_execution_time": self.query.timeout_seconds,
+            "max_memory_usage": self.query.max_memory_bytes,
+            "max_rows_to_read": self.query.max_rows_read,
+            "max_result_bytes": self.query.max_result_bytes,
+            "result_overflow_mode": "throw",
+            "cancel_http_readonly_queries_on_client_close": 1,
+            **extra,
+            "readonly": 2,
+        }
+        return {name: str(value) for name, value in limits.items()}
+
+    async def _is_readonly(self) -> bool:
+        url = {"database": self.clickhouse.database}
+        try:
+            response = await self._client.post("/", params=url, content=b"SELECT getSetting('readonly')")
+        except httpx.HTTPError as error:
+            raise UnavailableError(
+                503, "clickhouse_unavailable", f"ClickHouse can't be reached: {type(error).__name__}", 2
+            ) from error
+        if response.status_code != 200:
+            raise _error(response.text, response.headers.get("X-ClickHouse-Exception-Code"))
+        return response.text.strip() == "1"
+
+
+def _error(text: str, code_header: str | None = None) -> RejectedError | UnavailableError:
+    """An exception of ClickHouse as the error that the caller sees."""
+    found = _EXCEPTION.search(text)
+    code = int(code_header or (found[1] if found else 0))
+    message = re.sub(r"\s*\(version [^)]*\)\s*$", "", (found[2] if found else text)[:2000].strip())
+    if code in _PAST_LIMITS:
+        hint = "choose a shorter time range or a narrower query"
+        return RejectedError(422, "query_past_limits", f"the query {_PAST_LIMITS[code]}; {hint}")
+    if code == _MEMORY_LIMIT_EXCEEDED:
+        if "(total)" in message:
+            return UnavailableError(503, "clickhouse_busy", "ClickHouse is short of memory", 5)
+        return RejectedError(422, "query_past_limits", "the query needs more memory than the limit; narrow it")
+    if code in _BUSY:
+        return UnavailableError(503, "clickhouse_busy", "ClickHouse has too much to do or stopped the query", 2)
+    if code == _QUOTA_EXCEEDED:
+        return UnavailableError(429, "quota_exceeded", "the quota of queries is used up", 60)
+    return StatementError(code, message)

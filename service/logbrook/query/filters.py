@@ -1,0 +1,175 @@
+"""The query's tree as a condition in SQL: every value a bound parameter, every predicate in the form its index takes.
+
+The text index is on `lower(Body)`, split at everything that is no ASCII letter or digit (bytes above 127 count as
+letters), and on the attributes' `key=value` items; only `hasAllTokens`, `LIKE` and `has` on just these expressions
+prune.
+"""
+
+import re
+from dataclasses import dataclass, field
+
+from logbrook.query.syntax import (
+    All,
+    Any,
+    Compares,
+    Equals,
+    Everything,
+    Exists,
+    Field,
+    Fits,
+    Node,
+    Not,
+    Place,
+    Severity,
+    Text,
+    TextGlob,
+    glob_pieces,
+)
+
+_WORD = re.compile(rb"[0-9A-Za-z\x80-\xff]+")
+# More words than this make the index slower, not narrower; the engine itself takes 64.
+_MAX_INDEXED_WORDS = 12
+_ATTRIBUTES = (Place.LOG, Place.RESOURCE, Place.SCOPE)
+# The columns of 0010_search.sql that hold `key=value` and have a text index.
+_ITEMS = {Place.LOG: "LogAttributeItems", Place.RESOURCE: "ResourceAttributeItems"}
+_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\b": "\\b", "\f": "\\f", "\0": "\\0"})
+
+
+@dataclass
+class Parameters:
+    """The values of a statement, sent beside it: no text of a user is ever part of the SQL."""
+
+    values: dict[str, str] = field(default_factory=dict)
+
+    def add(self, kind: str, value: str | float) -> str:
+        """Bind a value; what stands for it in the statement."""
+        name = f"p{len(self.values)}"
+        self.values[name] = value.translate(_ESCAPES) if isinstance(value, str) else repr(value)
+        return f"{{{name}:{kind}}}"
+
+    def text(self, value: str) -> str:
+        """Bind a string."""
+        return self.add("String", value)
+
+
+def lowered(text: str) -> str:
+    """`text` as the engine's `lower` writes it: ASCII letters alone change."""
+    return text.encode().lower().decode()
+
+
+def words(text: str) -> list[str]:
+    """The words of a text, as the index has them. Half a character is never at an edge: bytes over 127 stay together."""
+    return [word.decode() for word in _WORD.findall(text.encode())]
+
+
+def condition(node: Node, parameters: Parameters) -> str:
+    """SQL that is 1 for the rows that the tree matches and 0 for all others, never NULL."""
+    match node:
+        case Everything():
+            return "1"
+        case Text(text=text):
+            return _text(lowered(text), parameters)
+        case TextGlob(glob=glob):
+            return _text_glob(lowered(glob), parameters)
+        case Severity(lowest=lowest, highest=highest):
+            return _severity(lowest, highest)
+        case Not(part=part):
+            return f"NOT {_bracketed(part, parameters)}"
+        case All(parts=parts):
+            return " AND ".join(_bracketed(part, parameters) for part in parts)
+        case Any(parts=parts):
+            return " OR ".join(_bracketed(part, parameters) for part in parts)
+    return _field(node, parameters)
+
+
+def _bracketed(node: Node, parameters: Parameters) -> str:
+    return f"({condition(node, parameters)})"
+
+
+def _severity(lowest: int, highest: int) -> str:
+    if lowest > highest:
+        return "0"
+    if lowest == highest:
+        return f"SeverityNumber = {lowest:d}"
+    return f"SeverityNumber >= {lowest:d} AND SeverityNumber <= {highest:d}"
+
+
+def _text(text: str, parameters: Parameters) -> str:
+    if not text:
+        return "1"
+    found = words(text)
+    conditions: list[str] = []
+    if found:
+        rarest = sorted(set(found), key=len, reverse=True)[:_MAX_INDEXED_WORDS]
+        conditions.append(f"hasAllTokens(lower(Body), {parameters.text(' '.join(rarest))})")
+    if found != [text]:
+        bound = parameters.text(text)
+        conditions.append(f"position(lower(Body), {bound}) > 0")
+        if found:
+            conditions.append(f"hasSubstr(tokens(lower(Body)), tokens({bound}))")
+    return " AND ".join(conditions)
+
+
+def _text_glob(glob: str, parameters: Parameters) -> str:
+    pieces = glob_pieces(glob)
+    literal = "".join(character for character, wild in pieces if not wild)
+    if words(literal) != [literal]:
+        return f"lower(Body) LIKE {parameters.text('%' + _like(glob) + '%')}"
+    runs = "".join("\0" if wild else character for character, wild in pieces).split("\0")
+    longest = parameters.text(f"%{max(runs, key=len)}%")
+    pattern = parameters.text(_like(glob))
+    return f"lower(Body) LIKE {longest} AND arrayExists(word -> word LIKE {pattern}, tokens(lower(Body)))"
+
+
+def _like(glob: str) -> str:
+    """A glob as a pattern of LIKE."""
+    wildcards = {"*": "%", "?": "_"}
+    return "".join(
+        wildcards[character] if wild else "\\" + character if character in "%_\\" else character
+        for character, wild in glob_pieces(glob)
+    )
+
+
+def _field(node: Equals | Fits | Exists | Compares, parameters: Parameters) -> str:
+    if node.field.place is Place.COLUMN:
+        return _column(node, parameters)
+    if node.field.place is Place.ANYWHERE:
+        places = (Place.LOG, Place.RESOURCE)
+        return " OR ".join(f"({_attribute(node, place, node.field.name, parameters)})" for place in places)
+    return _attribute(node, node.field.place, node.field.name, parameters)
+
+
+def _column(node: Equals | Fits | Exists | Compares, parameters: Parameters) -> str:
+    column = node.field.name
+    match node:
+        case Equals(value=value):
+            return f"{column} = {parameters.text(value)}"
+        case Fits(glob=glob):
+            return f"{column} LIKE {parameters.text(_like(glob))}"
+        case Exists(field=Field(numeric=numeric)):
+            return f"{column} != {0 if numeric else repr('')}"
+        case Compares(operator=operator, number=number):
+            return f"{column} {operator} {parameters.add('Int64', int(number))}"
+
+
+def _attribute(node: Equals | Fits | Exists | Compares, place: Place, key: str, parameters: Parameters) -> str:
+    bound = parameters.text(key)
+    value = f"{place.value}[{bound}]"
+    match node:
+        case Equals(value=wanted):
+            return _attribute_equals(place, key, wanted, bound, parameters)
+        case Fits(glob=glob):
+            return f"mapContains({place.value}, {bound}) AND {value} LIKE {parameters.text(_like(glob))}"
+        case Exists():
+            return f"mapContains({place.value}, {bound})"
+        case Compares(operator=operator, number=number):
+            return f"ifNull(toFloat64OrNull({value}) {operator} {parameters.add('Float64', float(number))}, 0)"
+
+
+def _attribute_equals(place: Place, key: str, wanted: str, bound: str, parameters: Parameters) -> str:
+    exact = f"mapContains({place.value}, {bound}) AND {place.value}[{bound}] = {parameters.text(wanted)}"
+    if place not in _ITEMS:
+        return exact
+    item = f"has({_ITEMS[place]}, {parameters.text(f'{key}={wanted}')})"
+    # `a=b` with the value c and `a` with the value b=c are the same item: only then the row itself must be looked at.
+    return item if "=" not in key + wanted else f"{item} AND {exact}"

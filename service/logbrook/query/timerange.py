@@ -1,0 +1,107 @@
+"""Points in time as people and programs write them, and ranges of them; all in nanoseconds since 1970."""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from logbrook.errors import RejectedError
+
+SECOND = 10**9
+_UNITS = {"ms": SECOND // 1000, "s": SECOND, "m": 60 * SECOND, "h": 3600 * SECOND, "d": 86400 * SECOND}
+_UNITS["w"] = 7 * _UNITS["d"]
+_RELATIVE = re.compile(r"(?:now)?\s*-?\s*(\d{1,9})\s*(ms|s|m|h|d|w)", re.ASCII)
+_NUMBER = re.compile(r"-?\d{1,19}(?:\.\d{1,9})?", re.ASCII)
+_FRACTION = re.compile(r"(.*[T ]\d\d:\d\d:\d\d)[.,](\d{1,9})\d*(.*)", re.ASCII)
+# What the table's DateTime64(9) holds; an event's own timestamp is kept within.
+LOWEST, HIGHEST = -(2**63) // SECOND * SECOND + SECOND, (2**63 - 1) // SECOND * SECOND
+# Where the sorting key's five-minute bucket, a 32-bit count of seconds, is the time's own.
+BUCKET_RANGE = (0, (2**32 - 600) * SECOND)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class TimeRange:
+    """From `start`, included, to `end`, not included."""
+
+    start: int
+    end: int
+
+    def condition(self) -> str:
+        """SQL for the rows inside, with the bucket of the sorting key beside the time where it is its own."""
+        conditions = [f"Timestamp >= {literal(self.start)}", f"Timestamp < {literal(self.end)}"]
+        if self.start >= BUCKET_RANGE[0] and self.end <= BUCKET_RANGE[1]:
+            conditions += [
+                f"toStartOfFiveMinutes(Timestamp) >= toStartOfFiveMinutes({literal(self.start)})",
+                f"toStartOfFiveMinutes(Timestamp) <= toStartOfFiveMinutes({literal(self.end)})",
+            ]
+        return " AND ".join(conditions)
+
+    def aligned(self, step: int) -> "TimeRange":
+        """The smallest range of whole steps around it."""
+        return TimeRange(self.start // step * step, -(-self.end // step) * step)
+
+
+def literal(nanoseconds: int) -> str:
+    """A point in time as SQL."""
+    return f"fromUnixTimestamp64Nano({nanoseconds:d})"
+
+
+def parse(text: str, now: int, name: str) -> int:
+    """RFC 3339 (UTC if it names no zone), a count since 1970 in s, ms, us or ns, `now`, or how long ago (`15m`).
+
+    Raises RejectedError that names the parameter `name`.
+    """
+    text = text.strip()
+    if text in ("", "now"):
+        return now
+    if found := _RELATIVE.fullmatch(text):
+        return clamp(now - int(found[1]) * _UNITS[found[2]])
+    if _NUMBER.fullmatch(text):
+        return clamp(_epoch(text))
+    try:
+        return _rfc3339(text)
+    except (ValueError, OverflowError):
+        raise RejectedError(
+            400,
+            "bad_time",
+            f"{name}: {text[:64]!r} is no time; write 2026-01-31T12:00:00Z, a count of seconds since 1970, or 15m, 2h, 7d",
+            parameter=name,
+        ) from None
+
+
+def clamp(nanoseconds: int) -> int:
+    """The nearest time that the table can hold."""
+    return min(max(nanoseconds, LOWEST), HIGHEST)
+
+
+def _epoch(text: str) -> int:
+    whole, _, fraction = text.partition(".")
+    scale = next(
+        scale for scale in (SECOND, 10**6, 10**3, 1) if abs(int(whole)) < 10**11 * (SECOND // scale) or scale == 1
+    )
+    part = int(fraction.ljust(9, "0")) * scale // SECOND if fraction else 0
+    return int(whole) * scale + (-part if whole.startswith("-") else part)
+
+
+def _rfc3339(text: str) -> int:
+    nanoseconds = 0
+    if found := _FRACTION.fullmatch(text):
+        text, nanoseconds = found[1] + found[3], int(found[2].ljust(9, "0"))
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return clamp((moment - _EPOCH) // timedelta(seconds=1) * SECOND + nanoseconds)
+
+
+def parse_range(start: str, end: str, now: int) -> TimeRange:
+    """`from` and `to` of a request. Raises RejectedError if they are the wrong way round."""
+    period = TimeRange(parse(start, now, "from"), parse(end, now, "to"))
+    if period.start >= period.end:
+        raise RejectedError(400, "bad_range", "from must be before to", parameter="from")
+    return period
+
+
+def rfc3339(nanoseconds: int) -> str:
+    """A point in time with all nine digits, in UTC."""
+    seconds, rest = divmod(nanoseconds, SECOND)
+    return f"{(_EPOCH + timedelta(seconds=seconds)):%Y-%m-%dT%H:%M:%S}.{rest:09d}Z"
