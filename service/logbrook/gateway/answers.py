@@ -4,6 +4,7 @@ from typing import Literal
 
 import orjson
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
+from starlette.requests import Request
 from starlette.responses import Response
 
 from logbrook.errors import RejectedError, UnavailableError
@@ -15,9 +16,9 @@ _RPC_CODES = {400: 3, 401: 16, 404: 5, 405: 12, 408: 4, 413: 3, 415: 3, 429: 8, 
 _RPC_INTERNAL = 13
 
 
-def otlp_kind(content_type: str) -> Kind | None:
-    """The encoding of OTLP that a content type names; None if it names neither."""
-    name = content_type.partition(";")[0].strip().lower()
+def otlp_kind(request: Request) -> Kind | None:
+    """The encoding of OTLP that a request's content type names; None if it names neither."""
+    name = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if name in ("application/x-protobuf", "application/protobuf"):
         return "protobuf"
     return "json" if name == "application/json" else None
@@ -50,6 +51,8 @@ def refused(error: RejectedError | UnavailableError, kind: Kind | None = None) -
         place = error.place
     if error.status == 401:
         headers["www-authenticate"] = "Bearer"
+    if "allow" in place:
+        headers["allow"] = str(place["allow"])
     if kind is None:
         return json(error.status, {"error": {"code": error.code, "message": str(error), **place}}, headers)
     code = _RPC_CODES.get(error.status, _RPC_INTERNAL)

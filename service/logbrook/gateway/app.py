@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable
 
+import structlog
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -20,7 +21,11 @@ from logbrook.gateway.complaints import Complaints
 from logbrook.gateway.tokens import Tokens
 from logbrook.gateway.topic import Topic
 
+log = structlog.get_logger()
+
 Handler = Callable[[Request], Awaitable[Response]]
+# A longer body is taken apart in a thread, so that others are answered meanwhile.
+_SHORT_BODY_BYTES = 256 * 1024
 _KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,254}[\x21-\x7e])?")
 
 
@@ -38,36 +43,55 @@ class App:
             "/readyz": ("GET", self._readyz),
             "/metrics": ("GET", self._metrics),
         }
+        self._reading: set[asyncio.Timeout] = set()
         self.draining = False
         self.in_flight = 0
+
+    def hurry(self) -> None:
+        """Answer requests whose body is not there yet with 503 now: there is no time left to wait for it."""
+        for waiting in self._reading:
+            waiting.reschedule(asyncio.get_running_loop().time())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         request = Request(scope, receive)
-        route = scope["path"] if scope["path"] in self._routes else "other"
         started = time.perf_counter()
         self.in_flight += 1
         try:
             response = await self._answer(request)
+            self._count(request, response, time.perf_counter() - started)
+            await response(scope, receive, send)
         except ClientDisconnect:
             return
         finally:
             self.in_flight -= 1
+
+    def _count(self, request: Request, response: Response, seconds: float) -> None:
+        route = request.scope["path"] if request.scope["path"] in self._routes else "other"
         metrics.gateway_requests_total.labels(route, str(response.status_code)).inc()
-        metrics.gateway_request_seconds.labels(route).observe(time.perf_counter() - started)
-        await response(scope, receive, send)
+        metrics.gateway_request_seconds.labels(route).observe(seconds)
 
     async def _answer(self, request: Request) -> Response:
-        kind = None
-        if request.scope["path"] == "/v1/logs":
-            kind = answers.otlp_kind(request.headers.get("content-type", ""))
         try:
             response = await self._handler(request)(request)
         except (RejectedError, UnavailableError) as error:
-            metrics.gateway_rejected_total.labels(error.code).inc()
-            self._complaints.add(error, request.scope["path"])
-            response = answers.refused(error, kind)
+            response = self._refuse(request, error)
+        except ClientDisconnect:
+            raise
+        except Exception:
+            log.exception("a request made the gateway fail", path=request.scope["path"][:100])
+            response = self._refuse(request, RejectedError(500, "internal", "The gateway failed; its log says why."))
         if self.draining:
+            response.headers["connection"] = "close"
+        return response
+
+    def _refuse(self, request: Request, error: RejectedError | UnavailableError) -> Response:
+        metrics.gateway_rejected_total.labels(error.code).inc()
+        self._complaints.add(error, request.scope["path"])
+        is_otlp = request.scope["path"] == "/v1/logs"
+        response = answers.refused(error, answers.otlp_kind(request) if is_otlp else None)
+        if error.status == 408 or "expect" in request.headers:
+            # The rest of the body may or may not come: where the next request would begin is unknown.
             response.headers["connection"] = "close"
         return response
 
@@ -81,31 +105,41 @@ class App:
         return handler
 
     async def _ingest(self, request: Request) -> Response:
-        source = self._admit(request)
-        with bodies.Lease(self._budget) as lease:
-            body = await self._body(request, lease)
-            batch = lines.read(body, request.headers.get("content-type", ""), self._settings)
-            await self._send(source, batch, self._key(request, batch, body))
+        content_type = request.headers.get("content-type", "")
+        batch = await self._take(request, lambda body: lines.read(body, content_type, self._settings))
         return answers.json(200, {"accepted": batch.events})
 
     async def _otlp(self, request: Request) -> Response:
-        source = self._admit(request)
-        kind = answers.otlp_kind(request.headers.get("content-type", ""))
+        kind = answers.otlp_kind(request)
         if kind is None:
             raise RejectedError(
                 415, "unknown_content_type", "OTLP needs the Content-Type application/x-protobuf or application/json."
             )
+        groups = otlp_protobuf.groups if kind == "protobuf" else otlp_json.groups
+        batch = await self._take(request, lambda body: otlp.read(groups(body), self._settings))
+        return answers.otlp_taken(kind, batch.rejected, batch.reason)
+
+    async def _take(self, request: Request, read: Callable[[bytes], Batch]) -> Batch:
+        """Everything between a request and its answer: admit, read, send, and wait until Kafka has it."""
+        source = self._admit(request)
+        key = _given_key(request)
         with bodies.Lease(self._budget) as lease:
             body = await self._body(request, lease)
-            groups = otlp_protobuf.groups(body) if kind == "protobuf" else otlp_json.groups(body)
-            reading = otlp.read(groups, self._settings)
-            await self._send(source, reading.batch, self._key(request, reading.batch, body))
-        return answers.otlp_taken(kind, reading.rejected, reading.reason)
+            batch = read(body) if len(body) <= _SHORT_BODY_BYTES else await asyncio.to_thread(read, body)
+            if key is None and batch.named:
+                key = b"body:" + hashlib.sha256(body).digest()
+            # From here on the messages are all that is kept, and the topic's queue is what bounds them.
+            del body
+        if batch.messages:
+            await self._topic.send(source, batch, key)
+            metrics.gateway_events_total.labels(source).inc(batch.events)
+            metrics.gateway_bytes_total.labels(source).inc(sum(map(len, batch.messages)))
+        return batch
 
     def _admit(self, request: Request) -> str:
         """The source of a request that may be worked on, decided before a byte of its body is read."""
         if self.draining:
-            raise UnavailableError(503, "stopping", "This gateway is stopping. Send the request again.", 1)
+            raise _stopping()
         return self._tokens.source(request.headers.get("authorization"))
 
     async def _body(self, request: Request, lease: bodies.Lease) -> bytes:
@@ -113,8 +147,10 @@ class App:
         declared = request.headers.get("content-length", "")
         if declared.isdecimal() and int(declared) > settings.max_body_bytes:
             raise bodies.body_too_large(settings.max_body_bytes)
+        waiting = asyncio.timeout(settings.body_timeout_seconds)
+        self._reading.add(waiting)
         try:
-            async with asyncio.timeout(settings.body_timeout_seconds):
+            async with waiting:
                 return await bodies.read(
                     request.stream(),
                     request.headers.get("content-encoding"),
@@ -123,27 +159,13 @@ class App:
                     max_inflated_bytes=settings.max_inflated_bytes,
                 )
         except TimeoutError:
+            if self.draining:
+                raise _stopping() from None
             raise RejectedError(
                 408, "slow_body", f"The body did not arrive within {settings.body_timeout_seconds:g} seconds."
             ) from None
-
-    def _key(self, request: Request, batch: Batch, body: bytes) -> bytes | None:
-        """What makes a repeated request known: its own key, or its bytes if each event in it has an id."""
-        given = request.headers.get("idempotency-key")
-        if given is not None:
-            if not _KEY.fullmatch(given):
-                raise RejectedError(
-                    400, "bad_idempotency_key", "An Idempotency-Key has 1 to 256 printable ASCII characters."
-                )
-            return b"key:" + given.encode()
-        return b"body:" + hashlib.sha256(body).digest() if batch.named else None
-
-    async def _send(self, source: str, batch: Batch, key: bytes | None) -> None:
-        if not batch.messages:
-            return
-        await self._topic.send(source, batch, key)
-        metrics.gateway_events_total.labels(source).inc(batch.events)
-        metrics.gateway_bytes_total.labels(source).inc(sum(map(len, batch.messages)))
+        finally:
+            self._reading.discard(waiting)
 
     async def _healthz(self, _request: Request) -> Response:
         return answers.json(200, {"status": "alive"})
@@ -157,3 +179,16 @@ class App:
     async def _metrics(self, _request: Request) -> Response:
         metrics.gateway_requests_in_flight.set(self.in_flight)
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+
+def _given_key(request: Request) -> bytes | None:
+    given = request.headers.get("idempotency-key")
+    if given is None:
+        return None
+    if not _KEY.fullmatch(given):
+        raise RejectedError(400, "bad_idempotency_key", "An Idempotency-Key has 1 to 256 printable ASCII characters.")
+    return b"key:" + given.encode()
+
+
+def _stopping() -> UnavailableError:
+    return UnavailableError(503, "stopping", "This gateway is stopping. Send the request again.", 1)

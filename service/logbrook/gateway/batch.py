@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from logbrook.errors import RejectedError
 
 _EVENT_ID = re.compile(rb'"event_id"\s*:')
+_LINE = re.compile(rb"[^\n]+")
 
 
 @dataclass(frozen=True)
@@ -14,12 +15,15 @@ class Batch:
     """What one request adds to the topic.
 
     Each message is one event as JSON, several of them separated by newlines, or one event as plain text.
-    `named` says that each event carries an `event_id`.
+    `named` says that each event carries an `event_id`. `rejected` is how many events could not be taken (only
+    OTLP has a way to say so), `reason` why the first of them could not.
     """
 
     messages: list[bytes]
     events: int
     named: bool = False
+    rejected: int = 0
+    reason: str = ""
 
 
 def join(events: Iterable[bytes], max_message_bytes: int, *, first: int = 0) -> list[bytes]:
@@ -63,11 +67,9 @@ def cut(lines: bytes, max_message_bytes: int) -> list[bytes]:
     return messages
 
 
-def all_named(lines: bytes, events: int) -> bool:
-    """Whether each of `events` lines of JSON has the key `event_id`. Only a body that may is looked at line by line."""
-    if events == 0 or lines.count(b'"event_id"') < events:
-        return False
-    return all(_EVENT_ID.search(line) for line in lines.split(b"\n"))
+def all_named(messages: list[bytes]) -> bool:
+    """Whether each line of JSON has a key `event_id`. The first one that has none ends the search."""
+    return all(_EVENT_ID.search(line[0]) for message in messages for line in _LINE.finditer(message))
 
 
 def event_too_large(index: int, size: int, max_message_bytes: int) -> RejectedError:

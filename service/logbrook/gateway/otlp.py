@@ -8,7 +8,7 @@ and spliced in as bytes.
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import orjson
 
@@ -25,56 +25,18 @@ class Unfit(Exception):  # noqa: N818 - not an error of the service: one record 
     """Why a record can't be taken."""
 
 
-class Record(Protocol):
-    """A LogRecord: the fields that both encodings read alike (JSON may have an integer as text, or null)."""
-
-    @property
-    def time_unix_nano(self) -> int | str | None: ...
-    @property
-    def observed_time_unix_nano(self) -> int | str | None: ...
-    @property
-    def severity_number(self) -> int | str | None: ...
-    @property
-    def severity_text(self) -> str | None: ...
-    @property
-    def event_name(self) -> str | None: ...
-    @property
-    def flags(self) -> int | str | None: ...
-    @property
-    def dropped_attributes_count(self) -> int | str | None: ...
-
-
-@dataclass(frozen=True)
-class Parts:
-    """What the encodings have each their own way for: a record's body, attributes, and ids in hexadecimal."""
-
-    body: Any
-    attributes: Mapping[str, Any]
-    trace_id: str
-    span_id: str
-
-
 @dataclass(frozen=True)
 class Group:
-    """Records of one resource and scope."""
+    """Records of one resource and scope, and how one of them becomes the fields of an event (through `fields`)."""
 
     resource: Mapping[str, Any]
     resource_schema_url: str
     scope: Mapping[str, Any]
-    records: Sequence[Record]
-    parts: Callable[[Any], Parts]
+    records: Sequence[Any]
+    read: Callable[[Any], dict[str, Any]]
 
 
-@dataclass(frozen=True)
-class Reading:
-    """A request's events, how many records could not be taken, and why the first of them could not."""
-
-    batch: Batch
-    rejected: int
-    reason: str
-
-
-def read(groups: Iterable[Group], settings: Gateway) -> Reading:
+def read(groups: Iterable[Group], settings: Gateway) -> Batch:
     """Encode all records.
 
     Raises RejectedError: 413 for too many records or if they come to too many bytes, 400 for a resource or scope
@@ -86,14 +48,14 @@ def read(groups: Iterable[Group], settings: Gateway) -> Reading:
         raise RejectedError(400, "broken_otlp", f"A resource or scope can't be taken: {error}") from None
 
 
-def _read(groups: Iterable[Group], settings: Gateway) -> Reading:
+def _read(groups: Iterable[Group], settings: Gateway) -> Batch:
     events: list[bytes] = []
     rejected, reason, size = 0, "", 0
-    for index, (group, record, common) in enumerate(_records(groups)):
+    for index, (own, record, common) in enumerate(_records(groups)):
         if index >= settings.max_request_events:
             raise too_many_events(index + 1, settings.max_request_events)
         try:
-            event = _event(record, group.parts(record), common, settings.max_message_bytes)
+            event = _event(own(record), common, settings.max_message_bytes)
         except Unfit as error:
             reason = reason or f"record {index} (counted from 0): {error}"
             rejected += 1
@@ -103,18 +65,14 @@ def _read(groups: Iterable[Group], settings: Gateway) -> Reading:
             raise _too_large(settings.max_inflated_bytes)
         events.append(event)
     messages = join(events, settings.max_message_bytes)
-    return Reading(Batch(messages, len(events), _named(messages, len(events))), rejected, reason)
+    return Batch(messages, len(events), all_named(messages), rejected, reason)
 
 
-def _named(messages: list[bytes], events: int) -> bool:
-    return all_named(b"\n".join(messages), events) if messages and b'"event_id"' in messages[0] else False
-
-
-def _records(groups: Iterable[Group]) -> Iterator[tuple[Group, Record, bytes]]:
+def _records(groups: Iterable[Group]) -> Iterator[tuple[Callable[[Any], dict[str, Any]], Any, bytes]]:
     for group in groups:
         common = _common(group)
         for record in group.records:
-            yield group, record, common
+            yield group.read, record, common
 
 
 def _common(group: Group) -> bytes:
@@ -137,46 +95,56 @@ def _dumps(value: Any) -> bytes:
         raise Unfit(str(error)) from None
 
 
-def _event(record: Record, parts: Parts, common: bytes, limit: int) -> bytes:
+def _event(fields: dict[str, Any], common: bytes, limit: int) -> bytes:
     """One event. Raises Unfit if it can't be one."""
-    try:
-        own = _dumps(_fields(record, parts))
-    except ValueError as error:  # an integer given as text that is none
-        raise Unfit(str(error)) from None
-    event = own[:-1] + common if len(own) > 2 else b"{" + common.removeprefix(b",")
+    own = _dumps(fields)
+    event = own[:-1] + common if fields else b"{" + common.removeprefix(b",")
     if len(event) > limit:
         raise Unfit(f"it has {len(event)} bytes as JSON, with its resource and scope; the most is {limit}")
     return event
 
 
-def _fields(record: Record, parts: Parts) -> dict[str, Any]:
-    """A record's own fields; what is unset in OTLP (zero, empty) is left out."""
-    if len(parts.attributes) > MAX_ATTRIBUTES:
-        raise Unfit(f"it has {len(parts.attributes)} attributes; the most is {MAX_ATTRIBUTES}")
-    fields: dict[str, Any] = {}
-    if time := int(record.time_unix_nano or 0):
-        fields["timestamp"] = time
-    if observed := int(record.observed_time_unix_nano or 0):
-        fields["observed_timestamp"] = observed
-    if record.severity_text:
-        fields["severity_text"] = record.severity_text
-    if severity := int(record.severity_number or 0):
-        fields["severity_number"] = severity
-    if parts.body is not None:
-        fields["body"] = parts.body
-    if parts.trace_id:
-        fields["trace_id"] = parts.trace_id
-    if parts.span_id:
-        fields["span_id"] = parts.span_id
-    if flags := int(record.flags or 0) & 0xFF:
-        fields["trace_flags"] = flags
-    if record.event_name:
-        fields["event_name"] = record.event_name
-    if parts.attributes:
-        fields["attributes"] = parts.attributes
-    if dropped := int(record.dropped_attributes_count or 0):
-        fields["dropped_attributes_count"] = dropped
-    return fields
+def fields(  # noqa: PLR0913 - a LogRecord has as many; called once a record, so no object is made of them
+    *,
+    time: int,
+    observed: int,
+    severity_text: str | None,
+    severity_number: int,
+    body: Any,
+    trace_id: str,
+    span_id: str,
+    flags: int,
+    event_name: str | None,
+    attributes: dict[str, Any],
+    dropped: int,
+) -> dict[str, Any]:
+    """A record's own fields as they stand in an event; what is unset in OTLP (zero, empty, null) is left out."""
+    made: dict[str, Any] = {}
+    if time:
+        made["timestamp"] = time
+    if observed:
+        made["observed_timestamp"] = observed
+    if severity_text:
+        made["severity_text"] = severity_text
+    if severity_number:
+        made["severity_number"] = severity_number
+    if body is not None:
+        made["body"] = body
+    if trace_id.strip("0"):
+        made["trace_id"] = trace_id
+    if span_id.strip("0"):
+        made["span_id"] = span_id
+    if flags & 0xFF:
+        made["trace_flags"] = flags & 0xFF
+    if event_name:
+        made["event_name"] = event_name
+    if attributes:
+        if len(attributes) > MAX_ATTRIBUTES:
+            raise Unfit(f"it has {len(attributes)} attributes; the most is {MAX_ATTRIBUTES}")
+        made["attributes"] = attributes
+    if dropped:
+        made["dropped_attributes_count"] = dropped
+    return made
 
 
 def scope(

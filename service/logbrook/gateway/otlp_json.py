@@ -10,7 +10,7 @@ from opentelemetry.proto.logs.v1.logs_pb2 import SeverityNumber
 
 from logbrook.errors import RejectedError
 from logbrook.gateway import mend
-from logbrook.gateway.otlp import MAX_DEPTH, Group, Parts, Unfit, number, scope
+from logbrook.gateway.otlp import MAX_DEPTH, Group, Unfit, fields, number, scope
 
 _Integer = int | str | None
 
@@ -41,7 +41,7 @@ class _Pairs(msgspec.Struct):
 class _Record(msgspec.Struct, rename="camel"):
     time_unix_nano: _Integer = None
     observed_time_unix_nano: _Integer = None
-    severity: _Integer = msgspec.field(default=None, name="severityNumber")
+    severity_number: _Integer = None
     severity_text: str | None = None
     body: _Value | None = None
     attributes: list[_Pair] | None = None
@@ -50,13 +50,6 @@ class _Record(msgspec.Struct, rename="camel"):
     trace_id: str | None = None
     span_id: str | None = None
     event_name: str | None = None
-
-    @property
-    def severity_number(self) -> _Integer:
-        """The number, also where it is given by the name that protobuf has for it."""
-        if isinstance(self.severity, str) and self.severity in SeverityNumber.keys():  # noqa: SIM118 - no mapping
-            return SeverityNumber.Value(self.severity)
-        return self.severity
 
 
 class _Scope(msgspec.Struct):
@@ -95,7 +88,7 @@ def groups(body: bytes) -> Iterator[Group]:
         for scope_logs in resource_logs.scope_logs or ():
             source = scope_logs.scope or _Scope()
             made = scope(source.name, source.version, _attributes(source.attributes), scope_logs.schema_url)
-            yield Group(resource, resource_logs.schema_url or "", made, scope_logs.log_records or (), _parts)
+            yield Group(resource, resource_logs.schema_url or "", made, scope_logs.log_records or (), _fields)
 
 
 def _decode(body: bytes) -> _Request:
@@ -110,14 +103,34 @@ def _decode(body: bytes) -> _Request:
             raise RejectedError(400, "broken_otlp", f"The body is no ExportLogsServiceRequest: {error}") from None
 
 
-def _parts(record: _Record) -> Parts:
-    return Parts(
-        _value(record.body), _attributes(record.attributes), _identifier(record.trace_id), _identifier(record.span_id)
+def _fields(record: _Record) -> dict[str, Any]:
+    return fields(
+        time=_integer(record.time_unix_nano),
+        observed=_integer(record.observed_time_unix_nano),
+        severity_text=record.severity_text,
+        severity_number=_severity(record.severity_number),
+        body=_value(record.body),
+        trace_id=(record.trace_id or "").lower(),
+        span_id=(record.span_id or "").lower(),
+        flags=_integer(record.flags),
+        event_name=record.event_name,
+        attributes=_attributes(record.attributes),
+        dropped=_integer(record.dropped_attributes_count),
     )
 
 
-def _identifier(text: str | None) -> str:
-    return text.lower() if text and text.strip("0") else ""
+def _integer(value: _Integer) -> int:
+    try:
+        return int(value or 0)
+    except ValueError:
+        raise Unfit(f"{str(value)[:40]!r} is no integer") from None
+
+
+def _severity(value: _Integer) -> int:
+    """The number, also where it is given by the name that protobuf has for it."""
+    if isinstance(value, str) and value in SeverityNumber.keys():  # noqa: SIM118 - it is no mapping
+        return SeverityNumber.Value(value)
+    return _integer(value)
 
 
 def _attributes(pairs: Sequence[_Pair] | None) -> dict[str, Any]:
@@ -138,17 +151,17 @@ def _value(value: _Value | None, depth: int = 0) -> Any:
         return [_value(each, depth + 1) for each in value.array_value.values or ()]
     if value.bool_value is not None:
         return value.bool_value
-    try:
-        return _scalar(value)
-    except ValueError as error:
-        raise Unfit(f"a value does not fit its kind: {error}") from None
+    return _scalar(value)
 
 
 def _scalar(value: _Value) -> Any:
     if value.int_value is not None:
-        return int(value.int_value)
+        return _integer(value.int_value)
     if value.double_value is not None:
-        return number(float(value.double_value))
+        try:
+            return number(float(value.double_value))
+        except ValueError:
+            raise Unfit(f"{str(value.double_value)[:40]!r} is no double") from None
     if value.bytes_value is not None:
         return _base64(value.bytes_value)
     return None

@@ -10,7 +10,7 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
 from logbrook.errors import RejectedError
-from logbrook.gateway.otlp import MAX_DEPTH, Group, Parts, Unfit, number, scope
+from logbrook.gateway.otlp import MAX_DEPTH, Group, Unfit, fields, number, scope
 
 
 def groups(body: bytes) -> Iterator[Group]:
@@ -24,16 +24,23 @@ def groups(body: bytes) -> Iterator[Group]:
         for scope_logs in resource_logs.scope_logs:
             source = scope_logs.scope
             made = scope(source.name, source.version, _attributes(source.attributes), scope_logs.schema_url)
-            yield Group(resource, resource_logs.schema_url, made, scope_logs.log_records, _parts)
+            yield Group(resource, resource_logs.schema_url, made, scope_logs.log_records, _fields)
 
 
-def _parts(record: LogRecord) -> Parts:
-    trace_id, span_id = record.trace_id, record.span_id
-    return Parts(
-        _value(record.body),
-        _attributes(record.attributes),
-        trace_id.hex() if trace_id.strip(b"\0") else "",
-        span_id.hex() if span_id.strip(b"\0") else "",
+def _fields(record: LogRecord) -> dict[str, Any]:
+    body = record.body
+    return fields(
+        time=record.time_unix_nano,
+        observed=record.observed_time_unix_nano,
+        severity_text=record.severity_text,
+        severity_number=record.severity_number,
+        body=body.string_value or _value(body),
+        trace_id=record.trace_id.hex(),
+        span_id=record.span_id.hex(),
+        flags=record.flags,
+        event_name=record.event_name,
+        attributes=_attributes(record.attributes),
+        dropped=record.dropped_attributes_count,
     )
 
 

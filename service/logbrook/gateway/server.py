@@ -14,6 +14,7 @@ import uvloop
 
 from logbrook.config import Gateway, Kafka
 from logbrook.gateway.app import App
+from logbrook.gateway.connection import Connection
 from logbrook.gateway.tokens import Tokens
 from logbrook.gateway.topic import KafkaTopic
 
@@ -46,12 +47,13 @@ class Process:
                 self._app,
                 host=settings.host,
                 port=settings.port,
-                http="httptools",
+                http=Connection,
                 ws="none",
                 lifespan="off",
                 access_log=False,
                 log_config=None,
                 server_header=False,
+                headers=[("x-content-type-options", "nosniff"), ("cache-control", "no-store")],
                 timeout_keep_alive=int(settings.keep_alive_seconds),
                 timeout_graceful_shutdown=_LAST_ANSWERS_SECONDS,
             )
@@ -84,6 +86,7 @@ class Process:
         await asyncio.sleep(min(_GRACE_SECONDS, self._settings.drain_seconds))
         while self._app.in_flight and time.monotonic() < self._deadline:
             await asyncio.sleep(0.02)
+        self._app.hurry()
         self._topic.abandon()
         self._server.should_exit = True
 

@@ -3,8 +3,10 @@
 import asyncio
 import hashlib
 import itertools
+import logging
 import threading
 import time
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import structlog
@@ -19,10 +21,11 @@ from logbrook.metrics import gateway_queued_bytes
 log = structlog.get_logger()
 
 # What librdkafka keeps for a message besides its bytes, so that many small ones count as what they cost.
-_MESSAGE_OVERHEAD_BYTES = 512
+MESSAGE_OVERHEAD_BYTES = 512
 _ANY_PARTITION = -1
 _METADATA_TIMEOUT_SECONDS = 2.0
 _METADATA_FRESH_SECONDS = 2.0
+_RETRY_AFTER_SECONDS = 5
 
 
 class Topic(Protocol):
@@ -30,11 +33,9 @@ class Topic(Protocol):
 
     async def send(self, source: str, batch: Batch, key: bytes | None) -> None:
         """Return once every message is acknowledged. Raises UnavailableError: 429 if nothing was sent, else 503."""
-        ...
 
     async def not_ready(self) -> str | None:
         """Why nothing can be sent now; None if it can."""
-        ...
 
 
 def chunk_key(source: str, key: bytes, index: int) -> bytes:
@@ -50,12 +51,27 @@ def partition_of(key: bytes, partitions: int) -> int:
     return int(key[:16], 16) % partitions
 
 
+def queued_size(messages: list[bytes]) -> int:
+    """The bytes that messages take of `max_queued_bytes`."""
+    return sum(map(len, messages)) + MESSAGE_OVERHEAD_BYTES * len(messages)
+
+
+def queue_full() -> UnavailableError:
+    """The answer when `max_queued_bytes` has no room for a request."""
+    return UnavailableError(
+        429, "queue_full", "Too many bytes are waiting for Kafka. Send the request again in a moment."
+    )
+
+
 class KafkaTopic:
     """The real one. Used from one event loop; a thread of its own serves the delivery reports."""
 
-    def __init__(self, settings: Gateway, kafka: Kafka) -> None:
-        self._settings, self._kafka = settings, kafka
-        self._producer = self._connect()
+    def __init__(
+        self, settings: Gateway, kafka: Kafka, connect: Callable[[dict[str, Any]], Producer] = Producer
+    ) -> None:
+        self._settings, self._kafka, self._connect = settings, kafka, connect
+        self._producer = self._start()
+        self._retired: list[Producer] = []
         self._queued_bytes = 0
         self._open: set[_Request] = set()
         self._stopped = threading.Event()
@@ -64,9 +80,9 @@ class KafkaTopic:
         self._poller = threading.Thread(target=self._poll, name="kafka-poll", daemon=True)
         self._poller.start()
 
-    def _connect(self) -> Producer:
+    def _start(self) -> Producer:
         largest = max(1_000_000, self._settings.max_message_bytes + 4096)
-        return Producer(
+        return self._connect(
             producer_config(self._kafka, self._settings.delivery_timeout_seconds)
             | {
                 "message.max.bytes": largest,
@@ -74,24 +90,27 @@ class KafkaTopic:
                 # be met in the middle of one.
                 "queue.buffering.max.messages": 0,
                 "queue.buffering.max.kbytes": 2**31 - 1,
+                "logger": logging.getLogger("librdkafka"),
             }
         )
 
     async def send(self, source: str, batch: Batch, key: bytes | None) -> None:
         """See Topic."""
-        size = sum(map(len, batch.messages)) + _MESSAGE_OVERHEAD_BYTES * len(batch.messages)
+        size = queued_size(batch.messages)
         if self._queued_bytes + size > self._settings.max_queued_bytes:
-            raise UnavailableError(
-                429, "queue_full", "Too many bytes are waiting for Kafka. Send the request again in a moment."
-            )
-        request = _Request(asyncio.get_running_loop(), batch.messages)
+            raise queue_full()
+        request = _Request(batch.messages)
         self._add(request, size)
         request.done.add_done_callback(lambda _: self._remove(request, size))
         self._produce(source, request, key)
+        # A handler that is cancelled must not take the outcome with it: the queue counts until Kafka answers.
         error = await asyncio.shield(request.done)
         if error is not None:
             raise UnavailableError(
-                503, "not_acknowledged", f"Kafka did not take the events: {error}. Send the request again.", 5
+                503,
+                "not_acknowledged",
+                f"Kafka did not take the events: {error}. Send the request again.",
+                _RETRY_AFTER_SECONDS,
             )
 
     def _produce(self, source: str, request: "_Request", key: bytes | None) -> None:
@@ -107,11 +126,19 @@ class KafkaTopic:
                     self._kafka.topic, message, headers=headers, partition=partition, on_delivery=request.report
                 )
             except (BufferError, KafkaException) as error:
-                # What went out before is not taken back: the answer is 503, and the sender sends all of it again.
-                reason = error.args[0] if isinstance(error, KafkaException) else str(error)
-                for _ in request.messages[index:]:
-                    request.report(reason, None)
-                break
+                self._failed(request, index, error)
+                return
+
+    def _failed(self, request: "_Request", index: int, error: BufferError | KafkaException) -> None:
+        """The messages from `index` on can't go out. Those before are not taken back: the answer is 503 for all."""
+        reason = error.args[0] if isinstance(error, KafkaException) else str(error)
+        for _ in request.messages[index:]:
+            request.report(reason, None)
+        if isinstance(reason, KafkaError) and reason.fatal():
+            # librdkafka takes nothing any more: a new producer does.
+            log.error("the producer failed, a new one takes over", reason=str(reason))
+            self._retired = [each for each in self._retired if len(each)] + [self._producer]
+            self._producer = self._start()
 
     def _add(self, request: "_Request", size: int) -> None:
         self._open.add(request)
@@ -126,6 +153,8 @@ class KafkaTopic:
     def _poll(self) -> None:
         while not self._stopped.is_set():
             self._producer.poll(0.1)
+            for producer in self._retired:
+                producer.poll(0)
 
     async def not_ready(self) -> str | None:
         """Ask Kafka for the topic's metadata, at most every two seconds."""
@@ -154,43 +183,42 @@ class KafkaTopic:
     @property
     def unacknowledged(self) -> int:
         """Messages that Kafka has not answered for."""
-        return sum(request.left for request in self._open)
+        return len(self._producer) + sum(map(len, self._retired))
 
     def abandon(self) -> None:
         """Answer open requests with 503 now: there is no time left to wait for Kafka."""
-        for request in list(self._open):
-            if not request.done.done():
-                request.done.set_result("the gateway is stopping")
+        for request in self._open:
+            request.settle("the gateway is stopping")
 
     async def close(self, timeout_seconds: float) -> int:
         """Wait until the queue is empty, at most `timeout_seconds`; how many messages were still in it."""
         deadline = time.monotonic() + timeout_seconds
-        while len(self._producer) and time.monotonic() < deadline:
+        while self.unacknowledged and time.monotonic() < deadline:
             await asyncio.sleep(0.02)
         self._stopped.set()
         await asyncio.to_thread(self._poller.join)
-        return len(self._producer)
+        return self.unacknowledged
 
 
 class _Request:
-    """One request's messages under way. Reports come in from any thread; the outcome is set in the loop, once."""
+    """One request's messages under way. Reports come from any thread; the outcome is set in the loop, once."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, messages: list[bytes]) -> None:
-        self._loop, self.messages = loop, messages
-        self.done: asyncio.Future[Any] = loop.create_future()
+    def __init__(self, messages: list[bytes]) -> None:
+        self.messages = messages
+        self._loop = asyncio.get_running_loop()
+        self.done: asyncio.Future[KafkaError | str | None] = self._loop.create_future()
         self._error: KafkaError | str | None = None
         # `next` on it is atomic: exactly one report is the last.
         self._reports = itertools.count(1)
-        self.left = len(messages)
 
     def report(self, error: KafkaError | str | None, _message: Message | None) -> None:
+        """What became of one message."""
         if error is not None:
             self._error = error
-        number = next(self._reports)
-        self.left = len(self.messages) - number
-        if number == len(self.messages):
-            self._loop.call_soon_threadsafe(self._finish)
+        if next(self._reports) == len(self.messages):
+            self._loop.call_soon_threadsafe(lambda: self.settle(self._error))
 
-    def _finish(self) -> None:
+    def settle(self, outcome: KafkaError | str | None) -> None:
+        """Set the outcome, unless there is one."""
         if not self.done.done():
-            self.done.set_result(self._error)
+            self.done.set_result(outcome)
