@@ -37,7 +37,7 @@ def backup(database: config.ClickHouse, name: str) -> str:
 
 
 def restore(database: config.ClickHouse, name: str) -> int:
-    """Replace `otel_logs` by the one in the archive `name`; returns its rows. Raises BackupError if it can't be read."""
+    """Replace `otel_logs` by the one in the archive `name`; returns its rows. Raises BackupError if it fails."""
     client = clickhouse.connect(database)
     client.command(f"DROP TABLE IF EXISTS {_RESTORED} SYNC")
     in_database = f"{database.database}.{{}}".format

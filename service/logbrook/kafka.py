@@ -6,6 +6,7 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 
+from logbrook import google
 from logbrook.config import Kafka
 from logbrook.errors import LogbrookError, UnavailableError
 
@@ -26,7 +27,9 @@ def client_config(settings: Kafka) -> dict[str, Any]:
     }
     if settings.security_protocol.startswith("SASL"):
         config["sasl.mechanism"] = settings.sasl_mechanism
-        if settings.sasl_mechanism != "OAUTHBEARER":
+        if settings.sasl_mechanism == "OAUTHBEARER":
+            config["oauth_cb"] = google.kafka_token
+        else:
             config["sasl.username"] = settings.sasl_username
             config["sasl.password"] = settings.sasl_password
     return config
@@ -61,4 +64,7 @@ def topic_id(settings: Kafka, timeout_seconds: float) -> str:
 @cache
 def _admin(settings: Kafka) -> AdminClient:
     """One connection for all look-ups."""
-    return AdminClient(client_config(settings))
+    admin = AdminClient(client_config(settings))
+    if settings.sasl_mechanism == "OAUTHBEARER":
+        admin.poll(1)  # serves the request for a token, which nothing else does for this kind of client
+    return admin
