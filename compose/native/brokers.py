@@ -1,0 +1,141 @@
+"""Real Kafka and ZooKeeper as plain processes: their settings, command lines and health checks."""
+
+import shutil
+import socket
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from native.failure import Failure
+from native.processes import Service
+
+HOST = "127.0.0.1"
+_LOGGING = """\
+log4j.rootLogger={level}, stderr
+log4j.appender.stderr=org.apache.log4j.ConsoleAppender
+log4j.appender.stderr.target=System.err
+log4j.appender.stderr.layout=org.apache.log4j.PatternLayout
+log4j.appender.stderr.layout.ConversionPattern=[%d{{ISO8601}}] %p %m (%c)%n
+# One line a request otherwise.
+log4j.logger.kafka.request.logger=WARN
+log4j.logger.org.apache.zookeeper.audit=WARN
+"""
+
+
+def zookeeper(directory: Path, jars: Path, port: int, level: str = "INFO") -> Service:
+    """ZooKeeper with its data in `directory`."""
+    settings = {
+        "dataDir": directory / "data",
+        "clientPort": port,
+        "clientPortAddress": HOST,
+        "admin.enableServer": "false",
+        "4lw.commands.whitelist": "ruok,srvr,mntr",
+        "autopurge.snapRetainCount": 3,
+        "autopurge.purgeInterval": 1,
+        "maxClientCnxns": 0,
+        "tickTime": 2000,
+    }
+    properties = _write(directory, "zookeeper.properties", settings)
+    main = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
+    command = _java(directory, jars, level, "192m", main, properties)
+    return Service("zookeeper", command, lambda: _answers_ruok(port), port)
+
+
+def kafka(
+    directory: Path,
+    jars: Path,
+    port: int,
+    zookeeper_port: int,
+    level: str = "INFO",
+    settings: Mapping[str, object] | None = None,
+) -> Service:
+    """One Kafka broker with its data in `directory`, coordinated by that ZooKeeper. `settings` are the broker's own."""
+    properties = _write(
+        directory, "server.properties", _kafka_settings(directory, port, zookeeper_port) | (settings or {})
+    )
+    command = _java(directory, jars, level, "512m", "kafka.Kafka", properties)
+    # A controlled shutdown hands over to ZooKeeper first.
+    return Service("kafka", command, _has_controller(port), port, stop_seconds=30)
+
+
+def _kafka_settings(directory: Path, port: int, zookeeper_port: int) -> dict[str, object]:
+    return {
+        "broker.id": 0,
+        "listeners": f"PLAINTEXT://{HOST}:{port}",
+        "advertised.listeners": f"PLAINTEXT://{HOST}:{port}",
+        "zookeeper.connect": f"{HOST}:{zookeeper_port}",
+        # A broker that was killed is forgotten within this time and may come back.
+        "zookeeper.session.timeout.ms": 6000,
+        "log.dirs": directory / "data",
+        "auto.create.topics.enable": "false",
+        "delete.topic.enable": "true",
+        "num.partitions": 8,
+        "default.replication.factor": 1,
+        # One broker: the topics that Kafka keeps for itself can have one copy only.
+        "offsets.topic.replication.factor": 1,
+        "offsets.topic.num.partitions": 8,
+        "transaction.state.log.replication.factor": 1,
+        "transaction.state.log.min.isr": 1,
+        "transaction.state.log.num.partitions": 8,
+        "min.insync.replicas": 1,
+        "group.initial.rebalance.delay.ms": 0,
+        "num.network.threads": 2,
+        "num.io.threads": 4,
+        "background.threads": 2,
+        "log.retention.hours": 72,
+        # Frees disk in small steps.
+        "log.segment.bytes": 256 * 2**20,
+        "log.cleaner.dedupe.buffer.size": 16 * 2**20,
+        "controlled.shutdown.max.retries": 1,
+    }
+
+
+def _write(directory: Path, name: str, settings: Mapping[str, object]) -> Path:
+    (directory / "data").mkdir(parents=True, exist_ok=True)
+    path = directory / name
+    path.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
+    return path
+
+
+def _java(directory: Path, jars: Path, level: str, heap: str, main: str, properties: Path) -> list[str]:
+    java = shutil.which("java")
+    if java is None:
+        raise Failure(
+            "Java is not on PATH: Kafka and ZooKeeper run on it.", "Install it: apt-get install openjdk-17-jre"
+        )
+    logging = directory / "log4j.properties"
+    logging.write_text(_LOGGING.format(level=level))
+    return [
+        java, f"-Xmx{heap}", "-Xms64m", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=50", "-XX:+ExitOnOutOfMemoryError",
+        "-XX:-UsePerfData", "-Djava.awt.headless=true", "-Dzookeeper.jmx.log4j.disable=true",
+        f"-Dlog4j.configuration=file:{logging}", "-cp", f"{jars}/*", main, str(properties),
+    ]  # fmt: skip
+
+
+def _answers_ruok(port: int) -> bool:
+    try:
+        with socket.create_connection((HOST, port), timeout=1) as connection:
+            connection.sendall(b"ruok")
+            return connection.recv(16) == b"imok"
+    except OSError:
+        return False
+
+
+def _has_controller(port: int) -> Callable[[], bool]:
+    """A check that the broker answers and can create topics."""
+
+    def ready() -> bool:
+        try:
+            socket.create_connection((HOST, port), timeout=1).close()
+        except OSError:
+            return False
+        try:
+            admin = AdminClient({"bootstrap.servers": f"{HOST}:{port}", "log_level": 0, "socket.timeout.ms": 2000})
+            found = admin.list_topics(timeout=2)
+        except KafkaException:
+            return False
+        return bool(found.brokers) and found.controller_id >= 0
+
+    return ready

@@ -1,0 +1,67 @@
+"""`python -m native.front`: serve one data directory until SIGTERM."""
+
+import argparse
+import asyncio
+import ipaddress
+import os
+import signal
+import sys
+from pathlib import Path
+
+import uvicorn
+
+from native.front import body
+from native.front.app import Front
+from native.front.engine import Engine
+from native.front.errors import EngineError
+from native.front.request import Users
+
+
+def _loopback(text: str) -> str:
+    if text != "localhost" and not ipaddress.ip_address(text).is_loopback:
+        raise argparse.ArgumentTypeError(f"{text} is not a loopback address, and this front listens on no other")
+    return text
+
+
+def main() -> None:
+    """Parse the command line and serve."""
+    parser = argparse.ArgumentParser(prog="python -m native.front", description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="directory of the tables, created if need be")
+    parser.add_argument("--host", type=_loopback, default="127.0.0.1", help="loopback address to listen on")
+    parser.add_argument("--port", type=int, default=8123, help="port to listen on")
+    parser.add_argument("--config-file", type=Path, help="ClickHouse configuration, XML (for KeeperMap, for example)")
+    arguments = parser.parse_args()
+    password = os.environ.get("CLICKHOUSE_PASSWORD", "")
+    if not password:
+        parser.error("CLICKHOUSE_PASSWORD is not set: the password of the user `default`; there is no default")
+    users = Users(password, os.environ.get("CLICKHOUSE_READONLY_PASSWORD") or None)
+    try:
+        engine = Engine(arguments.data, arguments.config_file)
+    except EngineError as error:
+        sys.exit(f"{error}")
+    spool = arguments.data / "spool"
+    spool.mkdir(exist_ok=True)
+    body.sweep(spool)
+    front = Front(engine, users, spool)
+    # uvicorn stops on these by itself and then raises them again: there is still something to close.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+    try:
+        asyncio.run(_serve(front, arguments.host, arguments.port))
+    finally:
+        front.close()
+        engine.close()
+
+
+async def _serve(front: Front, host: str, port: int) -> None:
+    settings = uvicorn.Config(
+        front, host=host, port=port, lifespan="off", log_level="warning", access_log=False, server_header=False,
+        timeout_graceful_shutdown=5, timeout_keep_alive=30, date_header=False,
+    )  # fmt: skip
+    expiring = asyncio.create_task(front.expire_sessions())
+    await uvicorn.Server(settings).serve()
+    expiring.cancel()
+
+
+if __name__ == "__main__":
+    main()

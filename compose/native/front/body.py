@@ -1,0 +1,135 @@
+"""Request bodies: the statement from their beginning, an INSERT's data into a file that the engine reads.
+
+The data goes to memory-backed /dev/shm while it is small, to the data directory otherwise; never through Python objects
+beyond the chunk at hand.
+"""
+
+import os
+import shutil
+import zlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import lz4.frame
+import zstandard
+
+from native.front.errors import EngineError
+
+# A server's max_query_size: what of the body can be the statement itself.
+MAX_STATEMENT_BYTES = 256 * 1024
+MEMORY_BYTES = 256 * 2**20
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - files in it are created exclusively, with mode 0600
+# HTTP's names of what the engine itself can inflate while it reads a file.
+ENGINE_CODECS = {
+    "gzip": "gzip",
+    "deflate": "deflate",
+    "zstd": "zstd",
+    "lz4": "lz4",
+    "br": "br",
+    "xz": "xz",
+    "bz2": "bz2",
+}
+
+Receive = Callable[[], Awaitable[Any]]
+
+
+class ClientLeftError(Exception):
+    """The client closed the connection before its request was complete."""
+
+
+class Inflater(Protocol):
+    """What zlib, zstandard and lz4 have in common."""
+
+    def decompress(self, data: bytes, /) -> bytes:
+        """The next piece."""
+        ...
+
+
+def inflater(codec: str) -> Inflater:
+    """A streaming decompressor for a Content-Encoding."""
+    if codec == "gzip":
+        return zlib.decompressobj(wbits=31)
+    if codec == "deflate":
+        return zlib.decompressobj()
+    if codec == "zstd":
+        return zstandard.ZstdDecompressor().decompressobj(read_across_frames=True)
+    if codec == "lz4":
+        decompressor: Inflater = lz4.frame.LZ4FrameDecompressor()
+        return decompressor
+    raise EngineError(48, f"Content-Encoding '{codec}' is not supported for a statement in the body")
+
+
+async def chunks(receive: Receive) -> AsyncIterator[bytes]:
+    """The body as it arrives. Raises ClientLeftError if it breaks off."""
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientLeftError
+        if message["body"]:
+            yield message["body"]
+        if not message.get("more_body", False):
+            return
+
+
+async def inflated(source: AsyncIterator[bytes], codec: str | None) -> AsyncIterator[bytes]:
+    """The same without its compression."""
+    if codec is None:
+        async for chunk in source:
+            yield chunk
+        return
+    stream = inflater(codec)
+    async for chunk in source:
+        try:
+            yield stream.decompress(chunk)
+        except (zlib.error, zstandard.ZstdError, RuntimeError, EOFError) as error:
+            raise EngineError(354, f"Cannot decompress the body as {codec}: {error}") from None
+
+
+class Spool:
+    """A file for data on its way to the engine; use it in a `with` block, which deletes it."""
+
+    def __init__(self, directory: Path, expected_bytes: int) -> None:
+        self._directory = directory
+        small = expected_bytes <= MEMORY_BYTES and SHARED_MEMORY.is_dir()
+        # Never the last of the memory: another process may need it.
+        self._in_memory = small and shutil.disk_usage(SHARED_MEMORY).free > 2 * MEMORY_BYTES
+        self.path = (SHARED_MEMORY if self._in_memory else directory) / f"logbrook-{os.getpid()}-{os.urandom(8).hex()}"
+        self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        self.size = 0
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Append; a body that turns out big moves to the data directory."""
+        view = memoryview(data)
+        while view:
+            view = view[os.write(self._file, view) :]
+        self.size += len(data)
+        if self._in_memory and self.size > MEMORY_BYTES:
+            self._move()
+
+    def _move(self) -> None:
+        old, self._in_memory = self.path, False
+        self.path = self._directory / old.name
+        file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        os.lseek(self._file, 0, os.SEEK_SET)
+        while os.sendfile(file, self._file, None, 2**30):
+            pass
+        os.close(self._file)
+        old.unlink()
+        self._file = file
+
+    def __enter__(self) -> "Spool":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._file)
+        self.path.unlink(missing_ok=True)
+
+
+def sweep(directory: Path) -> None:
+    """Delete what a killed front left behind."""
+    for place in (SHARED_MEMORY, directory):
+        for path in place.glob("logbrook-*-*"):
+            owner = path.name.split("-")[1]
+            if not Path("/proc", owner).exists():
+                path.unlink(missing_ok=True)

@@ -1,0 +1,121 @@
+"""A request, taken apart: who asks, for which statement, with which settings and parameters."""
+
+import base64
+import binascii
+import hmac
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import parse_qsl
+
+from native.front.errors import EngineError
+
+# URL parameters with a meaning of their own. `param_*` are the statement's; all others are settings.
+_OWN = {
+    "add_http_cors_header", "buffer_size", "client_protocol_version", "compress", "database", "decompress",
+    "default_format", "password", "query", "query_id", "quota_key", "role", "session_check", "session_id",
+    "session_timeout", "stacktrace", "user", "wait_end_of_query",
+}  # fmt: skip
+MAX_SESSION_SECONDS = 3600
+
+
+@dataclass(frozen=True)
+class Users:
+    """The passwords of the two users: any name may write, `reader` may only read (if it has a password at all)."""
+
+    password: str
+    reader_password: str | None = None
+
+    def may_write(self, user: str, password: str) -> bool:
+        """Whether the user may write; raises EngineError unless the password is right. Takes constant time."""
+        expected = self.reader_password if user == "reader" else self.password
+        right = hmac.compare_digest(password.encode(), (expected or "").encode())
+        if not right or not expected:
+            raise EngineError(
+                516, f"{user}: Authentication failed: password is incorrect, or there is no user with such name."
+            )
+        return user != "reader"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the head of a request says."""
+
+    method: str
+    headers: Mapping[str, str]
+    url: Mapping[str, str]
+    user: str
+    may_write: bool
+    query_id: str
+    settings: Mapping[str, str] = field(default_factory=dict)
+    parameters: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def readonly(self) -> bool:
+        """GET never changes anything, as on a server."""
+        return self.method != "POST"
+
+    @property
+    def database(self) -> str | None:
+        """The current database to be, if given."""
+        return self.url.get("database") or self.headers.get("x-clickhouse-database") or None
+
+    @property
+    def default_format(self) -> str:
+        """The format of a result whose statement names none."""
+        return self.url.get("default_format") or self.headers.get("x-clickhouse-format") or "TabSeparated"
+
+    def flag(self, name: str) -> bool:
+        """A URL parameter that is 0 or 1."""
+        return self.url.get(name, "0") not in ("", "0", "false")
+
+
+def parse(method: str, query_string: bytes, raw_headers: list[tuple[bytes, bytes]], users: Users) -> Request:
+    """Take a request's head apart. Raises EngineError unless it is from a known user."""
+    headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in raw_headers}
+    # Bytes that are not UTF-8 must reach the engine as they came.
+    text = query_string.decode("utf-8", "surrogateescape")
+    url = dict(parse_qsl(text, keep_blank_values=True, errors="surrogateescape"))
+    user, password = _credentials(headers, url)
+    may_write = users.may_write(user, password)
+    return Request(
+        method,
+        headers,
+        url,
+        user,
+        may_write,
+        url.get("query_id") or headers.get("x-clickhouse-query-id") or str(uuid.uuid4()),
+        {name: value for name, value in url.items() if name not in _OWN and not name.startswith("param_")},
+        {name.removeprefix("param_"): value for name, value in url.items() if name.startswith("param_")},
+    )
+
+
+def session_seconds(request: Request) -> int:
+    """How long the session outlives this request."""
+    text = request.url.get("session_timeout", "60")
+    if not text.isdecimal() or int(text) > MAX_SESSION_SECONDS:
+        raise EngineError(374, f"Invalid session timeout: '{text}', the most is {MAX_SESSION_SECONDS}")
+    return int(text)
+
+
+def _credentials(headers: Mapping[str, str], url: Mapping[str, str]) -> tuple[str, str]:
+    """User and password from the one place that has them."""
+    own = "x-clickhouse-user" in headers or "x-clickhouse-key" in headers
+    basic = headers.get("authorization", "")
+    in_url = "user" in url or "password" in url
+    if own + bool(basic) + in_url > 1:
+        raise EngineError(516, "Invalid authentication: it is not allowed to use more than one way to log in at once")
+    if own:
+        return headers.get("x-clickhouse-user") or "default", headers.get("x-clickhouse-key", "")
+    if in_url:
+        return url.get("user") or "default", url.get("password", "")
+    if basic:
+        scheme, _, encoded = basic.partition(" ")
+        try:
+            user, _, password = base64.b64decode(encoded, validate=True).decode().partition(":")
+        except (binascii.Error, UnicodeDecodeError):
+            raise EngineError(516, "Invalid authentication: malformed Basic credentials") from None
+        if scheme.lower() != "basic":
+            raise EngineError(516, f"Invalid authentication: '{scheme}' is not supported, only Basic is")
+        return user or "default", password
+    raise EngineError(194, "A password is needed: X-ClickHouse-User and X-ClickHouse-Key, or Basic authentication")

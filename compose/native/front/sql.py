@@ -1,0 +1,158 @@
+"""Just enough of ClickHouse's grammar to see what kind of statement a request holds and where to cut into it.
+
+The engine reads and writes files where a server reads and writes the connection: the data of an INSERT becomes
+`FROM INFILE`, the result of a SELECT goes `INTO OUTFILE` of a pipe. Statements are bytes: a string literal may hold
+any. What does not look as expected is handed to the engine as it is, which then says what is wrong with it.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+_TOKEN = re.compile(
+    rb"""(?P<space>\s+|--[^\n]*|\#[ !][^\n]*|/\*.*?\*/)
+    |(?P<string>'(?:[^'\\]|\\.|'')*')
+    |(?P<quoted>"(?:[^"\\]|\\.|"")*"|`(?:[^`\\]|\\.|``)*`)
+    |(?P<heredoc>\$(?P<tag>\w*)\$.*?\$(?P=tag)\$)
+    |(?P<word>[\w\x80-\xff]+)
+    |(?P<mark>.)""",
+    re.DOTALL | re.VERBOSE,
+)
+_WITH_RESULT = {b"SELECT", b"WITH", b"FROM", b"("}
+# Data begins after the format's name, blanks and one line break.
+_BEFORE_DATA = re.compile(rb"[ \t\f]*\r?\n?")
+_INSERT_ENDS = {b"SELECT", b"WITH", b"FROM", b"WATCH"}
+
+
+@dataclass(frozen=True)
+class Token:
+    """One token: its upper-case text, its place, and how many brackets are open around it."""
+
+    kind: str
+    text: bytes
+    start: int
+    end: int
+    depth: int
+
+
+@dataclass(frozen=True)
+class Insert:
+    """An INSERT whose data follows: `head` + FROM INFILE ... + `settings` + FORMAT `format`, data from `data_at`."""
+
+    head: bytes
+    settings: bytes
+    format: bytes
+    data_at: int
+
+    def from_file(self, path: str, compression: str) -> bytes:
+        """The statement with its data taken from a file."""
+        infile = b"FROM INFILE %s COMPRESSION %s" % (literal(path), literal(compression))
+        return b"%s %s %s FORMAT %s" % (self.head, infile, self.settings, self.format)
+
+
+@dataclass(frozen=True)
+class Select:
+    """A statement with a result: `head`, where INTO OUTFILE fits, then `tail` (FORMAT and SETTINGS)."""
+
+    head: bytes
+    tail: bytes
+    format: bytes | None
+
+    def into_file(self, path: str, format_: str, compression: str | None) -> bytes:
+        """The statement with its result written to a file, in its own format or else `format_`."""
+        outfile = b"INTO OUTFILE %s TRUNCATE" % literal(path)
+        if compression is not None:
+            outfile += b" COMPRESSION " + literal(compression)
+        return b"%s\n%s %s" % (self.head, outfile, self.tail or b"FORMAT " + format_.encode())
+
+
+def literal(text: str | bytes) -> bytes:
+    """A string literal."""
+    raw = text.encode() if isinstance(text, str) else text
+    return b"'" + raw.replace(b"\\", b"\\\\").replace(b"'", b"\\'") + b"'"
+
+
+def identifier(text: str) -> bytes:
+    """A quoted identifier."""
+    return b"`" + text.encode().replace(b"\\", b"\\\\").replace(b"`", b"\\`") + b"`"
+
+
+def tokens(text: bytes) -> Iterator[Token]:
+    """Tokens without white space and comments."""
+    depth = 0
+    for match in _TOKEN.finditer(text):
+        kind = match.lastgroup or "mark"
+        if kind == "space":
+            continue
+        if kind == "tag":
+            kind = "heredoc"
+        value = match[0].upper() if kind == "word" else match[0]
+        if value in (b")", b"]", b"}"):
+            depth -= 1
+        yield Token(kind, value, match.start(), match.end(), depth)
+        if value in (b"(", b"[", b"{"):
+            depth += 1
+
+
+def first_words(text: bytes, count: int = 2) -> tuple[bytes, ...]:
+    """The first tokens, upper-case: what kind of statement it is."""
+    found = []
+    for token in tokens(text):
+        found.append(token.text)
+        if len(found) == count:
+            break
+    return tuple(found)
+
+
+def insert(text: bytes) -> Insert | None:
+    """Take apart an INSERT that comes with data; None if it is none, or takes its rows from elsewhere."""
+    stream = tokens(text)
+    token = next(stream, None)
+    if token is None or token.text != b"INSERT":
+        return None
+    token = next(stream, None)
+    while token is not None and token.text in (b"INTO", b"TABLE", b"FUNCTION"):
+        token = next(stream, None)
+    # `token` is the table's name (its first part), whatever it is called.
+    settings_at, end, previous = None, 0 if token is None else token.end, b""
+    for token in stream:
+        if token.depth == 0 and token.kind == "word" and previous != b".":
+            if token.text in _INSERT_ENDS:
+                return None
+            if token.text == b"SETTINGS":
+                settings_at = token.start
+            elif token.text == b"VALUES":
+                return _insert(text, settings_at, token.start, b"Values", token.end)
+            elif token.text == b"FORMAT":
+                name = next(stream, None)
+                if name is None:
+                    return None
+                data = _BEFORE_DATA.match(text, name.end)
+                return _insert(
+                    text, settings_at, token.start, text[name.start : name.end], data.end() if data else name.end
+                )
+        previous, end = token.text, token.end
+    return _insert(text, settings_at, end, b"Values", len(text))
+
+
+def _insert(text: bytes, settings_at: int | None, format_at: int, format_: bytes, data_at: int) -> Insert:
+    head_end = format_at if settings_at is None else settings_at
+    return Insert(text[:head_end], text[head_end:format_at], format_, data_at)
+
+
+def select(text: bytes) -> Select | None:
+    """Take apart a statement that starts as a SELECT does; None if it starts otherwise."""
+    found = list(tokens(text))
+    while found and found[-1].text == b";":
+        found.pop()
+    if not found or found[0].text not in _WITH_RESULT:
+        return None
+    end = found[-1].end
+    for index in range(len(found) - 2, 0, -1):
+        token, name = found[index], found[index + 1]
+        if token.depth or token.kind != "word" or token.text != b"FORMAT" or name.kind != "word":
+            continue
+        after = found[index + 2].text if index + 2 < len(found) else b"SETTINGS"
+        if name.text != b"SETTINGS" and after == b"SETTINGS":
+            return Select(text[: token.start], text[token.start : end], text[name.start : name.end])
+    return Select(text[:end], b"", None)

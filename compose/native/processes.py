@@ -1,0 +1,85 @@
+"""Processes that this package starts: each with a log file, none left behind."""
+
+import contextlib
+import ctypes
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from native.failure import Failure
+
+_PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None)
+
+
+@dataclass(frozen=True)
+class Service:
+    """A process to run: how, and how to see that it works."""
+
+    name: str
+    command: Sequence[str]
+    # Whether it does its work, asked again and again; must not block for longer than a few seconds.
+    ready: Callable[[], bool]
+    port: int
+    environment: Mapping[str, str] = field(default_factory=dict)
+    ready_seconds: float = 60.0
+    stop_seconds: float = 15.0
+
+
+def start(service: Service, log: Path) -> subprocess.Popen[bytes]:
+    """Start it; it is asked to stop (SIGTERM) if this process dies first."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            service.command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **service.environment},
+            # Away from the terminal's Ctrl-C: it is stopped in its turn.
+            start_new_session=True,
+            preexec_fn=_die_with_parent,  # noqa: PLW1509 - calls prctl only
+        )
+
+
+def wait_ready(service: Service, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Wait until it works. Raises Failure with its last log lines if it ends or takes too long."""
+    deadline = time.monotonic() + service.ready_seconds
+    while not service.ready():
+        if process.poll() is not None:
+            raise Failure(f"{service.name} ended with {process.returncode}:\n{tail(log)}", f"All of it: {log}")
+        if time.monotonic() > deadline:
+            raise Failure(
+                f"{service.name} is not ready after {service.ready_seconds:.0f} s:\n{tail(log)}", f"All of it: {log}"
+            )
+        time.sleep(0.05)
+
+
+def stop(service: Service, process: subprocess.Popen[bytes]) -> None:
+    """Ask it to stop, and make it after `stop_seconds`."""
+    process.terminate()
+    # One that is paused hears nothing.
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(process.pid, signal.SIGCONT)
+    try:
+        process.wait(service.stop_seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def tail(log: Path, lines: int = 12) -> str:
+    """The last lines of a log file."""
+    if not log.exists():
+        return ""
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - 16_384))
+        return "\n".join(file.read().decode(errors="replace").splitlines()[-lines:])
+
+
+def _die_with_parent() -> None:
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -1,0 +1,69 @@
+"""The real components that tests run against: one ClickHouse front, one Kafka with its ZooKeeper, for the session.
+
+Nothing is started before a test asks for it, and nothing is left behind.
+"""
+
+import secrets
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from logbrook import clickhouse as connection
+from logbrook import config
+from logbrook.kafka import client_config
+from native import brokers, jars, ports
+from native.clickhouse import clickhouse as clickhouse_service
+from tests.components import ClickHouseServer, KafkaBroker, running
+
+REPOSITORY = Path(__file__).parent.parent
+HOST = "127.0.0.1"
+
+
+@pytest.fixture(scope="session")
+def clickhouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseServer]:
+    """A ClickHouse front over an empty data directory."""
+    directory = tmp_path_factory.mktemp("clickhouse")
+    [port] = ports.free(1)
+    password, reader_password, log = secrets.token_hex(8), secrets.token_hex(8), directory / "front.log"
+    with running(clickhouse_service(directory / "data", port, password, reader_password), log):
+        yield ClickHouseServer(HOST, port, password, reader_password, directory / "data", log)
+
+
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBroker]:
+    """A ZooKeeper and a Kafka broker without topics, on free ports."""
+    directory = tmp_path_factory.mktemp("kafka")
+    jar_files = jars.ensure(REPOSITORY / ".local/jars")
+    port, zookeeper_port = ports.free(2)
+    zookeeper = brokers.zookeeper(directory / "zookeeper", jar_files, zookeeper_port, level="WARN")
+    # The data is thrown away: no need to hand over before leaving.
+    fast_stop = {"controlled.shutdown.enable": "false"}
+    broker = brokers.kafka(directory / "kafka", jar_files, port, zookeeper_port, level="WARN", settings=fast_stop)
+    with running(zookeeper, directory / "zookeeper.log"), running(broker, directory / "kafka.log"):
+        yield KafkaBroker(f"{HOST}:{port}", zookeeper_port)
+
+
+@pytest.fixture
+def database(clickhouse: ClickHouseServer) -> Iterator[config.ClickHouse]:
+    """A fresh database with the tables of the schema."""
+    settings = clickhouse.settings(f"test_{uuid.uuid4().hex[:12]}")
+    from logbrook import migrate
+
+    migrate.apply(config.Schema(), settings)
+    yield settings
+    client = connection.connect(settings, database="default")
+    client.command(f"DROP DATABASE IF EXISTS {settings.database} SYNC")
+    client.close()
+
+
+@pytest.fixture
+def topic(kafka: KafkaBroker) -> config.Kafka:
+    """A fresh topic with 8 partitions."""
+    settings = kafka.settings(f"test-{uuid.uuid4().hex[:12]}")
+    admin = AdminClient(client_config(settings))
+    [created] = admin.create_topics([NewTopic(settings.topic, settings.partitions, 1)]).values()
+    created.result(30)
+    return settings
