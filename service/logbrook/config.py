@@ -112,6 +112,11 @@ class Consumer:
     max_batch_messages: int = setting(100_000, "Most messages in one insert.")
     max_batch_bytes: int = setting(32 * 2**20, "Most bytes in one insert: bounds the memory of both ends.")
     flush_after_seconds: float = setting(0.5, "Age at which a batch is inserted although it is not full.")
+    session_timeout_seconds: float = setting(
+        10.0,
+        "Silence after which a consumer counts as dead and its partitions go to the others: the delay after a crash. "
+        "Below it, a stall takes partitions away from one that lives.",
+    )
     fetch_queue_kilobytes: int = setting(65_536, "Most kilobytes that librdkafka fetches ahead.")
     idempotency_window_hours: int = setting(
         24, "How far back a repeated idempotency key is recognised: longer than any client retries."
