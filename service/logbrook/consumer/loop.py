@@ -22,7 +22,7 @@ from confluent_kafka import KafkaException
 
 from logbrook import clickhouse, config, health, metrics
 from logbrook.consumer.batch import Batch
-from logbrook.consumer.inlet import Inlet, take_over
+from logbrook.consumer.inlet import Inlet, Position, take_over
 from logbrook.consumer.member import Member
 from logbrook.errors import UnavailableError
 
@@ -169,7 +169,7 @@ class Loop:
         if self.stale is not None or (self.inlet is None and self.member.owned):
             metrics.consumer_take_overs_total.labels(self.stale or "failed insert").inc()
             self.stale = None
-            self.job = self.worker.submit(self._take_over, self.inlet, set(self.member.owned))
+            self.job = self.worker.submit(self._take_over, self.inlet, self.member.positions())
         elif self.inlet is not None and self.inserting is not None:
             self.job = self.worker.submit(self._insert, self.inlet, self.inserting)
         elif self.filling.rows and (
@@ -178,10 +178,10 @@ class Loop:
             self.inserting, self.filling = self.filling, Batch()
             self._start()
 
-    def _take_over(self, former: Inlet | None, partitions: set[int]) -> Finish:
+    def _take_over(self, former: Inlet | None, positions: dict[int, Position]) -> Finish:
         if former is not None:
             former.close()
-        inlet = take_over(self.client, self.member.topic, self.member.committed(partitions)) if partitions else None
+        inlet = take_over(self.client, self.member.topic, positions) if positions else None
         return lambda: self._took_over(inlet)
 
     def _took_over(self, inlet: Inlet | None) -> None:
@@ -204,10 +204,15 @@ class Loop:
         return lambda: self._inserted(inlet, stored)
 
     def _inserted(self, inlet: Inlet, stored: Stored) -> None:
-        """Commit, now that all of the batch is in ClickHouse, and count."""
-        self.inserting, self.pieces = None, 1
-        inlet.forget(stored.batch.next_offsets)
-        self.member.commit(stored.batch.next_offsets, stored.started_at_seconds)
+        """Commit, now that all of the batch is in ClickHouse, and count.
+
+        A partition that was given up meanwhile is not committed, even if it is ours again: it is being fetched anew
+        from its committed offset, and the take-over to come must see what this batch stored of it.
+        """
+        assert self.inserting is not None
+        kept, self.inserting, self.pieces = self.inserting.next_offsets, None, 1
+        inlet.forget(kept)
+        self.member.commit(kept, stored.started_at_seconds, inlet.stored.keys())
         metrics.consumer_messages_total.inc(len(stored.fresh.rows))
         metrics.consumer_bytes_total.inc(stored.fresh.size_bytes)
         for reason, count in stored.skipped.items():

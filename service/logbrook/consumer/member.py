@@ -1,12 +1,11 @@
 """Kafka's side of the consumer: membership of the group, fetching in order, committing.
 
-Everything here runs on the loop's thread but `committed` and `check_topic`, which its worker calls too: librdkafka's
-calls are thread-safe.
+Everything here runs on the loop's thread but `check_topic`, which its worker calls too.
 """
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from typing import cast
 
 import structlog
@@ -67,6 +66,7 @@ class Member:
         self.owned: set[int] = set()
         self._changing, self._changed = changing, changed
         self._expected: dict[int, int] = {}
+        self._positions: dict[int, Position] = {}
         self._paused = False
         self._consumer = Consumer(consumer_config(settings, kafka), logger=logging.getLogger("librdkafka"))
         self._consumer.subscribe(
@@ -121,18 +121,33 @@ class Member:
             self._consumer.resume(self._partitions(self.owned))
             self._paused = False
 
-    def commit(self, next_offsets: dict[int, int], stored_at_seconds: int) -> None:
-        """Let the group resume at these offsets, below which everything was stored by then. May get lost harmlessly."""
-        metadata = json.dumps({"topic_id": self.topic.id, "stored_at_seconds": stored_at_seconds})
-        offsets = [
-            TopicPartition(self.topic.name, partition, offset, metadata)
-            for partition, offset in next_offsets.items()
-            if partition in self.owned
-        ]
-        if offsets:
-            self._consumer.commit(offsets=offsets, asynchronous=True)
+    def commit(self, next_offsets: Mapping[int, int], stored_at_seconds: int, ahead: Collection[int]) -> None:
+        """Let the group resume at these offsets, below which everything is stored. May get lost harmlessly.
 
-    def committed(self, partitions: set[int]) -> dict[int, Position]:
+        What lies above was stored no earlier than `stored_at_seconds`. Not so for the partitions in `ahead`, of which
+        a former owner has stored some above: there, what was known before still holds.
+        """
+        for partition, offset in next_offsets.items():
+            since = self._positions[partition].stored_at_seconds if partition in ahead else stored_at_seconds
+            self._positions[partition] = Position(offset, since)
+        if next_offsets:
+            self._consumer.commit(offsets=[self._marked(each) for each in next_offsets], asynchronous=True)
+
+    def _marked(self, partition: int) -> TopicPartition:
+        """A partition's position, to be committed with what _committed reads."""
+        position = self._positions[partition]
+        metadata = json.dumps({"topic_id": self.topic.id, "stored_at_seconds": position.stored_at_seconds})
+        return TopicPartition(self.topic.name, partition, position.offset, metadata)
+
+    def positions(self) -> dict[int, Position]:
+        """By owned partition: below it all is stored, and all that was fetched of it and is still held lies above.
+
+        This is what was committed when the partition came, and what was committed from here since: never what Kafka
+        says now. Another, who no longer owns the partition, may have moved that past what we hold.
+        """
+        return {partition: self._positions[partition] for partition in self.owned}
+
+    def _committed(self, partitions: set[int]) -> dict[int, Position]:
         """Where each partition resumes: its beginning if nothing was committed, or it was for another incarnation."""
         positions = {}
         for each in self._consumer.committed(self._partitions(partitions), timeout=_TIMEOUT_SECONDS):
@@ -164,10 +179,11 @@ class Member:
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self.check_topic()
-        positions = self.committed({each.partition for each in partitions})
+        positions = self._committed({each.partition for each in partitions})
         start = [TopicPartition(self.topic.name, p, at.offset or OFFSET_BEGINNING) for p, at in positions.items()]
         consumer.incremental_assign(start)
         self._expected |= {partition: at.offset for partition, at in positions.items() if at.offset}
+        self._positions |= positions
         if self._paused:
             consumer.pause(start)
         self._own(self.owned | positions.keys(), "assigned")
