@@ -154,6 +154,7 @@ class Log:
 
     level: str = setting("INFO", "DEBUG, INFO, WARNING or ERROR.")
     format: str = setting("json", "json, or console for people.")
+    file: str = setting("", "File that gets a copy of the log, for `logbrook produce --follow`; emptied at 4 MiB.")
 
 
 SECTIONS = (Kafka, ClickHouse, Schema, Gateway, Consumer, Query, Log)
