@@ -116,7 +116,7 @@ def test_traces_cross_services(events: list[dict[str, Any]]) -> None:
     for event in events:
         if "trace_id" in event:
             traces[event["trace_id"]].append(event)
-    sizes = Counter()
+    sizes: Counter[int] = Counter()
     for trace in traces.values():
         services = [event["resource"]["service.name"] for event in trace]
         spans = {(event["resource"]["service.name"], event["span_id"]) for event in trace}

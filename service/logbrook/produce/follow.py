@@ -46,20 +46,30 @@ class Follow:
         if STDIN in self.paths:
             raise ConfigError("--follow needs files: standard input ends when its writer does")
         positions = Positions(self.state)
-        names = [_Name(path, self.reading, positions) for path in self.paths]
-        ending = False
-        while not ending:
-            ending = bool(stop.level)
-            chunks = [(tail, data) for name in names for tail in name.tails() if (data := tail.next(ending=ending))]
-            positions.save(tail.position for name in names for tail in name.open)
-            for tail, data in chunks:
-                yield from tail.batches(data)
-            yield None
-            for tail, _ in chunks:
-                tail.done()
-            if not chunks and not ending:
-                time.sleep(_LOOK_EVERY_SECONDS)
+        names: list[_Name] = []
+        try:
+            names.extend(_Name(path, self.reading, positions) for path in self.paths)
+            yield from _rounds(names, positions, stop)
+        finally:
+            for name in names:
+                name.close()
+
+
+def _rounds(names: Sequence["_Name"], positions: Positions, stop: Stop) -> Iterator[Batch | None]:
+    """Look at all files in turns. What is under way goes to disk before it is sent, what is done before the next."""
+    ending = False
+    while not ending:
+        ending = bool(stop.level)
+        chunks = [(tail, data) for name in names for tail in name.tails() if (data := tail.next(ending=ending))]
         positions.save(tail.position for name in names for tail in name.open)
+        for tail, data in chunks:
+            yield from tail.batches(data)
+        yield None
+        for tail, _ in chunks:
+            tail.done()
+        if not chunks and not ending:
+            time.sleep(_LOOK_EVERY_SECONDS)
+    positions.save(tail.position for name in names for tail in name.open)
 
 
 class _Tail:
@@ -91,6 +101,8 @@ class _Tail:
         if position.pending is not None:
             return os.pread(number, position.pending - position.offset, position.offset)
         data = os.pread(number, READ_BYTES, position.offset)
+        if position.format == "auto" and b"\n" in data.lstrip():
+            position.format = detect(data) if self._reading.format == "auto" else self._reading.format
         end = self._end(data, last=ending and not self._remembered)
         position.pending = position.offset + end if end else None
         return data[:end]
@@ -100,7 +112,7 @@ class _Tail:
         idle = time.monotonic() - self._changed
         if last or (self.rotated and idle > _ROTATED_SECONDS):
             return len(data)
-        end = complete(data, self._reading)
+        end = complete(data, replace(self._reading, format=self.position.format))
         if len(data) == READ_BYTES:
             return end or data.rfind(b"\n") + 1 or len(data)
         return data.rfind(b"\n") + 1 if idle > _SETTLED_SECONDS else end
@@ -108,8 +120,6 @@ class _Tail:
     def batches(self, data: bytes) -> Iterator[Batch]:
         """What `next` returned, under keys that a repetition will have, too."""
         position = self.position
-        if position.format == "auto":
-            position.format = detect(data) if self._reading.format == "auto" else self._reading.format
         partition = partition_of(position.path)
         key = f"{position.id}-{position.offset}-{position.pending}" if self._remembered else None
         for index, batch in enumerate(encode(data, replace(self._reading, format=position.format))):
@@ -132,8 +142,12 @@ class _Tail:
         """Close the file if it was rotated and nothing came for a while; whether it is closed."""
         idle = time.monotonic() - self._changed
         if self.rotated and idle > _ROTATED_SECONDS and self._size == self.position.offset:
-            self._file.close()
+            self.close()
         return self._file.closed
+
+    def close(self) -> None:
+        """Let the file go."""
+        self._file.close()
 
 
 class _Name:
@@ -162,6 +176,11 @@ class _Name:
             if status is not None and (file := _open(self._path)) is not None:
                 self._add(file)
         return self.open
+
+    def close(self) -> None:
+        """Let all files go."""
+        for tail in self.open:
+            tail.close()
 
     def _add(self, file: io.FileIO, position: Position | None = None) -> _Tail:
         if position is None:

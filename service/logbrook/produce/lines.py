@@ -55,8 +55,10 @@ def complete(data: bytes, reading: Reading) -> int:
     end = data.rfind(b"\n") + 1
     if not reading.multiline or end == 0:
         return end
-    # The last event may go on. It starts so many lines before the end:
     lines = split(data[:end])
+    if reading.format == "json" and lines[-1].lstrip()[:1] == b"{":
+        return end
+    # The last event may go on. It starts so many lines before the end:
     starts = multiline.group(lines)
     first = starts[-1][0] if starts else 0
     for _ in range(len(lines) - first):
