@@ -145,6 +145,7 @@ class _Zlib:
         self._output = _Output(lease, limit)
         self._held = b""
         self._inflate = None if window is None else zlib.decompressobj(window)
+        self._streams = 0
 
     def feed(self, data: bytes) -> None:
         data = self._held + data
@@ -160,12 +161,13 @@ class _Zlib:
                 raise _broken(self._name, str(error)) from None
             if self._inflate.eof:
                 data, self._inflate = self._inflate.unused_data, None
+                self._streams += 1
             else:
                 data = self._inflate.unconsumed_tail
 
     def _start(self, data: bytes) -> bytes:
         """Begin a stream with `data`, of which zero padding between gzip members is left out."""
-        if self._output.size or self._window == _GZIP:
+        if self._streams:
             data = data.lstrip(b"\0")
         if len(data) < 2:
             self._held = data
@@ -178,7 +180,7 @@ class _Zlib:
         return data
 
     def finish(self) -> bytes:
-        if self._held or self._inflate is not None:
+        if self._held or self._inflate is not None or not self._streams:
             raise _cut_off(self._name)
         return self._output.join()
 

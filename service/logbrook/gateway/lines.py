@@ -8,6 +8,7 @@ import re
 import msgspec
 import orjson
 
+from logbrook import multiline
 from logbrook.config import Gateway
 from logbrook.errors import RejectedError
 from logbrook.gateway.batch import Batch, all_named, cut, join, too_many_events
@@ -15,10 +16,6 @@ from logbrook.gateway.batch import Batch, all_named, cut, join, too_many_events
 _NDJSON = {"application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"}
 _JSON = {"application/json", "text/json"}
 _TEXT = {"text/plain"}
-# A line that belongs to the one before: indented, or a frame or cause of a Java, JavaScript or .NET stack trace.
-_CONTINUATION = re.compile(rb"[ \t]|at \S|Caused by: |Suppressed: |\.\.\. \d+ (?:more|common frames omitted)")
-_HAS_CONTINUATION = re.compile(rb"\n(?:" + _CONTINUATION.pattern + rb"|Traceback \(most recent call last\):)")
-_TRACEBACK = b"Traceback (most recent call last):"
 # In lines of JSON: a line that does not begin like an object.
 _NO_OBJECT = re.compile(rb"\n[^{]")
 _AT_BYTE = re.compile(r"\(byte (\d+)\)")
@@ -127,32 +124,14 @@ def _recognisable(messages: list[bytes]) -> list[bytes]:
 
 def _text(body: bytes, settings: Gateway) -> Batch:
     """A line an event; a continuation line joins the one before. Blank lines between events are none."""
-    lines = body.strip(b"\n").split(b"\n")
-    events = _join_continuations(lines) if _HAS_CONTINUATION.search(body) else lines
-    events = [each for each in events if each and not each.isspace()]
+    lines = body.split(b"\n")
+    if multiline.may_continue(body):
+        events = [b"\n".join(lines[first:last]) for first, last in multiline.group(lines)]
+    else:
+        events = [line for line in lines if line and not line.isspace()]
     if len(events) > settings.max_request_events:
         raise too_many_events(len(events), settings.max_request_events)
     return Batch(_encode(events, settings.max_message_bytes), len(events))
-
-
-def _join_continuations(lines: list[bytes]) -> list[bytes]:
-    """Put each stack trace into the event that it belongs to. Blank lines stay only inside of one."""
-    events: list[list[bytes]] = []
-    blank: list[bytes] = []
-    in_traceback = False
-    for line in lines:
-        if not line or line.isspace():
-            blank.append(line)
-            continue
-        joins = bool(_CONTINUATION.match(line)) or in_traceback or line == _TRACEBACK
-        # Python's traceback: a heading, indented lines, then one that names the exception.
-        in_traceback = line == _TRACEBACK or (in_traceback and line[:1] in b" \t")
-        if joins and events:
-            events[-1] += [*blank, line]
-        else:
-            events.append([line])
-        blank = []
-    return [b"\n".join(each) for each in events]
 
 
 def _encode(events: list[bytes], limit: int, *, keep_objects: bool = False) -> list[bytes]:

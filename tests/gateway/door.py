@@ -1,0 +1,54 @@
+"""The gateway's application over a collecting topic, and requests to it."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from logbrook.config import Gateway
+from logbrook.gateway.app import App
+from logbrook.gateway.tokens import Tokens
+from tests.gateway import reading
+from tests.gateway.collecting import CollectingTopic
+
+
+@dataclass(frozen=True)
+class Door:
+    """An application, and what it sent to its topic."""
+
+    app: App
+    topic: CollectingTopic
+
+    @classmethod
+    def open(cls, settings: Gateway) -> "Door":
+        """An application with these settings."""
+        topic = CollectingTopic(settings)
+        return cls(App(settings, Tokens(settings.tokens, allow_anonymous=settings.allow_anonymous), topic), topic)
+
+    def request(self, method: str, path: str, content: bytes = b"", **headers: str) -> httpx.Response:
+        """One request; in the headers' names an underscore stands for a dash."""
+
+        async def send() -> httpx.Response:
+            transport = httpx.ASGITransport(self.app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+                named = {name.replace("_", "-"): value for name, value in headers.items()}
+                return await client.request(method, path, content=content, headers=named)
+
+        return asyncio.run(send())
+
+    def ingest(self, content: bytes, content_type: str | None = None, **headers: str) -> httpx.Response:
+        """Send logs; no content type unless one is given."""
+        if content_type is not None:
+            headers["content_type"] = content_type
+        return self.request("POST", "/ingest", content, **headers)
+
+    @property
+    def messages(self) -> list[bytes]:
+        """The messages that went to the topic."""
+        return [each.value for each in self.topic.kept]
+
+    @property
+    def events(self) -> list[Any]:
+        """The events in them."""
+        return reading.events(self.messages)

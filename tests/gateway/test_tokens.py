@@ -1,0 +1,91 @@
+"""Who may send."""
+
+import hashlib
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from logbrook import cli
+from logbrook.errors import ConfigError, RejectedError
+from logbrook.gateway.tokens import Tokens, issue
+
+
+def test_a_token_stands_for_its_source() -> None:
+    """Of several sources, the one whose token was sent is named."""
+    one, two = issue("one"), issue("two")
+    tokens = Tokens(f"{one.entry}, {two.entry}", allow_anonymous=False)
+
+    assert tokens.source(f"Bearer {two.token}") == "two"
+    assert tokens.source(f"bearer {one.token}") == "one"
+
+
+def test_a_source_can_have_two_tokens() -> None:
+    """A token is replaced without a gap: for a while both are good."""
+    old, new = issue("shop"), issue("shop")
+    tokens = Tokens(f"{old.entry},{new.entry}", allow_anonymous=False)
+
+    assert {tokens.source(f"Bearer {each.token}") for each in (old, new)} == {"shop"}
+
+
+@pytest.mark.parametrize("sent", [None, "", "Bearer ", "Bearer wrong", "Basic YTpi", "wrong", "Bearer \u00e9\u00ff"])
+def test_anything_else_is_refused(sent: str | None) -> None:
+    """No token, a wrong one or another scheme is answered 401."""
+    tokens = Tokens(issue("one").entry, allow_anonymous=False)
+
+    with pytest.raises(RejectedError) as refused:
+        tokens.source(sent)
+
+    assert refused.value.status == 401
+
+
+def test_the_stored_digest_is_no_token() -> None:
+    """Who reads the configuration can't send with it."""
+    entry = issue("one").entry
+    tokens = Tokens(entry, allow_anonymous=False)
+
+    with pytest.raises(RejectedError):
+        tokens.source(f"Bearer {entry.partition('=')[2]}")
+
+
+def test_anonymous_senders_are_let_in_only_when_told_to() -> None:
+    """With anonymous senders allowed a missing token is fine, a wrong one still is not."""
+    tokens = Tokens(issue("one").entry, allow_anonymous=True)
+
+    assert tokens.source(None) == "anonymous"
+    with pytest.raises(RejectedError):
+        tokens.source("Bearer wrong")
+
+
+def test_a_gateway_that_nobody_could_use_does_not_start() -> None:
+    """No tokens and no anonymous senders stop the start, and the message says what to do."""
+    with pytest.raises(ConfigError, match="logbrook token"):
+        Tokens("", allow_anonymous=False)
+
+
+@pytest.mark.parametrize("entries", ["x", "x=", "x=abc", "=" + "0" * 64, "a b=" + "0" * 64, "anonymous=" + "0" * 64])
+def test_a_malformed_entry_stops_the_start(entries: str) -> None:
+    """An entry that is no name=sha256 is refused."""
+    with pytest.raises(ConfigError):
+        Tokens(entries, allow_anonymous=True)
+
+
+def test_a_token_given_in_place_of_its_digest_is_not_shown() -> None:
+    """A common mistake does not put the token into the log."""
+    token = issue("one").token
+
+    with pytest.raises(ConfigError) as refused:
+        Tokens(f"one={token}", allow_anonymous=False)
+
+    assert token not in str(refused.value)
+
+
+def test_the_command_prints_token_and_entry() -> None:
+    """`logbrook token NAME` prints a new token and the entry for it, for people and as JSON."""
+    shown = CliRunner().invoke(cli.app, ["token", "shop"])
+    made = json.loads(CliRunner().invoke(cli.app, ["token", "shop", "--json"]).stdout)
+
+    assert shown.exit_code == 0
+    assert "LOGBROOK_GATEWAY_TOKENS: shop=" in shown.stdout
+    assert made["entry"] == f"shop={hashlib.sha256(made['token'].encode()).hexdigest()}"
+    assert made["token"] not in shown.stdout
