@@ -67,6 +67,7 @@ class Member:
         self._changing, self._changed = changing, changed
         self._expected: dict[int, int] = {}
         self._positions: dict[int, Position] = {}
+        self._looked_for: dict[int, tuple[int, int]] = {}
         self._paused = False
         self._consumer = Consumer(consumer_config(settings, kafka), logger=logging.getLogger("librdkafka"))
         self._consumer.subscribe(
@@ -78,25 +79,41 @@ class Member:
 
         Waits up to FETCH_SECONDS for `most` messages, and serves the group's rebalances.
         """
-        expected, fresh = self._expected, []
+        expected, fresh = self._expected, list[Fetched]()
+        sought, fetched_before = set[int](), 0
         for each in self._consumer.consume(most, FETCH_SECONDS):
             if each.error() is not None:
                 log.warning("fetch failed", error=str(each.error()))
                 continue
             message = cast(Fetched, each)
             partition, offset = message.partition(), message.offset()
-            wanted = expected.get(partition, offset)
-            if offset != wanted and not self._acceptable(partition, wanted, offset):
+            # A rebalance that was served while messages were collected leaves some of partitions that are gone.
+            if partition not in expected or partition in sought:
                 continue
-            expected[partition] = offset + 1
-            fresh.append(message)
+            wanted = expected[partition]
+            if offset < wanted:
+                fetched_before += 1
+            elif offset > wanted and not self._is_gap(partition, wanted, offset):
+                sought.add(partition)
+            else:
+                expected[partition] = offset + 1
+                fresh.append(message)
+        if fetched_before:
+            # Of a topic that was created anew they would be others.
+            self.check_topic()
+            metrics.consumer_skipped_messages_total.labels("fetched before").inc(fetched_before)
         return fresh
 
-    def _acceptable(self, partition: int, wanted: int, offset: int) -> bool:
-        """Whether a message at an offset other than the wanted one is to be taken."""
-        if offset < wanted:
-            self.check_topic()
-            metrics.consumer_skipped_messages_total.labels("fetched before").inc()
+    def _is_gap(self, partition: int, wanted: int, offset: int) -> bool:
+        """Whether Kafka no longer has the offsets from `wanted` to `offset`. If it may have them, they are fetched.
+
+        Messages collected before a partition was given up can follow on its new assignment: they are no gap. One that
+        is met again right after it was looked for is the end of a transaction, or was compacted away.
+        """
+        low, _ = self._consumer.get_watermark_offsets(TopicPartition(self.topic.name, partition), _TIMEOUT_SECONDS)
+        if offset > max(low, wanted) and self._looked_for.get(partition) != (wanted, offset):
+            self._looked_for[partition] = (wanted, offset)
+            self._consumer.seek(TopicPartition(self.topic.name, partition, wanted))
             return False
         metrics.consumer_missing_offsets_total.inc(offset - wanted)
         log.error(
@@ -179,10 +196,13 @@ class Member:
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self.check_topic()
+        # librdkafka may drop a call of `on_lost` in the middle of a rebalance: what is held of these starts anew.
+        if again := self.owned & {each.partition for each in partitions}:
+            self._own(self.owned - again, "lost")
         positions = self._committed({each.partition for each in partitions})
         start = [TopicPartition(self.topic.name, p, at.offset or OFFSET_BEGINNING) for p, at in positions.items()]
         consumer.incremental_assign(start)
-        self._expected |= {partition: at.offset for partition, at in positions.items() if at.offset}
+        self._expected |= {partition: at.offset for partition, at in positions.items()}
         self._positions |= positions
         if self._paused:
             consumer.pause(start)
