@@ -123,7 +123,7 @@ build_images() {
   cp -r "$ROOT/compose/native" "$context/clickhouse/native"
   cp -r "$ROOT/service/logbrook" "$context/clickhouse/logbrook"
   find "$context/clickhouse" -name __pycache__ -prune -exec rm -r {} +
-  install -m 0755 "$here/clickhouse-server.sh" "$context/clickhouse/clickhouse-server"
+  install -m 0755 "$here/clickhouse-server.py" "$context/clickhouse/clickhouse-server"
   build clickhouse "$here/clickhouse.Dockerfile" "$context/clickhouse" --build-arg BASE=logbrook-stand-in/python
   rm -rf "$context"
 }

@@ -16,7 +16,14 @@ SCRIPTS = sorted(
 )
 
 
-@pytest.mark.parametrize("path", sorted((COMPOSE / "clickhouse").glob("*.xml")), ids=lambda path: path.name)
+MOUNTED_XML = sorted(
+    COMPOSE / source
+    for source in (volume.split(":")[0] for volume in services()["clickhouse"]["volumes"])
+    if source.endswith(".xml")
+)
+
+
+@pytest.mark.parametrize("path", MOUNTED_XML, ids=lambda path: path.name)
 def test_clickhouse_finds_every_variable_in_its_environment(path: Path) -> None:
     """ClickHouse refuses to start when a from_env names a variable that isn't set: each one is."""
     given = set(services()["clickhouse"]["environment"]) | exported_by_the_start_script()

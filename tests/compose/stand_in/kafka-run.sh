@@ -7,7 +7,8 @@ kafka_properties() {
   echo "log.dirs=/var/lib/kafka/data"
   for name in $(compgen -e KAFKA_); do
     case $name in KAFKA_HEAP_OPTS | KAFKA_LOG4J_OPTS | KAFKA_OPTS) continue ;; esac
-    key=${name#KAFKA_} key=${key//_/.}
+    # ___ stands for a dash, __ for an underscore.
+    key=${name#KAFKA_} key=${key//___/-} key=${key//__/$'\n'} key=${key//_/.} key=${key//$'\n'/_}
     echo "${key,,}=${!name}"
   done
 }
