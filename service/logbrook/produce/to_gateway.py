@@ -125,7 +125,8 @@ class GatewayTarget:
                     return
                 wait = max(wait, min(retry_after, _MAX_PAUSE_SECONDS))
             if time.monotonic() + wait > deadline or self._stop.level > 1:
-                self.tally.refuse(batch.events, f"given up after {self._timeout_seconds:g} s: {reason}")
+                why = "stopped" if self._stop.level > 1 else f"given up after {self._timeout_seconds:g} s"
+                self.tally.refuse(batch.events, f"{why}: {reason}")
                 return
             time.sleep(wait)
             pause = min(pause * 2, 5.0)

@@ -45,10 +45,10 @@ class KafkaTarget:
         try:
             found = self._producer.list_topics(self._topic, timeout=_LOOK_UP_SECONDS).topics[self._topic]
         except KafkaException as error:
-            reason = self._errors[-1] if self._errors else str(error.args[0].str())
-            raise UnavailableError(
-                503, "kafka_unavailable", f"Kafka: {reason}. Is it up? `make local-status` tells."
-            ) from error
+            self._producer.poll(0)
+            reason = self._errors[-1] if self._errors else error.args[0].str()
+            place = self._settings.bootstrap_servers
+            raise UnavailableError(503, "kafka_unavailable", f"Kafka at {place} does not answer: {reason}") from error
         if found.error is not None or not found.partitions:
             raise ConfigError(
                 f"Kafka at {self._settings.bootstrap_servers} has no topic {self._topic}: run `logbrook migrate`."
