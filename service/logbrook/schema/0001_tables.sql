@@ -1,0 +1,72 @@
+-- What the consumers insert: messages as Kafka has them. Null keeps nothing: the view below does the work.
+CREATE TABLE IF NOT EXISTS arrivals
+(
+    topic LowCardinality(String),
+    topic_id LowCardinality(String),
+    partition Int32,
+    offset Int64,
+    timestamp_ms Int64,
+    source String,
+    idempotency_key String,
+    payload String
+)
+ENGINE = Null;
+
+-- One row an event. Names and types from Timestamp to EventName are those of the OpenTelemetry Collector's exporter,
+-- so that Grafana's ClickHouse data source and ClickStack read the table unchanged.
+CREATE TABLE IF NOT EXISTS otel_logs
+(
+    Timestamp DateTime64(9) CODEC(Delta(8), ZSTD(1)),
+    TraceId String CODEC(ZSTD(1)),
+    SpanId String CODEC(ZSTD(1)),
+    TraceFlags UInt8 CODEC(ZSTD(1)),
+    SeverityText LowCardinality(String) CODEC(ZSTD(1)),
+    SeverityNumber UInt8 CODEC(ZSTD(1)),
+    ServiceName LowCardinality(String) CODEC(ZSTD(1)),
+    Body String CODEC(ZSTD(1)),
+    ResourceSchemaUrl LowCardinality(String) CODEC(ZSTD(1)),
+    ResourceAttributes Map(LowCardinality(String), String) CODEC(ZSTD(1)),
+    ScopeSchemaUrl LowCardinality(String) CODEC(ZSTD(1)),
+    ScopeName String CODEC(ZSTD(1)),
+    ScopeVersion LowCardinality(String) CODEC(ZSTD(1)),
+    ScopeAttributes Map(LowCardinality(String), String) CODEC(ZSTD(1)),
+    LogAttributes Map(LowCardinality(String), String) CODEC(ZSTD(1)),
+    EventName String CODEC(ZSTD(1)),
+    IngestedAt DateTime64(3) CODEC(Delta(8), ZSTD(1)),
+    KafkaTopic LowCardinality(String) CODEC(ZSTD(1)),
+    -- A topic that was deleted and created anew counts its offsets from 0 again: its id tells the two apart.
+    KafkaTopicId LowCardinality(String) CODEC(ZSTD(1)),
+    KafkaPartition Int32 CODEC(ZSTD(1)),
+    KafkaOffset Int64 CODEC(Delta(8), ZSTD(1)),
+    KafkaIndex UInt32 CODEC(ZSTD(1)),
+    Source LowCardinality(String) CODEC(ZSTD(1)),
+    IdempotencyKey String CODEC(ZSTD(1)),
+    ParseError LowCardinality(String) CODEC(ZSTD(1)),
+    -- A filter on Timestamp alone can't use the sorting key, whose first column is a bucket of it.
+    INDEX by_time Timestamp TYPE minmax GRANULARITY 1,
+    INDEX by_trace TraceId TYPE bloom_filter(0.001) GRANULARITY 1,
+    -- The consumer looks up what is stored of a range of offsets.
+    INDEX by_offset KafkaOffset TYPE minmax GRANULARITY 1
+)
+ENGINE = MergeTree
+-- By arrival, not by event time: one batch is one part, whatever its timestamps say.
+PARTITION BY toDate(IngestedAt)
+ORDER BY (toStartOfFiveMinutes(Timestamp), ServiceName, Timestamp)
+TTL toDate(IngestedAt) + toIntervalDay({retention_days})
+SETTINGS ttl_only_drop_parts = 1;
+
+-- Every message that carries an idempotency key, recorded before its batch is stored. Of the messages with one key, the
+-- one with the lowest offset counts; the others were left out as repetitions (docs/delivery.md).
+CREATE TABLE IF NOT EXISTS idempotency_keys
+(
+    idempotency_key String CODEC(ZSTD(1)),
+    topic_id LowCardinality(String),
+    partition Int32 CODEC(ZSTD(1)),
+    offset Int64 CODEC(Delta(8), ZSTD(1)),
+    RecordedAt DateTime64(3) DEFAULT now64(3) CODEC(Delta(8), ZSTD(1))
+)
+ENGINE = ReplacingMergeTree
+PARTITION BY toDate(RecordedAt)
+ORDER BY (idempotency_key, topic_id, partition, offset)
+TTL toDate(RecordedAt) + toIntervalDay({retention_days})
+SETTINGS index_granularity = 1024, ttl_only_drop_parts = 1;
