@@ -7,6 +7,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from native import brokers
 from tests.compose.compose_file import ROOT, services
 
 COMPOSE = ROOT / "compose"
@@ -71,6 +72,29 @@ def test_kafka_and_zookeeper_log_to_a_bounded_file(name: str) -> None:
     assert settings["log4j.appender.file.File"] == f"/var/log/logbrook/{name}.log"
     assert settings["log4j.appender.file"] == "org.apache.log4j.RollingFileAppender"
     assert "own-logs:/var/log/logbrook" in services()[name]["volumes"]
+
+
+def test_the_broker_is_set_up_as_the_native_one(tmp_path: Path) -> None:
+    """The stack with and without Docker has one behaviour: what both say of a setting of the broker is the same."""
+    brokers.kafka(tmp_path, tmp_path, port=1, zookeeper_port=2)
+    lines = (tmp_path / "server.properties").read_text().splitlines()
+    native = dict(line.split("=", 1) for line in lines)
+    compose = {
+        name.removeprefix("KAFKA_").replace("_", ".").lower(): str(value)
+        for name, value in services()["kafka"]["environment"].items()
+    }
+
+    both = (set(native) & set(compose)) - {"broker.id", "listeners", "advertised.listeners", "zookeeper.connect"}
+
+    assert {key: compose[key] for key in both} == {key: native[key] for key in both}
+    assert {
+        "auto.create.topics.enable",
+        "group.initial.rebalance.delay.ms",
+        "log.retention.hours",
+        "log.segment.bytes",
+        "offsets.topic.replication.factor",
+        "min.insync.replicas",
+    } <= both
 
 
 def exported_by_the_start_script() -> set[str]:

@@ -11,5 +11,5 @@ if __name__ == "__main__":
     # The front refuses all addresses but loopback. A container's own addresses are as private: Compose publishes them
     # on the host's loopback.
     front._loopback = str  # type: ignore[assignment]
-    sys.argv[1:] = ["--data", "/var/lib/clickhouse/chdb", "--host", "0.0.0.0", "--port", "8123"]  # noqa: S104
+    sys.argv[1:] = ["--data", "/var/lib/clickhouse/chdb", "--host", "0.0.0.0", "--port", "8123"]
     front.main()
