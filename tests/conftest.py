@@ -9,11 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from confluent_kafka.admin import AdminClient, NewTopic
 
 from logbrook import clickhouse as connection
-from logbrook import config
-from logbrook.kafka import client_config
+from logbrook import config, migrate
 from native import brokers, jars, ports
 from native.clickhouse import clickhouse as clickhouse_service
 from tests.components import ClickHouseServer, KafkaBroker, running
@@ -50,8 +48,6 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBroker]:
 def database(clickhouse: ClickHouseServer) -> Iterator[config.ClickHouse]:
     """A fresh database with the tables of the schema."""
     settings = clickhouse.settings(f"test_{uuid.uuid4().hex[:12]}")
-    from logbrook import migrate
-
     migrate.apply(config.Schema(), settings)
     yield settings
     client = connection.connect(settings, database="default")
@@ -63,7 +59,5 @@ def database(clickhouse: ClickHouseServer) -> Iterator[config.ClickHouse]:
 def topic(kafka: KafkaBroker) -> config.Kafka:
     """A fresh topic with 8 partitions."""
     settings = kafka.settings(f"test-{uuid.uuid4().hex[:12]}")
-    admin = AdminClient(client_config(settings))
-    [created] = admin.create_topics([NewTopic(settings.topic, settings.partitions, 1)]).values()
-    created.result(30)
+    migrate.create_topic(settings)
     return settings

@@ -12,6 +12,7 @@ from native.failure import Failure
 from native.processes import Service
 
 HOST = "127.0.0.1"
+Settings = Mapping[str, object]
 _LOGGING = """\
 log4j.rootLogger={level}, stderr
 log4j.appender.stderr=org.apache.log4j.ConsoleAppender
@@ -24,7 +25,7 @@ log4j.logger.org.apache.zookeeper.audit=WARN
 """
 
 
-def zookeeper(directory: Path, jars: Path, port: int, level: str = "INFO") -> Service:
+def zookeeper(directory: Path, jars: Path, port: int, *, level: str = "INFO") -> Service:
     """ZooKeeper with its data in `directory`."""
     settings = {
         "dataDir": directory / "data",
@@ -39,23 +40,24 @@ def zookeeper(directory: Path, jars: Path, port: int, level: str = "INFO") -> Se
     }
     properties = _write(directory, "zookeeper.properties", settings)
     main = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
-    command = _java(directory, jars, level, "192m", main, properties)
+    command = [*_java(directory, jars, "192m", level), main, str(properties)]
     return Service("zookeeper", command, lambda: _answers_ruok(port), port)
 
 
-def kafka(
+def kafka(  # noqa: PLR0913 - what a broker needs to know
     directory: Path,
     jars: Path,
     port: int,
     zookeeper_port: int,
+    *,
     level: str = "INFO",
-    settings: Mapping[str, object] | None = None,
+    settings: Settings | None = None,
 ) -> Service:
     """One Kafka broker with its data in `directory`, coordinated by that ZooKeeper. `settings` are the broker's own."""
     properties = _write(
-        directory, "server.properties", _kafka_settings(directory, port, zookeeper_port) | (settings or {})
+        directory, "server.properties", {**_kafka_settings(directory, port, zookeeper_port), **(settings or {})}
     )
-    command = _java(directory, jars, level, "512m", "kafka.Kafka", properties)
+    command = [*_java(directory, jars, "512m", level), "kafka.Kafka", str(properties)]
     # A controlled shutdown hands over to ZooKeeper first.
     return Service("kafka", command, _has_controller(port), port, stop_seconds=30)
 
@@ -99,7 +101,7 @@ def _write(directory: Path, name: str, settings: Mapping[str, object]) -> Path:
     return path
 
 
-def _java(directory: Path, jars: Path, level: str, heap: str, main: str, properties: Path) -> list[str]:
+def _java(directory: Path, jars: Path, heap: str, level: str) -> list[str]:
     java = shutil.which("java")
     if java is None:
         raise Failure(
@@ -110,7 +112,7 @@ def _java(directory: Path, jars: Path, level: str, heap: str, main: str, propert
     return [
         java, f"-Xmx{heap}", "-Xms64m", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=50", "-XX:+ExitOnOutOfMemoryError",
         "-XX:-UsePerfData", "-Djava.awt.headless=true", "-Dzookeeper.jmx.log4j.disable=true",
-        f"-Dlog4j.configuration=file:{logging}", "-cp", f"{jars}/*", main, str(properties),
+        f"-Dlog4j.configuration=file:{logging}", "-cp", f"{jars}/*",
     ]  # fmt: skip
 
 

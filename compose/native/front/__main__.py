@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import ipaddress
+import logging
 import os
 import signal
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 import uvicorn
 
 from native.front import body
-from native.front.app import Front
+from native.front.app import BrokenResultError, Front
 from native.front.engine import Engine
 from native.front.errors import EngineError
 from native.front.request import Users
@@ -34,6 +35,8 @@ def main() -> None:
     password = os.environ.get("CLICKHOUSE_PASSWORD", "")
     if not password:
         parser.error("CLICKHOUSE_PASSWORD is not set: the password of the user `default`; there is no default")
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s (%(name)s)", level=logging.INFO)
+    logging.getLogger("uvicorn.error").addFilter(_WithoutBrokenResults())
     users = Users(password, os.environ.get("CLICKHOUSE_READONLY_PASSWORD") or None)
     try:
         engine = Engine(arguments.data, arguments.config_file)
@@ -53,9 +56,16 @@ def main() -> None:
         engine.close()
 
 
+class _WithoutBrokenResults(logging.Filter):
+    """A broken result was answered and logged already: no traceback for it."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not (record.exc_info and isinstance(record.exc_info[1], BrokenResultError))
+
+
 async def _serve(front: Front, host: str, port: int) -> None:
     settings = uvicorn.Config(
-        front, host=host, port=port, lifespan="off", log_level="warning", access_log=False, server_header=False,
+        front, host=host, port=port, lifespan="off", log_config=None, access_log=False, server_header=False,
         timeout_graceful_shutdown=5, timeout_keep_alive=30, date_header=False,
     )  # fmt: skip
     expiring = asyncio.create_task(front.expire_sessions())

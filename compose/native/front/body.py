@@ -107,6 +107,13 @@ class Spool:
         if self._in_memory and self.size > MEMORY_BYTES:
             self._move()
 
+    async def read(self) -> AsyncIterator[bytes]:
+        """What was written, from the beginning."""
+        at = 0
+        while piece := os.pread(self._file, 2**20, at):
+            at += len(piece)
+            yield piece
+
     def _move(self) -> None:
         old, self._in_memory = self.path, False
         self.path = self._directory / old.name

@@ -6,7 +6,7 @@ A new connection costs 0.2 ms, so settings, temporary tables and the current dat
 import fcntl
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,6 +66,15 @@ class Connection:
             done.bytes_written(),
         )
 
+    def blocks(self, statement: bytes, format_: str) -> Iterator[bytes]:
+        """Run a SELECT and return its result block by block."""
+        try:
+            stream = self._raw.send_query(statement, format_)
+            while (block := self._raw.streaming_fetch_result(stream)) is not None and block.rows_read():
+                yield bytes(block.bytes())
+        except RuntimeError as error:
+            raise from_engine(error) from None
+
     def set(self, settings: Mapping[str, str]) -> None:
         """SET all of them at once."""
         if settings:
@@ -100,15 +109,13 @@ class Engine:
             raise EngineError(76, f"Another process has {data} open", "CANNOT_OPEN_FILE") from None
         first = self._path if config_file is None else f"{self._path}?config-file={config_file.resolve()}"
         # Held until the end: the engine stops with its last connection.
-        self._main = Connection(_chdb.connect(first))
+        self._main = Connection(_chdb.connect(first))  # type: ignore[attr-defined] # it is there: chdb's stub lacks it
         self._main_lock = threading.Lock()
         self.version, self.timezone = self.ask(b"SELECT version(), timezone()").rstrip(b"\n").decode().split("\t")
 
     def connect(self) -> Connection:
-        """A connection with a server's defaults."""
-        connection = Connection(_chdb.connect(self._path))
-        connection.set(SERVER_SETTINGS)
-        return connection
+        """A new connection, with chdb's own defaults: see SERVER_SETTINGS."""
+        return Connection(_chdb.connect(self._path))  # type: ignore[attr-defined] # as above
 
     def ask(self, statement: bytes, format_: str = "TabSeparated") -> bytes:
         """Run a statement of our own."""
@@ -125,9 +132,7 @@ class Engine:
         finally:
             connection.close()
 
-    def close(self, running: Sequence[str] = ()) -> None:
-        """End the statements named, then stop the engine."""
-        for query_id in running:
-            self.kill(query_id)
+    def close(self) -> None:
+        """Stop the engine. Every other connection must be closed."""
         self._main.close()
         os.close(self._lock)

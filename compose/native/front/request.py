@@ -51,11 +51,6 @@ class Request:
     parameters: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def readonly(self) -> bool:
-        """GET never changes anything, as on a server."""
-        return self.method != "POST"
-
-    @property
     def database(self) -> str | None:
         """The current database to be, if given."""
         return self.url.get("database") or self.headers.get("x-clickhouse-database") or None
@@ -78,16 +73,15 @@ def parse(method: str, query_string: bytes, raw_headers: list[tuple[bytes, bytes
     url = dict(parse_qsl(text, keep_blank_values=True, errors="surrogateescape"))
     user, password = _credentials(headers, url)
     may_write = users.may_write(user, password)
-    return Request(
-        method,
-        headers,
-        url,
-        user,
-        may_write,
-        url.get("query_id") or headers.get("x-clickhouse-query-id") or str(uuid.uuid4()),
-        {name: value for name, value in url.items() if name not in _OWN and not name.startswith("param_")},
-        {name.removeprefix("param_"): value for name, value in url.items() if name.startswith("param_")},
-    )
+    settings, parameters = split(url)
+    query_id = url.get("query_id") or headers.get("x-clickhouse-query-id") or str(uuid.uuid4())
+    return Request(method, headers, url, user, may_write, query_id, settings, parameters)
+
+
+def split(options: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """The settings and the statement's parameters among the URL's parameters."""
+    settings = {name: text for name, text in options.items() if name not in _OWN and not name.startswith("param_")}
+    return settings, {name[len("param_") :]: text for name, text in options.items() if name.startswith("param_")}
 
 
 def session_seconds(request: Request) -> int:

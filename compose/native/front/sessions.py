@@ -1,11 +1,13 @@
 """Sessions: a connection that outlives its request, with its temporary tables, settings and current database."""
 
 import asyncio
+import json
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
-from native.front.engine import Connection
+from native.front import sql
+from native.front.engine import SERVER_SETTINGS, Connection
 from native.front.errors import EngineError
 
 
@@ -15,9 +17,35 @@ class Session:
 
     connection: Connection
     seconds: int = 60
-    locked: bool = False
+    locked: bool = True
     expires_at: float = 0.0
-    database: str = "default"
+    # What a request changed for itself alone, with the values to go back to (None: the default).
+    changed: dict[str, str | None] = field(default_factory=dict)
+    database: str | None = None
+
+    def apply(self, settings: Mapping[str, str], database: str | None) -> None:
+        """For one request: its settings and current database."""
+        names = b", ".join(sql.literal(name) for name in settings)
+        before = self.connection.run(
+            b"SELECT name, value, changed FROM system.settings WHERE name IN (" + names + b")", "JSONCompactEachRow"
+        ).result
+        for line in before.splitlines():
+            name, value, changed = json.loads(line)
+            self.changed[name] = value if changed else None
+        self.connection.set(settings)
+        if database is not None:
+            self.database = self.connection.run(b"SELECT currentDatabase() FORMAT TabSeparatedRaw").result.decode()[:-1]
+            self.connection.use(database)
+
+    def restore(self) -> None:
+        """Undo what `apply` did."""
+        defaults = [sql.identifier(name) + b" = DEFAULT" for name, value in self.changed.items() if value is None]
+        if defaults:
+            self.connection.run(b"SET " + b", ".join(defaults))
+        self.connection.set({name: value for name, value in self.changed.items() if value is not None})
+        if self.database is not None:
+            self.connection.use(self.database)
+        self.changed, self.database = {}, None
 
 
 class Sessions:
@@ -33,8 +61,10 @@ class Sessions:
         if session is None:
             if must_exist:
                 raise EngineError(372, f"Session {name} not found")
-            session = self._open[user, name] = Session(self._connect())
-        if session.locked:
+            connection = self._connect()
+            connection.set(SERVER_SETTINGS)
+            self._open[user, name] = session = Session(connection, seconds)
+        elif session.locked:
             raise EngineError(373, f"Session {name} is locked by a concurrent client")
         session.locked, session.seconds = True, seconds
         return session

@@ -51,6 +51,22 @@ class Insert:
 
 
 @dataclass(frozen=True)
+class InsertFromInput:
+    """INSERT ... SELECT ... FROM input('structure') FORMAT x: `head` + file(...) + `tail`, data from `data_at`."""
+
+    head: bytes
+    structure: bytes
+    tail: bytes
+    format: bytes
+    data_at: int
+
+    def from_file(self, path: str, compression: str) -> bytes:
+        """The statement with its data taken from a file."""
+        arguments = (literal(path), literal(self.format), self.structure, literal(compression))
+        return b"%s file(%s) %s" % (self.head, b", ".join(arguments), self.tail)
+
+
+@dataclass(frozen=True)
 class Select:
     """A statement with a result: `head`, where INTO OUTFILE fits, then `tail` (FORMAT and SETTINGS)."""
 
@@ -72,9 +88,10 @@ def literal(text: str | bytes) -> bytes:
     return b"'" + raw.replace(b"\\", b"\\\\").replace(b"'", b"\\'") + b"'"
 
 
-def identifier(text: str) -> bytes:
+def identifier(text: str | bytes) -> bytes:
     """A quoted identifier."""
-    return b"`" + text.encode().replace(b"\\", b"\\\\").replace(b"`", b"\\`") + b"`"
+    raw = text.encode() if isinstance(text, str) else text
+    return b"`" + raw.replace(b"\\", b"\\\\").replace(b"`", b"\\`") + b"`"
 
 
 def tokens(text: bytes) -> Iterator[Token]:
@@ -104,7 +121,7 @@ def first_words(text: bytes, count: int = 2) -> tuple[bytes, ...]:
     return tuple(found)
 
 
-def insert(text: bytes) -> Insert | None:
+def insert(text: bytes) -> Insert | InsertFromInput | None:
     """Take apart an INSERT that comes with data; None if it is none, or takes its rows from elsewhere."""
     stream = tokens(text)
     token = next(stream, None)
@@ -118,7 +135,7 @@ def insert(text: bytes) -> Insert | None:
     for token in stream:
         if token.depth == 0 and token.kind == "word" and previous != b".":
             if token.text in _INSERT_ENDS:
-                return None
+                return _insert_from_input(text)
             if token.text == b"SETTINGS":
                 settings_at = token.start
             elif token.text == b"VALUES":
@@ -127,10 +144,8 @@ def insert(text: bytes) -> Insert | None:
                 name = next(stream, None)
                 if name is None:
                     return None
-                data = _BEFORE_DATA.match(text, name.end)
-                return _insert(
-                    text, settings_at, token.start, text[name.start : name.end], data.end() if data else name.end
-                )
+                format_ = text[name.start : name.end]
+                return _insert(text, settings_at, token.start, format_, _data_at(text, name))
         previous, end = token.text, token.end
     return _insert(text, settings_at, end, b"Values", len(text))
 
@@ -138,6 +153,29 @@ def insert(text: bytes) -> Insert | None:
 def _insert(text: bytes, settings_at: int | None, format_at: int, format_: bytes, data_at: int) -> Insert:
     head_end = format_at if settings_at is None else settings_at
     return Insert(text[:head_end], text[head_end:format_at], format_, data_at)
+
+
+def _data_at(text: bytes, format_name: Token) -> int:
+    blank = _BEFORE_DATA.match(text, format_name.end)
+    return blank.end() if blank else format_name.end
+
+
+def _insert_from_input(text: bytes) -> InsertFromInput | None:
+    """Take apart an INSERT whose SELECT reads the request's data; None if it reads something else."""
+    if b"input" not in text.lower():
+        return None
+    recent: list[Token] = []
+    source: tuple[int, bytes, int] | None = None
+    stream = tokens(text)
+    for token in stream:
+        recent = [*recent[-3:], token]
+        if [each.text for each in recent[:2]] == [b"INPUT", b"("] and len(recent) == 4 and token.text == b")":
+            source = recent[0].start, text[recent[2].start : recent[2].end], token.end
+        elif source and token.depth == 0 and token.text == b"FORMAT" and (name := next(stream, None)) is not None:
+            start, structure, end = source
+            format_ = text[name.start : name.end]
+            return InsertFromInput(text[:start], structure, text[end : token.start], format_, _data_at(text, name))
+    return None
 
 
 def select(text: bytes) -> Select | None:

@@ -1,17 +1,29 @@
 """One statement of a request, run in a thread of its own while the event loop reads its result from a pipe."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from native.front import sql
-from native.front.engine import QUERY_ID_SQL, Connection, Outcome, tag
+from native.front import guard, revision, sql
+from native.front.engine import QUERY_ID_SQL, SERVER_SETTINGS, Connection, Outcome, tag
 from native.front.errors import EngineError
+from native.front.sessions import Session
 
+_READONLY = "Cannot execute query in readonly mode"
 _GET_IMPLIES_READONLY = (
-    "Cannot execute query in readonly mode. For queries over HTTP, method GET implies readonly. "
-    "You should use method POST for modifying queries"
+    _READONLY + ". For queries over HTTP, method GET implies readonly. You should use method POST for modifying queries"
 )
 _NOT_HERE = {(b"SYSTEM", b"SHUTDOWN"), (b"SYSTEM", b"KILL")}
+_SYSTEM_PROCESSES = [b"SYSTEM", b".", b"PROCESSES"]
+
+
+@dataclass(frozen=True)
+class External:
+    """A temporary table that comes with a request: its columns as SQL and a file with its rows."""
+
+    name: str
+    structure: str
+    format: str
+    path: str
 
 
 @dataclass(frozen=True)
@@ -24,23 +36,42 @@ class Statement:
     parameters: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, str] = field(default_factory=dict)
     database: str | None = None
-    readonly: bool = False
+    # 0, or as the setting `readonly`; -1 stands for the method GET.
+    readonly: int = 0
+    reader: bool = False
     compression: str | None = None
-    insert: sql.Insert | None = None
+    protocol_version: int = 0
+    externals: Sequence[External] = ()
+    insert: sql.Insert | sql.InsertFromInput | None = None
     data: tuple[str, str] | None = None
 
-    def prepare(self, connection: Connection) -> None:
-        """Apply the request's settings and database to a connection that ends with it."""
-        comment = tag(self.query_id, self.settings.get("log_comment", ""))
-        connection.set({**self.settings, "log_comment": comment})
+    @property
+    def result_format(self) -> str:
+        """The format that the result has."""
+        selected = sql.select(self.text)
+        return self.default_format if selected is None or selected.format is None else selected.format.decode()
+
+    def prepare(self, connection: Connection, session: Session | None) -> None:
+        """Apply the request's settings and database: to a connection that ends with it, or to be undone."""
+        mark = {"log_comment": tag(self.query_id, self.settings.get("log_comment", ""))}
+        if session is not None:
+            session.apply({**self.settings, **mark}, self.database)
+            return
+        if self.reader:
+            connection.set({**SERVER_SETTINGS, **guard.SETTINGS, **mark, "readonly": "1"})
+            connection.set(self.settings)
+        else:
+            readonly = {"readonly": str(self.readonly)} if self.readonly > 0 else {}
+            connection.set({**SERVER_SETTINGS, **self.settings, **mark, **readonly})
         if self.database is not None:
             connection.use(self.database)
+        for table in self.externals:
+            _create(connection, table)
 
     def run(self, connection: Connection, pipe: int) -> Outcome:
         """Run it to the end. A big result goes into the pipe (which stays open), a small one into the outcome."""
         if self.insert is not None:
-            if self.readonly:
-                raise EngineError(164, _GET_IMPLIES_READONLY)
+            self._may_write()
             path, codec = self.data or ("/dev/null", "none")
             return connection.run(self.insert.from_file(path, codec), parameters=self.parameters)
         self._check(connection)
@@ -48,8 +79,14 @@ class Statement:
         selected = sql.select(text)
         if selected is None:
             return connection.run(text, self.default_format, self.parameters)
+        if self.protocol_version >= revision.WITH_CUSTOM_SERIALIZATION and self.result_format == "Native":
+            return revision.run(connection, selected.head, self.parameters)
         outfile = selected.into_file(f"/dev/fd/{pipe}", self.default_format, self.compression)
         return connection.run(outfile, parameters=self.parameters)
+
+    def _may_write(self) -> None:
+        if self.readonly:
+            raise EngineError(164, _GET_IMPLIES_READONLY if self.readonly < 0 else _READONLY)
 
     def _check(self, connection: Connection) -> None:
         """Refuse what a server would refuse, or what would harm this process."""
@@ -60,22 +97,25 @@ class Statement:
             raise EngineError(62, "Syntax error: the query is empty or not a statement")
         if count > 1:
             raise EngineError(62, "Syntax error: Multi-statements are not allowed")
+        if self.reader:
+            guard.check(connection, self.text, self.parameters)
         if words in _NOT_HERE:
             raise EngineError(344, "The engine is stopped by its supervisor only: make local-down")
-        if kind == "CONTROL" and words[0] in (b"SELECT", b"WITH", b"("):
+        if kind == "CONTROL" and words[0] in (b"SELECT", b"WITH", b"FROM", b"("):
             raise EngineError(48, "INTO OUTFILE is not allowed")
-        if words[0] == b"INSERT" and b"INFILE" in {token.text for token in sql.tokens(self.text)}:
+        if words[0] == b"INSERT" and any(token.text == b"INFILE" for token in sql.tokens(self.text)):
             raise EngineError(78, "FROM INFILE is not allowed: send the data with the request", "UNKNOWN_TYPE_OF_QUERY")
-        if self.readonly and kind != "READ_ONLY" and words[0] != b"SET":
-            raise EngineError(164, _GET_IMPLIES_READONLY)
+        if kind != "READ_ONLY" and words[0] != b"SET":
+            self._may_write()
 
 
-def result_format(text: bytes, default_format: str) -> str:
-    """The format that the result of a statement will have."""
-    selected = sql.select(text)
-    if selected is not None and selected.format is not None:
-        return selected.format.decode()
-    return default_format
+def _create(connection: Connection, table: External) -> None:
+    name = sql.identifier(table.name)
+    connection.run(b"CREATE TEMPORARY TABLE %s (%s) ENGINE = Memory" % (name, table.structure.encode()))
+    infile = sql.literal(table.path)
+    connection.run(
+        b"INSERT INTO %s FROM INFILE %s COMPRESSION 'none' FORMAT %s" % (name, infile, table.format.encode())
+    )
 
 
 def _with_query_ids(text: bytes) -> bytes:
@@ -90,11 +130,10 @@ def _with_query_ids(text: bytes) -> bytes:
         new, end = b"", token.end
         if kill and token.text == b"QUERY_ID":
             new = QUERY_ID_SQL
-        elif token.text in (b"FROM", b"JOIN") and [each.text for each in found[index + 1 : index + 4]] == [
-            b"SYSTEM",
-            b".",
-            b"PROCESSES",
-        ]:
+        elif (
+            token.text in (b"FROM", b"JOIN")
+            and [each.text for each in found[index + 1 : index + 4]] == _SYSTEM_PROCESSES
+        ):
             end = found[index + 3].end
             after = found[index + 4].text if index + 4 < len(found) else b""
             alias = b"" if after == b"AS" else b" AS processes"

@@ -1,0 +1,43 @@
+"""The engine's own metrics in Prometheus' text format, under the names that a server gives them."""
+
+from native.front.engine import Engine
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=UTF-8"
+
+# What a server measures in the background and the engine in chdb does not.
+_ASYNCHRONOUS = b"""
+    SELECT 'Uptime' AS name, toFloat64(uptime()) AS value, 'Seconds since the start.' AS help
+    UNION ALL SELECT 'MaxPartCountForPartition', max(parts), 'Most active parts in one partition.' FROM (
+        SELECT count() AS parts FROM system.parts WHERE active GROUP BY database, table, partition_id)
+    UNION ALL SELECT 'NumberOfDatabases', count(), 'Databases.' FROM system.databases
+    UNION ALL SELECT 'NumberOfTables', count(), 'Tables.' FROM system.tables WHERE NOT is_temporary
+    UNION ALL SELECT 'TotalPartsOfMergeTreeTables', count(), 'Active parts.' FROM system.parts WHERE active
+    UNION ALL SELECT 'TotalRowsOfMergeTreeTables', sum(rows), 'Rows.' FROM system.parts WHERE active
+    UNION ALL SELECT 'TotalBytesOfMergeTreeTables', sum(bytes_on_disk), 'Bytes on disk.'
+        FROM system.parts WHERE active
+    UNION ALL SELECT 'DiskTotal_' || name, total_space, 'Bytes of the disk.' FROM system.disks
+    UNION ALL SELECT 'DiskAvailable_' || name, free_space, 'Free bytes of the disk.' FROM system.disks
+"""
+_ALL = (
+    b"""
+    SELECT format('# HELP {0} {1}\\n# TYPE {0} {2}\\n{0} {3}',
+        name, replaceAll(help, '\\n', ' '), kind, toString(value))
+    FROM (
+        SELECT 'ClickHouseProfileEvents_' || event AS name, toFloat64(value) AS value, description AS help,
+            'counter' AS kind
+        FROM system.events
+        UNION ALL SELECT 'ClickHouseMetrics_' || metric, toFloat64(value), description, 'gauge' FROM system.metrics
+        UNION ALL SELECT 'ClickHouseAsyncMetrics_' || name, value, help, 'gauge' FROM (%s)
+    ) ORDER BY name FORMAT TSVRaw
+"""
+    % _ASYNCHRONOUS
+)
+
+
+def text(engine: Engine) -> str:
+    """All metrics, and this process' resident memory."""
+    with open("/proc/self/statm") as file:
+        resident = int(file.read().split()[1]) * 4096
+    name = "ClickHouseAsyncMetrics_MemoryResident"
+    memory = f"# HELP {name} Resident memory of the process, bytes.\n# TYPE {name} gauge\n{name} {resident}\n"
+    return engine.ask(_ALL).decode() + memory

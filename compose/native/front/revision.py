@@ -1,0 +1,78 @@
+"""Results in the Native format of a protocol revision, as clickhouse-go (and so Grafana) asks for them.
+
+The engine writes Native into a file without revision: no block info, no flag of custom serialisation before each
+column. To put them in, one must know where each column begins: so the result is kept in a temporary table and each
+column is read by itself. The result is held in memory, which is what a panel or a driver's page needs.
+"""
+
+import uuid
+from collections.abc import Iterator, Mapping
+
+from native.front import sql
+from native.front.engine import Connection, Outcome
+
+# From here on a column has the flag of custom serialisation. clickhouse-connect asks for less and does without.
+WITH_CUSTOM_SERIALIZATION = 54454
+# is_overflows = 0, bucket_num = -1, end.
+_BLOCK_INFO = b"\x01\x00\x02\xff\xff\xff\xff\x00"
+
+
+def run(connection: Connection, select: bytes, parameters: Mapping[str, str]) -> Outcome:
+    """Run a SELECT (without FORMAT) and return its result in Native with revision."""
+    table = sql.identifier(f"result_{uuid.uuid4().hex}")
+    # One thread keeps the order of the rows.
+    connection.set({"max_insert_threads": "1"})
+    outcome = connection.run(
+        b"CREATE TEMPORARY TABLE " + table + b" ENGINE = Memory AS " + select, parameters=parameters
+    )
+    connection.set({"max_threads": "1"})
+    described = connection.run(b"DESCRIBE TABLE " + table + b" FORMAT TabSeparatedRaw").result
+    headings = [tuple(line.split(b"\t")[:2]) for line in described.splitlines()]
+    columns = [
+        [_data(block) for block in connection.blocks(b"SELECT " + sql.identifier(name) + b" FROM " + table, "Native")]
+        for name, _ in headings
+    ]
+    result = b"".join(_blocks(headings, columns))
+    rows = sum(rows for rows, _ in columns[0]) if columns else 0
+    return Outcome(result, outcome.read_rows, outcome.read_bytes, rows)
+
+
+def _blocks(headings: list[tuple[bytes, ...]], columns: list[list[tuple[int, bytes]]]) -> Iterator[bytes]:
+    blocks = list(zip(*columns, strict=True)) or [tuple((0, b"") for _ in headings)]
+    for block in blocks:
+        yield _BLOCK_INFO + _varint(len(headings)) + _varint(block[0][0])
+        for (name, kind), (_, data) in zip(headings, block, strict=True):
+            yield _string(name) + _string(kind) + b"\x00" + data
+
+
+def _data(block: bytes) -> tuple[int, bytes]:
+    """The rows and the data of a block that has one column."""
+    _, at = _read_varint(block, 0)
+    rows, at = _read_varint(block, at)
+    for _ in ("name", "type"):
+        length, at = _read_varint(block, at)
+        at += length
+    return rows, block[at:]
+
+
+def _read_varint(data: bytes, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = data[at]
+        value |= (byte & 0x7F) << shift
+        at, shift = at + 1, shift + 7
+        if byte < 0x80:
+            return value, at
+
+
+def _varint(value: int) -> bytes:
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def _string(text: bytes) -> bytes:
+    return _varint(len(text)) + text
