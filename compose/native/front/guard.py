@@ -25,7 +25,8 @@ SETTINGS = {
 TABLES = re.compile(
     r"(?!system\.|information_schema\.)[^.]+\.`?otel_\w+`?|system\.(?:one|numbers|settings)", re.IGNORECASE
 )
-TABLE_FUNCTIONS = {"numbers", "values", "view"}
+# Not `view`: the analyser does not look into it.
+TABLE_FUNCTIONS = {"numbers", "values"}
 _FUNCTIONS = re.compile(
     r"file|dict.*|join_?get.*|catboost.*|.*connection.*|getmacro|getclienthttpheader", re.IGNORECASE
 )

@@ -97,8 +97,6 @@ class Statement:
             raise EngineError(62, "Syntax error: the query is empty or not a statement")
         if count > 1:
             raise EngineError(62, "Syntax error: Multi-statements are not allowed")
-        if self.reader:
-            guard.check(connection, self.text, self.parameters)
         if words in _NOT_HERE:
             raise EngineError(344, "The engine is stopped by its supervisor only: make local-down")
         if kind == "CONTROL" and words[0] in (b"SELECT", b"WITH", b"FROM", b"("):
@@ -107,6 +105,9 @@ class Statement:
             raise EngineError(78, "FROM INFILE is not allowed: send the data with the request", "UNKNOWN_TYPE_OF_QUERY")
         if kind != "READ_ONLY" and words[0] != b"SET":
             self._may_write()
+        # Last: it runs an EXPLAIN of the statement, which would obey an INTO OUTFILE.
+        if self.reader:
+            guard.check(connection, self.text, self.parameters)
 
 
 def _create(connection: Connection, table: External) -> None:
