@@ -1,0 +1,162 @@
+"""The stack in containers: the Compose file that users run, on a Docker engine.
+
+One stack serves all tests of this file. Its ZooKeeper is made slow, so that a broker that doesn't wait would be seen.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.compose import stack
+from tests.compose.compose_file import dependencies, mebibytes, services
+from tests.compose.stack import Happening, Stack, until
+
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(600)]
+
+HEALTHY = "health_status: healthy"
+KILL_ALL_BUT_INIT = """
+import os
+for name in os.listdir("/proc"):
+    if name.isdigit() and int(name) not in (1, os.getpid()):
+        os.kill(int(name), 9)
+"""
+SLOW_SECONDS = 10
+SLOW_ZOOKEEPER = {
+    "services": {
+        "zookeeper": {"entrypoint": ["bash", "-c", f"sleep {SLOW_SECONDS}; exec /etc/confluent/docker/run"]},
+    }
+}
+
+
+@pytest.fixture(scope="module")
+def started(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Stack]:
+    """A stack that came up healthy."""
+    if reason := stack.why_not():
+        pytest.skip(f"no stack in containers here: {reason}")
+    with stack.running(tmp_path_factory.mktemp("stack"), SLOW_ZOOKEEPER, request) as each:
+        each.up()
+        yield each
+
+
+def test_nobody_starts_before_what_it_needs(started: Stack) -> None:
+    """Each container starts after those it waits for were healthy, or had done their work."""
+    happenings = started.happenings()
+
+    for service, needed, condition in dependencies():
+        ready = first(happenings, needed, "die" if condition == "service_completed_successfully" else HEALTHY)
+        assert ready.exit_code in (None, 0)
+        assert first(happenings, service, "start").nanoseconds > ready.nanoseconds, f"{service} before {needed}"
+
+
+def test_a_slow_zookeeper_keeps_kafka_waiting(started: Stack) -> None:
+    """ZooKeeper took its time after its start, and Kafka's container did not start in the meantime."""
+    happenings = started.happenings()
+    started_at = first(happenings, "zookeeper", "start").nanoseconds
+    healthy_at = first(happenings, "zookeeper", HEALTHY).nanoseconds
+
+    assert healthy_at - started_at > SLOW_SECONDS * 1e9
+    assert not [each for each in happenings if each.service == "kafka" and each.nanoseconds < healthy_at]
+    assert not [each for each in happenings if each.service == "kafka" and each.what == "die"]
+
+
+def test_events_in_rows_out(started: Stack) -> None:
+    """What the gateway accepts is stored once each, with the name of the token's source."""
+    started.send([{"message": f"event {number}", "service": "in-out"} for number in range(1000)])
+
+    until(lambda: stored(started, "in-out") == 1000, "1000 rows")
+    assert started.query("SELECT DISTINCT Source FROM otel_logs WHERE ServiceName = 'in-out'") == "tests"
+    assert duplicates(started) == 0
+
+
+def test_the_stacks_own_logs_arrive(started: Stack) -> None:
+    """ZooKeeper, Kafka, gateway and consumer are the first sources of real logs."""
+    own = [f"Body LIKE '%{text}%'" for text in ("QuorumPeerMain", "kafka.server.KafkaServer")]
+    own += [f"ServiceName = '{name}'" for name in ("logbrook-gateway", "logbrook-consumer")]
+
+    until(lambda: all(count(started, condition) for condition in own), "logs of all four")
+
+
+@pytest.mark.parametrize("name", sorted(services()))
+def test_limits_hold_in_the_engine(started: Stack, name: str) -> None:
+    """The engine enforces what the file says: memory, user, capabilities, a read-only root, ports on loopback."""
+    wanted = services()[name]
+    for container in started.containers(name):
+        host = container["HostConfig"]
+        assert host["Memory"] == mebibytes(wanted["mem_limit"]) * 2**20
+        assert container["Config"]["User"] == wanted["user"]
+        assert host["CapDrop"] == ["ALL"]
+        assert host["ReadonlyRootfs"] is True
+        assert host["RestartPolicy"]["Name"] == wanted["restart"]
+        published = [each["HostIp"] for ports in host["PortBindings"].values() for each in ports]
+        assert published == ["127.0.0.1"] * len(wanted.get("ports", []))
+
+
+def test_a_killed_process_comes_back(started: Stack) -> None:
+    """A consumer that dies is started again by the engine, and goes on where it was, once each."""
+    before = len(deaths(started, "consumer"))
+    started.compose("exec", "--no-TTY", "consumer", "python", "-c", KILL_ALL_BUT_INIT)
+    started.send([{"message": "after a death", "service": "killed"}] * 10)
+
+    until(lambda: len(deaths(started, "consumer")) == before + 1, "the consumer's death")
+    until(lambda: stored(started, "killed") == 10, "10 rows")
+    until(lambda: all(healthy(each) for each in started.containers("consumer")), "a healthy consumer")
+    assert duplicates(started) == 0
+
+
+def test_three_consumers_share_the_work(started: Stack) -> None:
+    """The consumer scales: three of them become healthy side by side, and each event is stored once."""
+    started.up("--no-recreate", "--scale", "consumer=3")
+    started.send([{"message": f"shared {number}", "service": "shared"} for number in range(1000)])
+
+    assert [healthy(each) for each in started.containers("consumer")] == [True] * 3
+    until(lambda: stored(started, "shared") == 1000, "1000 rows")
+    assert duplicates(started) == 0
+
+
+def test_down_and_up_keeps_the_data(started: Stack) -> None:
+    """After `down` and `up` the rows are there, Kafka knows what was consumed, and new events arrive."""
+    started.send([{"message": f"kept {number}", "service": "kept"} for number in range(100)])
+    until(lambda: stored(started, "kept") == 100, "100 rows")
+
+    started.compose("down")
+    assert started.containers("clickhouse") == []
+    started.up()
+
+    assert stored(started, "kept") == 100
+    started.send([{"message": "new", "service": "kept"}])
+    until(lambda: stored(started, "kept") == 101, "the new row")
+    assert duplicates(started) == 0
+
+
+def first(happenings: list[Happening], service: str, what: str) -> Happening:
+    """The first time that this happened to this service."""
+    found = [each for each in happenings if each.service == service and each.what == what]
+    assert found, f"{service}: no {what!r} among {happenings}"
+    return found[0]
+
+
+def deaths(started: Stack, service: str) -> list[Happening]:
+    """How often a container of the service ended."""
+    return [each for each in started.happenings() if each.service == service and each.what == "die"]
+
+
+def healthy(container: dict[str, Any]) -> bool:
+    """Whether the engine holds a container to be healthy."""
+    return bool(container["State"]["Health"]["Status"] == "healthy")
+
+
+def count(started: Stack, condition: str) -> int:
+    """How many rows fulfil a condition."""
+    return int(started.query(f"SELECT count() FROM otel_logs WHERE {condition}"))
+
+
+def stored(started: Stack, service: str) -> int:
+    """How many rows a service has."""
+    return count(started, f"ServiceName = '{service}'")
+
+
+def duplicates(started: Stack) -> int:
+    """How many rows are there more than once."""
+    identity = "KafkaTopic, KafkaPartition, KafkaOffset, KafkaIndex"
+    return int(started.query(f"SELECT count() - uniqExact({identity}) FROM otel_logs"))
