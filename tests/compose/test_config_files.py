@@ -59,7 +59,7 @@ def test_shell_scripts_are_sound(path: Path) -> None:
     assert "set -euo pipefail" in path.read_text()
     subprocess.run(["bash", "-n", path], check=True)
     if shutil.which("shellcheck"):
-        subprocess.run(["shellcheck", "--shell=bash", "--external-sources", path], check=True)
+        subprocess.run(["shellcheck", "--shell=bash", "--severity=warning", path], check=True)
 
 
 @pytest.mark.parametrize("name", ["kafka", "zookeeper"])
