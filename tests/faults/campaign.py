@@ -1,0 +1,223 @@
+"""Hundreds of seeded faults in a row: what test_campaign.py runs, and what the comparison of consumers uses."""
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from tests.faults.killing import POINTS
+from tests.faults.ledger import Ledger, Sender, Verdict, check, compare
+from tests.faults.processes import Process, until
+from tests.faults.proxy import Fault, Proxy
+from tests.faults.stack import Place
+
+Progress = Callable[[str], None]
+"""Prints a line about a fault that was injected."""
+_PATIENCE_SECONDS = 40.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A line of the table: faults injected, and what they cost."""
+
+    name: str
+    faults: int
+    acknowledged: int
+    missing: int
+    double: int
+    seconds: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.name:<44} {self.faults:>6} {self.acknowledged:>12} {self.missing:>8} {self.double:>7}"
+            f" {self.seconds:>8.0f}"
+        )
+
+
+Counts = list[Outcome]
+HEADING = f"{'':<44} {'faults':>6} {'acknowledged':>12} {'missing':>8} {'double':>7} {'seconds':>8}"
+
+
+@dataclass
+class Campaign:
+    """One place under load, and the faults that it is put through."""
+
+    place: Place
+    seed: int
+    progress: Progress
+    messages_per_second: float = 150.0
+
+    def __post_init__(self) -> None:
+        self.rng = random.Random(self.seed)
+        self.ledger = Ledger()
+        self.sender = Sender(self.ledger, self.place.kafka, self.seed, self.messages_per_second)
+        self.began = time.monotonic()
+
+    def outcome(self, name: str, faults: int, verdict: Verdict) -> Outcome:
+        """The line for the table."""
+        seconds = time.monotonic() - self.began
+        return Outcome(name, faults, verdict.acknowledged, len(verdict.missing), len(verdict.double), seconds)
+
+    def so_far(self, text: str) -> None:
+        """What can be said at any time: none twice, none passed, none changed, none unknown. Raises AssertionError."""
+        verdict = compare(self.ledger, self.place)
+        assert verdict.harmless, f"{text}: {verdict}"
+        self.progress(f"{text}: {verdict.stored} stored, none twice")
+
+    def consumer_kills(self, kills: int, lanes: int = 2) -> Outcome:
+        """Consumers that kill themselves at seeded points, each followed by another at once."""
+        plan = [
+            (self.rng.choice(list(POINTS)), self.rng.randrange(1, 4), self.rng.random() * 0.05) for _ in range(kills)
+        ]
+        done = list[str]()
+        lock = threading.Lock()
+
+        def lane() -> None:
+            while True:
+                with lock:
+                    if not plan:
+                        return
+                    point, passing, delay = plan.pop()
+                reached = self._kill_at(point, passing, delay)
+                with lock:
+                    done.append(point)
+                    self.progress(f"kill {len(done)}: {point}:{passing}{'' if reached else ' (not reached: killed)'}")
+
+        with self.sender.sending():
+            threads = [threading.Thread(target=lane, name=f"lane {number}") for number in range(lanes)]
+            for each in threads:
+                each.start()
+            while any(each.is_alive() for each in threads):
+                time.sleep(10)
+                self.so_far(f"after {len(done)} consumer kills")
+            self.place.consumer().spawn()
+        assert len(done) == kills, f"only {len(done)} of {kills} kills"
+        return self.outcome("consumer killed at its points (kill -9)", kills, check(self.ledger, self.place))
+
+    def _kill_at(self, point: str, passing: int, delay: float) -> bool:
+        """One consumer's life; False if it did not come to its point in time, and was killed from outside."""
+        consumer = self.place.consumer(FAULT_AT=f"{point}:{passing}", FAULT_DELAY_SECONDS=f"{delay:.3f}")
+        consumer.spawn()
+        deadline = time.monotonic() + 12
+        # Told to leave, it comes to this point; others need company, which may not come.
+        leaving = False
+        while consumer.running and time.monotonic() < deadline:
+            time.sleep(0.1)
+            if point == "leaving" and not leaving and "took over" in consumer.log and consumer.child is not None:
+                leaving = True
+                consumer.child.terminate()
+        reached = not consumer.running
+        consumer.kill()
+        return reached
+
+    def clickhouse_kills(self, kills: int) -> Outcome:
+        """ClickHouse killed while it inserts."""
+        self.place.supervised(FAULT_SLOW_INSERT="0.1")
+        with self.sender.sending():
+            for number in range(1, kills + 1):
+                self._grows()
+                until(self.place.insert_queries, _PATIENCE_SECONDS, "an insert is under way", poll_seconds=0.01)
+                time.sleep(self.rng.random() * 0.15)
+                self.place.stack.clickhouse.restart()
+                self.progress(f"ClickHouse kill {number}")
+                if number % 10 == 0:
+                    self.so_far(f"after {number} ClickHouse kills")
+        return self.outcome("ClickHouse killed while inserting (kill -9)", kills, check(self.ledger, self.place))
+
+    def broker_kills(self, kills: int) -> Outcome:
+        """Kafka killed under load."""
+        for _ in range(2):
+            self.place.supervised()
+        with self.sender.sending():
+            for number in range(1, kills + 1):
+                self._grows()
+                time.sleep(self.rng.random())
+                self.place.stack.kafka.restart()
+                self.progress(f"broker kill {number}")
+                if number % 5 == 0:
+                    self.so_far(f"after {number} broker kills")
+        return self.outcome("Kafka killed under load (kill -9)", kills, check(self.ledger, self.place))
+
+    def combinations(self, turns: int) -> Outcome:
+        """Two or three faults at the same time."""
+        with Proxy(self.place.stack.clickhouse_port) as proxy:
+            consumers = [
+                self.place.supervised(
+                    clickhouse_port=proxy.port, FAULT_SLOW_INSERT="0.1", LOGBROOK_CLICKHOUSE_TIMEOUT_SECONDS="3"
+                )
+                for _ in range(2)
+            ]
+            faults = self._faults(proxy, consumers)
+            count = 0
+            with self.sender.sending():
+                for turn in range(1, turns + 1):
+                    self._grows()
+                    chosen = self.rng.sample(sorted(faults), self.rng.choice((2, 3)))
+                    count += len(chosen)
+                    self.progress(f"combination {turn}: {', '.join(chosen)}")
+                    self._at_once([faults[name] for name in chosen])
+                    proxy.disarm()
+                    self.so_far(f"after combination {turn}")
+            name = f"{turns} combinations of two or three faults"
+            return self.outcome(name, count, check(self.ledger, self.place, drain_seconds=120))
+
+    def _at_once(self, faults: list[Callable[[], None]]) -> None:
+        delays = [self.rng.random() for _ in faults]
+
+        def later(delay: float, fault: Callable[[], None]) -> None:
+            time.sleep(delay)
+            fault()
+
+        threads = [threading.Thread(target=later, args=pair) for pair in zip(delays, faults, strict=True)]
+        for each in threads:
+            each.start()
+        for each in threads:
+            each.join()
+
+    def _faults(self, proxy: Proxy, consumers: list[Process]) -> dict[str, Callable[[], None]]:
+        stack = self.place.stack
+        insert = b"INSERT+INTO+inlet_"
+        pauses = {"ClickHouse": stack.clickhouse, "Kafka": stack.kafka, "ZooKeeper": stack.zookeeper}
+        faults: dict[str, Callable[[], None]] = {
+            "consumer killed": consumers[0].kill,
+            "consumer stopped 4 s": lambda: _pause(consumers[1], 4),
+            "ClickHouse killed": stack.clickhouse.restart,
+            "Kafka killed": stack.kafka.restart,
+        }
+        for name, process in pauses.items():
+            faults[f"{name} stopped 3 s"] = partial(_pause, process, 3)
+        for fault in Fault:
+            marker = b"" if fault is Fault.REFUSE else insert
+            faults[f"connection: {fault.name.lower()}"] = partial(
+                proxy.arm, fault, times=3, marker=marker, seconds=4.0, for_seconds=2.0
+            )
+        return faults
+
+    def _grows(self) -> None:
+        before = self.place.stored()
+        until(lambda: self.place.stored() > before, 90, "more is stored")
+
+    def killed_from_outside(self, kind: str, kills: int) -> Outcome:
+        """Consumers of a kind (a peer's name, or "" for ours) killed at seeded times. The outcome is only counted."""
+        with self.sender.sending():
+            for number in range(1, kills + 1):
+                before = self.place.stored()
+                consumer = self.place.consumer(naive=kind)
+                consumer.spawn()
+                until(lambda: self.place.stored() > before, _PATIENCE_SECONDS, "more is stored")  # noqa: B023
+                time.sleep(self.rng.random() * 1.5)
+                consumer.kill()
+                self.progress(f"{kind or 'logbrook'}: kill {number}")
+            self.place.consumer(naive=kind).spawn()
+        self.place.drain(90)
+        return self.outcome(kind or "logbrook", kills, compare(self.ledger, self.place))
+
+
+def _pause(process: Process, seconds: float) -> None:
+    if not process.running:
+        return
+    process.pause()
+    time.sleep(seconds)
+    process.resume()

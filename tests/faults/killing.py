@@ -1,0 +1,282 @@
+"""The product with points at which it dies, and with parts of the protocol taken out: `python -m tests.faults.killing`.
+
+The product's code knows nothing of this: named functions are wrapped from outside before the command line runs.
+
+    FAULT_AT=before_insert:3       at the third passing of that point the process kills itself (SIGKILL)
+    FAULT_AT=before_insert:3:stop  ... stops itself (SIGSTOP), until somebody sends SIGCONT
+    FAULT_DELAY_SECONDS=0.05       `in_insert` strikes so long after the request went out
+    FAULT_SLOW_INSERT=2.5          each insert takes ClickHouse so many seconds longer
+    FAULT_INSERT_SETTINGS={...}    more settings for the first FAULT_INSERTS inserts, as JSON
+    FAULT_METADATA_SECONDS=1       new partitions are noticed so soon, not after librdkafka's five minutes
+    FAULT_MUTANT=no_fence          a part of the protocol is missing: see MUTANTS
+"""
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import urllib3.connection
+
+from logbrook import cli
+from logbrook.clickhouse import ClickHouseError, HttpClient
+from logbrook.consumer import inlet, loop, member
+from logbrook.consumer.batch import Batch
+from logbrook.consumer.inlet import Inlet
+from logbrook.consumer.loop import Loop
+from logbrook.consumer.member import Member
+from logbrook.schema import INSERT_SETTINGS
+
+Hit = Callable[[], None]
+
+
+def before(owner: Any, name: str) -> Callable[[Hit], None]:
+    """A point just before a function runs."""
+
+    def install(hit: Hit) -> None:
+        original = getattr(owner, name)
+
+        def wrapped(*arguments: Any, **named: Any) -> Any:
+            hit()
+            return original(*arguments, **named)
+
+        setattr(owner, name, wrapped)
+
+    return install
+
+
+def after(owner: Any, name: str) -> Callable[[Hit], None]:
+    """A point just after a function has returned."""
+
+    def install(hit: Hit) -> None:
+        original = getattr(owner, name)
+
+        def wrapped(*arguments: Any, **named: Any) -> Any:
+            result = original(*arguments, **named)
+            hit()
+            return result
+
+        setattr(owner, name, wrapped)
+
+    return install
+
+
+_inserting = threading.local()
+
+
+def while_inserting(hit: Hit) -> None:
+    """The point at which an insert's request is out and its reply is not read."""
+    insert, answer = Inlet.insert, urllib3.connection.HTTPConnection.getresponse
+
+    def marked(self: Inlet, rows: Sequence[bytes]) -> None:
+        _inserting.now = True
+        try:
+            insert(self, rows)
+        finally:
+            _inserting.now = False
+
+    def sent(self: urllib3.connection.HTTPConnection) -> Any:
+        if getattr(_inserting, "now", False):
+            delay = float(os.environ.get("FAULT_DELAY_SECONDS", "0"))
+            threading.Timer(delay, hit).start()
+        return answer(self)
+
+    setattr(Inlet, "insert", marked)  # noqa: B010 - mypy forbids the plain assignment
+    setattr(urllib3.connection.HTTPConnection, "getresponse", sent)  # noqa: B010
+
+
+def half_created(hit: Hit) -> None:
+    """The point between an inlet's table and its view."""
+    command = HttpClient.command
+
+    def wrapped(self: HttpClient, cmd: str, *arguments: Any, **named: Any) -> Any:
+        if cmd.startswith("CREATE MATERIALIZED VIEW inlet_"):
+            hit()
+        return command(self, cmd, *arguments, **named)
+
+    setattr(HttpClient, "command", wrapped)  # noqa: B010
+
+
+POINTS: dict[str, Callable[[Hit], None]] = {
+    "fetched": after(Member, "fetch"),
+    "before_keys": before(Inlet, "repeated"),
+    "before_insert": before(Inlet, "insert"),
+    "in_insert": while_inserting,
+    "after_insert": after(Inlet, "insert"),
+    "before_commit": before(Member, "commit"),
+    "after_commit": after(Member, "commit"),
+    "half_created": half_created,
+    "created": before(inlet, "fence"),
+    "fenced": before(inlet, "_drain"),
+    "drained": after(inlet, "_drain"),
+    "views_dropped": after(inlet, "fence"),
+    "read": after(inlet, "stored_offsets"),
+    "taken_over": after(loop, "take_over"),
+    "assigned": after(Member, "_assigned"),
+    "revoking": before(Member, "_revoked"),
+    "revoked": after(Member, "_revoked"),
+    "leaving": before(Loop, "_close"),
+}
+
+
+def arm(point: str) -> None:
+    """Install the point `name:passing[:stop]`."""
+    name, passing, *stop = point.split(":")
+    number = signal.SIGSTOP if stop else signal.SIGKILL
+    counted, lock, left = [int(passing)], threading.Lock(), os.getpid()
+
+    def hit() -> None:
+        with lock:
+            counted[0] -= 1
+            due = counted[0] == 0
+        if due:
+            print(f"fault: {point}", file=sys.stderr, flush=True)
+            os.kill(left, number)
+
+    POINTS[name](hit)
+
+
+def slow_inserts(seconds: str) -> None:
+    """Make each insert take longer inside ClickHouse: after its request, before its part."""
+    command = HttpClient.command
+    INSERT_SETTINGS["function_sleep_max_microseconds_per_block"] = 60_000_000
+
+    def wrapped(self: HttpClient, cmd: str, *arguments: Any, **named: Any) -> Any:
+        if cmd.startswith("CREATE MATERIALIZED VIEW inlet_"):
+            cmd += f" WHERE NOT ignore(sleep({seconds}))"
+        return command(self, cmd, *arguments, **named)
+
+    setattr(HttpClient, "command", wrapped)  # noqa: B010
+
+
+def other_insert_settings(settings: dict[str, Any], inserts: int) -> None:
+    """Let the first inserts run with further settings."""
+    insert, usual, counted = Inlet.insert, dict(INSERT_SETTINGS), [inserts]
+
+    def wrapped(self: Inlet, rows: Sequence[bytes]) -> None:
+        counted[0] -= 1
+        setattr(inlet, "INSERT_SETTINGS", usual | (settings if counted[0] >= 0 else {}))  # noqa: B010
+        insert(self, rows)
+
+    setattr(Inlet, "insert", wrapped)  # noqa: B010
+
+
+def fresh_metadata(seconds: str) -> None:
+    """Look for new partitions often."""
+    usual = member.consumer_config
+    often = {"topic.metadata.refresh.interval.ms": int(float(seconds) * 1000)}
+    setattr(member, "consumer_config", lambda *arguments: usual(*arguments) | often)  # noqa: B010
+
+
+# The protocol without one of its parts
+
+
+def _no_fence() -> None:
+    def fence(client: HttpClient, inlets: Sequence[str]) -> None:
+        inlet._drain(client, inlets)
+
+    setattr(inlet, "fence", fence)  # noqa: B010
+
+
+def _no_drain() -> None:
+    setattr(inlet, "_drain", lambda *_: None)  # noqa: B010
+
+
+def _no_set_difference() -> None:
+    setattr(inlet, "stored_offsets", lambda *_: {})  # noqa: B010
+
+
+def _maximum_instead_of_set() -> None:
+    read = inlet.stored_offsets
+
+    def filled(*arguments: Any) -> dict[int, list[range]]:
+        return {partition: [range(found[-1].stop)] for partition, found in read(*arguments).items()}
+
+    setattr(inlet, "stored_offsets", filled)  # noqa: B010
+
+
+def _commit_before_insert() -> None:
+    insert = Loop._insert
+
+    def wrapped(self: Loop, way: Inlet, batch: Batch) -> Any:
+        self.member.commit(batch.next_offsets, int(time.time()), ())
+        # So that it is on its way, as it would be with a synchronous commit.
+        time.sleep(0.05)
+        return insert(self, way, batch)
+
+    setattr(Loop, "_insert", wrapped)  # noqa: B010
+
+
+def _blind_resend() -> None:
+    insert = Inlet.insert
+
+    def wrapped(self: Inlet, rows: Sequence[bytes]) -> None:
+        try:
+            insert(self, rows)
+        except ClickHouseError:
+            insert(self, rows)
+
+    setattr(Inlet, "insert", wrapped)  # noqa: B010
+
+
+def _no_keys() -> None:
+    setattr(Inlet, "repeated", lambda *_: set())  # noqa: B010
+
+
+def _no_topic_check() -> None:
+    setattr(Member, "check_topic", lambda *_: None)  # noqa: B010
+
+
+def _no_forgetting() -> None:
+    """What was fetched of partitions that were given up is inserted all the same."""
+    setattr(Batch, "of", lambda self, _: self)  # noqa: B010
+
+
+def _early_acknowledgement() -> None:
+    from logbrook.gateway import topic  # noqa: PLC0415 - the consumer needs nothing of it
+
+    produce = topic.KafkaTopic._produce
+
+    def wrapped(self: Any, source: str, request: Any, key: bytes | None) -> None:
+        produce(self, source, request, key)
+        request.done.set_result(None)
+
+    setattr(topic.KafkaTopic, "_produce", wrapped)  # noqa: B010
+
+
+MUTANTS: dict[str, Callable[[], None]] = {
+    "no_fence": _no_fence,
+    "no_drain": _no_drain,
+    "no_set_difference": _no_set_difference,
+    "maximum_instead_of_set": _maximum_instead_of_set,
+    "commit_before_insert": _commit_before_insert,
+    "blind_resend": _blind_resend,
+    "no_keys": _no_keys,
+    "no_topic_check": _no_topic_check,
+    "no_forgetting": _no_forgetting,
+    "early_acknowledgement": _early_acknowledgement,
+}
+
+
+def main() -> None:
+    """Prepare what the environment asks for, then be `logbrook`."""
+    environ = os.environ
+    if "FAULT_MUTANT" in environ:
+        MUTANTS[environ["FAULT_MUTANT"]]()
+    if "FAULT_SLOW_INSERT" in environ:
+        slow_inserts(environ["FAULT_SLOW_INSERT"])
+    if "FAULT_INSERT_SETTINGS" in environ:
+        other_insert_settings(json.loads(environ["FAULT_INSERT_SETTINGS"]), int(environ["FAULT_INSERTS"]))
+    if "FAULT_METADATA_SECONDS" in environ:
+        fresh_metadata(environ["FAULT_METADATA_SECONDS"])
+    if "FAULT_AT" in environ:
+        arm(environ["FAULT_AT"])
+    cli.main()
+
+
+if __name__ == "__main__":
+    main()

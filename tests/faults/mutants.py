@@ -1,0 +1,63 @@
+"""Take parts of the protocol out, one at a time: `python -m tests.faults.mutants [NAME ...]`. A fault test must notice.
+
+Exit status 0 if, with nothing taken out, all of these tests pass, and each mutant makes one of its tests fail.
+"""
+
+import os
+import subprocess
+import sys
+
+from tests.faults.killing import MUTANTS
+from tests.faults.processes import REPOSITORY
+
+# Where a mutant is most likely noticed. The first test that fails is enough.
+TESTS: dict[str, tuple[str, ...]] = {
+    "no_fence": ("test_rebalances.py::test_stopped_before_its_insert",),
+    "no_drain": ("test_rebalances.py::test_taken_over_in_the_middle_of_an_insert",),
+    "no_set_difference": ("test_kills.py::test_killed_at_every_point",),
+    "maximum_instead_of_set": ("test_messages.py::test_hole_below_what_is_stored",),
+    "commit_before_insert": ("test_kills.py::test_killed_at_every_point",),
+    "blind_resend": ("test_clickhouse.py::test_connection_breaks",),
+    "no_keys": ("test_messages.py::test_repeated_keys",),
+    "no_topic_check": ("test_brokers.py::test_topic_created_anew",),
+    "no_forgetting": ("test_rebalances.py::test_given_up_and_back_while_inserting",),
+    "early_acknowledgement": ("test_gateways.py",),
+}
+
+
+def fails(mutant: str | None, *tests: str) -> str | None:
+    """The first test that fails without that part of the protocol."""
+    environment = {**os.environ, "SEED": os.environ.get("SEED", "1"), **({"FAULT_MUTANT": mutant} if mutant else {})}
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "--tb=line"]
+    paths = [f"tests/faults/{test}" for test in tests]
+    done = subprocess.run(
+        [*command, *paths], cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False
+    )
+    if done.returncode not in {0, 1}:
+        raise SystemExit(f"pytest could not run:\n{done.stdout[-3000:]}{done.stderr[-3000:]}")
+    failed = [line for line in done.stdout.splitlines() if line.startswith("FAILED ")]
+    if done.returncode and not failed:
+        raise SystemExit(f"the tests did not get so far:\n{done.stdout[-3000:]}")
+    return failed[0].removeprefix("FAILED ") if failed else None
+
+
+def main(names: list[str]) -> int:
+    """Try each mutant, after all of the tests have passed without one."""
+    assert TESTS.keys() == MUTANTS.keys(), "each mutant has its tests"
+    chosen = names or list(TESTS)
+    tests = sorted({test for name in chosen for test in TESTS[name]})
+    if (broken := fails(None, *tests)) is not None:
+        print(f"with nothing taken out, this fails: {broken}")
+        return 1
+    print(f"nothing taken out: {len(tests)} groups of tests pass", flush=True)
+    survivors = []
+    for name in chosen:
+        noticed = fails(name, *TESTS[name])
+        print(f"{name}: {f'caught by {noticed}' if noticed else 'SURVIVED'}"[:300], flush=True)
+        if noticed is None:
+            survivors.append(name)
+    return 1 if survivors else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,52 @@
+"""The consumer killed at every named point of its protocol."""
+
+import random
+
+from tests.faults.campaign import Progress
+from tests.faults.killing import POINTS
+from tests.faults.ledger import Ledger, Sender, check, compare
+from tests.faults.processes import until
+from tests.faults.stack import Place
+
+# Points that a consumer reaches only when others take partitions away, or when it is told to leave.
+_IN_COMPANY = {"revoking", "revoked", "leaving"}
+
+
+def test_killed_at_every_point(place: Place, ledger: Ledger, sender: Sender, seed: int, progress: Progress) -> None:
+    """A consumer killed with -9 anywhere leaves its successor what it needs: nothing lost, nothing twice (I1-I6)."""
+    rng = random.Random(seed)
+    points = [point for point in POINTS if point not in _IN_COMPANY]
+    rng.shuffle(points)
+    with sender.sending():
+        for point in points:
+            doomed = place.consumer(FAULT_AT=f"{point}:1", FAULT_DELAY_SECONDS=f"{rng.random() * 0.05:.3f}")
+            doomed.spawn()
+            until(lambda: not doomed.running, 40, f"the consumer reaches {point}")  # noqa: B023 - used within the turn
+            assert f"fault: {point}" in doomed.log, doomed.log[-2000:]
+            verdict = compare(ledger, place)
+            assert verdict.harmless, f"after {point}: {verdict}"
+            progress(f"killed at {point}: {verdict.stored} stored, none twice")
+        place.consumer().spawn()
+    progress(str(check(ledger, place)))
+
+
+def test_killed_while_partitions_come_and_go(place: Place, ledger: Ledger, sender: Sender, progress: Progress) -> None:
+    """A consumer killed within its revoke callback, or while it leaves, takes nothing with it (I1-I6)."""
+    with sender.sending():
+        for point in sorted(_IN_COMPANY):
+            doomed = place.consumer(FAULT_AT=f"{point}:1")
+            doomed.spawn()
+            until(lambda: "took over" in doomed.log, 40, "the first consumer owns all")  # noqa: B023
+            other = place.consumer()
+            if point == "leaving":
+                assert doomed.child is not None
+                doomed.child.terminate()
+            else:
+                other.spawn()
+            until(lambda: not doomed.running, 40, f"the consumer reaches {point}")  # noqa: B023
+            assert f"fault: {point}" in doomed.log, doomed.log[-2000:]
+            if other.running:
+                other.stop()
+            progress(f"killed at {point}: {place.stored()} stored")
+        place.consumer().spawn()
+    check(ledger, place)

@@ -1,0 +1,99 @@
+"""Messages that nobody would send on purpose, each stored once all the same; and what is left out on purpose."""
+
+import json
+
+from confluent_kafka import Producer
+
+from logbrook.kafka import IDEMPOTENCY_KEY_HEADER, producer_config
+from tests.faults.ledger import Ledger, Sender, check
+from tests.faults.stack import Place
+
+# By name: a message, and the rows that it becomes (None: at least one).
+HOSTILE: dict[str, tuple[bytes, int | None]] = {
+    "nothing": (b"", None),
+    "blanks": (b"  \n\n \t", None),
+    "an empty array": (b"[]", None),
+    "null": (b"null", None),
+    "a number": (b"17", None),
+    "bad UTF-8": (b'{"body": "\xff\xfe\xc3"}', 1),
+    "bad UTF-8 as text": (b"\xff\xfe\xc3(", 1),
+    "a lone surrogate": (b'{"body": "\\ud800"}', 1),
+    "a NUL": (b'{"body": "a\\u0000b"}', 1),
+    "broken JSON": (b'{"body": "cut off', 1),
+    "deep JSON": (b'{"body":' + b"[" * 3000 + b"]" * 3000 + b"}", 1),
+    "deeper JSON than a parser takes": (b"[" * 200_000, None),
+    "a type clash": (json.dumps({"body": {"a": [1, {}]}, "severity_number": "high", "attributes": 7}).encode(), 1),
+    "the year 1970": (b'{"timestamp": 1, "body": "old"}', 1),
+    "the year 2200": (b'{"timestamp": "2200-01-01T00:00:00Z", "body": "new"}', 1),
+    "the year 99999": (b'{"timestamp": "99999-01-01T00:00:00Z", "body": "x"}', 1),
+    "a huge number": (b'{"timestamp": 1e400, "severity_number": 1e400, "body": "x"}', 1),
+    "the same key twice": (b'{"body": "a", "body": "b", "attributes": {"x": 1, "x": 2}}', 1),
+    "thousands of attributes": (json.dumps({"attributes": {f"k{n}": n for n in range(5000)}}).encode(), 1),
+    "a message of the largest size": (b'{"body": "' + b"x" * 990_000 + b'"}', 1),
+    "a hundred thousand events": (b"\n".join([b'{"body": "y"}'] * 70_000), 70_000),
+    "text of many lines": (b"Traceback:\n  line 1\n  line 2", None),
+}
+
+
+def test_hostile_messages(place: Place, ledger: Ledger, sender: Sender) -> None:
+    """Every offset becomes at least one row, whatever the message holds, and holds up nothing behind it (I1, I6)."""
+    producer = Producer(producer_config(place.kafka, 30) | {"message.max.bytes": 1_000_000})
+    for number, (payload, _) in enumerate(HOSTILE.values()):
+        producer.produce(place.kafka.topic, payload, partition=number % 8)
+    assert producer.flush(30) == 0
+    places = _rows_expected(place)
+    place.consumer().spawn()
+    place.drain()
+    rows = place.client.query(
+        "SELECT KafkaPartition, KafkaOffset, count(), uniqExact(KafkaIndex) FROM otel_logs GROUP BY 1, 2"
+    )
+    found = {(partition, offset): (count, indexes) for partition, offset, count, indexes in rows.result_rows}
+    assert {name: at for name, (at, _) in places.items() if at not in found} == {}, "offsets without a row"
+    wrong = {name: found[at] for name, (at, rows) in places.items() if rows is not None and found[at] != (rows, rows)}
+    assert wrong == {}, "not as many rows as events, or the same index twice"
+    place.client.command("TRUNCATE TABLE otel_logs")
+    sender.send(50)
+    place.drain()
+
+
+def _rows_expected(place: Place) -> dict[str, tuple[tuple[int, int], int | None]]:
+    """By name: where the message is, and how many rows it becomes."""
+    expected, counts = {}, dict[int, int]()
+    for number, (name, (_, rows)) in enumerate(HOSTILE.items()):
+        partition = number % 8
+        expected[name] = ((partition, counts.get(partition, 0)), rows)
+        counts[partition] = counts.get(partition, 0) + 1
+    return expected
+
+
+def test_hole_below_what_is_stored(place: Place, ledger: Ledger, sender: Sender) -> None:
+    """What is missing below the highest stored offset is stored: the look-up is a set, not a maximum (I1, I2)."""
+    sender.send(200)
+    first = place.consumer(FAULT_AT="before_commit:1")
+    first.spawn()
+    assert first.child is not None
+    first.child.wait(40)
+    place.client.command("DELETE FROM otel_logs WHERE KafkaOffset % 3 = 1", settings={"lightweight_deletes_sync": 2})
+    place.consumer().spawn()
+    check(ledger, place)
+
+
+def test_repeated_keys(place: Place, ledger: Ledger, sender: Sender) -> None:
+    """Of the messages with one key the first counts, across batches, consumers and crashes (I1, I2)."""
+    producer = Producer(producer_config(place.kafka, 30))
+    for turn in range(3):
+        for number in range(20):
+            name, payload = ledger.event(sender.rng)
+            key = f"{turn}-{number}".encode()
+            for _ in range(3):
+                producer.produce(
+                    place.kafka.topic, payload, partition=number % 8, headers={IDEMPOTENCY_KEY_HEADER: key}
+                )
+            ledger.acknowledge([name])
+        assert producer.flush(30) == 0
+        doomed = place.consumer(FAULT_AT=("before_insert:1", "in_insert:1", "before_commit:1")[turn])
+        doomed.spawn()
+        assert doomed.child is not None
+        doomed.child.wait(40)
+    place.consumer().spawn()
+    check(ledger, place)
