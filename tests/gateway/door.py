@@ -32,8 +32,8 @@ class Door:
         async def send() -> httpx.Response:
             transport = httpx.ASGITransport(self.app)
             async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
-                named = {name.replace("_", "-"): value for name, value in headers.items()}
-                return await client.request(method, path, content=content, headers=named)
+                pairs = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
+                return await client.request(method, path, content=content, headers=pairs)
 
         return asyncio.run(send())
 

@@ -69,7 +69,7 @@ def cut(lines: bytes, max_message_bytes: int) -> list[bytes]:
 
 def all_named(messages: list[bytes]) -> bool:
     """Whether each line of JSON has a key `event_id`. The first one that has none ends the search."""
-    return all(_EVENT_ID.search(line[0]) for message in messages for line in _LINE.finditer(message))
+    return bool(messages) and all(_EVENT_ID.search(line[0]) for message in messages for line in _LINE.finditer(message))
 
 
 def event_too_large(index: int, size: int, max_message_bytes: int) -> RejectedError:

@@ -11,6 +11,7 @@ import orjson
 from logbrook import multiline
 from logbrook.config import Gateway
 from logbrook.errors import RejectedError
+from logbrook.gateway import mend
 from logbrook.gateway.batch import Batch, all_named, cut, join, too_many_events
 
 _NDJSON = {"application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"}
@@ -31,7 +32,7 @@ def read(body: bytes, content_type: str, settings: Gateway) -> Batch:
     body = body.removeprefix(_BOM)
     if b"\r" in body:
         body = body.replace(b"\r\n", b"\n")
-    if not body.strip(_WHITESPACE):
+    if not body or body.isspace():
         raise RejectedError(400, "empty_body", "The body holds no event.")
     kind = content_type.partition(";")[0].strip().lower()
     if kind in _NDJSON:
@@ -55,6 +56,17 @@ def _sniff(body: bytes, settings: Gateway) -> Batch:
 
 
 def _json(body: bytes, settings: Gateway) -> Batch:
+    """A JSON document. Where it breaks only because a surrogate stands alone, that is mended."""
+    try:
+        return _document(body, settings)
+    except RejectedError as error:
+        mended = mend.surrogates(body) if error.code == "broken_json" else body
+        if mended == body:
+            raise
+        return _document(mended, settings)
+
+
+def _document(body: bytes, settings: Gateway) -> Batch:
     """One object, an array, or (as many senders do under this type) objects on lines of their own."""
     start = body.lstrip(_WHITESPACE)
     if start[:1] == b"[":

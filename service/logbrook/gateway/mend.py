@@ -9,7 +9,11 @@ _ESCAPE = re.compile(
 )
 
 
-def json_text(document: bytes) -> bytes:
-    """JSON with each lone surrogate and each invalid byte replaced by U+FFFD; the same bytes if there is none."""
-    document = _ESCAPE.sub(lambda match: b"\\ufffd" if match[1] else match[0], document)
-    return document.decode(errors="replace").encode()
+def surrogates(document: bytes) -> bytes:
+    """JSON with each half of a surrogate pair that stands alone replaced by U+FFFD."""
+    return _ESCAPE.sub(lambda match: b"\\ufffd" if match[1] else match[0], document)
+
+
+def utf8(text: bytes) -> bytes:
+    """Text with each byte that is no UTF-8 replaced by U+FFFD."""
+    return text.decode(errors="replace").encode()

@@ -98,7 +98,7 @@ def _decode(body: bytes) -> _Request:
         raise RejectedError(400, "too_deep", "The JSON is nested too deeply.") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         try:
-            return _DECODER.decode(mend.json_text(body))
+            return _DECODER.decode(mend.surrogates(mend.utf8(body)))
         except (msgspec.DecodeError, RecursionError):
             raise RejectedError(400, "broken_otlp", f"The body is no ExportLogsServiceRequest: {error}") from None
 

@@ -10,21 +10,28 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
 from logbrook.errors import RejectedError
+from logbrook.gateway import otlp_mend
 from logbrook.gateway.otlp import MAX_DEPTH, Group, Unfit, fields, number, scope
 
 
 def groups(body: bytes) -> Iterator[Group]:
     """The records of an ExportLogsServiceRequest. Raises RejectedError (400) if it is none."""
-    try:
-        request = ExportLogsServiceRequest.FromString(body)
-    except DecodeError as error:
-        raise RejectedError(400, "broken_protobuf", f"The body is no ExportLogsServiceRequest: {error}") from None
-    for resource_logs in request.resource_logs:
+    for resource_logs in _decode(body).resource_logs:
         resource = _attributes(resource_logs.resource.attributes)
         for scope_logs in resource_logs.scope_logs:
             source = scope_logs.scope
             made = scope(source.name, source.version, _attributes(source.attributes), scope_logs.schema_url)
             yield Group(resource, resource_logs.schema_url, made, scope_logs.log_records, _fields)
+
+
+def _decode(body: bytes) -> ExportLogsServiceRequest:
+    try:
+        return ExportLogsServiceRequest.FromString(body)
+    except DecodeError as error:
+        mended = otlp_mend.mended(body)
+        if mended is None:
+            raise RejectedError(400, "broken_protobuf", f"The body is no ExportLogsServiceRequest: {error}") from None
+    return ExportLogsServiceRequest.FromString(mended)
 
 
 def _fields(record: LogRecord) -> dict[str, Any]:

@@ -99,12 +99,10 @@ class KafkaTopic:
         size = queued_size(batch.messages)
         if self._queued_bytes + size > self._settings.max_queued_bytes:
             raise queue_full()
-        request = _Request(batch.messages)
+        request = _Request(batch.messages, lambda: self._remove(request, size))
         self._add(request, size)
-        request.done.add_done_callback(lambda _: self._remove(request, size))
         self._produce(source, request, key)
-        # A handler that is cancelled must not take the outcome with it: the queue counts until Kafka answers.
-        error = await asyncio.shield(request.done)
+        error = await request.done
         if error is not None:
             raise UnavailableError(
                 503,
@@ -183,7 +181,7 @@ class KafkaTopic:
     @property
     def unacknowledged(self) -> int:
         """Messages that Kafka has not answered for."""
-        return len(self._producer) + sum(map(len, self._retired))
+        return sum(request.left for request in self._open)
 
     def abandon(self) -> None:
         """Answer open requests with 503 now: there is no time left to wait for Kafka."""
@@ -201,11 +199,12 @@ class KafkaTopic:
 
 
 class _Request:
-    """One request's messages under way. Reports come from any thread; the outcome is set in the loop, once."""
+    """One request's messages under way. Reports come from any thread; the rest happens in the loop."""
 
-    def __init__(self, messages: list[bytes]) -> None:
-        self.messages = messages
-        self._loop = asyncio.get_running_loop()
+    def __init__(self, messages: list[bytes], completed: Callable[[], None]) -> None:
+        """`completed` is called once Kafka has answered for every message, also if nobody waits any more."""
+        self.messages, self.left = messages, len(messages)
+        self._loop, self._completed = asyncio.get_running_loop(), completed
         self.done: asyncio.Future[KafkaError | str | None] = self._loop.create_future()
         self._error: KafkaError | str | None = None
         # `next` on it is atomic: exactly one report is the last.
@@ -215,10 +214,16 @@ class _Request:
         """What became of one message."""
         if error is not None:
             self._error = error
-        if next(self._reports) == len(self.messages):
-            self._loop.call_soon_threadsafe(lambda: self.settle(self._error))
+        number = next(self._reports)
+        self.left = len(self.messages) - number
+        if number == len(self.messages):
+            self._loop.call_soon_threadsafe(self._complete)
 
     def settle(self, outcome: KafkaError | str | None) -> None:
         """Set the outcome, unless there is one."""
         if not self.done.done():
             self.done.set_result(outcome)
+
+    def _complete(self) -> None:
+        self._completed()
+        self.settle(self._error)
