@@ -127,6 +127,15 @@ def migrate() -> None:
 
 
 @app.command()
+def query() -> None:
+    """Serve the query API and the log explorer."""
+    from logbrook.query import server
+
+    log.configure("logbrook-query")
+    server.run(config.load(config.Query), config.load(config.ClickHouse))
+
+
+@app.command()
 def produce(  # noqa: PLR0913, PLR0917 - each is an option of the command
     to: Literal["kafka", "gateway"] = typer.Option("kafka", help="Straight into the topic, or over HTTP."),
     count: int | None = typer.Option(None, min=0, help="Events to send. [default: 10000; with --rate, no end]"),

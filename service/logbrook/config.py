@@ -132,6 +132,11 @@ class Query:
 
     host: str = setting("127.0.0.1", "Address to listen on.")
     port: int = setting(8080, "Port to listen on.")
+    allowed_hosts: str = setting(
+        "",
+        "Host names that requests may carry, comma-separated, `*.example.org` too. Empty: this machine's own names "
+        "while listening on loopback, else any.",
+    )
     timeout_seconds: float = setting(20.0, "Longest time that one statement may run in ClickHouse.")
     max_memory_bytes: int = setting(2 * 2**30, "Most memory of one statement in ClickHouse.")
     max_rows_read: int = setting(2_000_000_000, "Most rows that one statement may read; 0 is no limit.")

@@ -170,7 +170,7 @@ class StatsAnswer(Struct, kw_only=True):
     errors: int
     freshness_seconds: float | None  # since the newest arrival; null if nothing ever arrived
     table_rows: int
-    table_bytes: int  # on disk, compressed
+    table_bytes: int | None  # on disk, compressed; null if ClickHouse does not tell this user
     cost: Cost
 
 

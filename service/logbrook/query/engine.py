@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import logging
 import re
 import secrets
 import time
@@ -19,6 +20,8 @@ from logbrook.errors import RejectedError, UnavailableError
 from logbrook.query.answers import Cost
 
 log = structlog.get_logger()
+# It logs every statement with its values at INFO.
+logging.getLogger("httpx").setLevel(logging.WARNING)
 
 _TABLE_ROWS_SECONDS = 5.0
 _EXCEPTION = re.compile(r"Code: (\d+)\. DB::Exception: (.*)", re.DOTALL)
@@ -30,7 +33,6 @@ _PAST_LIMITS = {
     396: "has a larger result than the limit",
 }
 _MEMORY_LIMIT_EXCEEDED = 241
-_NO_SCHEMA = {60, 81, 47, 16}  # unknown table, database, identifier, column
 _BUSY = {202, 439, 394}  # too many queries, no thread, cancelled by an administrator
 _QUOTA_EXCEEDED = 201
 
@@ -189,7 +191,7 @@ class Engine:
             self._readonly = await self._is_readonly()
         if self._readonly:
             return {}
-        limits: dict[str, str | int] = {
+        limits: dict[str, str | float] = {
             "max_execution_time": self.query.timeout_seconds,
             "max_memory_usage": self.query.max_memory_bytes,
             "max_rows_to_read": self.query.max_rows_read,

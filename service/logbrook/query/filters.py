@@ -29,7 +29,6 @@ from logbrook.query.syntax import (
 _WORD = re.compile(rb"[0-9A-Za-z\x80-\xff]+")
 # More words than this make the index slower, not narrower; the engine itself takes 64.
 _MAX_INDEXED_WORDS = 12
-_ATTRIBUTES = (Place.LOG, Place.RESOURCE, Place.SCOPE)
 # The columns of 0010_search.sql that hold `key=value` and have a text index.
 _ITEMS = {Place.LOG: "LogAttributeItems", Place.RESOURCE: "ResourceAttributeItems"}
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\b": "\\b", "\f": "\\f", "\0": "\\0"})
@@ -58,11 +57,11 @@ def lowered(text: str) -> str:
 
 
 def words(text: str) -> list[str]:
-    """The words of a text, as the index has them. Half a character is never at an edge: bytes over 127 stay together."""
+    """The words of a text, as the index has them."""
     return [word.decode() for word in _WORD.findall(text.encode())]
 
 
-def condition(node: Node, parameters: Parameters) -> str:
+def condition(node: Node, parameters: Parameters) -> str:  # noqa: PLR0911 - one for each kind of node
     """SQL that is 1 for the rows that the tree matches and 0 for all others, never NULL."""
     match node:
         case Everything():
@@ -153,11 +152,11 @@ def _column(node: Equals | Fits | Exists | Compares, parameters: Parameters) -> 
 
 
 def _attribute(node: Equals | Fits | Exists | Compares, place: Place, key: str, parameters: Parameters) -> str:
+    if isinstance(node, Equals):
+        return _attribute_equals(place, key, node.value, parameters)
     bound = parameters.text(key)
     value = f"{place.value}[{bound}]"
     match node:
-        case Equals(value=wanted):
-            return _attribute_equals(place, key, wanted, bound, parameters)
         case Fits(glob=glob):
             return f"mapContains({place.value}, {bound}) AND {value} LIKE {parameters.text(_like(glob))}"
         case Exists():
@@ -166,10 +165,13 @@ def _attribute(node: Equals | Fits | Exists | Compares, place: Place, key: str, 
             return f"ifNull(toFloat64OrNull({value}) {operator} {parameters.add('Float64', float(number))}, 0)"
 
 
-def _attribute_equals(place: Place, key: str, wanted: str, bound: str, parameters: Parameters) -> str:
-    exact = f"mapContains({place.value}, {bound}) AND {place.value}[{bound}] = {parameters.text(wanted)}"
-    if place not in _ITEMS:
-        return exact
-    item = f"has({_ITEMS[place]}, {parameters.text(f'{key}={wanted}')})"
+def _attribute_equals(place: Place, key: str, wanted: str, parameters: Parameters) -> str:
+    conditions: list[str] = []
+    if place in _ITEMS:
+        conditions.append(f"has({_ITEMS[place]}, {parameters.text(f'{key}={wanted}')})")
     # `a=b` with the value c and `a` with the value b=c are the same item: only then the row itself must be looked at.
-    return item if "=" not in key + wanted else f"{item} AND {exact}"
+    if place not in _ITEMS or "=" in key + wanted:
+        bound = parameters.text(key)
+        conditions.append(f"mapContains({place.value}, {bound})")
+        conditions.append(f"{place.value}[{bound}] = {parameters.text(wanted)}")
+    return " AND ".join(conditions)

@@ -204,7 +204,7 @@ class _Parser:
         self.at = found.end()
         return found[0]
 
-    def _meaning(self, name: str, value: str, start: int, *, quoted: bool) -> Node:
+    def _meaning(self, name: str, value: str, start: int, *, quoted: bool) -> Node:  # noqa: PLR0911 - one a kind
         """What `name:value` asks for."""
         if name in catalog.BODY_NAMES:
             if quoted:

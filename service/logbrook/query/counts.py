@@ -1,0 +1,165 @@
+"""Counting events: histograms and what the services send, from the counts by minute wherever those can tell."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from logbrook.query import catalog, filters, search, timerange
+from logbrook.query.answers import HistogramAnswer, Series, ServiceStats, StatsAnswer
+from logbrook.query.engine import Engine, Spent, Statement, StatementError
+from logbrook.query.selection import Selection
+from logbrook.query.syntax import Field, Place
+from logbrook.query.timerange import SECOND, TimeRange
+
+_STEPS_SECONDS = (
+    0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600,
+    7200, 10800, 21600, 43200, 86400, 172800, 604800, 2592000, 31536000, 315360000,
+)  # fmt: skip
+MAX_BUCKETS = 500
+_MAX_SERIES = 10
+OTHER = "(other)"
+
+
+def value_sql(field: Field, parameters: filters.Parameters) -> str:
+    """SQL for a field's value as text; '' where it is not there."""
+    if field.place is Place.COLUMN:
+        return f"toString({field.name})" if field.numeric else field.name
+    key = parameters.text(field.name)
+    if field.place is Place.ANYWHERE:
+        return f"if(mapContains(LogAttributes, {key}), LogAttributes[{key}], ResourceAttributes[{key}])"
+    return f"{field.place.value}[{key}]"
+
+
+async def histogram(engine: Engine, selection: Selection, by: str, buckets: int) -> HistogramAnswer:
+    """Counts over time by severity, service or any field, in at most `buckets` steps of a round length."""
+    spent = Spent()
+    step = _step(selection.period, buckets)
+    period = selection.period.aligned(step)
+    grouped_by_level = by in catalog.LEVEL_NAMES
+    parameters = filters.Parameters()
+    field = Field(Place.COLUMN, "SeverityNumber") if grouped_by_level else catalog.field(by)
+    group = value_sql(field, parameters)
+    bucket, where = _bucket(selection, period, step, counted=field.name in ("SeverityNumber", "ServiceName"))
+    sql = (
+        f"SELECT {bucket} AS bucket, {group} AS value, count() FROM otel_logs "
+        f"WHERE {where} AND ({filters.condition(selection.node, parameters)}) GROUP BY bucket, value"
+    )
+    if not grouped_by_level:
+        sql = _frequent_values(sql)
+    rows = await engine.rows(Statement(sql, parameters.values), spent)
+    size = (period.end - period.start) // step
+    series = _series(rows, size, by_level=grouped_by_level)
+    return HistogramAnswer(
+        by=by,
+        step_seconds=step / SECOND,
+        buckets=[timerange.rfc3339(period.start + index * step) for index in range(size)],
+        series=series,
+        total=sum(each.total for each in series),
+        cost=await engine.cost(spent),
+    )
+
+
+def _frequent_values(sql: str) -> str:
+    """The same counts with all but the most frequent values thrown together, so that the result stays small."""
+    return (
+        f"WITH counts AS ({sql.replace('count() FROM', 'count() AS events FROM', 1)}), frequent AS "
+        f"(SELECT value FROM counts GROUP BY value ORDER BY sum(events) DESC LIMIT {_MAX_SERIES:d}) "
+        f"SELECT bucket, if(value IN (SELECT value FROM frequent), toString(value), '{OTHER}') AS series, sum(events) "
+        "FROM counts GROUP BY bucket, series"
+    )
+
+
+def _step(period: TimeRange, buckets: int) -> int:
+    """The shortest round step, in nanoseconds, that needs no more buckets."""
+    for seconds in _STEPS_SECONDS:
+        step = int(seconds * SECOND)
+        aligned = period.aligned(step)
+        if (aligned.end - aligned.start) // step <= max(buckets, 2):
+            return step
+    return int(_STEPS_SECONDS[-1] * SECOND)
+
+
+def _bucket(selection: Selection, period: TimeRange, step: int, *, counted: bool) -> tuple[str, str]:
+    """SQL for the number of an event's bucket, and for the range; by whole minutes where the counts can answer."""
+    lowest, highest = timerange.BUCKET_RANGE
+    by_minute = step % (60 * SECOND) == 0 and lowest <= period.start and period.end <= highest
+    if counted and by_minute and selection.is_counted():
+        start = period.start // SECOND
+        bucket = f"intDiv(toUnixTimestamp(toStartOfMinute(Timestamp)) - {start:d}, {step // SECOND:d})"
+        return bucket, search.minutes(period)
+    return f"intDiv(toUnixTimestamp64Nano(Timestamp) - {period.start:d}, {step:d})", period.condition()
+
+
+def _series(rows: list[list[Any]], size: int, *, by_level: bool) -> list[Series]:
+    counts: dict[str, list[int]] = {}
+    for bucket, value, events in rows:
+        name = catalog.level_name(value) if by_level else str(value)
+        series = counts.setdefault(name, [0] * size)
+        if 0 <= bucket < size:
+            series[bucket] += events
+    found = [Series(name=name, total=sum(each), counts=each) for name, each in counts.items()]
+    if by_level:
+        return sorted(found, key=lambda each: catalog.LEVELS[each.name])
+    return sorted(found, key=lambda each: (each.name == OTHER, -each.total, each.name))
+
+
+async def stats(engine: Engine, period: TimeRange, limit: int) -> StatsAnswer:
+    """What each service sent, how much of it was errors, how fresh it is; and the table's size."""
+    spent = Spent()
+    lowest, highest = timerange.BUCKET_RANGE
+    start = min(max(period.start, lowest), highest - 60 * SECOND)
+    minute = TimeRange(start, max(min(period.end, highest), start + 1)).aligned(60 * SECOND)
+    sql = (
+        "SELECT ServiceName, SeverityNumber, count(), sum(length(Body)), toUnixTimestamp64Milli(max(IngestedAt)) "
+        f"FROM otel_logs WHERE {search.minutes(minute)} GROUP BY ServiceName, SeverityNumber"
+    )
+    rows = await engine.rows(Statement(sql), spent)
+    newest = (await engine.rows(Statement(_NEWEST), spent))[0][0]
+    seconds = (minute.end - minute.start) / SECOND
+    services = _services(rows, seconds)
+    freshness = max(0.0, datetime.now(UTC).timestamp() - newest / 1000) if newest else None
+    return StatsAnswer(
+        services=services[:limit],
+        events=sum(each.events for each in services),
+        errors=sum(each.errors for each in services),
+        freshness_seconds=freshness,
+        table_rows=await engine.table_rows(),
+        table_bytes=await _table_bytes(engine, spent),
+        cost=await engine.cost(spent),
+    )
+
+
+# The newest arrival is known from the parts' own metadata; nothing is read.
+_NEWEST = "SELECT if(count() = 0, 0, toUnixTimestamp64Milli(max(IngestedAt))) FROM otel_logs"
+_BYTES = "SELECT total_bytes FROM system.tables WHERE database = currentDatabase() AND name = 'otel_logs'"
+
+
+async def _table_bytes(engine: Engine, spent: Spent) -> int | None:
+    """The size on disk; None for a user who may not look into `system.tables`."""
+    try:
+        rows = await engine.rows(Statement(_BYTES), spent)
+    except StatementError:
+        return None
+    return int(rows[0][0] or 0) if rows else None
+
+
+def _services(rows: list[list[Any]], seconds: float) -> list[ServiceStats]:
+    services: dict[str, list[int]] = {}
+    for service, severity, events, body_bytes, newest in rows:
+        total = services.setdefault(service, [0, 0, 0, 0])
+        total[0] += events
+        total[1] += events if severity >= catalog.LEVELS["error"] else 0
+        total[2] += body_bytes
+        total[3] = max(total[3], newest)
+    found = [
+        ServiceStats(
+            service=service,
+            events=events,
+            errors=errors,
+            error_rate=round(errors / events, 6),
+            events_per_second=round(events / seconds, 3),
+            body_bytes=body_bytes,
+            last_ingested_at=timerange.rfc3339(newest * 10**6),
+        )
+        for service, (events, errors, body_bytes, newest) in services.items()
+    ]
+    return sorted(found, key=lambda each: (-each.errors, -each.events, each.service))

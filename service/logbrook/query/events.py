@@ -1,0 +1,143 @@
+"""Rows of the table as the API's events: ids, cursors, and the columns to select."""
+
+import base64
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from logbrook.errors import RejectedError
+from logbrook.query import catalog, timerange
+from logbrook.query.answers import Event
+from logbrook.query.filters import Parameters
+
+# The order of every list of events: by time, and where two have the same, by identity.
+_ORDER = ("Timestamp", "KafkaTopicId", "KafkaPartition", "KafkaOffset", "KafkaIndex")
+NEWEST_FIRST = ", ".join(f"{column} DESC" for column in _ORDER)
+OLDEST_FIRST = ", ".join(_ORDER)
+_TOPIC_ID = re.compile(r"[\w-]{0,64}", re.ASCII)
+
+
+def columns(body_characters: int | None) -> str:
+    """What to select for `from_row`; a body longer than `body_characters` is cut."""
+    body = "Body" if body_characters is None else f"substringUTF8(Body, 1, {body_characters:d})"
+    return (
+        "toUnixTimestamp64Nano(Timestamp), toUnixTimestamp64Milli(IngestedAt), SeverityText, SeverityNumber, "
+        f"ServiceName, {body}, length(Body), TraceId, SpanId, TraceFlags, EventName, LogAttributes, "
+        "ResourceAttributes, ScopeName, ScopeVersion, ScopeAttributes, Source, ParseError, KafkaTopic, KafkaTopicId, "
+        "KafkaPartition, KafkaOffset, KafkaIndex"
+    )
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where an event stands in the order of all events; also what names it."""
+
+    nanoseconds: int
+    topic_id: str
+    partition: int
+    offset: int
+    index: int
+
+    def text(self) -> str:
+        """The id of the event."""
+        return f"{self.nanoseconds}.{self.partition}.{self.offset}.{self.index}.{self.topic_id}"
+
+    def identity(self, parameters: Parameters) -> str:
+        """SQL for this one event."""
+        topic = parameters.text(self.topic_id)
+        return (
+            f"Timestamp = {timerange.literal(self.nanoseconds)} AND KafkaTopicId = {topic} "
+            f"AND KafkaPartition = {self.partition:d} AND KafkaOffset = {self.offset:d} AND KafkaIndex = {self.index:d}"
+        )
+
+    def beyond(self, comparison: str, parameters: Parameters) -> str:
+        """SQL for the events before (<) or after (>) this one."""
+        values = (
+            f"{timerange.literal(self.nanoseconds)}, {parameters.text(self.topic_id)}, "
+            f"{self.partition:d}, {self.offset:d}, {self.index:d}"
+        )
+        return f"({', '.join(_ORDER)}) {comparison} ({values})"
+
+
+def position(text: str, name: str) -> Position:
+    """The position that an id or a cursor stands for. Raises RejectedError that names the parameter."""
+    pieces = text.split(".", 4)
+    try:
+        nanoseconds, partition, offset, index = (int(piece) for piece in pieces[:4])
+        topic_id = pieces[4]
+    except (ValueError, IndexError):
+        raise _bad_position(name) from None
+    fits = (
+        timerange.LOWEST <= nanoseconds <= timerange.HIGHEST
+        and abs(partition) < 2**31
+        and abs(offset) < 2**63
+        and 0 <= index < 2**32
+    )
+    if not fits or not _TOPIC_ID.fullmatch(topic_id):
+        raise _bad_position(name)
+    return Position(nanoseconds, topic_id, partition, offset, index)
+
+
+def _bad_position(name: str) -> RejectedError:
+    return RejectedError(400, "bad_position", f"{name}: not what an answer of this API had there", parameter=name)
+
+
+class _Cursor(msgspec.Struct, array_like=True):
+    """What the next page needs: where this one ended, and the start that relative times meant."""
+
+    position: str
+    start: int
+
+
+def cursor(last: Position, start: int) -> str:
+    """The cursor behind `last`."""
+    packed = msgspec.json.encode(_Cursor(last.text(), start))
+    return base64.urlsafe_b64encode(packed).decode().rstrip("=")
+
+
+def from_cursor(text: str) -> tuple[Position, int]:
+    """Where a page ended, and where the range starts. Raises RejectedError."""
+    try:
+        packed = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+        found = msgspec.json.decode(packed, type=_Cursor)
+    except (ValueError, msgspec.MsgspecError):
+        raise _bad_position("cursor") from None
+    return position(found.position, "cursor"), timerange.clamp(found.start)
+
+
+def row_position(row: list[Any]) -> Position:
+    """The position of a selected row."""
+    return Position(row[0], row[19], row[20], row[21], row[22])
+
+
+def from_row(row: list[Any]) -> Event:
+    """The event of a selected row."""
+    return Event(
+        id=row_position(row).text(),
+        timestamp=timerange.rfc3339(row[0]),
+        ingested_at=timerange.rfc3339(row[1] * 10**6),
+        severity=catalog.level_name(row[3]),
+        severity_text=row[2],
+        severity_number=row[3],
+        service=row[4],
+        body=row[5],
+        body_bytes=row[6],
+        truncated=len(row[5].encode()) < row[6],
+        trace_id=row[7],
+        span_id=row[8],
+        trace_flags=row[9],
+        event_name=row[10],
+        attributes=row[11],
+        resource=row[12],
+        scope_name=row[13],
+        scope_version=row[14],
+        scope_attributes=row[15],
+        source=row[16],
+        parse_error=row[17],
+        topic=row[18],
+        partition=row[20],
+        offset=row[21],
+        index=row[22],
+    )

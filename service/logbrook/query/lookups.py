@@ -1,0 +1,98 @@
+"""Single events and what belongs to them: the whole event, the lines around it, its trace."""
+
+import dataclasses
+from typing import Any
+
+from logbrook.errors import RejectedError
+from logbrook.query import events, filters, search, timerange
+from logbrook.query.answers import ContextAnswer, Event, EventAnswer, TraceAnswer
+from logbrook.query.engine import Engine, Spent, Statement
+from logbrook.query.selection import Selection
+from logbrook.query.syntax import All, Equals, Field, Node, Place
+from logbrook.query.timerange import TimeRange
+
+_NEAR = 5 * 60 * timerange.SECOND
+_FAR = 7 * 86400 * timerange.SECOND
+_MAX_TRACE_ID = 64
+# What tells one source from another among the attributes of a resource, as far as it is there.
+_SOURCE_KEYS = ("service.instance.id", "k8s.pod.uid", "k8s.pod.name", "container.id", "host.id", "host.name")
+
+
+async def event(engine: Engine, event_id: str) -> EventAnswer:
+    """One event with its whole body. Raises RejectedError 404 if it is not there (any more)."""
+    spent = Spent()
+    row = await _row(engine, event_id, None, spent)
+    return EventAnswer(event=events.from_row(row), cost=await engine.cost(spent))
+
+
+async def _row(engine: Engine, event_id: str, body_characters: int | None, spent: Spent) -> list[Any]:
+    position = events.position(event_id, "id")
+    parameters = filters.Parameters()
+    near = TimeRange(position.nanoseconds, position.nanoseconds + 1).condition()
+    sql = (
+        f"SELECT {events.columns(body_characters)} FROM otel_logs "
+        f"WHERE {near} AND {position.identity(parameters)} LIMIT 1"
+    )
+    rows = await engine.rows(Statement(sql, parameters.values), spent)
+    if not rows:
+        raise RejectedError(404, "no_such_event", "there is no such event; it may have passed its retention")
+    return rows[0]
+
+
+async def context(engine: Engine, event_id: str, before: int, after: int) -> ContextAnswer:
+    """What the same source logged around one event: same service and same instance, pod, container or host."""
+    spent = Spent()
+    row = await _row(engine, event_id, engine.query.max_body_characters, spent)
+    found = events.from_row(row)
+    at, source = events.row_position(row), _same_source(found)
+    selection = Selection(source, TimeRange(at.nanoseconds, at.nanoseconds + 1))
+    older = await _around(search.Look(engine, selection, spent, after=at), before)
+    newer = await _around(search.Look(engine, selection, spent, after=at, oldest_first=True), after)
+    return ContextAnswer(
+        before=[events.from_row(each) for each in reversed(older)],
+        event=found,
+        after=[events.from_row(each) for each in newer],
+        cost=await engine.cost(spent),
+    )
+
+
+def _same_source(found: Event) -> Node:
+    parts: list[Node] = [Equals(Field(Place.COLUMN, "ServiceName"), found.service)]
+    parts += [Equals(Field(Place.RESOURCE, key), found.resource[key]) for key in _SOURCE_KEYS if key in found.resource]
+    return All(tuple(parts))
+
+
+async def _around(look: search.Look, limit: int) -> list[list[Any]]:
+    """The nearest events on one side: the minutes next to the event first, as they nearly always suffice."""
+    at = look.selection.period
+    rows: list[list[Any]] = []
+    for distance in (_NEAR, _FAR):
+        if len(rows) < limit:
+            start, end = (at.start, at.end + distance) if look.oldest_first else (at.start - distance, at.end)
+            period = TimeRange(timerange.clamp(start), timerange.clamp(end))
+            wider = dataclasses.replace(look, selection=Selection(look.selection.node, period))
+            rows = (await search.page(wider, limit)).rows
+    return rows
+
+
+async def trace(engine: Engine, trace_id: str, limit: int) -> TraceAnswer:
+    """The events of a trace in order of time, whenever they were."""
+    wanted = trace_id.replace("-", "").lower()
+    if not wanted or len(wanted) > _MAX_TRACE_ID or not wanted.isalnum():
+        raise RejectedError(400, "bad_trace_id", "trace_id: expected hexadecimal digits", parameter="trace_id")
+    spent, parameters = Spent(), filters.Parameters()
+    sql = (
+        f"SELECT {events.columns(engine.query.max_body_characters)} FROM otel_logs "
+        f"WHERE TraceId = {parameters.text(wanted)} ORDER BY {events.OLDEST_FIRST} LIMIT {limit + 1:d}"
+    )
+    rows = await engine.rows(Statement(sql, parameters.values), spent)
+    found = [events.from_row(row) for row in rows[:limit]]
+    return TraceAnswer(
+        trace_id=wanted,
+        events=found,
+        services=sorted({each.service for each in found}),
+        started_at=found[0].timestamp if found else None,
+        duration_ms=(rows[len(found) - 1][0] - rows[0][0]) / 10**6 if found else 0.0,
+        complete=len(rows) <= limit,
+        cost=await engine.cost(spent),
+    )

@@ -1,0 +1,86 @@
+"""The OpenAPI document, made from the routes and the types of their answers."""
+
+from typing import Any
+
+import msgspec
+
+from logbrook import __version__
+from logbrook.query.answers import ErrorAnswer
+from logbrook.query.parameters import Parameter
+from logbrook.query.routes import EXPORT, ROUTES, TAIL, Route
+
+_ERRORS = {
+    400: "The request can't be understood; `error.message` says what was expected, `error.position` where.",
+    403: "A page of another site sent the request.",
+    404: "There is no such thing.",
+    413: "The body is too large.",
+    415: "The body is not JSON.",
+    422: "The query went past a limit of time, memory or rows.",
+    429: "The quota is used up; Retry-After says when to come back.",
+    503: "Not now: ClickHouse or this service is busy or down; Retry-After says when to come back.",
+}
+_ALWAYS = (400, 403, 422, 429, 503)
+
+
+def document() -> dict[str, Any]:
+    """The document for this version of the service."""
+    types: list[Any] = [route.answer for route in ROUTES]
+    _, components = msgspec.json.schema_components([*types, ErrorAnswer], ref_template="#/components/schemas/{name}")
+    paths: dict[str, Any] = {route.path: {route.method.lower(): _operation(route)} for route in ROUTES}
+    paths["/v1/tail"] = {
+        "get": _stream("Matching events as they arrive: server-sent events.", TAIL, "text/event-stream")
+    }
+    paths["/v1/export"] = {"get": _stream("All matches, newest first.", EXPORT, "application/x-ndjson", "text/csv")}
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Logbrook", "version": __version__, "description": "Logs, read-only: search, count, follow."},
+        "paths": paths,
+        "components": {"schemas": components},
+    }
+
+
+def _operation(route: Route) -> dict[str, Any]:
+    operation = _described(route.summary, route.parameters, (*_ALWAYS, *route.statuses))
+    answer = {"application/json": {"schema": {"$ref": f"#/components/schemas/{route.answer.__name__}"}}}
+    operation["responses"]["200"] = {"description": (route.answer.__doc__ or "").strip(), "content": answer}
+    if route.method == "POST":
+        schema: dict[str, Any] = {"type": "object", "properties": {"sql": {"type": "string"}}, "required": ["sql"]}
+        schema["additionalProperties"] = False
+        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+        operation["responses"]["415"] = _error(415)
+    return operation
+
+
+def _stream(summary: str, parameters: tuple[Parameter, ...], *media_types: str) -> dict[str, Any]:
+    operation = _described(summary, parameters, _ALWAYS)
+    content = {media_type: {"schema": {"type": "string"}} for media_type in media_types}
+    operation["responses"]["200"] = {"description": "A stream.", "content": content}
+    return operation
+
+
+def _described(summary: str, parameters: tuple[Parameter, ...], statuses: tuple[int, ...]) -> dict[str, Any]:
+    return {
+        "summary": summary,
+        "parameters": [_parameter(each) for each in parameters],
+        "responses": {str(status): _error(status) for status in statuses},
+    }
+
+
+def _parameter(parameter: Parameter) -> dict[str, Any]:
+    place = "path" if parameter.in_path else "query"
+    described: dict[str, Any] = {
+        "name": parameter.name,
+        "in": place,
+        "description": parameter.meaning,
+        "schema": parameter.schema(),
+    }
+    if parameter.in_path:
+        described["required"] = True
+    if parameter.example:
+        described["example"] = parameter.example
+    return described
+
+
+def _error(status: int) -> dict[str, Any]:
+    schema = {"$ref": "#/components/schemas/ErrorAnswer"}
+    return {"description": _ERRORS[status], "content": {"application/json": {"schema": schema}}}

@@ -1,0 +1,65 @@
+"""Similar lines grouped: bodies that differ only in their numbers, ids, addresses and times."""
+
+from typing import Any
+
+from logbrook.query import catalog, events, filters, sampling, timerange
+from logbrook.query.answers import Event, Pattern, PatternsAnswer
+from logbrook.query.engine import Engine, Spent, Statement
+from logbrook.query.selection import Selection
+
+# A word with a digit in it, and what is joined to it by - . : in the same way.
+_VARIABLE = "[A-Za-z0-9_]*[0-9][A-Za-z0-9_]*(?:[-.:][A-Za-z0-9_]*[0-9][A-Za-z0-9_]*)*"
+_PATTERN_CHARACTERS = 300
+_POSITION = ("toUnixTimestamp64Nano(Timestamp)", "KafkaTopicId", "KafkaPartition", "KafkaOffset", "KafkaIndex")
+MARK = "<*>"
+
+
+async def patterns(engine: Engine, selection: Selection, limit: int) -> PatternsAnswer:
+    """The most frequent patterns among the newest matching events, with how often, how grave and where."""
+    spent, parameters = Spent(), filters.Parameters()
+    sample = await sampling.sample(engine, selection, spent)
+    variable, mark = parameters.text(_VARIABLE), parameters.text(MARK)
+    columns = (
+        f"replaceRegexpAll(substringUTF8(Body, 1, {_PATTERN_CHARACTERS}), {variable}, {mark}) AS pattern, "
+        f"SeverityNumber, ServiceName, ({', '.join(_POSITION)}) AS position"
+    )
+    sql = (
+        "SELECT pattern, count() AS events, max(SeverityNumber), arraySort(groupUniqArray(10)(ServiceName)), "
+        f"max(position), sum(count()) OVER () FROM ({sample.source(columns, parameters)}) "
+        f"GROUP BY pattern ORDER BY events DESC, pattern LIMIT {limit:d}"
+    )
+    rows = await engine.rows(Statement(sql, parameters.values), spent)
+    counted = rows[0][5] if rows else 0
+    examples = await _examples(engine, [events.Position(*row[4]) for row in rows], spent)
+    found = [
+        Pattern(
+            pattern=row[0],
+            count=row[1],
+            share=round(row[1] / counted, 6),
+            severity=catalog.level_name(row[2]),
+            services=row[3],
+            example=examples[events.Position(*row[4]).text()],
+        )
+        for row in rows
+        if events.Position(*row[4]).text() in examples
+    ]
+    return PatternsAnswer(
+        patterns=found, events_counted=counted, exact=sample.is_exact(counted), cost=await engine.cost(spent)
+    )
+
+
+async def _examples(engine: Engine, positions: list[events.Position], spent: Spent) -> dict[str, Event]:
+    """The events at these positions, by their ids."""
+    if not positions:
+        return {}
+    parameters = filters.Parameters()
+    wanted = " OR ".join(f"({position.identity(parameters)})" for position in positions)
+    times = [position.nanoseconds for position in positions]
+    period = timerange.TimeRange(min(times), max(times) + 1).condition()
+    sql = (
+        f"SELECT {events.columns(engine.query.max_body_characters)} FROM otel_logs "
+        f"WHERE {period} AND Timestamp IN ({', '.join(timerange.literal(each) for each in sorted(set(times)))}) "
+        f"AND ({wanted})"
+    )
+    rows: list[list[Any]] = await engine.rows(Statement(sql, parameters.values), spent)
+    return {found.id: found for found in map(events.from_row, rows)}

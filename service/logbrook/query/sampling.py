@@ -1,0 +1,71 @@
+"""Which of too many events to look at: the newest, as many as a sample needs, and enough of them that match.
+
+Facets, values and patterns read wide columns. Over a day of millions of events they would take seconds; the newest
+hundred thousand tell nearly the same, and the answer says that it is from those.
+"""
+
+from dataclasses import dataclass
+
+from logbrook.query import filters, search
+from logbrook.query.engine import Engine, Spent, Statement
+from logbrook.query.search import Look
+from logbrook.query.selection import Selection
+from logbrook.query.timerange import TimeRange
+
+# Matches that make a sample worth it, and how much more than its size may be looked at to get them.
+_ENOUGH_MATCHES = 1000
+_MOST_WIDENING = 20
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The part of a selection to look at. `size` is the most events to take of it."""
+
+    selection: Selection
+    whole: bool
+    size: int
+
+    def source(self, columns: str, parameters: filters.Parameters, extra: str = "1") -> str:
+        """SQL of the sample's rows: read backwards along the sorting key, and stopped when there are enough."""
+        return (
+            f"SELECT {columns} FROM otel_logs WHERE {self.selection.condition(parameters)} AND {extra} "
+            f"ORDER BY toStartOfFiveMinutes(Timestamp) DESC LIMIT {self.size:d}"
+        )
+
+    def is_exact(self, taken: int) -> bool:
+        """Whether so many events taken from it are all there are."""
+        return self.whole and taken < self.size
+
+
+async def sample(engine: Engine, selection: Selection, spent: Spent) -> Sample:
+    """The newest part of the selection that is worth looking at."""
+    size = engine.query.sample_events
+    period = await _period(Look(engine, selection, spent), size)
+    return Sample(Selection(selection.node, period), period == selection.period, size)
+
+
+async def _period(look: Look, size: int) -> TimeRange:
+    period, selection = look.selection.period, look.selection
+    if period.end - period.start <= search.SHORT or selection.is_rare():
+        return period
+    newest = await _newest(look, size)
+    if newest == period or selection.is_counted():
+        return newest
+    matches = await _matches(look, newest)
+    if matches >= _ENOUGH_MATCHES:
+        return newest
+    wider = await _newest(look, size * min(_MOST_WIDENING, _ENOUGH_MATCHES // max(matches, 1) + 1))
+    return wider if wider == period or await _matches(look, wider) else period
+
+
+async def _newest(look: Look, size: int) -> TimeRange:
+    async for part in search.slices(look, size):
+        return part
+    return look.selection.period
+
+
+async def _matches(look: Look, period: TimeRange) -> int:
+    parameters = filters.Parameters()
+    condition = Selection(look.selection.node, period).condition(parameters)
+    statement = Statement(f"SELECT count() FROM otel_logs WHERE {condition}", parameters.values)
+    return int((await look.engine.rows(statement, look.spent))[0][0])

@@ -1,0 +1,181 @@
+"""Finding events: the newest first, page by page, in as small a range of time as holds enough of them.
+
+Sorting all matches of a day to show a hundred is what makes a search slow. The counts by minute (a projection, a few
+thousand rows) say how far back a hundred of them reach; the search then reads that range alone. Where the counts
+can't tell, because the filter looks into the text, the first range says how dense the matches are.
+"""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+from logbrook.query import events, filters, timerange
+from logbrook.query.engine import Engine, Spent, Statement, StatementError
+from logbrook.query.events import Position
+from logbrook.query.selection import Selection
+from logbrook.query.timerange import TimeRange
+
+_MINUTE = 60 * timerange.SECOND
+# Enough events for a first look when the filter is one that the counts know nothing of.
+_FIRST_LOOK_EVENTS = 20_000
+# The newest hours are counted minute by minute, what is before in this many steps.
+_STEPS = 500
+# Within this the counts cost more than they spare.
+SHORT = 5 * _MINUTE
+_EVERYTHING = 2**62
+
+
+@dataclass(frozen=True)
+class Page:
+    """Rows in their order, and whether there may be more."""
+
+    rows: list[list[Any]]
+    more: bool
+
+
+@dataclass
+class Look:
+    """What one search carries along: where it reads, how, and what it has spent."""
+
+    engine: Engine
+    selection: Selection
+    spent: Spent
+    after: Position | None = None
+    oldest_first: bool = False
+    explained: list[str] | None = None
+
+    def split(self, period: TimeRange, at: int) -> tuple[TimeRange, TimeRange]:
+        """A range in two: what is read first, and what is read then."""
+        older, newer = TimeRange(period.start, at), TimeRange(at, period.end)
+        return (older, newer) if self.oldest_first else (newer, older)
+
+    async def read(self, period: TimeRange, limit: int) -> list[list[Any]]:
+        """The first `limit` events in a part of the range."""
+        statement = self.statement(period, limit)
+        if self.explained is not None:
+            self.explained += await explain(self.engine, statement)
+        return await self.engine.rows(statement, self.spent)
+
+    def statement(self, period: TimeRange, limit: int) -> Statement:
+        """The statement for `read`."""
+        parameters = filters.Parameters()
+        conditions = [Selection(self.selection.node, period).condition(parameters)]
+        if self.after is not None:
+            conditions.append(self.after.beyond(">" if self.oldest_first else "<", parameters))
+        order = events.OLDEST_FIRST if self.oldest_first else events.NEWEST_FIRST
+        sql = (
+            f"SELECT {events.columns(self.engine.query.max_body_characters)} FROM otel_logs "
+            f"WHERE {' AND '.join(conditions)} ORDER BY {order} LIMIT {limit:d}"
+        )
+        return Statement(sql, parameters.values)
+
+
+async def page(look: Look, limit: int) -> Page:
+    """The first `limit` events of the selection, behind the position `after` if there is one."""
+    found: list[list[Any]] = []
+    wanted = limit + 1
+    async for period in _periods(look, wanted, found):
+        found += await look.read(period, wanted - len(found))
+        if len(found) >= wanted:
+            break
+    return Page(found[:limit], len(found) > limit)
+
+
+async def _periods(look: Look, wanted: int, found: list[list[Any]]) -> AsyncIterator[TimeRange]:
+    """The parts of the range to read, one after the other; `found` grows in between."""
+    rest: TimeRange = _behind(look.selection.period, look.after, look.oldest_first)
+    if rest.end - rest.start <= SHORT or look.selection.is_rare():
+        yield rest
+        return
+    target = wanted if look.selection.is_counted() else max(_FIRST_LOOK_EVENTS, wanted)
+    first, rest = look.split(rest, _first_segment(rest, look.oldest_first))
+    segments = [first, rest]
+    for index, segment in enumerate(segments):
+        remaining = segment
+        densities = await _counts(look, segment) if segment.start < segment.end else []
+        while remaining.start < remaining.end:
+            before = len(found)
+            window, remaining = _window(look, remaining, densities, target)
+            if target == _EVERYTHING and index == 0:
+                yield (
+                    TimeRange(min(window.start, rest.start), max(window.end, rest.end))
+                    if rest.start < rest.end
+                    else window
+                )
+                return
+            yield window
+            rows = len(found) - before
+            target = 2 * target * (wanted - len(found)) // rows if rows else _EVERYTHING
+
+
+async def slices(look: Look, size: int) -> AsyncIterator[TimeRange]:
+    """The whole range in parts of at most about `size` events by the counts, and of a minute at least."""
+    rest = look.selection.period
+    while rest.start < rest.end:
+        segment, rest = look.split(rest, _first_segment(rest, look.oldest_first))
+        densities = await _counts(look, segment)
+        while segment.start < segment.end:
+            window, segment = _window(look, segment, densities, size)
+            yield window
+
+
+def _behind(period: TimeRange, after: Position | None, oldest_first: bool) -> TimeRange:
+    if after is None:
+        return period
+    if oldest_first:
+        return TimeRange(max(period.start, after.nanoseconds), period.end)
+    return TimeRange(period.start, min(period.end, after.nanoseconds + 1))
+
+
+def _first_segment(period: TimeRange, oldest_first: bool) -> int:
+    """Where the part ends that is counted minute by minute."""
+    if oldest_first:
+        return min(period.end, (period.start // _MINUTE + _STEPS) * _MINUTE)
+    return max(period.start, (period.end // _MINUTE - _STEPS) * _MINUTE)
+
+
+async def _counts(look: Look, period: TimeRange) -> list[tuple[int, int]]:
+    """(beginning of a step, events in it) for the steps that have any, by the part of the filter that is counted."""
+    counted = TimeRange(max(period.start, 0), min(period.end, timerange.BUCKET_RANGE[1])).aligned(_MINUTE)
+    if counted.start >= counted.end:
+        return []
+    step = max(1, -(-(counted.end - counted.start) // (_STEPS * _MINUTE)) - 1)
+    parameters = filters.Parameters()
+    sql = (
+        f"SELECT toUnixTimestamp(toStartOfInterval(toStartOfMinute(Timestamp), INTERVAL {step:d} MINUTE)) AS step, "
+        f"count() FROM otel_logs WHERE {minutes(counted)} "
+        f"AND ({filters.condition(look.selection.counted_part(), parameters)}) GROUP BY step"
+    )
+    rows = await look.engine.rows(Statement(sql, parameters.values), look.spent)
+    return sorted((row[0] * timerange.SECOND, row[1]) for row in rows)
+
+
+def minutes(period: TimeRange) -> str:
+    """SQL for the whole minutes of a range, in the form that the projection answers."""
+    first, last = period.start // timerange.SECOND, period.end // timerange.SECOND
+    return f"toStartOfMinute(Timestamp) >= toDateTime({first:d}) AND toStartOfMinute(Timestamp) < toDateTime({last:d})"
+
+
+def _window(look: Look, rest: TimeRange, densities: list[tuple[int, int]], wanted: int) -> tuple[TimeRange, TimeRange]:
+    """The part of `rest` to read next, that holds about `wanted` events by the counts, and what is left then."""
+    total = 0
+    indexes = range(len(densities)) if look.oldest_first else range(len(densities) - 1, -1, -1)
+    for index in indexes:
+        beginning, count = densities[index]
+        end = densities[index + 1][0] if index + 1 < len(densities) else rest.end
+        if end <= rest.start or beginning >= rest.end:
+            continue
+        total += count
+        edge = end if look.oldest_first else beginning
+        if total >= wanted and rest.start < edge < rest.end:
+            return look.split(rest, edge)
+    return look.split(rest, rest.end if look.oldest_first else rest.start)
+
+
+async def explain(engine: Engine, statement: Statement) -> list[str]:
+    """ClickHouse's plan of a statement, with what each index prunes; or why it does not say."""
+    try:
+        rows = await engine.rows(Statement(f"EXPLAIN indexes = 1 {statement.sql}", statement.parameters))
+    except StatementError as error:
+        return [str(error)]
+    return [str(row[0]) for row in rows]

@@ -1,0 +1,230 @@
+"""`logbrook query`: the API and the explorer in one process. Nothing here writes to ClickHouse."""
+
+import ipaddress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import orjson
+import structlog
+import uvicorn
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Match, Mount
+from starlette.routing import Route as StarletteRoute
+from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
+
+from logbrook import config, metrics
+from logbrook.errors import LogbrookError, RejectedError, UnavailableError
+from logbrook.query import openapi, parameters, routes, streams
+from logbrook.query.engine import Engine, Statement
+from logbrook.query.http import Guard, Handler, Stream, error_answer, unless_left
+from logbrook.query.http import json_answer as answer_json
+from logbrook.query.turns import Turns
+
+log = structlog.get_logger()
+
+EXPLORER = Path(__file__).parent / "explorer"
+_MAX_BODY_BYTES = 100_000
+_LOOPBACK_NAMES = ["localhost", "127.0.0.1", "[::1]"]
+
+
+class _SqlBody(msgspec.Struct, forbid_unknown_fields=True):
+    sql: str
+
+
+class Api:
+    """The handlers, with what they share: the engine, and whose turn it is."""
+
+    def __init__(self, query: config.Query, clickhouse: config.ClickHouse) -> None:
+        self.query = query
+        self.engine = Engine(clickhouse, query)
+        self.turns = Turns(query.max_concurrent_requests, query.max_waiting_requests, query.wait_seconds)
+        self.streams = Turns(query.max_streams, 0, query.wait_seconds)
+
+    def handler(self, route: routes.Route) -> Handler:
+        """The handler of one route."""
+
+        async def handle(request: Request) -> Response:
+            try:
+                given = await _given(request, route)
+                return answer_json(await unless_left(request.receive, self._in_turn(route, given)))
+            except Exception as error:
+                return error_answer(error, statement_is_theirs=route.path == "/v1/sql")
+
+        return handle
+
+    async def _in_turn(self, route: routes.Route, given: routes.Values) -> msgspec.Struct:
+        async with self.turns.turn():
+            return await route.handle(self.engine, given)
+
+    async def tail(self, request: Request) -> Response:
+        """GET /v1/tail."""
+        try:
+            given = parameters.read(routes.TAIL, request.query_params.multi_items())
+            node = routes.selection(given, node_only=True).node
+            since = streams.since(request.headers.get("last-event-id"))
+            return await self._stream(streams.tail(self.engine, node, since), "text/event-stream", {})
+        except Exception as error:
+            return error_answer(error)
+
+    async def export(self, request: Request) -> Response:
+        """GET /v1/export."""
+        try:
+            given = parameters.read(routes.EXPORT, request.query_params.multi_items())
+            source = streams.export(self.engine, routes.selection(given), given["format"])
+            media_type = "text/csv" if given["format"] == "csv" else "application/x-ndjson"
+            name = {"Content-Disposition": f'attachment; filename="logs.{given["format"]}"'}
+            return await self._stream(source, media_type, name)
+        except Exception as error:
+            return error_answer(error)
+
+    async def _stream(self, source: AsyncIterator[bytes], media_type: str, headers: dict[str, str]) -> Response:
+        """An answer from a source whose first piece is there: what fails before still gets a status of its own."""
+        held = self._held(source)
+        first = await anext(held, b"")
+        return Stream(first, held, media_type, headers)
+
+    async def _held(self, source: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        async with self.streams.turn():
+            with metrics.query_streams_open.track_inprogress():
+                async for piece in source:
+                    yield piece
+
+    async def ready(self, _request: Request) -> Response:
+        """GET /readyz: whether ClickHouse answers and has the table."""
+        try:
+            await self.engine.rows(Statement("SELECT 1 FROM otel_logs LIMIT 0"))
+        except LogbrookError as error:
+            return error_answer(error)
+        return Response("ready\n", media_type="text/plain")
+
+
+async def _given(request: Request, route: routes.Route) -> routes.Values:
+    """The values of a request's parameters and body. Raises RejectedError."""
+    given = parameters.read(
+        route.parameters, [*request.query_params.multi_items(), *((k, str(v)) for k, v in request.path_params.items())]
+    )
+    if route.method != "POST":
+        return given
+    if request.headers.get("content-type", "").split(";")[0].strip().lower() != "application/json":
+        raise RejectedError(415, "not_json", 'expected Content-Type: application/json and {"sql": "SELECT ..."}')
+    body = b""
+    async for piece in request.stream():
+        body += piece
+        if len(body) > _MAX_BODY_BYTES:
+            raise RejectedError(413, "body_too_large", f"the body has more than {_MAX_BODY_BYTES} bytes")
+    try:
+        return {"sql": msgspec.json.decode(body, type=_SqlBody).sql}
+    except msgspec.MsgspecError as error:
+        raise RejectedError(400, "bad_body", f'expected {{"sql": "SELECT ..."}}: {error}') from None
+
+
+async def _alive(_request: Request) -> Response:
+    return Response("alive\n", media_type="text/plain")
+
+
+async def _metrics(_request: Request) -> Response:
+    return Response(generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+async def _document(_request: Request) -> Response:
+    return Response(orjson.dumps(openapi.document()), media_type="application/json")
+
+
+async def _http_error(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http_error")
+    answer = error_answer(RejectedError(error.status_code, code, f"{error.detail}; /openapi.json lists all routes"))
+    answer.headers.update(error.headers or {})
+    return answer
+
+
+class _Explorer(StaticFiles):
+    """The page's files: always checked for a newer version, so that a new server never meets an old page."""
+
+    def file_response(self, *arguments: Any, **named: Any) -> Response:
+        """A file, or 304."""
+        response = super().file_response(*arguments, **named)
+        response.headers["Cache-Control"] = "no-cache"
+        return response
+
+
+def app(query: config.Query, clickhouse: config.ClickHouse) -> Starlette:
+    """The ASGI application. ClickHouse may be down: requests are answered 503 until it is there."""
+    api = Api(query, clickhouse)
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        yield
+        await api.engine.close()
+
+    served = [StarletteRoute(each.path, api.handler(each), methods=[each.method]) for each in routes.ROUTES]
+    served += [
+        StarletteRoute("/v1/tail", api.tail),
+        StarletteRoute("/v1/export", api.export),
+        StarletteRoute("/openapi.json", _document),
+        StarletteRoute("/healthz", _alive),
+        StarletteRoute("/readyz", api.ready),
+        StarletteRoute("/metrics", _metrics),
+    ]
+
+    def known_path(scope: Scope) -> str:
+        """The route's path as declared: bounds what a metric's label can be."""
+        return next((each.path for each in served if each.matches(scope)[0] is not Match.NONE), "other")
+
+    middleware = [Middleware(Guard, known_path=known_path)]
+    if hosts := _allowed_hosts(query):
+        middleware.append(Middleware(TrustedHostMiddleware, allowed_hosts=hosts, www_redirect=False))
+    return Starlette(
+        routes=[*served, Mount("/", _Explorer(directory=EXPLORER, html=True))],
+        middleware=middleware,
+        exception_handlers={HTTPException: _http_error},
+        lifespan=lifespan,
+    )
+
+
+def _allowed_hosts(query: config.Query) -> list[str]:
+    """The Host headers to answer; on loopback only its own names, so that no other site's name can lead here."""
+    if query.allowed_hosts:
+        return [name.strip() for name in query.allowed_hosts.split(",") if name.strip()]
+    return _LOOPBACK_NAMES if is_loopback(query.host) else []
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach the address."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def run(query: config.Query, clickhouse: config.ClickHouse) -> None:
+    """Serve until SIGTERM. Raises UnavailableError if the port can't be had."""
+    if not is_loopback(query.host):
+        log.warning(
+            "anyone who reaches this address can read all logs; put a proxy that authenticates before it",
+            host=query.host,
+        )
+    log.info("listening", url=f"http://{query.host}:{query.port}/")
+    settings = uvicorn.Config(
+        app(query, clickhouse),
+        host=query.host,
+        port=query.port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=5,
+    )
+    try:
+        uvicorn.Server(settings).run()
+    except SystemExit:
+        raise UnavailableError(503, "port_taken", f"can't listen on {query.host}:{query.port}") from None

@@ -1,0 +1,125 @@
+"""Answers that go on: the live tail and the export of all matches, both in bounded memory."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+
+import msgspec
+
+from logbrook.errors import LogbrookError
+from logbrook.query import events, filters, search
+from logbrook.query.engine import Engine, Spent, Statement
+from logbrook.query.search import Look
+from logbrook.query.selection import Selection
+from logbrook.query.syntax import Node
+
+# An insert becomes visible some time after the moment that its rows carry: look back this far, and leave out the seen.
+_OVERLAP_SECONDS = 15
+_TAIL_EVENTS = 500
+_SILENCE_SECONDS = 10.0
+# Events in one statement of an export: bounds what ClickHouse sorts at a time.
+_EXPORT_EVENTS = 50_000
+_FORMULA = "^[=+@\\t\\r-]"
+
+
+async def tail(engine: Engine, node: Node, since_ms: int) -> AsyncIterator[bytes]:
+    """Server-sent events: `events` with a JSON array of what arrived, oldest first; `skipped` with how many were not
+    sent because more arrived than anybody can read; a comment in silence. The id resumes where a client left.
+    """
+    seen: dict[str, int] = {}
+    newest, silent_since = since_ms, time.monotonic()
+    yield b": connected\n\n"
+    while True:
+        try:
+            rows = await engine.rows(_arrivals(engine, node, max(since_ms, newest - _OVERLAP_SECONDS * 1000)))
+        except LogbrookError as error:
+            yield _message("problem", {"message": str(error)})
+            rows = []
+        arrived = {found.id: (row[1], found) for row in rows if (found := events.from_row(row)).id not in seen}
+        if arrived:
+            newest = max(newest, *(at for at, _ in arrived.values()))
+            seen |= {name: at for name, (at, _) in arrived.items()}
+            seen = {name: at for name, at in seen.items() if at >= newest - 2 * _OVERLAP_SECONDS * 1000}
+            if len(rows) == _TAIL_EVENTS:
+                yield _message("skipped", {"at_least": len(rows)})
+            silent_since = time.monotonic()
+            yield _message("events", [found for _, found in reversed(arrived.values())], newest)
+        elif time.monotonic() - silent_since > _SILENCE_SECONDS:
+            silent_since = time.monotonic()
+            yield b": nothing new\n\n"
+        await asyncio.sleep(engine.query.tail_poll_seconds)
+
+
+def _arrivals(engine: Engine, node: Node, since_ms: int) -> Statement:
+    """The newest arrivals since a moment, the latest first."""
+    parameters = filters.Parameters()
+    sql = (
+        f"SELECT {events.columns(engine.query.max_body_characters)} FROM otel_logs "
+        f"WHERE IngestedAt > fromUnixTimestamp64Milli({since_ms:d}) AND ({filters.condition(node, parameters)}) "
+        f"ORDER BY IngestedAt DESC, {events.NEWEST_FIRST} LIMIT {_TAIL_EVENTS:d}"
+    )
+    return Statement(sql, parameters.values)
+
+
+def _message(name: str, data: object, identity: int | None = None) -> bytes:
+    head = f"event: {name}\n" + (f"id: {identity}\n" if identity is not None else "")
+    return head.encode() + b"data: " + msgspec.json.encode(data) + b"\n\n"
+
+
+async def export(engine: Engine, selection: Selection, output_format: str) -> AsyncIterator[bytes]:
+    """All matches, newest first, as `ndjson` or `csv`: range after range of time, each as ClickHouse writes it."""
+    look = Look(engine, selection, Spent())
+    first = True
+    async for period in search.slices(look, _EXPORT_EVENTS):
+        statement = _export_statement(Selection(selection.node, period), csv=output_format == "csv")
+        name = "JSONEachRow" if output_format == "ndjson" else "CSVWithNames" if first else "CSV"
+        async with engine.stream(statement, name) as chunks:
+            async for chunk in chunks:
+                yield chunk
+        first = False
+
+
+def _export_statement(selection: Selection, *, csv: bool) -> Statement:
+    parameters = filters.Parameters()
+    condition = selection.condition(parameters)
+    names = [f"{_safe(sql) if csv else sql} AS {name}" for name, sql in _TEXTS.items()]
+    maps = [f"toJSONString({column}) AS {name}" if csv else f"{column} AS {name}" for name, column in _MAPS.items()]
+    sql = (
+        f"SELECT {_time('Timestamp')} AS timestamp, {', '.join(names + maps)}, "
+        f"SeverityNumber AS severity_number, {_time('IngestedAt')} AS ingested_at, "
+        f"KafkaPartition AS partition, KafkaOffset AS offset, KafkaIndex AS index "
+        f"FROM otel_logs WHERE {condition} ORDER BY {events.NEWEST_FIRST}"
+    )
+    return Statement(sql, parameters.values, {"max_result_bytes": 0})
+
+
+_TEXTS = {
+    "severity_text": "SeverityText",
+    "service": "ServiceName",
+    "body": "toValidUTF8(Body)",
+    "trace_id": "TraceId",
+    "span_id": "SpanId",
+    "event_name": "EventName",
+    "scope_name": "ScopeName",
+    "source": "Source",
+    "parse_error": "ParseError",
+    "topic": "KafkaTopic",
+}
+_MAPS = {"attributes": "LogAttributes", "resource": "ResourceAttributes", "scope_attributes": "ScopeAttributes"}
+
+
+def _time(column: str) -> str:
+    return f"concat(replaceOne(toString(toTimeZone({column}, 'UTC')), ' ', 'T'), 'Z')"
+
+
+def _safe(sql: str) -> str:
+    """A text that no spreadsheet takes for a formula."""
+    return f"if(match({sql}, '{_FORMULA}'), concat('''', {sql}), {sql})"
+
+
+def since(last_event_id: str | None) -> int:
+    """The arrival, in ms, to begin a tail behind: where the client left if it was not long ago, else now."""
+    now_ms = time.time_ns() // 10**6
+    if last_event_id and last_event_id.isascii() and last_event_id.isdigit():
+        return max(min(int(last_event_id), now_ms), now_ms - 60_000)
+    return now_ms - 1000
