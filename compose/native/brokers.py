@@ -52,14 +52,16 @@ def kafka(  # noqa: PLR0913 - what a broker needs to know
     *,
     level: str = "INFO",
     settings: Settings | None = None,
+    needs: tuple[str, ...] = (),
 ) -> Service:
     """One Kafka broker with its data in `directory`, coordinated by that ZooKeeper. `settings` are the broker's own."""
     properties = _write(
         directory, "server.properties", {**_kafka_settings(directory, port, zookeeper_port), **(settings or {})}
     )
     command = [*_java(directory, jars, "512m", level), "kafka.Kafka", str(properties)]
-    # A controlled shutdown hands over to ZooKeeper first.
-    return Service("kafka", command, _has_controller(port), port, stop_seconds=30)
+    # A controlled shutdown hands over to ZooKeeper first. After a kill, ZooKeeper refuses the next broker until it has
+    # forgotten the last one.
+    return Service("kafka", command, _has_controller(port), port, needs=needs, attempts=4, stop_seconds=30)
 
 
 def _kafka_settings(directory: Path, port: int, zookeeper_port: int) -> dict[str, object]:

@@ -24,8 +24,14 @@ class Service:
     command: Sequence[str]
     # Whether it does its work, asked again and again; must not block for longer than a few seconds.
     ready: Callable[[], bool]
-    port: int
-    environment: Mapping[str, str] = field(default_factory=dict)
+    port: int | None
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    # Names of those that must be ready before it is started.
+    needs: tuple[str, ...] = ()
+    # Does its work and ends.
+    once: bool = False
+    # How often to try on the way up before it counts as failed.
+    attempts: int = 1
     ready_seconds: float = 60.0
     stop_seconds: float = 15.0
 
@@ -39,7 +45,11 @@ def start(service: Service, log: Path) -> subprocess.Popen[bytes]:
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env={**os.environ, **service.environment},
+            # Nobody gets secrets that are another's.
+            env={
+                **{name: value for name, value in os.environ.items() if "LOGBROOK_" not in name},
+                **service.environment,
+            },
             # Away from the terminal's Ctrl-C: it is stopped in its turn.
             start_new_session=True,
             preexec_fn=_die_with_parent,  # noqa: PLW1509 - calls prctl only

@@ -1,0 +1,183 @@
+"""`python -m native`: the local stack, up and down. The Makefile's local-* targets call it."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, cast
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from logbrook import clickhouse, config
+from logbrook.errors import LogbrookError
+from native import environment, logs, runtime, stack, status, summary
+from native import up as up_
+from native.environment import DEFAULT_STATE
+from native.failure import Failure
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+console = Console(stderr=True)
+
+State = Annotated[Path, typer.Option("--state", help="Directory of the stack's data and logs.", show_default=".local")]
+Wanted = Annotated[str, typer.Option(envvar="RUNTIME", help="auto, native or compose.")]
+
+
+@app.command()
+def up(state: State = DEFAULT_STATE, wanted: Wanted = "auto") -> None:
+    """Start the stack, wait until all of it works, and say what runs where. Harmless to repeat."""
+    state = state.resolve()
+    settings = environment.load(state)
+    choice = _choose(wanted, state)
+    console.print(f"Running [bold]{choice.runtime}[/]: {choice.reason}.", highlight=False)
+    if choice.runtime == "compose":
+        _compose(state, "up", "-d", "--build", "--wait")
+    else:
+        settings = up_.native(state, console)
+    summary.show(settings, console)
+
+
+@app.command()
+def down(state: State = DEFAULT_STATE) -> None:
+    """Stop the stack. Its data stays."""
+    state = state.resolve()
+    if runtime.compose_runs(environment.env_file(state)):
+        _compose(state, "down")
+    elif not up_.stop(state, console):
+        console.print("The stack does not run.")
+
+
+@app.command(name="status")
+def show_status(
+    state: State = DEFAULT_STATE, as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False
+) -> None:
+    """Show each process; exit with 1 if one does not work."""
+    state = state.resolve()
+    if status.read(state) is None and runtime.compose_runs(environment.env_file(state)):
+        _compose(state, "ps")
+        return
+    settings = environment.load(state)
+    found = summary.rows(settings, stack.services(settings, up_.JARS))
+    if as_json:
+        print(json.dumps([{**asdict(row), "ok": row.ok} for row in found]))  # noqa: T201 - what was asked for
+    else:
+        Console().print(summary.table(found))
+    raise typer.Exit(0 if all(row.ok for row in found) else 1)
+
+
+@app.command(name="logs")
+def show_logs(
+    name: Annotated[str | None, typer.Argument(help="One process; all of them without it.")] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes.")] = False,
+    count: Annotated[int, typer.Option("--lines", "-n", help="Last lines of each to begin with.")] = 20,
+    state: State = DEFAULT_STATE,
+) -> None:
+    """Show what the processes print."""
+    state = state.resolve()
+    if status.read(state) is None and runtime.compose_runs(environment.env_file(state)):
+        _compose(state, "logs", "--tail", str(count), *(["--follow"] if follow else []), *([name] if name else []))
+        return
+    files = [stack.log_file(state, name)] if name else sorted((state / "logs").glob("*.log"))
+    if not files or not any(file.exists() for file in files):
+        known = ", ".join(sorted(file.stem for file in (state / "logs").glob("*.log")))
+        raise Failure(f"There is no log of {name or 'anything'} yet.", f"Those there are: {known or 'none'}")
+    width = max(len(file.stem) for file in files)
+    for stem, line in logs.lines(files, count):
+        print(f"{stem:<{width}}  {line}")  # noqa: T201
+    if follow:
+        for stem, line in logs.follow(files):
+            print(f"{stem:<{width}}  {line}", flush=True)  # noqa: T201
+
+
+@app.command()
+def reset(
+    state: State = DEFAULT_STATE, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False
+) -> None:
+    """Stop the stack and delete its data, logs and passwords. Asks first."""
+    state = state.resolve()
+    compose = runtime.compose_runs(environment.env_file(state))
+    places = [state / "data", state / "logs", state / "run"]
+    there = [str(place) for place in places if place.exists()]
+    if compose:
+        there.append("the volumes of the Compose stack")
+    if there and not yes:
+        console.print("This deletes for good: " + ", ".join(there), highlight=False, soft_wrap=True)
+        if not typer.confirm("Delete it?", err=True):
+            raise Failure("Nothing was deleted.", "To delete without being asked: make local-reset YES=1")
+    if compose:
+        _compose(state, "down", "--volumes")
+    up_.stop(state, console)
+    for place in places:
+        shutil.rmtree(place, ignore_errors=True)
+    environment.env_file(state).unlink(missing_ok=True)
+    console.print("Deleted. `make local-up` begins anew.")
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def run(context: typer.Context) -> None:
+    """Run a command of `logbrook` against this stack: run [--state DIR] produce --count 1000 ..."""
+    arguments = list(context.args)
+    state = DEFAULT_STATE
+    if arguments[:1] == ["--state"]:
+        state, arguments = Path(arguments[1]).resolve(), arguments[2:]
+    settings = environment.load(state)
+    others = {name: value for name, value in os.environ.items() if not name.startswith(config.PREFIX)}
+    # This process becomes it: signals and the terminal are its own.
+    command = [sys.executable, "-m", "logbrook", *arguments]
+    os.execve(sys.executable, command, {**others, **settings.for_service()})  # noqa: S606 - no shell is meant
+
+
+@app.command()
+def sql(statement: str, state: State = DEFAULT_STATE) -> None:
+    """Run one statement in the stack's database and print its result."""
+    settings = environment.load(state.resolve())
+    reach = config.ClickHouse(
+        port=settings.ports.clickhouse, password=settings.password, database=settings.database, timeout_seconds=300
+    )
+    client = clickhouse.connect(reach)
+    try:
+        result = client.raw_query(statement.strip().rstrip(";"), fmt="PrettyCompactMonoBlock")
+    except clickhouse.ClickHouseError as error:
+        raise Failure(str(error)) from None
+    sys.stdout.buffer.write(result)
+
+
+def _choose(wanted: str, state: Path) -> runtime.Choice:
+    if wanted not in ("auto", "native", "compose"):
+        raise Failure(f"RUNTIME={wanted}: there is no such way to run.", "auto, native and compose are.")
+    if status.read(state) is not None:
+        if wanted == "compose":
+            raise Failure("The native stack runs on the same ports.", "Stop it first: make local-down")
+        return runtime.Choice("native", "it runs already")
+    with console.status("looking for a Docker engine and its images"):
+        return runtime.choose(cast(runtime.Runtime, wanted), environment.env_file(state))
+
+
+def _compose(state: Path, *arguments: str) -> None:
+    done = subprocess.run([*runtime.command(environment.env_file(state)), *arguments], check=False)
+    if done.returncode:
+        raise Failure(
+            f"docker compose {arguments[0]} failed.", "Look at: make local-logs. Or go without Docker: RUNTIME=native"
+        )
+
+
+def main() -> None:
+    """Run the command line; a Failure is shown with what to do."""
+    try:
+        app()
+    except Failure as failure:
+        console.print(f"[bold red]✗[/] {escape(failure.what)}", highlight=False, soft_wrap=True)
+        if failure.advice:
+            console.print(f"  {escape(failure.advice)}", highlight=False, soft_wrap=True)
+        sys.exit(1)
+    except LogbrookError as error:
+        console.print(f"[bold red]✗[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,146 @@
+"""Secrets and settings of the local stack: generated once into `.env`, overridden by the environment."""
+
+import hashlib
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from logbrook import config
+from native.failure import Failure
+
+REPOSITORY = Path(__file__).parent.parent.parent
+DEFAULT_STATE = REPOSITORY / ".local"
+# Settings of this stack alone, as of the Compose file: the service knows them as parts of others.
+KAFKA_PORT, ZOOKEEPER_PORT = "LOGBROOK_KAFKA_PORT", "LOGBROOK_ZOOKEEPER_PORT"
+READER_PASSWORD = "CLICKHOUSE_READONLY_PASSWORD"  # noqa: S105 - a variable's name
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Where everything listens, on loopback."""
+
+    zookeeper: int
+    kafka: int
+    clickhouse: int
+    gateway: int
+    consumer: int
+    query: int
+
+    def variables(self) -> dict[str, tuple[int, str]]:
+        """Each port by the name of its process, with the variable that moves it."""
+        return {
+            "zookeeper": (self.zookeeper, ZOOKEEPER_PORT),
+            "kafka": (self.kafka, KAFKA_PORT),
+            "clickhouse": (self.clickhouse, "LOGBROOK_CLICKHOUSE_PORT"),
+            "gateway": (self.gateway, "LOGBROOK_GATEWAY_PORT"),
+            "consumer": (self.consumer, "LOGBROOK_CONSUMER_HEALTH_PORT"),
+            "query": (self.query, "LOGBROOK_QUERY_PORT"),
+        }
+
+
+@dataclass(frozen=True)
+class Environment:
+    """The settings of one stack, whose files are all in `state` (but for the default stack's .env)."""
+
+    state: Path
+    variables: Mapping[str, str]
+
+    @property
+    def env_file(self) -> Path:
+        """Where the secrets are."""
+        return env_file(self.state)
+
+    @property
+    def ports(self) -> Ports:
+        """Defaults, moved by the variables of `Ports.variables`."""
+        return Ports(
+            self._port(ZOOKEEPER_PORT, 2181),
+            self._port(KAFKA_PORT, 9092),
+            self._port("LOGBROOK_CLICKHOUSE_PORT", config.ClickHouse.port),
+            self._port("LOGBROOK_GATEWAY_PORT", config.Gateway.port),
+            self._port("LOGBROOK_CONSUMER_HEALTH_PORT", config.Consumer.health_port),
+            self._port("LOGBROOK_QUERY_PORT", config.Query.port),
+        )
+
+    @property
+    def password(self) -> str:
+        """ClickHouse's password."""
+        return self.variables["LOGBROOK_CLICKHOUSE_PASSWORD"]
+
+    @property
+    def reader_password(self) -> str:
+        """The password of ClickHouse's user `reader`."""
+        return self.variables[READER_PASSWORD]
+
+    @property
+    def database(self) -> str:
+        """The database of the tables."""
+        return self.variables.get("LOGBROOK_CLICKHOUSE_DATABASE", config.ClickHouse.database)
+
+    def for_service(self) -> dict[str, str]:
+        """What a process of the service is started with: its own settings, pointed at this stack."""
+        known = {name for _, _, name in config.declared()} | set(config.CLIENT_VARIABLES)
+        own = {name: value for name, value in self.variables.items() if name in known}
+        ports = self.ports
+        stack = {
+            "LOGBROOK_KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{ports.kafka}",
+            "LOGBROOK_CLICKHOUSE_HOST": "127.0.0.1",
+            "LOGBROOK_CLICKHOUSE_PORT": str(ports.clickhouse),
+            "LOGBROOK_GATEWAY_URL": f"http://127.0.0.1:{ports.gateway}",
+        }
+        return {**stack, **own}
+
+    def _port(self, name: str, default: int) -> int:
+        text = self.variables.get(name, str(default))
+        if not text.isdecimal() or not 0 < int(text) < 65536:
+            raise Failure(f"{name}: {text!r} is no port.", f"Correct it in {self.env_file} or the environment.")
+        return int(text)
+
+
+def env_file(state: Path) -> Path:
+    """The file with a stack's secrets."""
+    return REPOSITORY / ".env" if state == DEFAULT_STATE else state / ".env"
+
+
+def load(state: Path) -> Environment:
+    """Read the stack's settings, and generate its secrets if there are none yet. The environment wins over the file."""
+    path = env_file(state)
+    values = _read(path)
+    missing = {name: value for name, value in _generated().items() if name not in values}
+    if "LOGBROOK_TOKEN" in values or "LOGBROOK_GATEWAY_TOKENS" in values:
+        # The two belong together.
+        missing = {name: value for name, value in missing.items() if "TOKEN" not in name}
+    if missing:
+        _append(path, missing)
+    return Environment(state, {**values, **missing, **os.environ})
+
+
+def _generated() -> dict[str, str]:
+    token = secrets.token_urlsafe(24)
+    return {
+        "LOGBROOK_CLICKHOUSE_PASSWORD": secrets.token_urlsafe(24),
+        READER_PASSWORD: secrets.token_urlsafe(24),
+        "LOGBROOK_GATEWAY_TOKENS": f"local={hashlib.sha256(token.encode()).hexdigest()}",
+        "LOGBROOK_TOKEN": token,
+    }
+
+
+def _read(path: Path) -> dict[str, str]:
+    if not path.exists():
+        return {}
+    lines = (line.strip() for line in path.read_text().splitlines())
+    pairs = (line.partition("=") for line in lines if line and not line.startswith("#"))
+    return {name.strip(): value.strip().strip("\"'") for name, _, value in pairs}
+
+
+def _append(path: Path, values: Mapping[str, str]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = not path.exists()
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        os.fchmod(file.fileno(), 0o600)
+        if new:
+            file.write("# Secrets and settings of the local stack, made by `make local-up`. Not for version control.\n")
+        file.writelines(f"{name}={value}\n" for name, value in values.items())

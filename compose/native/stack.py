@@ -1,0 +1,67 @@
+"""The processes of the local stack: in which order they start, and what each is started with."""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import logbrook.cli
+from native import brokers
+from native.clickhouse import answers, clickhouse
+from native.environment import Environment
+from native.processes import Service
+
+# Whose logs are shipped through the stack itself. Not the shipper's own: it would never come to an end.
+SHIPPED = ("zookeeper", "kafka", "clickhouse", "gateway", "consumer", "query")
+
+
+def services(environment: Environment, jars: Path) -> list[Service]:
+    """All of them, each after those that it needs."""
+    state, ports = environment.state, environment.ports
+    data = state / "data"
+    own = environment.for_service()
+    reader = {"LOGBROOK_CLICKHOUSE_USERNAME": "reader", "LOGBROOK_CLICKHOUSE_PASSWORD": environment.reader_password}
+    found = [
+        brokers.zookeeper(data / "zookeeper", jars, ports.zookeeper),
+        brokers.kafka(data / "kafka", jars, ports.kafka, ports.zookeeper, needs=("zookeeper",)),
+        clickhouse(data / "clickhouse", ports.clickhouse, environment.password, environment.reader_password),
+        _logbrook("migrate", own, once=True, needs=("kafka", "clickhouse")),
+        _logbrook("gateway", own, port=ports.gateway, needs=("kafka", "migrate")),
+        _logbrook("consumer", own, port=ports.consumer, needs=("kafka", "clickhouse", "migrate")),
+    ]
+    if _has_command("query"):
+        found.append(_logbrook("query", {**own, **reader}, port=ports.query, needs=("clickhouse", "migrate")))
+    found.append(_ship(state, own, [service.name for service in found if service.name in SHIPPED]))
+    return found
+
+
+def log_file(state: Path, name: str) -> Path:
+    """Where a process' output goes."""
+    return state / "logs" / f"{name}.log"
+
+
+def _logbrook(
+    command: str, environment: Mapping[str, str], *, needs: tuple[str, ...], port: int | None = None, once: bool = False
+) -> Service:
+    return Service(
+        command,
+        [sys.executable, "-m", "logbrook", command],
+        lambda: port is None or answers(port, "/readyz"),
+        port,
+        environment,
+        needs=needs,
+        once=once,
+    )
+
+
+def _ship(state: Path, environment: Mapping[str, str], names: list[str]) -> Service:
+    """The stack's own logs, on their way into itself: real input from the first minute."""
+    positions = state / "data" / "ship" / "positions.json"
+    positions.parent.mkdir(parents=True, exist_ok=True)
+    files = [f"--file={log_file(state, name)}" for name in names]
+    command = [sys.executable, "-m", "logbrook", "produce", "--follow", "--to=gateway", f"--state={positions}", *files]
+    return Service("ship", command, positions.exists, None, environment, needs=("gateway",))
+
+
+def _has_command(name: str) -> bool:
+    commands = logbrook.cli.app.registered_commands
+    return any(name in (each.name, each.callback and each.callback.__name__) for each in commands)

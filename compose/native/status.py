@@ -1,0 +1,82 @@
+"""What the supervisor knows of its processes, in a file that the command line reads."""
+
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import psutil
+
+
+@dataclass
+class ProcessStatus:
+    """One process of the stack."""
+
+    # waiting, starting, ready, done, backing off, failed, stopping, stopped
+    state: str = "waiting"
+    pid: int | None = None
+    started_at: float | None = None
+    restarts: int = 0
+    # Why it is not ready, if so.
+    reason: str = ""
+
+
+@dataclass
+class StackStatus:
+    """The supervisor and its processes."""
+
+    pid: int
+    # Tells this process from a later one with the same pid.
+    created_at: float
+    # starting, ready, failed, stopping
+    state: str = "starting"
+    reason: str = ""
+    processes: dict[str, ProcessStatus] = field(default_factory=dict)
+
+    def process(self) -> psutil.Process:
+        """The supervisor's process. Raises psutil.NoSuchProcess if it has ended."""
+        process = psutil.Process(self.pid)
+        if process.create_time() != self.created_at:
+            raise psutil.NoSuchProcess(self.pid)
+        return process
+
+    def is_alive(self) -> bool:
+        """Whether that very supervisor still runs."""
+        try:
+            return bool(self.process().status() != psutil.STATUS_ZOMBIE)
+        except psutil.NoSuchProcess:
+            return False
+
+
+def mine() -> StackStatus:
+    """A status for this process."""
+    return StackStatus(os.getpid(), psutil.Process().create_time())
+
+
+def write(state: Path, status: StackStatus) -> None:
+    """Replace the file at once: a reader sees the old one or the new one."""
+    path = _path(state)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".new")
+    temporary.write_text(json.dumps(asdict(status)))
+    temporary.replace(path)
+
+
+def read(state: Path) -> StackStatus | None:
+    """The status of the supervisor that runs now; None if none does."""
+    status = last(state)
+    return status if status is not None and status.is_alive() else None
+
+
+def last(state: Path) -> StackStatus | None:
+    """The status that the last supervisor wrote, whether it still runs or not."""
+    try:
+        values = json.loads(_path(state).read_text())
+    except FileNotFoundError:
+        return None
+    processes = {name: ProcessStatus(**each) for name, each in values.pop("processes").items()}
+    return StackStatus(**values, processes=processes)
+
+
+def _path(state: Path) -> Path:
+    return state / "run" / "status.json"

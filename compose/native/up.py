@@ -1,0 +1,129 @@
+"""`up`: everything from nothing to a stack that works, with every step shown."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from rich.console import Console
+from rich.markup import escape
+
+from native import environment, jars, ports, stack, status
+from native.environment import DEFAULT_STATE, Environment
+from native.failure import Failure
+from native.processes import tail
+
+# Shared by all stacks of this checkout.
+JARS = DEFAULT_STATE / "jars"
+Result = TypeVar("Result")
+_POLL_SECONDS = 0.1
+
+
+def native(state: Path, console: Console) -> Environment:
+    """Start the stack and wait until all of it works. Raises Failure; whatever was started is stopped then."""
+    settings = environment.load(state)
+    if status.read(state) is None:
+        _step(console, "Kafka and ZooKeeper jars", lambda say: jars.ensure(JARS, say))
+        _need_free_ports(settings)
+        _start(state, console)
+    else:
+        _watch(state, None, console)
+    return settings
+
+
+def stop(state: Path, console: Console) -> bool:
+    """Stop the stack, cleanly and in reverse order. False if it did not run."""
+    running = status.read(state)
+    if running is None:
+        return False
+    running_process = running.process()
+    running_process.terminate()
+
+    def wait(say: Callable[[str], None]) -> None:
+        while running_process.is_running():
+            now = status.last(state)
+            stopping = [name for name, each in now.processes.items() if each.state == "stopping"] if now else []
+            say(", ".join(stopping))
+            time.sleep(_POLL_SECONDS)
+
+    _step(console, "Stop", wait)
+    return True
+
+
+def _need_free_ports(settings: Environment) -> None:
+    for name, (port, variable) in settings.ports.variables().items():
+        if not ports.is_free(port):
+            raise Failure(
+                f"Port {port}, which {name} is to listen on, is taken by {ports.owner(port)}.",
+                f"Stop that one, or move this: {variable}={port + 10000} make local-up",
+            )
+
+
+def _start(state: Path, console: Console) -> None:
+    log = stack.log_file(state, "supervisor")
+    log.parent.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "native.supervisor", "--state", str(state), "--jars", str(JARS)]
+    with log.open("ab") as output:
+        supervisor = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+        )
+    try:
+        _watch(state, supervisor, console)
+    except BaseException:
+        # Ctrl-C, too, leaves nothing behind.
+        if supervisor.poll() is None:
+            supervisor.terminate()
+            _step(console, "Stop what was started", lambda _: supervisor.wait())
+        raise
+
+
+def _watch(state: Path, supervisor: "subprocess.Popen[bytes] | None", console: Console) -> None:
+    """Show how one process after the other becomes ready, until all are."""
+    shown: set[str] = set()
+    began = time.monotonic()
+    with console.status("starting") as spinner:
+        while True:
+            now = status.last(state)
+            fresh = now is not None and (supervisor is None or now.pid == supervisor.pid)
+            if supervisor is not None and supervisor.poll() is not None:
+                raise _failure(state, now if fresh else None)
+            if supervisor is None and (now is None or not now.is_alive()):
+                raise _failure(state, now)
+            if now is not None and fresh:
+                for name, each in now.processes.items():
+                    if each.state in ("ready", "done") and name not in shown:
+                        shown.add(name)
+                        console.print(f"  [green]✓[/] {name} [dim]{time.monotonic() - began:.1f} s[/]", highlight=False)
+                if now.state == "ready":
+                    return
+                spinner.update(_waiting_for(now))
+            time.sleep(_POLL_SECONDS)
+
+
+def _waiting_for(now: status.StackStatus) -> str:
+    seconds = time.time()
+    texts = [
+        f"{name} ({each.state}, {seconds - (each.started_at or seconds):.0f} s)"
+        for name, each in now.processes.items()
+        if each.state in ("starting", "backing off")
+    ]
+    return ", ".join(texts) or "starting"
+
+
+def _failure(state: Path, now: status.StackStatus | None) -> Failure:
+    if now is not None and now.reason:
+        what, _, advice = now.reason.rpartition("\n")
+        return Failure(what, advice)
+    log = stack.log_file(state, "supervisor")
+    return Failure(f"The supervisor ended:\n{tail(log)}", f"All of it: {log}")
+
+
+def _step(console: Console, title: str, work: Callable[[Callable[[str], None]], Result]) -> Result:
+    """Do something that may take a while, and show what it is at."""
+    began = time.monotonic()
+    with console.status(title) as spinner:
+        result = work(lambda detail: spinner.update(escape(f"{title}: {detail}" if detail else title)))
+    console.print(f"  [green]✓[/] {title} [dim]{time.monotonic() - began:.1f} s[/]", highlight=False)
+    return result
