@@ -9,6 +9,6 @@ RUN useradd --uid 1000 --create-home appuser \
     && chown -R appuser: /etc/kafka /var/lib/${COMPONENT}
 COPY libs /usr/share/java/kafka
 COPY run /etc/confluent/docker/run
-VOLUME ["/var/lib/${COMPONENT}/data", "/var/lib/${COMPONENT}/log"]
+VOLUME ["/var/lib/${COMPONENT}/data", "/var/lib/${COMPONENT}/log", "/etc/kafka/secrets"]
 USER appuser
 CMD ["/etc/confluent/docker/run"]
