@@ -1,0 +1,52 @@
+"""The Pulumi program: declares one stack and exports how to use it."""
+
+import sys
+from pathlib import Path
+
+# Pulumi runs this directory as a script: modules are found as `infra.<name>`, here as in the tests.
+if __name__ == "__main__":
+    here = Path(__file__).resolve().parent
+    sys.path[:] = [str(here.parent), *(path for path in sys.path if Path(path or ".").resolve() != here)]
+
+import pulumi
+
+from infra import budget, config
+from infra.autoscaler import Autoscaler
+from infra.backend import Backend
+from infra.consumer import Consumer
+from infra.data_node import DataNode
+from infra.foundation import Foundation
+from infra.images import Images
+from infra.managed import Managed
+from infra.monitoring import Monitoring
+from infra.network import Network
+from infra.outputs import commands
+from infra.secret_store import SECRET_KEYS, SecretStore
+from infra.services import Gateway, Query
+
+
+def program() -> None:
+    """Declare everything. Raises StackError before anything is declared if the configuration does not fit."""
+    settings = config.load(config.of_this_stack(), SECRET_KEYS)
+    budget.check(settings)
+    store = SecretStore(settings, pulumi.Config(config.NAMESPACE))
+    foundation = Foundation(settings, Network(settings), Images(settings), store)
+    backend = _backend(foundation)
+    gateway = Gateway(foundation, backend)
+    Query(foundation, backend)
+    consumer = Consumer(foundation, backend)
+    if settings.autoscaler:
+        Autoscaler(foundation, backend, consumer)
+    Monitoring(settings, gateway.url.apply(lambda url: url.removeprefix("https://")))
+    for name, value in commands(settings, gateway.url).items():
+        pulumi.export(name, value)
+
+
+def _backend(foundation: Foundation) -> Backend:
+    if foundation.settings.on_vm:
+        return DataNode(foundation).backend
+    return Managed(foundation).backend
+
+
+if __name__ == "__main__":
+    program()

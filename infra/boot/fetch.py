@@ -1,0 +1,98 @@
+"""On the data node, at each boot and after each deploy: fetch the files and the secrets that Logbrook starts with.
+
+    python3 fetch.py [ROOT]
+
+The instance's metadata `logbrook-bundle` has files, and names of secrets; the secrets themselves are read with the
+node's own service account and written to memory only. Nothing but Python's standard library is there yet.
+"""
+
+import base64
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+METADATA = f"http://{os.environ.get('GCE_METADATA_HOST', 'metadata.google.internal')}/computeMetadata/v1/instance"
+SECRETS = os.environ.get("LOGBROOK_SECRETS_URL", "https://secretmanager.googleapis.com")
+TIMEOUT_SECONDS = 20
+
+
+def main(root: Path) -> None:
+    """Write `/opt/logbrook` and `/run/logbrook` below `root`, and log in to the image registry."""
+    bundle = json.loads(metadata("attributes/logbrook-bundle"))
+    token = json.loads(metadata("service-accounts/default/token"))["access_token"]
+    write_files(root / "opt/logbrook", bundle["files"])
+    run = root / "run/logbrook"
+    run.mkdir(parents=True, exist_ok=True)
+    write_secret(run / "secrets.env", secrets_file(bundle["secrets"], token))
+    log_in(run / "docker", bundle["registry"], token)
+
+
+def metadata(path: str) -> str:
+    """One value of the instance's metadata."""
+    return get(f"{METADATA}/{path}", {"Metadata-Flavor": "Google"})
+
+
+def get(url: str, headers: dict[str, str]) -> str:
+    """The body of an answer. Raises OSError: systemd then tries all of it again."""
+    request = urllib.request.Request(url, headers=headers)  # noqa: S310 - constants, or an operator's own
+    with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:  # noqa: S310
+        return str(answer.read().decode())
+
+
+def write_files(directory: Path, files: dict[str, str]) -> None:
+    """Make `directory` hold exactly these files, each replaced in one step."""
+    for name, text in files.items():
+        path = directory / name
+        if directory not in path.resolve().parents:
+            raise ValueError(f"{name} leads out of {directory}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.is_file() or path.read_text() != text:
+            unfinished = path.with_name(path.name + ".new")
+            unfinished.write_text(text)
+            unfinished.replace(path)
+    for path in directory.rglob("*"):
+        if path.is_file() and str(path.relative_to(directory)) not in files:
+            path.unlink()
+
+
+def secrets_file(wanted: dict[str, dict[str, str]], token: str) -> str:
+    """Lines NAME='value' for docker compose. A secret marked `sha256` reaches the disk and Docker as its hash only."""
+    lines = []
+    for name, secret in wanted.items():
+        answer = get(f"{SECRETS}/v1/{secret['version']}:access", {"Authorization": f"Bearer {token}"})
+        value = base64.b64decode(json.loads(answer)["payload"]["data"]).decode()
+        if secret["as"] == "sha256":
+            value = hashlib.sha256(value.encode()).hexdigest()
+        if not re.fullmatch(r"[A-Za-z0-9_-]+", value):
+            raise ValueError(f"{secret['version']} has characters other than letters, digits, _ and -")
+        lines.append(f"{name}='{value}'\n")
+    return "".join(lines)
+
+
+def write_secret(path: Path, text: str) -> None:
+    """A file that root alone can read, from its first byte on."""
+    unfinished = path.with_name(path.name + ".new")
+    unfinished.unlink(missing_ok=True)
+    with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
+    unfinished.replace(path)
+
+
+def log_in(config: Path, registry: str, token: str) -> None:
+    """Let Docker pull images as the node's service account; the token goes through a pipe and ends within the hour."""
+    subprocess.run(
+        ["docker", "--config", str(config), "login", "--username", "oauth2accesstoken", "--password-stdin", registry],
+        input=token,
+        text=True,
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1] if len(sys.argv) > 1 else "/"))

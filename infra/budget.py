@@ -1,0 +1,152 @@
+"""How a machine's memory, its disks and the subnet are shared out: pure functions, and the one source of every limit.
+
+Left to its defaults, ClickHouse on a small machine takes 90 % of the memory beside two JVMs, and the kernel kills it.
+"""
+
+import ipaddress
+from dataclasses import dataclass
+
+from infra.config import GIB, NAMESPACE, Settings
+from infra.errors import StackError
+from infra.machines import MACHINES, Machine
+
+# What ClickHouse needs to be useful: MiB of its own server memory.
+LEAST_CLICKHOUSE_MIB = {"dev": 1024, "prod": 4096}
+# The broker's segment.bytes, as compose/compose.yaml sets it: retention works on whole segments.
+KAFKA_SEGMENT_BYTES = 256 * 2**20
+# A fifth of the raw size is what stored events take with their indexes (62 of 367 bytes were measured) and some room.
+STORED_SHARE = 0.2
+FULL_DISK = 0.85
+# Addresses that Google keeps in each subnet.
+RESERVED_ADDRESSES = 4
+
+
+@dataclass(frozen=True)
+class Memory:
+    """MiB for each part of the data node; ClickHouse's own limits are below its container's."""
+
+    os: int
+    zookeeper_heap: int
+    zookeeper_limit: int
+    kafka_heap: int
+    kafka_limit: int
+    page_cache: int
+    clickhouse_limit: int
+
+    @property
+    def clickhouse_server(self) -> int:
+        """`max_server_memory_usage`."""
+        return int(self.clickhouse_limit * 0.85)
+
+    @property
+    def clickhouse_query(self) -> int:
+        """`max_memory_usage`: one query leaves room for inserts and merges."""
+        return max(0, min(self.clickhouse_server // 2, self.clickhouse_server - 512))
+
+    @property
+    def clickhouse_spill(self) -> int:
+        """From here on, GROUP BY and ORDER BY go to disk."""
+        return self.clickhouse_query // 2
+
+    @property
+    def clickhouse_mark_cache(self) -> int:
+        """`mark_cache_size`."""
+        return min(max(self.clickhouse_server // 20, 64), 5120)
+
+    @property
+    def total(self) -> int:
+        """All of it: never more than the machine has."""
+        return self.os + self.zookeeper_limit + self.kafka_limit + self.page_cache + self.clickhouse_limit
+
+
+def memory(machine_mib: int) -> Memory:
+    """Share out a machine's memory. ClickHouse gets what is left, which may be nothing."""
+    usable = int(0.97 * machine_mib)
+    os = max(512, int(0.08 * machine_mib))
+    zookeeper_heap = 128 if machine_mib <= 4096 else 256 if machine_mib <= 8192 else 512
+    kafka_heap = min(max(machine_mib // 8, 384), 4096)
+    kafka_limit = int(1.25 * kafka_heap) + 256
+    page_cache = max(256, int(0.10 * machine_mib))
+    rest = usable - os - (zookeeper_heap + 128) - kafka_limit - page_cache
+    return Memory(os, zookeeper_heap, zookeeper_heap + 128, kafka_heap, kafka_limit, page_cache, max(0, rest))
+
+
+def fits(machine: Machine, environment: str) -> bool:
+    """Whether ClickHouse gets enough memory on this machine."""
+    return memory(machine.memory_mib).clickhouse_server >= LEAST_CLICKHOUSE_MIB[environment]
+
+
+def next_that_fits(machine: Machine, environment: str) -> Machine | None:
+    """The smallest machine of the same family that fits, or of any family if none does."""
+    fitting = [other for other in MACHINES.values() if fits(other, environment)]
+    family = [other for other in fitting if other.family == machine.family]
+    return min(family or fitting, key=lambda other: (other.memory_mib, other.cpus), default=None)
+
+
+def node_memory(settings: Settings) -> Memory:
+    """The data node's memory. Raises StackError with the numbers and the next machine type that fits."""
+    machine = MACHINES[settings.machine_type]
+    shares = memory(machine.memory_mib)
+    if not fits(machine, settings.environment):
+        better = next_that_fits(machine, settings.environment)
+        raise StackError(
+            f"{NAMESPACE}:machineType: {machine.name} has {machine.memory_mib} MiB: {shares.os} for the system, "
+            f"{shares.zookeeper_limit} for ZooKeeper, {shares.kafka_limit} for Kafka and {shares.page_cache} of page "
+            f"cache leave ClickHouse {shares.clickhouse_server}, and {settings.environment} needs "
+            f"{LEAST_CLICKHOUSE_MIB[settings.environment]}. "
+            + (f"Take {better.name}." if better else "No machine type that we know fits.")
+        )
+    return shares
+
+
+def check_disks(settings: Settings) -> None:
+    """Raise StackError if what the topic and the tables may keep does not fit their disks."""
+    kafka = settings.kafka_partitions * (settings.kafka_retention_bytes + KAFKA_SEGMENT_BYTES) / GIB
+    _check_disk(
+        "kafkaDiskGib",
+        settings.kafka_disk_gib,
+        kafka,
+        f"{settings.kafka_partitions} partitions x (retention.bytes {settings.kafka_retention_bytes} + segment.bytes "
+        f"{KAFKA_SEGMENT_BYTES})",
+    )
+    clickhouse = settings.ingest_gib_per_day * settings.retention_days * STORED_SHARE
+    _check_disk(
+        "clickhouseDiskGib",
+        settings.clickhouse_disk_gib,
+        clickhouse,
+        f"{settings.ingest_gib_per_day} GiB a day x {settings.retention_days} days, of which a fifth is stored",
+    )
+
+
+def _check_disk(name: str, size_gib: int, needed_gib: float, why: str) -> None:
+    if needed_gib > FULL_DISK * size_gib:
+        enough = int(needed_gib / FULL_DISK) + 1
+        raise StackError(
+            f"{NAMESPACE}:{name}: {why} = {needed_gib:.1f} GiB, more than {FULL_DISK:.0%} of {size_gib} GiB. "
+            f"Take {enough}."
+        )
+
+
+def run_instances(settings: Settings) -> int:
+    """The most Cloud Run instances that there can be at once."""
+    crema = 1 if settings.autoscaler else 0
+    return settings.consumer_max + settings.gateway_max + settings.query_max + crema
+
+
+def check_subnet(settings: Settings) -> None:
+    """Raise StackError if Cloud Run's subnet is too small: during a deploy, each instance is there twice."""
+    size = ipaddress.ip_network(settings.run_subnet).num_addresses - RESERVED_ADDRESSES
+    needed = 2 * run_instances(settings)
+    if size < needed:
+        raise StackError(
+            f"{NAMESPACE}:runSubnet: {settings.run_subnet} has {size} addresses; {run_instances(settings)} instances "
+            f"of Cloud Run need {needed}"
+        )
+
+
+def check(settings: Settings) -> None:
+    """Everything that has to fit, before anything is declared."""
+    check_subnet(settings)
+    if settings.on_vm:
+        node_memory(settings)
+        check_disks(settings)

@@ -1,0 +1,214 @@
+"""Every key of `Pulumi.<stack>.yaml`: its name, default, unit and meaning.
+
+A field `kafka_disk_gib` is the key `logbrook:kafkaDiskGib`. Secrets are declared in secret_store.py.
+"""
+
+import ipaddress
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, dataclass, field, fields
+from typing import Any, get_args, get_origin, get_type_hints
+
+from pulumi.runtime.config import CONFIG, get_config_env
+
+from infra.errors import StackError
+from infra.machines import MACHINES
+
+NAMESPACE = "logbrook"
+GIB = 2**30
+
+
+def key(default: Any, meaning: str, *, least: int = 0, one_of: tuple[str, ...] = (), like: str = "") -> Any:
+    """Declare a key. `...` as default makes it required; `least`, `one_of` and `like` (a pattern) bound its value."""
+    return field(
+        default=MISSING if default is ... else default,
+        metadata={"meaning": meaning, "least": least, "one_of": one_of, "like": like},
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """One stack. The first three come from the provider's own keys, `gcp:project` and so on."""
+
+    project: str = key(..., "The GCP project that everything is in.", like=r"[a-z][a-z0-9-]{4,28}[a-z0-9]")
+    region: str = key(..., "The region, such as us-central1.", like=r"[a-z]+-[a-z]+\d+")
+    zone: str = key(..., "The data node's zone, in that region.", like=r"[a-z]+-[a-z]+\d+-[a-z]")
+
+    environment: str = key(..., "dev or prod: prod has deletion protection and more memory.", one_of=("dev", "prod"))
+    backend: str = key("vm", "vm: Kafka and ClickHouse on one VM. managed: on services.", one_of=("vm", "managed"))
+    image: str = key("", "The service's image by digest. Empty: it is built from service/ and pushed.")
+    crema_image: str = key(
+        "us-central1-docker.pkg.dev/cloud-run-oss-images/crema-v1/autoscaler:1.2", "The lag autoscaler's image."
+    )
+
+    vm_subnet: str = key("10.10.0.0/24", "Addresses of the data node's subnet.")
+    run_subnet: str = key("10.10.1.0/24", "Addresses of Cloud Run's instances: two for each, /26 or larger.")
+
+    machine_type: str = key("e2-standard-2", "The data node's machine type.", one_of=tuple(MACHINES))
+    disk_type: str = key("pd-balanced", "Type of the data disks.", one_of=("pd-standard", "pd-balanced", "pd-ssd"))
+    kafka_disk_gib: int = key(50, "Size of Kafka's and ZooKeeper's disk. It can grow, never shrink.", least=10)
+    clickhouse_disk_gib: int = key(100, "Size of ClickHouse's disk. It can grow, never shrink.", least=10)
+    snapshot_days: int = key(7, "Days that the disks' daily snapshots are kept.", least=1)
+    protect_data: bool = key(True, "Refuse to delete the disks with the data, and what else can't be made again.")
+
+    kafka_partitions: int = key(8, "Partitions of the topic: the most consumers that can share the work.", least=1)
+    kafka_retention_hours: int = key(72, "How long the topic keeps events.", least=1)
+    kafka_retention_bytes: int = key(4 * GIB, "The most bytes that one partition keeps.", least=2**28)
+    kafka_flush: bool = key(False, "Write each message to disk before it is acknowledged: safe in a power cut, slower.")
+    retention_days: int = key(30, "Days that ClickHouse keeps an event, from its arrival.", least=1)
+    ingest_gib_per_day: int = key(5, "Log volume to plan ClickHouse's disk for, before compression.", least=1)
+
+    consumer_min: int = key(1, "Fewest consumers. Without autoscaler: how many there are.", least=1)
+    consumer_max: int = key(4, "Most consumers.", least=1)
+    consumer_cpu: int = key(1, "Virtual CPUs of a consumer.", least=1)
+    consumer_memory_mib: int = key(1024, "Memory of a consumer.", least=512)
+    consumer_messages_per_second: int = key(
+        500, "Kafka messages that one consumer moves in a second; one message holds many events.", least=1
+    )
+    drain_seconds: int = key(60, "Time in which a backlog should be gone: lag threshold = this x messages.", least=1)
+    autoscaler: bool = key(True, "Scale consumers by Kafka lag with CREMA. It is one instance that always runs.")
+    gateway_min: int = key(0, "Fewest gateway instances; 0 makes the first request after a pause slow.")
+    gateway_max: int = key(4, "Most gateway instances.", least=1)
+    query_min: int = key(0, "Fewest query instances.")
+    query_max: int = key(2, "Most query instances.", least=1)
+
+    query_users: tuple[str, ...] = key((), "Who may open the log explorer: user:..., group:..., domain:...")
+    ssh_users: tuple[str, ...] = key((), "Who may reach the data node through IAP, as administrator.")
+
+    alert_email: str = key("", "Where alerts go. Empty: they show up in the console only.")
+    minutes_without_data: int = key(0, "Alert when no log arrived for so long; 0 turns it off.")
+    billing_account: str = key("", "Billing account of the budget alert. Empty: no budget alert.")
+    budget_per_month: int = key(100, "Budget in the billing account's currency.", least=1)
+
+    managed_kafka_cpus: int = key(3, "managed: virtual CPUs of the Kafka cluster.", least=3)
+    managed_kafka_memory_gib: int = key(12, "managed: memory of the Kafka cluster, 1 to 8 GiB per CPU.", least=3)
+    clickhouse_host: str = key("", "managed: host of ClickHouse, reached over TLS.")
+    clickhouse_port: int = key(8443, "managed: port of ClickHouse's HTTPS interface.", least=1)
+
+    @property
+    def prod(self) -> bool:
+        """Whether this is the stack that others rely on."""
+        return self.environment == "prod"
+
+    @property
+    def guarded(self) -> bool:
+        """Whether Google refuses to delete things; `protectData: false` and a deploy come before that."""
+        return self.prod and self.protect_data
+
+    @property
+    def on_vm(self) -> bool:
+        """Whether the data node is ours."""
+        return self.backend == "vm"
+
+    @property
+    def name(self) -> str:
+        """The first part of every name in the cloud."""
+        return f"{NAMESPACE}-{self.environment}"
+
+    @property
+    def node_address(self) -> str:
+        """The data node's static address: Kafka advertises it, the consumer is given it."""
+        return str(ipaddress.ip_network(self.vm_subnet)[10])
+
+
+def key_name(field_name: str) -> str:
+    """`kafka_disk_gib` as `kafkaDiskGib`."""
+    first, *rest = field_name.split("_")
+    return first + "".join(word.capitalize() for word in rest)
+
+
+def full_key(field_name: str) -> str:
+    """The key as it stands in the stack's file."""
+    return ("gcp:" if field_name in ("project", "region", "zone") else f"{NAMESPACE}:") + key_name(field_name)
+
+
+def of_this_stack() -> dict[str, str]:
+    """The configuration of the stack that Pulumi runs: every key, as it stands in the stack's file."""
+    return {**get_config_env(), **CONFIG.get()}
+
+
+def load(values: Mapping[str, str], secret_keys: frozenset[str] = frozenset()) -> Settings:
+    """Read a stack's configuration, `{"logbrook:machineType": "e2-medium", ...}`.
+
+    Raises StackError with the key's name if a value does not fit, a required one is missing, or a key of our
+    namespace is none that we know (most likely misspelt). `secret_keys` are known, and read elsewhere.
+    """
+    known = {full_key(each.name): each for each in fields(Settings)}
+    for name in sorted(values):
+        if name.startswith(f"{NAMESPACE}:") and name not in known and name not in secret_keys:
+            raise StackError(f"{name}: no such key. infra/config.py lists them all.")
+    hints = get_type_hints(Settings)
+    found = {
+        each.name: _cast(name, values[name], hints[each.name], each) for name, each in known.items() if name in values
+    }
+    for name, each in known.items():
+        if each.default is MISSING and each.name not in found:
+            raise StackError(f"{name} is not set: {each.metadata['meaning']}")
+    settings = Settings(**found)
+    _check_together(settings)
+    return settings
+
+
+def _cast(name: str, text: str, kind: Any, each: Field[Any]) -> Any:
+    """`text` as a value of `kind`, or a StackError that shows it."""
+    rule = each.metadata
+    value: Any = text
+    try:
+        if kind is bool:
+            value = {"true": True, "false": False}[text.lower()]
+        elif get_origin(kind) is tuple:
+            value = tuple(_strings(text))
+        elif get_args(kind) == () and kind is int:
+            value = int(text)
+    except (KeyError, ValueError):
+        raise StackError(f"{name}: {text!r} is no {getattr(kind, '__name__', kind)}: {rule['meaning']}") from None
+    if kind is int and value < rule["least"]:
+        raise StackError(f"{name}: {text} is less than {rule['least']}: {rule['meaning']}")
+    if rule["one_of"] and value not in rule["one_of"]:
+        raise StackError(f"{name}: {text!r} is none of {', '.join(rule['one_of'])}")
+    if rule["like"] and not re.fullmatch(rule["like"], value):
+        raise StackError(f"{name}: {text!r} does not look right: {rule['meaning']}")
+    return value
+
+
+def _strings(text: str) -> list[str]:
+    """Pulumi hands a list over as JSON; a single value may stand alone."""
+    if not text.startswith("["):
+        return [text] if text else []
+    values = json.loads(text)
+    if not all(isinstance(value, str) for value in values):
+        raise ValueError(text)
+    return list(values)
+
+
+def _check_together(settings: Settings) -> None:
+    """What no key can say alone."""
+    if not settings.zone.startswith(f"{settings.region}-"):
+        raise StackError(f"gcp:zone: {settings.zone} is not in gcp:region {settings.region}")
+    for kind in ("consumer", "gateway", "query"):
+        least, most = getattr(settings, f"{kind}_min"), getattr(settings, f"{kind}_max")
+        if least > most:
+            raise StackError(f"{NAMESPACE}:{kind}Min: {least} is more than {NAMESPACE}:{kind}Max, {most}")
+    if settings.retention_days * 24 <= settings.kafka_retention_hours:
+        raise StackError(
+            f"{NAMESPACE}:retentionDays: keep events longer in ClickHouse than the "
+            f"{settings.kafka_retention_hours} h of {NAMESPACE}:kafkaRetentionHours"
+        )
+    if settings.image and not re.fullmatch(r"\S+@sha256:[0-9a-f]{64}", settings.image):
+        raise StackError(f"{NAMESPACE}:image: {settings.image!r} names no digest (...@sha256:...)")
+    if not settings.on_vm and not settings.clickhouse_host:
+        raise StackError(f"{NAMESPACE}:clickhouseHost is not set: with backend managed, ClickHouse is somewhere else")
+    for name in ("vm_subnet", "run_subnet"):
+        _check_subnet(full_key(name), getattr(settings, name))
+    if ipaddress.ip_network(settings.vm_subnet).overlaps(ipaddress.ip_network(settings.run_subnet)):
+        raise StackError(f"{NAMESPACE}:runSubnet: {settings.run_subnet} overlaps {NAMESPACE}:vmSubnet")
+
+
+def _check_subnet(name: str, text: str) -> None:
+    try:
+        network = ipaddress.IPv4Network(text)
+    except ValueError as error:
+        raise StackError(f"{name}: {error}") from None
+    if not network.is_private or network.prefixlen > 26:
+        raise StackError(f"{name}: {text} is no private range of /26 or larger")

@@ -1,0 +1,82 @@
+"""The consumer: a Cloud Run worker pool, which pulls from Kafka and has no port."""
+
+import pulumi
+import pulumi_gcp as gcp
+
+from infra.backend import Backend, Environment, clickhouse, kafka, pool_variables
+from infra.foundation import Foundation
+from infra.identity import Identity
+
+HEALTH_PORT = 9464
+
+
+class Consumer(pulumi.ComponentResource):
+    """`pool` is what the lag autoscaler scales."""
+
+    def __init__(
+        self,
+        foundation: Foundation,
+        backend: Backend,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__("logbrook:infra:Consumer", "consumer", None, opts)
+        settings, network, images, store = foundation.settings, foundation.network, foundation.images, foundation.store
+        self._child = pulumi.ResourceOptions(parent=self)
+        self.identity = Identity(settings, "consumer", "Kafka to ClickHouse", self._child)
+        rights = [*store.grant(self.identity), *images.grant(self.identity)]
+        if not backend.kafka_has_passwords:
+            rights.append(self.identity.in_project(settings, "roles/managedkafka.client"))
+        environment = (
+            kafka(backend, "consumer")
+            | clickhouse(backend, "writer", "clickhouse-writer-password")
+            | Environment({"LOGBROOK_CONSUMER_HEALTH_HOST": "0.0.0.0"})  # noqa: S104 - the probe comes from outside
+        )
+        args = gcp.cloudrunv2
+        container = args.WorkerPoolTemplateContainerArgs(
+            image=images.image,
+            args=["consumer"],
+            envs=pool_variables(environment, store),
+            resources=args.WorkerPoolTemplateContainerResourcesArgs(
+                limits={"cpu": str(settings.consumer_cpu), "memory": f"{settings.consumer_memory_mib}Mi"}
+            ),
+            # The first connection out of a new instance takes up to a minute, and its first tries fail.
+            startup_probe=args.WorkerPoolTemplateContainerStartupProbeArgs(
+                http_get=args.WorkerPoolTemplateContainerStartupProbeHttpGetArgs(path="/healthz", port=HEALTH_PORT),
+                period_seconds=10,
+                timeout_seconds=5,
+                failure_threshold=24,
+            ),
+            liveness_probe=args.WorkerPoolTemplateContainerLivenessProbeArgs(
+                http_get=args.WorkerPoolTemplateContainerLivenessProbeHttpGetArgs(path="/healthz", port=HEALTH_PORT),
+                period_seconds=30,
+                timeout_seconds=10,
+                failure_threshold=4,
+            ),
+        )
+        self.pool = args.WorkerPool(
+            "pool",
+            name=f"{settings.name}-consumer",
+            project=settings.project,
+            location=settings.region,
+            deletion_protection=settings.guarded,
+            # The number of instances is the autoscaler's from here on.
+            scaling=args.WorkerPoolScalingArgs(manual_instance_count=settings.consumer_min),
+            template=args.WorkerPoolTemplateArgs(
+                service_account=self.identity.email,
+                containers=[container],
+                vpc_access=args.WorkerPoolTemplateVpcAccessArgs(
+                    egress="PRIVATE_RANGES_ONLY",
+                    network_interfaces=[
+                        args.WorkerPoolTemplateVpcAccessNetworkInterfaceArgs(
+                            network=network.vpc.id, subnetwork=network.run_subnet.id
+                        )
+                    ],
+                ),
+            ),
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                depends_on=[*rights, *backend.ready],
+                ignore_changes=["scaling.manualInstanceCount"] if settings.autoscaler else [],
+            ),
+        )
+        self.register_outputs({})

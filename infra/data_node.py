@@ -1,0 +1,204 @@
+"""The one VM with ZooKeeper, Kafka and ClickHouse: the local stack's compose files on persistent disks."""
+
+from typing import Any
+
+import pulumi
+import pulumi_gcp as gcp
+
+from infra import budget, render
+from infra.backend import Backend
+from infra.foundation import Foundation
+from infra.identity import Identity
+from infra.network import Network
+
+BOOT_IMAGE = "debian-cloud/debian-13"
+# Variables of compose.cloud.yaml and the secrets behind them. ClickHouse is given hashes: who only logs in from
+# elsewhere has no clear password here.
+NODE_SECRETS = {
+    "LOGBROOK_CLICKHOUSE_PASSWORD": ("clickhouse-admin-password", "plain"),
+    "CLICKHOUSE_WRITER_PASSWORD_SHA256": ("clickhouse-writer-password", "sha256"),
+    "CLICKHOUSE_READER_PASSWORD_SHA256": ("clickhouse-reader-password", "sha256"),
+    "KAFKA_GATEWAY_PASSWORD": ("kafka-gateway-password", "plain"),
+    "KAFKA_CONSUMER_PASSWORD": ("kafka-consumer-password", "plain"),
+    "KAFKA_AUTOSCALER_PASSWORD": ("kafka-autoscaler-password", "plain"),
+}
+
+
+class DataNode(pulumi.ComponentResource):
+    """`backend` says how to reach what runs on it."""
+
+    def __init__(
+        self,
+        foundation: Foundation,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__("logbrook:infra:DataNode", "data-node", None, opts)
+        settings, network, images, store = foundation.settings, foundation.network, foundation.images, foundation.store
+        assert network.address is not None
+        assert network.vm_subnet is not None
+        self.settings = settings
+        self._child = pulumi.ResourceOptions(parent=self)
+        identity = Identity(settings, "node", "the data node", self._child)
+        network.admit(identity.email)
+        rights: list[pulumi.Resource] = [
+            *store.grant(identity),
+            *images.grant(identity),
+            identity.in_project(settings, "roles/logging.logWriter"),
+            identity.in_project(settings, "roles/monitoring.metricWriter"),
+        ]
+        self.disks = {name: self._disk(name, size) for name, size in self._sizes().items()}
+        self._snapshots()
+        self.instance = self._instance(network, identity, self._metadata(foundation), rights)
+        self._administrators(identity)
+        self.backend = Backend(
+            kafka_bootstrap=network.address.address.apply(lambda address: f"{address}:{render.KAFKA_PORT}"),
+            security_protocol="SASL_PLAINTEXT",
+            sasl_mechanism="SCRAM-SHA-512",
+            clickhouse_host=settings.node_address,
+            clickhouse_port=render.CLICKHOUSE_PORT,
+            clickhouse_secure=False,
+            ready=(self.instance,),
+        )
+        self.register_outputs({"address": network.address.address})
+
+    def _sizes(self) -> dict[str, int]:
+        return {"kafka": self.settings.kafka_disk_gib, "clickhouse": self.settings.clickhouse_disk_gib}
+
+    def _disk(self, name: str, size_gib: int) -> gcp.compute.Disk:
+        return gcp.compute.Disk(
+            f"{name}-disk",
+            name=f"{self.settings.name}-{name}",
+            project=self.settings.project,
+            zone=self.settings.zone,
+            type=self.settings.disk_type,
+            size=size_gib,
+            opts=pulumi.ResourceOptions(parent=self, protect=self.settings.protect_data),
+        )
+
+    def _snapshots(self) -> None:
+        args = gcp.compute
+        policy = args.ResourcePolicy(
+            "snapshots",
+            name=f"{self.settings.name}-daily",
+            project=self.settings.project,
+            region=self.settings.region,
+            snapshot_schedule_policy=args.ResourcePolicySnapshotSchedulePolicyArgs(
+                schedule=args.ResourcePolicySnapshotSchedulePolicyScheduleArgs(
+                    daily_schedule=args.ResourcePolicySnapshotSchedulePolicyScheduleDailyScheduleArgs(
+                        days_in_cycle=1, start_time="03:00"
+                    )
+                ),
+                retention_policy=args.ResourcePolicySnapshotSchedulePolicyRetentionPolicyArgs(
+                    max_retention_days=self.settings.snapshot_days, on_source_disk_delete="KEEP_AUTO_SNAPSHOTS"
+                ),
+                snapshot_properties=args.ResourcePolicySnapshotSchedulePolicySnapshotPropertiesArgs(
+                    storage_locations=self.settings.region
+                ),
+            ),
+            opts=self._child,
+        )
+        for name, disk in self.disks.items():
+            args.DiskResourcePolicyAttachment(
+                f"{name}-snapshots",
+                name=policy.name,
+                disk=disk.name,
+                project=self.settings.project,
+                zone=self.settings.zone,
+                opts=self._child,
+            )
+
+    def _metadata(self, foundation: Foundation) -> dict[str, pulumi.Input[str]]:
+        """What the machine reads at boot. Names of secrets, never secrets: whoever may look at the VM sees this."""
+        images, store = foundation.images, foundation.store
+        memory = budget.node_memory(self.settings)
+        versions = {variable: store.versions[name].name for variable, (name, _) in NODE_SECRETS.items()}
+
+        def bundle(values: dict[str, Any]) -> str:
+            variables = render.environment(self.settings, memory, values["image"], images.mirror)
+            secrets = {
+                variable: {"version": values["versions"][variable], "as": form}
+                for variable, (_, form) in NODE_SECRETS.items()
+            }
+            return render.bundle(variables, secrets, images.registry)
+
+        return {
+            "user-data": render.cloud_init(),
+            "startup-script": (render.BOOT / "startup.sh").read_text(),
+            "logbrook-bundle": pulumi.Output.all(image=images.image, versions=versions).apply(bundle),
+            "enable-oslogin": "TRUE",
+            "block-project-ssh-keys": "TRUE",
+            "serial-port-enable": "FALSE",
+            "serial-port-logging-enable": "TRUE",
+        }
+
+    def _instance(
+        self,
+        network: Network,
+        identity: Identity,
+        metadata: dict[str, pulumi.Input[str]],
+        rights: list[pulumi.Resource],
+    ) -> gcp.compute.Instance:
+        assert network.address is not None
+        assert network.vm_subnet is not None
+        args = gcp.compute
+        return args.Instance(
+            "node",
+            name=f"{self.settings.name}-node",
+            project=self.settings.project,
+            zone=self.settings.zone,
+            machine_type=self.settings.machine_type,
+            # A change of machine type is stop, resize, start; the disks stay.
+            allow_stopping_for_update=True,
+            deletion_protection=self.settings.guarded,
+            boot_disk=args.InstanceBootDiskArgs(
+                auto_delete=True,
+                initialize_params=args.InstanceBootDiskInitializeParamsArgs(
+                    image=BOOT_IMAGE, size=20, type="pd-balanced"
+                ),
+            ),
+            attached_disks=[
+                args.InstanceAttachedDiskArgs(source=disk.id, device_name=f"logbrook-{name}", mode="READ_WRITE")
+                for name, disk in self.disks.items()
+            ],
+            network_interfaces=[
+                # No access_configs: no public address.
+                args.InstanceNetworkInterfaceArgs(subnetwork=network.vm_subnet.id, network_ip=network.address.address)
+            ],
+            metadata=metadata,
+            service_account=args.InstanceServiceAccountArgs(email=identity.email, scopes=["cloud-platform"]),
+            shielded_instance_config=args.InstanceShieldedInstanceConfigArgs(
+                enable_secure_boot=True, enable_vtpm=True, enable_integrity_monitoring=True
+            ),
+            scheduling=args.InstanceSchedulingArgs(automatic_restart=True, on_host_maintenance="MIGRATE"),
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                depends_on=rights,
+                # The name and the address are taken: the old machine goes first. Its data is on disks of their own.
+                delete_before_replace=True,
+                # A newer Debian is for new machines.
+                ignore_changes=["bootDisk.initializeParams.image"],
+            ),
+        )
+
+    def _administrators(self, identity: Identity) -> None:
+        """Who may log in: through the tunnel, as themselves, to this machine."""
+        for number, member in enumerate(self.settings.ssh_users):
+            gcp.iap.TunnelInstanceIAMMember(
+                f"tunnel-{number}",
+                project=self.settings.project,
+                zone=self.settings.zone,
+                instance=self.instance.name,
+                role="roles/iap.tunnelResourceAccessor",
+                member=member,
+                opts=self._child,
+            )
+            gcp.compute.InstanceIAMMember(
+                f"login-{number}",
+                project=self.settings.project,
+                zone=self.settings.zone,
+                instance_name=self.instance.name,
+                role="roles/compute.osAdminLogin",
+                member=member,
+                opts=self._child,
+            )
+            identity.may_be_used_by(f"administrator-{number}", member)

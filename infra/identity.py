@@ -1,0 +1,47 @@
+"""A service account for each role, with nothing but what that role is given by name."""
+
+import pulumi
+import pulumi_gcp as gcp
+
+from infra.config import Settings
+
+
+class Identity(pulumi.ComponentResource):
+    """Who a part of the platform is in the cloud."""
+
+    def __init__(self, settings: Settings, role: str, meaning: str, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("logbrook:infra:Identity", role, None, opts)
+        self.role = role
+        self.account = gcp.serviceaccount.Account(
+            f"{role}-account",
+            account_id=f"{settings.name}-{role}",
+            project=settings.project,
+            display_name=f"Logbrook {settings.environment}: {meaning}",
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        self.email: pulumi.Output[str] = self.account.email
+        self.member: pulumi.Output[str] = self.account.email.apply(lambda email: f"serviceAccount:{email}")
+        self.register_outputs({})
+
+    def in_project(
+        self, settings: Settings, role: str, condition: gcp.projects.IAMMemberConditionArgs | None = None
+    ) -> gcp.projects.IAMMember:
+        """A right on the whole project: only where Google offers no smaller one (policy.py has the list)."""
+        return gcp.projects.IAMMember(
+            f"{self.role}-{role.rpartition('.')[2]}",
+            project=settings.project,
+            role=role,
+            member=self.member,
+            condition=condition,
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+
+    def may_be_used_by(self, name: str, member: pulumi.Input[str]) -> gcp.serviceaccount.IAMMember:
+        """Let `member` start things that run as this account."""
+        return gcp.serviceaccount.IAMMember(
+            f"{self.role}-used-by-{name}",
+            service_account_id=self.account.name,
+            role="roles/iam.serviceAccountUser",
+            member=member,
+            opts=pulumi.ResourceOptions(parent=self),
+        )

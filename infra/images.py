@@ -1,0 +1,121 @@
+"""The repositories of container images, and the service's own image: built from service/, deployed by digest."""
+
+import hashlib
+from pathlib import Path
+
+import pulumi
+import pulumi_docker_build as docker_build
+import pulumi_gcp as gcp
+
+from infra.config import Settings
+from infra.identity import Identity
+from infra.render import ROOT
+
+
+def content_tag(directory: Path) -> str:
+    """A tag made from the names and contents of all files: another content gets another tag, which is never moved."""
+    digest = hashlib.sha256()
+    for path in sorted(directory.rglob("*")):
+        if path.is_file() and "__pycache__" not in path.parts and not any(p.endswith(".egg-info") for p in path.parts):
+            digest.update(f"{path.relative_to(directory)}\0{path.stat().st_size}\0".encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+class Images(pulumi.ComponentResource):
+    """`image` is the service's image by digest; `mirror` is where the public images are pulled through."""
+
+    def __init__(self, settings: Settings, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("logbrook:infra:Images", "images", None, opts)
+        self.settings = settings
+        self._child = pulumi.ResourceOptions(parent=self)
+        host = f"{settings.region}-docker.pkg.dev"
+        self.registry = host
+        self.mirror = f"{host}/{settings.project}/{settings.name}-mirror"
+        self.own = self._own_repository()
+        self.public = self._mirror_repository() if settings.on_vm else None
+        self.image: pulumi.Output[str] = (
+            pulumi.Output.from_input(settings.image)
+            if settings.image
+            else self._build(f"{host}/{settings.project}/{settings.name}/service").ref
+        )
+        self.register_outputs({})
+
+    def grant(self, identity: Identity) -> list[pulumi.Resource]:
+        """Let an identity pull images. What it starts should wait for the result."""
+        repositories = {"service": self.own} | ({"mirror": self.public} if self.public else {})
+        return [
+            gcp.artifactregistry.RepositoryIamMember(
+                f"{identity.role}-pulls-{name}",
+                project=self.settings.project,
+                location=self.settings.region,
+                repository=repository.repository_id,
+                role="roles/artifactregistry.reader",
+                member=identity.member,
+                opts=self._child,
+            )
+            for name, repository in repositories.items()
+            if name == "service" or identity.role == "node"
+        ]
+
+    def _own_repository(self) -> gcp.artifactregistry.Repository:
+        policy = gcp.artifactregistry.RepositoryCleanupPolicyArgs
+        return gcp.artifactregistry.Repository(
+            "repository",
+            repository_id=self.settings.name,
+            project=self.settings.project,
+            location=self.settings.region,
+            format="DOCKER",
+            description="Logbrook's own images",
+            docker_config=gcp.artifactregistry.RepositoryDockerConfigArgs(immutable_tags=True),
+            cleanup_policies=[
+                policy(
+                    id="keep-recent",
+                    action="KEEP",
+                    most_recent_versions=gcp.artifactregistry.RepositoryCleanupPolicyMostRecentVersionsArgs(
+                        keep_count=10
+                    ),
+                ),
+                policy(
+                    id="delete-old",
+                    action="DELETE",
+                    condition=gcp.artifactregistry.RepositoryCleanupPolicyConditionArgs(
+                        tag_state="ANY", older_than=f"{30 * 86400}s"
+                    ),
+                ),
+            ],
+            opts=self._child,
+        )
+
+    def _mirror_repository(self) -> gcp.artifactregistry.Repository:
+        """Many machines behind one NAT address soon meet Docker Hub's limit; here each image is fetched once."""
+        remote = gcp.artifactregistry.RepositoryRemoteRepositoryConfigArgs(
+            description="Docker Hub",
+            docker_repository=gcp.artifactregistry.RepositoryRemoteRepositoryConfigDockerRepositoryArgs(
+                public_repository="DOCKER_HUB"
+            ),
+        )
+        return gcp.artifactregistry.Repository(
+            "mirror",
+            repository_id=f"{self.settings.name}-mirror",
+            project=self.settings.project,
+            location=self.settings.region,
+            format="DOCKER",
+            mode="REMOTE_REPOSITORY",
+            description="Public images, as the data node pulls them",
+            remote_repository_config=remote,
+            opts=self._child,
+        )
+
+    def _build(self, name: str) -> docker_build.Image:
+        return docker_build.Image(
+            "service",
+            # Relative to infra/, which is the program's directory.
+            context=docker_build.BuildContextArgs(location="../service"),
+            dockerfile=docker_build.DockerfileArgs(location="../service/Dockerfile"),
+            platforms=[docker_build.Platform.LINUX_AMD64],
+            tags=[f"{name}:{content_tag(ROOT / 'service')}"],
+            push=True,
+            build_on_preview=False,
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[self.own]),
+        )

@@ -1,0 +1,127 @@
+"""The backend for those who have outgrown one VM: Google's Kafka, and a ClickHouse that somebody else runs."""
+
+import pulumi
+import pulumi_gcp as gcp
+
+from infra.backend import TOPIC, Backend, Environment, clickhouse, job_variables, kafka
+from infra.foundation import Foundation
+from infra.identity import Identity
+
+KAFKA_PORT = 9092
+REPLICAS = 3
+
+
+class Managed(pulumi.ComponentResource):
+    """Managed Service for Apache Kafka in the stack's network, and a job that creates the tables in ClickHouse."""
+
+    def __init__(self, foundation: Foundation, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("logbrook:infra:Managed", "managed", None, opts)
+        self.foundation = foundation
+        self._child = pulumi.ResourceOptions(parent=self)
+        settings = foundation.settings
+        self.cluster = self._cluster()
+        topic = self._topic()
+        host = f"bootstrap.{settings.name}.{settings.region}.managedkafka.{settings.project}.cloud.goog"
+        self.backend = Backend(
+            kafka_bootstrap=self.cluster.cluster_id.apply(lambda _: f"{host}:{KAFKA_PORT}"),
+            security_protocol="SASL_SSL",
+            sasl_mechanism="OAUTHBEARER",
+            clickhouse_host=settings.clickhouse_host,
+            clickhouse_port=settings.clickhouse_port,
+            clickhouse_secure=True,
+            ready=(topic,),
+        )
+        self.migrate = self._migrate()
+        self.register_outputs({})
+
+    def _cluster(self) -> gcp.managedkafka.Cluster:
+        args, settings, network = gcp.managedkafka, self.foundation.settings, self.foundation.network
+        return args.Cluster(
+            "kafka",
+            cluster_id=settings.name,
+            project=settings.project,
+            location=settings.region,
+            capacity_config=args.ClusterCapacityConfigArgs(
+                vcpu_count=str(settings.managed_kafka_cpus),
+                memory_bytes=str(settings.managed_kafka_memory_gib * 2**30),
+            ),
+            gcp_config=args.ClusterGcpConfigArgs(
+                access_config=args.ClusterGcpConfigAccessConfigArgs(
+                    network_configs=[args.ClusterGcpConfigAccessConfigNetworkConfigArgs(subnet=network.run_subnet.id)]
+                )
+            ),
+            rebalance_config=args.ClusterRebalanceConfigArgs(mode="AUTO_REBALANCE_ON_SCALE_UP"),
+            opts=pulumi.ResourceOptions(parent=self, protect=settings.protect_data),
+        )
+
+    def _topic(self) -> gcp.managedkafka.Topic:
+        settings = self.foundation.settings
+        return gcp.managedkafka.Topic(
+            "topic",
+            topic_id=TOPIC,
+            cluster=self.cluster.cluster_id,
+            project=settings.project,
+            location=settings.region,
+            partition_count=settings.kafka_partitions,
+            replication_factor=REPLICAS,
+            configs={
+                "retention.ms": str(settings.kafka_retention_hours * 3_600_000),
+                "retention.bytes": str(settings.kafka_retention_bytes),
+                "min.insync.replicas": "2",
+                # `logbrook migrate` sets the same on our own broker: the broker's clock, so that time can't run back.
+                "cleanup.policy": "delete",
+            },
+            opts=pulumi.ResourceOptions(parent=self, protect=settings.protect_data),
+        )
+
+    def _migrate(self) -> gcp.cloudrunv2.Job:
+        args, foundation, settings = gcp.cloudrunv2, self.foundation, self.foundation.settings
+        identity = Identity(settings, "migrate", "creates the tables", self._child)
+        rights = [
+            *foundation.store.grant(identity),
+            *foundation.images.grant(identity),
+            identity.in_project(settings, "roles/managedkafka.client"),
+        ]
+        environment = (
+            kafka(self.backend, "migrate")
+            | clickhouse(self.backend, "logbrook", "clickhouse-admin-password")
+            | Environment(
+                {
+                    "LOGBROOK_KAFKA_PARTITIONS": str(settings.kafka_partitions),
+                    "LOGBROOK_KAFKA_REPLICATION_FACTOR": str(REPLICAS),
+                    "LOGBROOK_KAFKA_RETENTION_HOURS": str(settings.kafka_retention_hours),
+                    "LOGBROOK_KAFKA_RETENTION_BYTES": str(settings.kafka_retention_bytes),
+                    "LOGBROOK_SCHEMA_RETENTION_DAYS": str(settings.retention_days),
+                }
+            )
+        )
+        template = args.JobTemplateTemplateArgs(
+            service_account=identity.email,
+            max_retries=3,
+            timeout="600s",
+            containers=[
+                args.JobTemplateTemplateContainerArgs(
+                    image=foundation.images.image,
+                    args=["migrate"],
+                    envs=job_variables(environment, foundation.store),
+                    resources=args.JobTemplateTemplateContainerResourcesArgs(limits={"cpu": "1", "memory": "512Mi"}),
+                )
+            ],
+            vpc_access=args.JobTemplateTemplateVpcAccessArgs(
+                egress="PRIVATE_RANGES_ONLY",
+                network_interfaces=[
+                    args.JobTemplateTemplateVpcAccessNetworkInterfaceArgs(
+                        network=foundation.network.vpc.id, subnetwork=foundation.network.run_subnet.id
+                    )
+                ],
+            ),
+        )
+        return args.Job(
+            "migrate",
+            name=f"{settings.name}-migrate",
+            project=settings.project,
+            location=settings.region,
+            deletion_protection=settings.guarded,
+            template=args.JobTemplateArgs(template=template),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[*rights, *self.backend.ready]),
+        )

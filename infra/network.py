@@ -1,0 +1,102 @@
+"""The private network: two subnets, the one static address, who may connect to whom, and the way out."""
+
+import pulumi
+import pulumi_gcp as gcp
+
+from infra.config import Settings
+from infra.render import CLICKHOUSE_PORT, KAFKA_PORT
+
+# From here Google's Identity-Aware Proxy connects, once it knows who is asking.
+IAP_RANGE = "35.235.240.0/20"
+
+
+class Network(pulumi.ComponentResource):
+    """A VPC without a public address in it. Cloud Run is in a subnet of its own, which the firewall knows it by."""
+
+    def __init__(self, settings: Settings, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("logbrook:infra:Network", "network", None, opts)
+        self.settings = settings
+        self._child = pulumi.ResourceOptions(parent=self)
+        self.vpc = gcp.compute.Network(
+            "vpc", name=settings.name, project=settings.project, auto_create_subnetworks=False, opts=self._child
+        )
+        self.run_subnet = self._subnet("run", settings.run_subnet)
+        self.vm_subnet: gcp.compute.Subnetwork | None = None
+        self.address: gcp.compute.Address | None = None
+        if settings.on_vm:
+            self.vm_subnet = self._subnet("vm", settings.vm_subnet)
+            self.address = self._address(self.vm_subnet)
+            self._way_out(self.vm_subnet)
+        self.register_outputs({})
+
+    def admit(self, node: pulumi.Input[str]) -> None:
+        """Let Cloud Run's subnet and IAP's tunnel reach the data node, known by its service account; nobody else."""
+        run = [str(KAFKA_PORT), str(CLICKHOUSE_PORT)]
+        self._firewall("run-to-node", run, self.settings.run_subnet, node, "Kafka and ClickHouse, for Cloud Run")
+        self._firewall("iap-to-node", ["22"], IAP_RANGE, node, "SSH through Identity-Aware Proxy")
+
+    def _subnet(self, name: str, addresses: str) -> gcp.compute.Subnetwork:
+        return gcp.compute.Subnetwork(
+            f"{name}-subnet",
+            name=f"{self.settings.name}-{name}",
+            project=self.settings.project,
+            region=self.settings.region,
+            network=self.vpc.id,
+            ip_cidr_range=addresses,
+            private_ip_google_access=True,
+            opts=self._child,
+        )
+
+    def _address(self, subnet: gcp.compute.Subnetwork) -> gcp.compute.Address:
+        return gcp.compute.Address(
+            "node-address",
+            name=f"{self.settings.name}-node",
+            project=self.settings.project,
+            region=self.settings.region,
+            address_type="INTERNAL",
+            purpose="GCE_ENDPOINT",
+            subnetwork=subnet.id,
+            address=self.settings.node_address,
+            opts=self._child,
+        )
+
+    def _way_out(self, subnet: gcp.compute.Subnetwork) -> None:
+        """The data node fetches packages: it reaches out, and cannot be reached."""
+        common = {"project": self.settings.project, "region": self.settings.region}
+        router = gcp.compute.Router(
+            "router",
+            name=self.settings.name,
+            project=common["project"],
+            region=common["region"],
+            network=self.vpc.id,
+            opts=self._child,
+        )
+        gcp.compute.RouterNat(
+            "nat",
+            name=self.settings.name,
+            project=common["project"],
+            region=common["region"],
+            router=router.name,
+            nat_ip_allocate_option="AUTO_ONLY",
+            source_subnetwork_ip_ranges_to_nat="LIST_OF_SUBNETWORKS",
+            subnetworks=[
+                gcp.compute.RouterNatSubnetworkArgs(name=subnet.id, source_ip_ranges_to_nats=["PRIMARY_IP_RANGE"])
+            ],
+            log_config=gcp.compute.RouterNatLogConfigArgs(enable=True, filter="ERRORS_ONLY"),
+            opts=self._child,
+        )
+
+    def _firewall(self, name: str, ports: list[str], source: str, node: pulumi.Input[str], why: str) -> None:
+        gcp.compute.Firewall(
+            name,
+            name=f"{self.settings.name}-{name}",
+            project=self.settings.project,
+            description=why,
+            network=self.vpc.id,
+            direction="INGRESS",
+            allows=[gcp.compute.FirewallAllowArgs(protocol="tcp", ports=ports)],
+            source_ranges=[source],
+            target_service_accounts=[node],
+            log_config=gcp.compute.FirewallLogConfigArgs(metadata="INCLUDE_ALL_METADATA"),
+            opts=self._child,
+        )

@@ -1,0 +1,124 @@
+"""Passwords and tokens: declared once, kept in Secret Manager, each readable by those who need it alone.
+
+Their values come from the stack's configuration, encrypted (`make secrets` makes them up); in the state they are
+encrypted too, and nothing else gets to see them: programs are given the secret's name.
+"""
+
+import re
+from dataclasses import dataclass
+from functools import partial
+
+import pulumi
+import pulumi_gcp as gcp
+
+from infra.config import NAMESPACE, Settings
+from infra.errors import StackError
+from infra.identity import Identity
+
+
+@dataclass(frozen=True)
+class Declared:
+    """A secret: its key in the configuration, who reads it, and the backends that have it."""
+
+    key: str
+    readers: tuple[str, ...]
+    backends: tuple[str, ...] = ("vm", "managed")
+    meaning: str = ""
+
+    @property
+    def name(self) -> str:
+        """`clickhouseWriterPassword` as `clickhouse-writer-password`."""
+        return re.sub(r"([A-Z])", lambda match: "-" + match.group(1).lower(), self.key)
+
+    @property
+    def full_key(self) -> str:
+        """The key as it stands in the stack's file."""
+        return f"{NAMESPACE}:{self.key}"
+
+
+TOKENS = Declared("gatewayTokens", ("gateway",), meaning="Sources that may send: name=sha256 of the token, by commas")
+SECRETS = (
+    Declared("clickhouseAdminPassword", ("node", "migrate"), meaning="ClickHouse: the administrator"),
+    Declared("clickhouseWriterPassword", ("node", "consumer"), meaning="ClickHouse: the consumer"),
+    Declared("clickhouseReaderPassword", ("node", "query"), meaning="ClickHouse: the query API"),
+    Declared("kafkaGatewayPassword", ("node", "gateway"), ("vm",), "Kafka: the gateway"),
+    Declared("kafkaConsumerPassword", ("node", "consumer"), ("vm",), "Kafka: the consumer"),
+    Declared("kafkaAutoscalerPassword", ("node", "autoscaler"), ("vm",), "Kafka: the lag autoscaler"),
+    TOKENS,
+)
+SECRET_KEYS = frozenset(secret.full_key for secret in SECRETS)
+# The autoscaler takes a user's name from Secret Manager alone: a secret that is none.
+AUTOSCALER_USERNAME = "kafka-autoscaler-username"
+
+
+def wanted(settings: Settings) -> list[Declared]:
+    """The secrets that this stack has."""
+    return [secret for secret in SECRETS if settings.backend in secret.backends]
+
+
+def missing(settings: Settings, configured: frozenset[str]) -> list[str]:
+    """Keys of secrets that are not configured yet. The gateway's tokens too: without any, nobody could send."""
+    return [secret.full_key for secret in wanted(settings) if secret.full_key not in configured]
+
+
+def checked(key: str, value: str) -> str:
+    """The value, if it is fit to be a secret of ours; StackError says what is wrong without showing it."""
+    if key == TOKENS.full_key:
+        if not all(re.fullmatch(r"[A-Za-z0-9._-]+=[0-9a-f]{64}", token) for token in value.split(",")):
+            raise StackError(f"{key}: not of the form name=sha256,... with 64 hex digits each")
+    elif not re.fullmatch(r"[A-Za-z0-9_-]{24,}", value):
+        raise StackError(f"{key}: take 24 or more letters, digits, _ and -; `make secrets` does")
+    return value
+
+
+class SecretStore(pulumi.ComponentResource):
+    """Every secret with its current version. `grant` lets one identity read what it is a declared reader of."""
+
+    def __init__(self, settings: Settings, config: pulumi.Config, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("logbrook:infra:SecretStore", "secrets", None, opts)
+        self.settings = settings
+        self.secrets: dict[str, gcp.secretmanager.Secret] = {}
+        self.versions: dict[str, gcp.secretmanager.SecretVersion] = {}
+        self.readers = {secret.name: secret.readers for secret in wanted(settings)}
+        for secret in wanted(settings):
+            self._add(secret.name, config.require_secret(secret.key).apply(partial(checked, secret.full_key)))
+        if settings.autoscaler and settings.on_vm:
+            self._add(AUTOSCALER_USERNAME, pulumi.Output.from_input("autoscaler"))
+            self.readers[AUTOSCALER_USERNAME] = ("autoscaler",)
+        self.register_outputs({})
+
+    def _add(self, name: str, value: pulumi.Output[str]) -> None:
+        child = pulumi.ResourceOptions(parent=self)
+        self.secrets[name] = gcp.secretmanager.Secret(
+            name,
+            secret_id=f"{self.settings.name}-{name}",
+            project=self.settings.project,
+            replication=gcp.secretmanager.SecretReplicationArgs(
+                user_managed=gcp.secretmanager.SecretReplicationUserManagedArgs(
+                    replicas=[gcp.secretmanager.SecretReplicationUserManagedReplicaArgs(location=self.settings.region)]
+                )
+            ),
+            deletion_protection=self.settings.guarded,
+            opts=child,
+        )
+        self.versions[name] = gcp.secretmanager.SecretVersion(
+            name,
+            secret=self.secrets[name].id,
+            secret_data=value,
+            opts=pulumi.ResourceOptions(parent=self, additional_secret_outputs=["secretData"]),
+        )
+
+    def grant(self, identity: Identity) -> list[pulumi.Resource]:
+        """Let an identity read its secrets. What it starts should wait for the result."""
+        return [
+            gcp.secretmanager.SecretIamMember(
+                f"{identity.role}-reads-{name}",
+                project=self.settings.project,
+                secret_id=self.secrets[name].secret_id,
+                role="roles/secretmanager.secretAccessor",
+                member=identity.member,
+                opts=pulumi.ResourceOptions(parent=self),
+            )
+            for name, readers in self.readers.items()
+            if identity.role in readers
+        ]

@@ -1,0 +1,144 @@
+"""The two Cloud Run services: the gateway, open to the internet behind its tokens, and the query API behind IAM."""
+
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_gcp as gcp
+
+from infra.backend import Backend, Environment, clickhouse, kafka, service_variables
+from infra.foundation import Foundation
+from infra.identity import Identity
+
+_ANY = "0.0.0.0"  # noqa: S104 - inside the container; Cloud Run's front is what the world reaches
+
+
+class Gateway(pulumi.ComponentResource):
+    """HTTPS in, Kafka messages out. `url` is where clients send."""
+
+    def __init__(
+        self,
+        foundation: Foundation,
+        backend: Backend,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__("logbrook:infra:Gateway", "gateway", None, opts)
+        settings, images, store = foundation.settings, foundation.images, foundation.store
+        child = pulumi.ResourceOptions(parent=self)
+        self.identity = Identity(settings, "gateway", "HTTP to Kafka", child)
+        rights = [*store.grant(self.identity), *images.grant(self.identity)]
+        if not backend.kafka_has_passwords:
+            rights.append(self.identity.in_project(settings, "roles/managedkafka.client"))
+        environment = kafka(backend, "gateway") | Environment(
+            {"LOGBROOK_GATEWAY_HOST": _ANY}, {"LOGBROOK_GATEWAY_TOKENS": "gateway-tokens"}
+        )
+        # Every sender has a token of the gateway's own; Cloud Run's IAM knows no OTLP client.
+        shape = _Shape("gateway", 4318, (settings.gateway_min, settings.gateway_max), environment, open_to_all=True)
+        self.service = _service(
+            foundation,
+            shape,
+            self.identity,
+            pulumi.ResourceOptions(parent=self, depends_on=[*rights, *backend.ready]),
+        )
+        self.url: pulumi.Output[str] = self.service.uri
+        self.register_outputs({"url": self.url})
+
+
+class Query(pulumi.ComponentResource):
+    """The query API and the log explorer, for the members in `queryUsers`."""
+
+    def __init__(
+        self,
+        foundation: Foundation,
+        backend: Backend,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__("logbrook:infra:Query", "query", None, opts)
+        settings, images, store = foundation.settings, foundation.images, foundation.store
+        child = pulumi.ResourceOptions(parent=self)
+        self.identity = Identity(settings, "query", "ClickHouse to HTTP", child)
+        rights = [*store.grant(self.identity), *images.grant(self.identity)]
+        environment = clickhouse(backend, "reader", "clickhouse-reader-password") | Environment(
+            {"LOGBROOK_QUERY_HOST": _ANY}
+        )
+        shape = _Shape("query", 8080, (settings.query_min, settings.query_max), environment)
+        self.service = _service(
+            foundation,
+            shape,
+            self.identity,
+            pulumi.ResourceOptions(parent=self, depends_on=[*rights, *backend.ready]),
+        )
+        for number, member in enumerate(settings.query_users):
+            gcp.cloudrunv2.ServiceIamMember(
+                f"query-user-{number}",
+                project=settings.project,
+                location=settings.region,
+                name=self.service.name,
+                role="roles/run.invoker",
+                member=member,
+                opts=child,
+            )
+        self.register_outputs({})
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """In what the two services differ."""
+
+    command: str
+    port: int
+    instances: tuple[int, int]
+    environment: Environment
+    open_to_all: bool = False
+
+
+def _service(
+    foundation: Foundation, shape: _Shape, identity: Identity, opts: pulumi.ResourceOptions
+) -> gcp.cloudrunv2.Service:
+    settings, network, (least, most) = foundation.settings, foundation.network, shape.instances
+    args = gcp.cloudrunv2
+    container = args.ServiceTemplateContainerArgs(
+        image=foundation.images.image,
+        args=[shape.command],
+        envs=service_variables(shape.environment, foundation.store),
+        ports=args.ServiceTemplateContainerPortsArgs(container_port=shape.port),
+        resources=args.ServiceTemplateContainerResourcesArgs(
+            limits={"cpu": "1", "memory": "1Gi"}, cpu_idle=least == 0, startup_cpu_boost=True
+        ),
+        # The first connection out of a new instance takes up to a minute, and its first tries fail.
+        startup_probe=args.ServiceTemplateContainerStartupProbeArgs(
+            http_get=args.ServiceTemplateContainerStartupProbeHttpGetArgs(path="/healthz", port=shape.port),
+            period_seconds=5,
+            timeout_seconds=5,
+            failure_threshold=48,
+        ),
+        liveness_probe=args.ServiceTemplateContainerLivenessProbeArgs(
+            http_get=args.ServiceTemplateContainerLivenessProbeHttpGetArgs(path="/healthz", port=shape.port),
+            period_seconds=30,
+            timeout_seconds=10,
+            failure_threshold=4,
+        ),
+    )
+    return args.Service(
+        shape.command,
+        name=f"{settings.name}-{shape.command}",
+        project=settings.project,
+        location=settings.region,
+        ingress="INGRESS_TRAFFIC_ALL",
+        invoker_iam_disabled=shape.open_to_all,
+        deletion_protection=settings.guarded,
+        template=args.ServiceTemplateArgs(
+            service_account=identity.email,
+            containers=[container],
+            scaling=args.ServiceTemplateScalingArgs(min_instance_count=least, max_instance_count=most),
+            timeout="60s",
+            vpc_access=args.ServiceTemplateVpcAccessArgs(
+                egress="PRIVATE_RANGES_ONLY",
+                network_interfaces=[
+                    args.ServiceTemplateVpcAccessNetworkInterfaceArgs(
+                        network=network.vpc.id, subnetwork=network.run_subnet.id
+                    )
+                ],
+            ),
+        ),
+        opts=opts,
+    )

@@ -1,0 +1,114 @@
+"""The real Pulumi engine on this repository's own Pulumi.yaml and stack files, against the fake cloud."""
+
+import os
+import re
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pulumi import automation as auto
+
+from infra.__main__ import program
+from infra.config import Settings, load
+from infra.secret_store import SECRET_KEYS, TOKENS, wanted
+from tests.infra.fake_gcp import Cloud, Server
+
+ROOT = Path(__file__).parents[2]
+CANARY = "canary_of_a_secret_0123456789"
+_PASSPHRASE = "only-in-tests"
+
+
+@dataclass
+class Engine:
+    """A stack under the engine."""
+
+    stack: auto.Stack
+    cloud: Cloud
+    state: Path
+    directory: Path
+
+    def set(self, **values: str) -> None:
+        """Change keys of the stack's configuration: `machineType="e2-medium"`."""
+        for key, value in values.items():
+            self.stack.set_config(f"logbrook:{key}", auto.ConfigValue(value))
+
+    def up(self) -> dict[str, int]:
+        """Deploy; the changes by kind."""
+        return _counts(self.stack.up(on_output=_quiet).summary.resource_changes)
+
+    def preview(self) -> dict[str, int]:
+        """What a deploy would change."""
+        return _counts(dict(self.stack.preview(on_output=_quiet).change_summary))
+
+
+def _counts(changes: object) -> dict[str, int]:
+    assert isinstance(changes, dict)
+    return {getattr(kind, "value", str(kind)): count for kind, count in changes.items()}
+
+
+def _quiet(line: str) -> None:
+    if os.environ.get("SHOW_PULUMI"):
+        sys.stdout.write(line + "\n")
+
+
+def settings_of(stack: str) -> Settings:
+    """The typed configuration of one of the repository's stack files."""
+    import yaml  # noqa: PLC0415
+
+    values = yaml.safe_load((ROOT / f"Pulumi.{stack}.yaml").read_text())["config"]
+    return load({key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in values.items()})
+
+
+def secrets_of(settings: Settings) -> dict[str, str]:
+    """Made-up values of the stack's secrets, each with the canary in it."""
+    values = {secret.full_key: f"{CANARY}_{secret.key}" for secret in wanted(settings)}
+    values[TOKENS.full_key] = "shop=" + "ab" * 32
+    assert values.keys() <= SECRET_KEYS
+    return values
+
+
+@contextmanager
+def engine(
+    pulumi_cli: Path,
+    directory: Path,
+    stack: str = "dev",
+    *,
+    run: Callable[[], None] = program,
+    change_project: Callable[[str], str] = lambda text: text,
+    config: dict[str, str] | None = None,
+) -> Iterator[Engine]:
+    """A fresh stack in `directory`. The stack's file is the repository's, with `config` on top."""
+    work, state, home = directory / "work", directory / "state", directory / "home"
+    for each in (work / "infra", state, home):
+        each.mkdir(parents=True)
+    (work / "Pulumi.yaml").write_text(change_project((ROOT / "Pulumi.yaml").read_text()))
+    shutil.copy(ROOT / f"Pulumi.{stack}.yaml", work)
+    with Server() as server:
+        options = auto.LocalWorkspaceOptions(
+            work_dir=str(work),
+            pulumi_home=str(home),
+            pulumi_command=auto.PulumiCommand(root=str(pulumi_cli.parent.parent), skip_version_check=True),
+            env_vars={
+                "PULUMI_BACKEND_URL": f"file://{state}",
+                "PULUMI_CONFIG_PASSPHRASE": _PASSPHRASE,
+                "PULUMI_SKIP_UPDATE_CHECK": "1",
+                "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "1",
+                "PULUMI_DEBUG_PROVIDERS": f"gcp:{server.port},docker-build:{server.port}",
+            },
+        )
+        made = auto.create_stack(stack, project_name="logbrook", program=run, opts=options)
+        settings = settings_of(stack)
+        values = {key: auto.ConfigValue(value, secret=True) for key, value in secrets_of(settings).items()}
+        values |= {key: auto.ConfigValue(value) for key, value in (config or {}).items()}
+        made.set_all_config(values)
+        yield Engine(made, server.cloud, state, work)
+
+
+def without_refresh(project: str) -> str:
+    """Pulumi.yaml without `options: refresh: always`."""
+    changed = re.sub(r"(?ms)^options:\n  refresh: always\n", "", project)
+    assert changed != project
+    return changed

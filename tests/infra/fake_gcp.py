@@ -1,0 +1,289 @@
+"""A fake of Google Cloud behind a Pulumi provider's protocol: the real engine talks to it.
+
+It keeps what was created, so that drift can be made and seen. Its `Check` asks the two oracles, so that a misspelt
+field or an impossible value fails at preview as it would at Google's.
+"""
+
+import copy
+import threading
+from concurrent import futures
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc  # type: ignore[import-untyped]
+from google.protobuf import empty_pb2, json_format, struct_pb2
+from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
+
+from tests.infra import rest_schema, sdk_schema
+
+UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
+_SIGNATURE = "4dabf18193072939515e22adb298388d"
+_SECRET = "1b47061264138c4ac30d75fd1eb44270"
+
+# Inputs whose change makes another resource. The SDK's docstrings name some; these are what the provider's own say.
+FORCES_REPLACEMENT = {
+    "gcp:compute/instance:Instance": {"name", "zone", "project", "networkInterfaces", "metadataStartupScript"},
+    "gcp:compute/disk:Disk": {"name", "zone", "project", "type", "image", "snapshot"},
+    "gcp:compute/address:Address": {"name", "address", "subnetwork", "addressType", "purpose"},
+    "gcp:compute/network:Network": {"name", "autoCreateSubnetworks"},
+    "gcp:compute/subnetwork:Subnetwork": {"name", "network", "region"},
+    "gcp:cloudrunv2/service:Service": {"name", "location", "project"},
+    "gcp:cloudrunv2/workerPool:WorkerPool": {"name", "location", "project"},
+    "gcp:secretmanager/secret:Secret": {"secretId", "replication"},
+    "gcp:secretmanager/secretVersion:SecretVersion": {"secret", "secretData"},
+    "gcp:parametermanager/parameterVersion:ParameterVersion": {"parameter", "parameterVersionId", "parameterData"},
+}
+
+
+@dataclass
+class Resource:
+    """One thing in the cloud."""
+
+    urn: str
+    token: str
+    properties: dict[str, Any]
+
+
+@dataclass
+class Cloud:
+    """What there is, what was asked for, and what happened."""
+
+    live: dict[str, Resource] = field(default_factory=dict)
+    checked: dict[str, tuple[str, dict[str, Any]]] = field(default_factory=dict)
+    events: list[tuple[str, str]] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    unknown: set[tuple[str, str]] = field(default_factory=set)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def one(self, token_end: str, name: str | None = None) -> Resource:
+        """The only live resource of a type, or the one of that logical name."""
+        found = [
+            each
+            for each in self.live.values()
+            if each.token.endswith(f":{token_end}") and name in (None, each.urn.rpartition("::")[2])
+        ]
+        assert len(found) == 1, [each.urn for each in found]
+        return found[0]
+
+    def happened(self, kind: str) -> list[str]:
+        """Logical names of what was created, updated or deleted."""
+        return [name for event, name in self.events if event == kind]
+
+
+def plain(struct: struct_pb2.Struct) -> dict[str, Any]:
+    """Properties as Python values, secrets opened, unknowns as UNKNOWN."""
+    return {name: _open(value) for name, value in json_format.MessageToDict(struct).items()}
+
+
+def _open(value: Any) -> Any:
+    if isinstance(value, dict):
+        if value.get(_SIGNATURE) == _SECRET:
+            return _open(value.get("value"))
+        return {name: _open(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_open(inner) for inner in value]
+    return int(value) if isinstance(value, float) and value == int(value) else value
+
+
+def computed(token: str, inputs: dict[str, Any]) -> dict[str, Any]:
+    """The outputs that Google adds to what was asked for."""
+    name = inputs.get("name", "")
+    project = inputs.get("project", "")
+    kind = token.rsplit(":", maxsplit=1)[-1]
+    match kind:
+        case "Account":
+            email = f"{inputs['accountId']}@{project}.iam.gserviceaccount.com"
+            return {"email": email, "name": f"projects/{project}/serviceAccounts/{email}"}
+        case "Secret":
+            return {"name": f"projects/{project}/secrets/{inputs['secretId']}"}
+        case "SecretVersion":
+            return {"name": f"{inputs['secret']}/versions/1", "version": "1"}
+        case "Service":
+            return {"uri": f"https://{name}-abc123-uc.a.run.app"}
+        case "ParameterVersion":
+            return {"name": f"{inputs['parameter']}/versions/{inputs['parameterVersionId']}"}
+        case "Image":
+            return {"ref": f"{inputs['tags'][0]}@sha256:{'0' * 64}", "digest": f"sha256:{'0' * 64}"}
+        case "NotificationChannel" | "AlertPolicy":
+            return {"name": f"projects/{project}/{kind}/1"}
+        case "UptimeCheckConfig":
+            return {"uptimeCheckId": f"{inputs['displayName']}-1"}
+        case "Router" | "Network" | "Subnetwork" | "Instance" | "Disk":
+            return {"selfLink": f"https://www.googleapis.com/compute/v1/projects/{project}/{kind}/{name}"}
+        case _:
+            return {}
+
+
+def identifier(token: str, inputs: dict[str, Any], name: str) -> str:
+    """The id that Google gives: a path where others refer to it by one."""
+    project = inputs.get("project", "")
+    match token.rsplit(":", maxsplit=1)[-1]:
+        case "Secret":
+            return f"projects/{project}/secrets/{inputs['secretId']}"
+        case "Parameter":
+            return f"projects/{project}/locations/global/parameters/{inputs['parameterId']}"
+        case "Subnetwork":
+            return f"projects/{project}/regions/{inputs['region']}/subnetworks/{inputs['name']}"
+        case "Network":
+            return f"projects/{project}/global/networks/{inputs['name']}"
+        case "Disk":
+            return f"projects/{project}/zones/{inputs['zone']}/disks/{inputs['name']}"
+        case _:
+            return f"{token}/{inputs.get('name') or name}/{name}"
+
+
+def _merge(struct: struct_pb2.Struct, extra: dict[str, Any]) -> struct_pb2.Struct:
+    merged = struct_pb2.Struct()
+    merged.CopyFrom(struct)
+    merged.update(extra)
+    return merged
+
+
+def _find_unknown(path: str, value: Any) -> list[str]:
+    if value == UNKNOWN:
+        return [path]
+    if isinstance(value, dict):
+        return [found for name, inner in value.items() for found in _find_unknown(f"{path}.{name}", inner)]
+    if isinstance(value, list):
+        return [found for inner in value for found in _find_unknown(f"{path}[]", inner)]
+    return []
+
+
+class Provider(provider_pb2_grpc.ResourceProviderServicer):
+    """The protocol's methods that the engine calls, on a Cloud."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        self.cloud = cloud
+
+    def Handshake(self, request: Any, context: Any) -> Any:  # noqa: N802 - the protocol's names
+        return provider_pb2.ProviderHandshakeResponse(accept_secrets=True)
+
+    def GetSchema(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return provider_pb2.GetSchemaResponse(schema="{}")
+
+    def GetPluginInfo(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return plugin_pb2.PluginInfo(version="10.2.0")
+
+    def CheckConfig(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return provider_pb2.CheckResponse(inputs=request.news)
+
+    def DiffConfig(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return provider_pb2.DiffResponse()
+
+    def Configure(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return provider_pb2.ConfigureResponse(acceptSecrets=True, supportsPreview=True)
+
+    def Attach(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return empty_pb2.Empty()
+
+    def Cancel(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return empty_pb2.Empty()
+
+    def Invoke(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return provider_pb2.InvokeResponse()
+
+    def Check(self, request: Any, context: Any) -> Any:  # noqa: N802
+        """Ask the oracles; remember what a resource was asked to be."""
+        token, name = _names(request.urn)
+        inputs = plain(request.news)
+        found = sdk_schema.problems(token, inputs) + rest_schema.problems(token, inputs)
+        with self.cloud.lock:
+            self.cloud.checked[request.urn] = (token, inputs)
+            self.cloud.problems += [f"{name}: {path} {reason}" for path, reason in found]
+        failures = [provider_pb2.CheckFailure(property=path, reason=reason) for path, reason in found]
+        return provider_pb2.CheckResponse(inputs=request.news, failures=failures)
+
+    def Diff(self, request: Any, context: Any) -> Any:  # noqa: N802
+        """Compare inputs; some changes make another resource."""
+        token, _ = _names(request.urn)
+        old, new = plain(request.old_inputs), plain(request.news)
+        changed = sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
+        replaces = [name for name in changed if name in FORCES_REPLACEMENT.get(token, set())]
+        kind = provider_pb2.DiffResponse.DIFF_SOME if changed else provider_pb2.DiffResponse.DIFF_NONE
+        return provider_pb2.DiffResponse(changes=kind, diffs=changed, replaces=replaces)
+
+    def Create(self, request: Any, context: Any) -> Any:  # noqa: N802
+        """Create, or at preview say what is not known yet."""
+        token, name = _names(request.urn)
+        inputs = plain(request.properties)
+        if request.preview:
+            with self.cloud.lock:
+                self.cloud.unknown |= {(name, path[1:]) for path in _find_unknown("", inputs)}
+            outputs = dict.fromkeys(computed(token, _Forgiving(inputs)), UNKNOWN)
+            return provider_pb2.CreateResponse(properties=_merge(request.properties, outputs))
+        outputs = computed(token, inputs)
+        unique = identifier(token, inputs, name)
+        with self.cloud.lock:
+            self.cloud.live[unique] = Resource(request.urn, token, inputs | outputs)
+            self.cloud.events.append(("create", name))
+        return provider_pb2.CreateResponse(id=unique, properties=_merge(request.properties, outputs))
+
+    def Read(self, request: Any, context: Any) -> Any:  # noqa: N802
+        """What is live: the inputs follow it, as the real provider's do."""
+        with self.cloud.lock:
+            resource = self.cloud.live.get(request.id)
+            if resource is None:
+                return provider_pb2.ReadResponse()
+            live = copy.deepcopy(resource.properties)
+        known = plain(request.inputs)
+        drifted = {name: live[name] for name, value in known.items() if name in live and live[name] != value}
+        return provider_pb2.ReadResponse(
+            id=request.id,
+            properties=_merge(request.properties, drifted),
+            inputs=_merge(request.inputs, drifted),
+        )
+
+    def Update(self, request: Any, context: Any) -> Any:  # noqa: N802
+        """Send the whole object, as the provider's PATCH does."""
+        token, name = _names(request.urn)
+        inputs = plain(request.news)
+        if request.preview:
+            return provider_pb2.UpdateResponse(properties=request.news)
+        outputs = computed(token, inputs)
+        with self.cloud.lock:
+            self.cloud.live[request.id].properties = inputs | outputs
+            self.cloud.events.append(("update", name))
+        return provider_pb2.UpdateResponse(properties=_merge(request.news, outputs))
+
+    def Delete(self, request: Any, context: Any) -> Any:  # noqa: N802
+        """Delete, unless the thing is protected by Google."""
+        _, name = _names(request.urn)
+        with self.cloud.lock:
+            resource = self.cloud.live[request.id]
+            if resource.properties.get("deletionProtection"):
+                context.set_code(grpc.StatusCode.FAILED_PRECONDITION)
+                context.set_details(f"{name} has deletion protection")
+                return empty_pb2.Empty()
+            del self.cloud.live[request.id]
+            self.cloud.events.append(("delete", name))
+        return empty_pb2.Empty()
+
+
+class _Forgiving(dict[str, Any]):
+    """Inputs of a preview: what is missing counts as unknown."""
+
+    def __missing__(self, key: str) -> Any:
+        return [UNKNOWN]
+
+
+def _names(urn: str) -> tuple[str, str]:
+    """Type and logical name."""
+    parts = urn.split("::")
+    return parts[2].split("$")[-1], parts[3]
+
+
+class Server:
+    """The provider on a free port, for as long as the `with` block lasts."""
+
+    def __init__(self) -> None:
+        self.cloud = Cloud()
+        self._server = grpc.server(futures.ThreadPoolExecutor(8))
+        provider_pb2_grpc.add_ResourceProviderServicer_to_server(Provider(self.cloud), self._server)
+        self.port = self._server.add_insecure_port("127.0.0.1:0")
+
+    def __enter__(self) -> "Server":
+        self._server.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.stop(None)
