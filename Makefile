@@ -1,0 +1,108 @@
+# `make` lists what there is. Every target makes what it needs: a .venv here, jars in .local, nothing global.
+SHELL := bash
+.SHELLFLAGS := -o pipefail -ec
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= python3
+# auto, native or compose
+RUNTIME ?= auto
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+NATIVE := PYTHONPATH=compose $(BIN)/python -m native
+CHECKED := $(wildcard service/logbrook compose/native infra tests bench)
+
+##@ The local stack
+
+.PHONY: local-up local-down local-status local-logs local-reset local-sql produce
+local-up: $(VENV)/.native ## Start everything, with Docker or without (RUNTIME=auto|native|compose); harmless to repeat
+	@RUNTIME=$(RUNTIME) $(NATIVE) up
+
+local-down: $(VENV)/.native ## Stop it; the data stays
+	@$(NATIVE) down
+
+local-status: $(VENV)/.native ## Show each process; fails if one does not work
+	@$(NATIVE) status
+
+local-logs: $(VENV)/.native ## Show what the processes print (NAME=kafka for one, FOLLOW=1 to go on)
+	@$(NATIVE) logs $(NAME) $(if $(FOLLOW),--follow)
+
+local-reset: $(VENV)/.native ## Stop it and delete its data; asks first (YES=1 does not)
+	@$(NATIVE) reset $(if $(YES),--yes)
+
+local-sql: $(VENV)/.native ## Run a statement in its database: make local-sql SQL='SELECT count() FROM otel_logs'
+	@$(NATIVE) sql $(if $(SQL),"$$SQL",'SELECT ServiceName, SeverityText, count() FROM otel_logs GROUP BY ALL ORDER BY ALL')
+local-sql: export SQL := $(SQL)
+
+produce: $(VENV)/.native ## Send made-up logs or files into it: make produce ARGS='--count 100000 --to gateway'
+	@$(NATIVE) run produce $(ARGS)
+
+##@ Checks
+
+.PHONY: test lint format audit-deps
+test: $(VENV)/.tests ## Every test that needs no Docker, on real Kafka, ZooKeeper and ClickHouse (ARGS for pytest)
+	$(BIN)/pytest -m "not docker" $(ARGS)
+
+lint: $(VENV)/.tests ## ruff (rules and format) and mypy --strict
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy $(CHECKED)
+
+format: $(VENV)/.tests ## Format the code, and mend what ruff can mend
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+audit-deps: $(VENV)/.tests ## Look the pinned packages up among the known vulnerabilities
+	@for file in service compose/native infra tests; do \
+	    echo "$$file/requirements.txt"; \
+	    out=$$($(BIN)/pip-audit --progress-spinner off --disable-pip --require-hashes --timeout 20 \
+	        -r $$file/requirements.txt 2>&1) && { echo "  none known"; continue; }; \
+	    grep -q 'known vulnerabilit' <<< "$$out" && { echo "$$out"; exit 1; }; \
+	    echo "  NOT CHECKED: the advisory source can't be reached from this machine ($$(tail -1 <<< "$$out" | cut -c1-120))"; \
+	done
+
+##@ Upkeep
+
+.PHONY: docs lock clean help
+docs: $(VENV)/.native ## Write the reference pages that are made from the code
+	$(BIN)/python -m logbrook.reference docs
+
+lock: $(VENV)/.tests ## Pin every requirements.in anew, with hashes (UPGRADE=1 takes new versions)
+	@$(call pin,tests,)
+	@$(call pin,service,-c $(CURDIR)/tests/requirements.txt)
+	@$(call pin,compose/native,-c $(CURDIR)/tests/requirements.txt)
+	@$(call pin,infra,-c $(CURDIR)/tests/requirements.txt)
+
+clean: ## Delete what can be made again: .venv, caches, jars. The local stack's data stays
+	rm -rf $(VENV) .local/jars .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+help: ## This list
+	@awk 'BEGIN {FS = ":.*## "} /^##@ / {printf "\n%s\n", substr($$0, 5)} \
+	    /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# Layers of .venv: what the local stack needs, and on top of it what tests and lint need.
+pin = echo "$(1)/requirements.txt" && cd $(1) && $(CURDIR)/$(BIN)/uv pip compile -q --no-annotate --no-header \
+    --generate-hashes --universal --python-version 3.11 $(if $(UPGRADE),--upgrade) $(2) requirements.in -o requirements.txt
+# Shows which package it is at, on one line.
+install = $(BIN)/pip install --disable-pip-version-check --no-input --require-hashes -r $(1) \
+    | awk '/^Collecting/ {printf "\r\033[K  %d %s", ++n, $$2; fflush()} END {printf "\r\033[K"}'
+
+$(VENV)/bin/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	    || { echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) --version). Set PYTHON=..."; exit 1; }
+	@echo "Making $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.native: compose/native/requirements.txt service/pyproject.toml | $(VENV)/bin/pip
+	@echo "Installing what the local stack needs into $(VENV) (about a minute the first time)"
+	@$(call install,compose/native/requirements.txt)
+	@$(BIN)/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e service
+	@touch $@
+
+$(VENV)/.tests: tests/requirements.txt $(VENV)/.native
+	@echo "Installing what tests and lint need into $(VENV) (about a minute the first time)"
+	@$(call install,tests/requirements.txt)
+	@touch $@
