@@ -1,0 +1,46 @@
+// Requests to the API of the same server. A newer request of a kind cancels the older one, also in ClickHouse.
+
+import { state } from "./state.js";
+
+const running = new Map();
+
+/** What the API says is wrong: `position` and `expected` for a query that it does not understand. */
+export class ApiError extends Error {
+  constructor(error, status) {
+    super(error.message);
+    Object.assign(this, error, { status });
+  }
+}
+
+/** The answer of a route; undefined if a newer request of the same `kind` took its place. */
+export async function get(path, parameters = {}, kind = path) {
+  running.get(kind)?.abort();
+  const controller = new AbortController();
+  running.set(kind, controller);
+  const started = performance.now();
+  try {
+    const response = await fetch(address(path, parameters), { signal: controller.signal });
+    const answer = await response.json().catch(() => ({ error: { message: `the server answered ${response.status}` } }));
+    if (!response.ok) throw new ApiError(answer.error, response.status);
+    answer.took = performance.now() - started;
+    return answer;
+  } catch (error) {
+    if (error.name === "AbortError") return undefined;
+    if (error instanceof ApiError) throw error;
+    throw new ApiError({ code: "unreachable", message: "The server can't be reached. Is it running?" }, 0);
+  } finally {
+    if (running.get(kind) === controller) running.delete(kind);
+  }
+}
+
+/** Give up a request that is under way. */
+export const cancel = (kind) => running.get(kind)?.abort();
+
+/** The URL of a route with parameters. */
+export function address(path, parameters = {}) {
+  const given = new URLSearchParams(Object.entries(parameters).filter(([, value]) => value !== "" && value !== undefined));
+  return `v1/${path}${given.size ? `?${given}` : ""}`;
+}
+
+/** The parameters that say which events are shown. */
+export const selection = () => ({ query: state.query, from: state.from, to: state.to });

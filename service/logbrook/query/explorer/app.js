@@ -1,0 +1,196 @@
+// Puts the parts together: what changes in the state is asked for anew and drawn.
+
+import { help, saved } from "./actions.js";
+import { get, selection } from "./api.js";
+import { byId, el } from "./dom.js";
+import * as drawer from "./drawer.js";
+import * as facets from "./facets.js";
+import { count, short } from "./format.js";
+import * as histogram from "./histogram.js";
+import { Live } from "./live.js";
+import { showProblem } from "./searchbox.js";
+import { change, onChange, state } from "./state.js";
+import { Table } from "./table.js";
+import { zoomOut } from "./timepicker.js";
+import { patterns, services } from "./views.js";
+
+const PAGE = 200;
+const VIEWS = [["events", "Events"], ["patterns", "Patterns"], ["services", "Services"]];
+const content = byId("content");
+const status = byId("status");
+let cursor = null;
+let loading = false;
+
+const table = new Table({
+  onOpen: (event) => { opened = event; change({ event: event.id }, { replace: true }); drawer.open(event.id, event); },
+  onEnd: () => more(),
+  onScroll: (top) => live.pause(top > 40),
+});
+const pill = el("button.pill", { type: "button", hidden: true, onclick: () => live.pause(false) });
+const live = new Live(table, {
+  onCount: (on, paused, held) => {
+    pill.hidden = !paused;
+    pill.textContent = held ? `${count(held)} new · go on` : "Paused · go on";
+  },
+  onProblem: (message) => { status.textContent = message; },
+});
+let opened = null;
+
+async function search() {
+  cursor = null;
+  loading = true;
+  table.note("");
+  document.body.classList.add("busy");
+  try {
+    const answer = await get("search", { ...selection(), limit: PAGE }, "search");
+    if (!answer) return;
+    showProblem(null);
+    cursor = answer.cursor;
+    table.set(answer.events);
+    content.replaceChildren(table.element, pill);
+    told(answer);
+    if (!answer.events.length) nothing();
+    else table.note(cursor ? "Loading more …" : "The end of this range.");
+    if (state.live) live.start();
+  } catch (error) {
+    failed(error);
+  } finally {
+    loading = false;
+    document.body.classList.remove("busy");
+  }
+}
+
+function nothing() {
+  if (state.live) return;
+  content.replaceChildren(el("div.empty", {},
+    el("h2", {}, state.query ? "Nothing matches in this range" : "No events in this range"),
+    el("p", {}, state.query ? "Try a longer range or fewer words." : "Send some, or choose a longer range."),
+    el("div.buttons", {},
+      ["24h", "7d", "30d"].map((range) => el("button.button", { type: "button", onclick: () => change({ from: range, to: "now" }) }, `Last ${range}`)),
+      state.query ? el("button.button", { type: "button", onclick: () => change({ query: "" }) }, "Clear the query") : "",
+      el("button.button", { type: "button", onclick: help }, "Help"))));
+}
+
+async function more() {
+  if (!cursor || loading || state.view !== "events") return;
+  loading = true;
+  try {
+    const answer = await get("search", { ...selection(), limit: PAGE, cursor }, "more");
+    if (!answer) return;
+    cursor = answer.cursor;
+    table.append(answer.events);
+    table.note(cursor ? "Loading more …" : "The end of this range.");
+  } catch (error) {
+    table.note(error.message);
+    cursor = null;
+  } finally {
+    loading = false;
+  }
+}
+
+function told(answer) {
+  const { cost } = answer;
+  status.replaceChildren(
+    el("span", {}, `${Math.round(answer.took)} ms`),
+    el("span.detail", { title: `${count(cost.rows_read)} rows and ${count(cost.bytes_read)} bytes read by ${cost.statements} statements in ${cost.elapsed_ms} ms; the table has ${count(cost.table_rows)} rows` },
+      `${short(cost.rows_read)} of ${short(cost.table_rows)} rows read`));
+}
+
+function failed(error) {
+  live.stop();
+  if (error.code === "query_syntax") showProblem(error);
+  status.textContent = "";
+  content.replaceChildren(el("div.empty", {}, el("h2", {}, error.code === "query_syntax" ? "This query has a mistake" : "That did not work"), el("p", {}, error.message),
+    error.expected ? el("p.note", {}, `Expected: ${error.expected}.`) : "",
+    el("div.buttons", {}, el("button.button", { type: "button", onclick: refresh }, "Try again"), el("button.button", { type: "button", onclick: help }, "Help"))));
+}
+
+async function chart() {
+  try {
+    const answer = await get("histogram", { ...selection(), by: state.by, buckets: innerWidth < 720 ? 40 : 90 }, "histogram");
+    if (answer) histogram.draw(answer);
+  } catch (error) {
+    histogram.empty(error.code === "query_syntax" ? "" : error.message);
+  }
+}
+
+async function sides() {
+  try {
+    const answer = await get("facets", { ...selection(), limit: 8 }, "facets");
+    if (answer) facets.draw(answer);
+  } catch (error) {
+    facets.empty(error.code === "query_syntax" ? "" : error.message);
+  }
+}
+
+async function view() {
+  byId("views").replaceChildren(...VIEWS.map(([name, label]) => el("button", {
+    type: "button", role: "tab", "aria-selected": String(name === state.view), onclick: () => change({ view: name }),
+  }, label)));
+  if (state.view === "events") return search();
+  live.stop();
+  try {
+    const answer = await (state.view === "patterns" ? patterns : services)(content);
+    if (answer) told(answer);
+  } catch (error) {
+    failed(error);
+  }
+}
+
+function refresh() {
+  showProblem(null);
+  view();
+  chart();
+  sides();
+}
+
+onChange((changed) => {
+  const selected = ["query", "from", "to", "utc"].some((name) => changed.has(name));
+  if (changed.has("live") && !state.live) live.stop();
+  if (selected || changed.has("view") || (changed.has("live") && state.live)) view();
+  if (selected || changed.has("by")) chart();
+  if (selected) sides();
+  if (changed.has("event")) showEvent();
+});
+
+function showEvent() {
+  if (!state.event) drawer.close();
+  else drawer.open(state.event, opened?.id === state.event ? opened : undefined);
+}
+
+byId("live").addEventListener("click", () => change(state.live ? { live: "" } : { live: "1", view: "events", to: "now", from: state.to === "now" ? state.from : "15m" }));
+window.addEventListener("logbrook-refresh", refresh);
+// While following, the chart and the filters keep up as well, only less often.
+setInterval(() => { if (state.live && !live.paused && !document.hidden) { chart(); sides(); } }, 10_000);
+
+const KEYS = {
+  "/": () => byId("query").focus(),
+  j: () => table.select(table.selected + 1),
+  k: () => table.select(table.selected - 1),
+  o: () => table.open(Math.max(0, table.selected)),
+  Enter: () => table.open(Math.max(0, table.selected)),
+  l: () => byId("live").click(),
+  p: () => live.pause(!live.paused),
+  t: () => byId("time").click(),
+  z: zoomOut,
+  r: refresh,
+  s: saved,
+  "?": help,
+  1: () => change({ view: "events" }),
+  2: () => change({ view: "patterns" }),
+  3: () => change({ view: "services" }),
+  Escape: () => change({ event: "" }, { replace: true }),
+};
+document.addEventListener("keydown", (event) => {
+  const typing = event.target.closest("input, textarea, select, dialog, [contenteditable]");
+  const pressed = event.target.closest("button, a") && event.key === "Enter";
+  if (typing || pressed || event.ctrlKey || event.metaKey || event.altKey || byId("dialog").open) return;
+  const key = event.key === "ArrowDown" ? "j" : event.key === "ArrowUp" ? "k" : event.key;
+  if (KEYS[key]) {
+    event.preventDefault();
+    KEYS[key]();
+  }
+});
+
+refresh();
+if (state.event) showEvent();

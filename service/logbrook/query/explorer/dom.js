@@ -1,0 +1,116 @@
+// Elements, built without markup: whatever a log line says, it only ever becomes a text node.
+
+/** An element with properties, listeners (`on...`), attributes and children; strings become text nodes. */
+export function el(name, properties = {}, ...children) {
+  const [tag, ...classes] = name.split(".");
+  const element = document.createElement(tag || "div");
+  if (classes.length) element.className = classes.join(" ");
+  for (const [key, value] of Object.entries(properties)) {
+    if (value === undefined || value === null || value === false) continue;
+    if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
+    else if (key in element && !key.startsWith("aria") && key !== "role") element[key] = value;
+    else element.setAttribute(key, value === true ? "" : value);
+  }
+  element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  return element;
+}
+
+/** An SVG element with attributes. */
+export function svg(name, attributes = {}, ...children) {
+  const element = document.createElementNS("http://www.w3.org/2000/svg", name);
+  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+  element.append(...children);
+  return element;
+}
+
+export const byId = (id) => document.getElementById(id);
+
+// Control characters, and those that reorder, join or hide text: shown as what they are.
+const HIDDEN = /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]|[\u{e0000}-\u{e007f}]/gu;
+
+function shown(character) {
+  const code = character.codePointAt(0);
+  if (code < 0x20) return String.fromCodePoint(0x2400 + code);
+  if (code === 0x7f) return "\u2421";
+  return `U+${code.toString(16).toUpperCase().padStart(4, "0")}`;
+}
+
+/** Text as nodes: hidden characters visible, `words` marked. `lines` keeps line breaks, else they become ⏎. */
+export function textNodes(text, { words = [], lines = false } = {}) {
+  const nodes = [];
+  const marked = words.length ? new RegExp(words.map(escapeRegExp).join("|"), "gi") : null;
+  const plain = (piece) => {
+    if (!marked) return nodes.push(piece);
+    let at = 0;
+    for (const found of piece.matchAll(marked)) {
+      if (!found[0]) continue;
+      nodes.push(piece.slice(at, found.index), el("mark", {}, found[0]));
+      at = found.index + found[0].length;
+    }
+    return nodes.push(piece.slice(at));
+  };
+  let at = 0;
+  for (const found of text.matchAll(HIDDEN)) {
+    plain(text.slice(at, found.index));
+    const tab = found[0] === "\t";
+    nodes.push(tab ? (lines ? "\t" : "  ") : el("span.hidden-character", { title: "hidden character" }, shown(found[0])));
+    at = found.index + found[0].length;
+  }
+  plain(text.slice(at));
+  return lines ? nodes : nodes.flatMap((node) => (typeof node === "string" ? oneLine(node) : [node]));
+}
+
+function oneLine(text) {
+  return text.split("\n").flatMap((line, index) => (index ? [el("span.hidden-character", {}, "⏎"), line] : [line]));
+}
+
+const escapeRegExp = (text) => text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
+
+/** Text into the clipboard, also where the page is not served over HTTPS. */
+export async function copy(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    const area = el("textarea", { value: text, className: "offscreen" });
+    document.body.append(area);
+    area.select();
+    document.execCommand("copy");
+    area.remove();
+  }
+}
+
+let hiding;
+/** A short message at the bottom of the page. */
+export function toast(message) {
+  const element = byId("toast");
+  element.textContent = message;
+  element.hidden = false;
+  clearTimeout(hiding);
+  hiding = setTimeout(() => { element.hidden = true; }, 2600);
+}
+
+/** Open or close a menu that belongs to a button; it closes by itself when the focus or a click is elsewhere. */
+export function popup(button, menu, fill) {
+  const close = () => {
+    menu.hidden = true;
+    button.setAttribute("aria-expanded", "false");
+  };
+  button.addEventListener("click", () => {
+    if (!menu.hidden) return close();
+    fill(close);
+    menu.hidden = false;
+    button.setAttribute("aria-expanded", "true");
+    menu.querySelector("button, input")?.focus({ preventScroll: true });
+  });
+  document.addEventListener("pointerdown", (event) => {
+    if (!menu.hidden && !menu.contains(event.target) && !button.contains(event.target)) close();
+  });
+  menu.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") {
+      event.stopPropagation();
+      close();
+      button.focus();
+    }
+  });
+  return close;
+}

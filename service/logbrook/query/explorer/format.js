@@ -1,0 +1,87 @@
+// Times, counts and sizes as people read them.
+
+import { state } from "./state.js";
+
+const pad = (number, size = 2) => String(number).padStart(size, "0");
+
+/** The parts of a time in the zone that is shown. */
+function parts(date) {
+  const utc = state.utc === "1";
+  const get = (name) => date[`get${utc ? "UTC" : ""}${name}`]();
+  return {
+    day: `${get("FullYear")}-${pad(get("Month") + 1)}-${pad(get("Date"))}`,
+    clock: `${pad(get("Hours"))}:${pad(get("Minutes"))}:${pad(get("Seconds"))}`,
+  };
+}
+
+/** A point in time as a row shows it; with its day if asked. */
+export function rowTime(timestamp, withDay) {
+  const { day, clock } = parts(new Date(timestamp));
+  const fraction = (/\.(\d{3})/.exec(timestamp) ?? [0, "000"])[1];
+  return `${withDay ? `${day.slice(5)} ` : ""}${clock}.${fraction}`;
+}
+
+/** A point in time in full, with all its digits and the zone. */
+export function fullTime(timestamp) {
+  const { day, clock } = parts(new Date(timestamp));
+  const fraction = (/\.(\d+)/.exec(timestamp) ?? [0, "0"])[1].replace(/0+$/, "") || "0";
+  return `${day} ${clock}.${fraction} ${state.utc === "1" ? "UTC" : "local"}`;
+}
+
+/** A point in time to the minute, or the second. */
+export function shortTime(date, seconds = false) {
+  const { day, clock } = parts(date);
+  return `${day} ${seconds ? clock : clock.slice(0, 5)}`;
+}
+
+/** A label of the time axis. */
+export function axisTime(date, stepSeconds, long) {
+  const { day, clock } = parts(date);
+  if (stepSeconds >= 86400) return day.slice(5);
+  const time = stepSeconds < 60 ? clock : clock.slice(0, 5);
+  return long ? `${day.slice(5)} ${time}` : time;
+}
+
+export const count = (number) => number.toLocaleString("en-US");
+
+/** A count in few characters: 1.2k, 3.4M. */
+export function short(number) {
+  for (const [size, unit] of [[1e9, "G"], [1e6, "M"], [1e3, "k"]]) {
+    if (number >= size) return `${(number / size).toFixed(number / size < 10 ? 1 : 0)}${unit}`;
+  }
+  return String(Math.round(number * 100) / 100);
+}
+
+/** A size in bytes. */
+export function bytes(number) {
+  for (const [size, unit] of [[2 ** 40, "TiB"], [2 ** 30, "GiB"], [2 ** 20, "MiB"], [2 ** 10, "KiB"]]) {
+    if (number >= size) return `${(number / size).toFixed(1)} ${unit}`;
+  }
+  return `${number} B`;
+}
+
+const UNITS = { ms: 1, s: 1000, m: 60e3, h: 3600e3, d: 86400e3, w: 604800e3 };
+
+/** A time of the state as a Date: relative, a number, or RFC 3339. */
+export function moment(text, now = Date.now()) {
+  const relative = /^(?:now)?\s*-?\s*(\d+)\s*(ms|s|m|h|d|w)$/.exec(text);
+  if (!text || text === "now") return new Date(now);
+  if (relative) return new Date(now - Number(relative[1]) * UNITS[relative[2]]);
+  if (/^\d+(\.\d+)?$/.test(text)) return new Date(Number(text) * (Number(text) < 1e11 ? 1000 : 1));
+  return new Date(text);
+}
+
+const NAMES = { s: "second", m: "minute", h: "hour", d: "day", w: "week" };
+
+/** The range in words. */
+export function rangeName(from, to) {
+  const relative = /^(\d+)(s|m|h|d|w)$/.exec(from);
+  if (relative && to === "now") {
+    const [, number, unit] = relative;
+    return `Last ${number === "1" ? NAMES[unit] : `${number} ${NAMES[unit]}s`}`;
+  }
+  const [start, end] = [moment(from), moment(to)];
+  const seconds = end - start < 10 * 60e3;
+  const [first, last] = [shortTime(start, seconds), to === "now" ? "now" : shortTime(end, seconds)];
+  return first.slice(0, 10) === last.slice(0, 10) ? `${first} – ${last.slice(11)}` : `${first} – ${last}`;
+}

@@ -1,0 +1,141 @@
+// Counts over time: stacked bars, a legend to filter by, and a drag that sets the range.
+
+import { byId, el, svg } from "./dom.js";
+import { axisTime, count, short, shortTime } from "./format.js";
+import { change, hasTerm, state, term, withTerm } from "./state.js";
+
+const LEVELS = ["none", "trace", "debug", "info", "warn", "error", "fatal"];
+const WIDTH = 1000;
+const HEIGHT = 100;
+const plot = byId("plot");
+let data = null;
+
+function seriesClass(series, index) {
+  return LEVELS.includes(series.name) && data.by === "level" ? `level-${series.name}` : `series-${index % 11}`;
+}
+
+/** Draw an answer of /v1/histogram. */
+export function draw(answer) {
+  data = answer;
+  const size = data.buckets.length;
+  const totals = data.buckets.map((_, bucket) => data.series.reduce((sum, series) => sum + series.counts[bucket], 0));
+  const highest = Math.max(1, ...totals);
+  const width = WIDTH / size;
+  const bars = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", "aria-hidden": "true" });
+  const below = new Array(size).fill(0);
+  for (const [index, series] of data.series.entries()) {
+    const group = svg("g", { class: seriesClass(series, index) });
+    for (const [bucket, events] of series.counts.entries()) {
+      if (!events) continue;
+      const height = Math.max((events / highest) * (HEIGHT - 4), 0.8);
+      below[bucket] += height;
+      group.append(svg("rect", { x: bucket * width + width * 0.08, y: HEIGHT - below[bucket], width: width * 0.84, height }));
+    }
+    bars.append(group);
+  }
+  const tip = el("div.tip", { hidden: true });
+  const brush = el("div.brush", { hidden: true });
+  const line = el("div.line", { hidden: true });
+  plot.replaceChildren(bars, line, brush, el("span.scale", {}, short(highest)), tip);
+  plot.setAttribute("role", "img");
+  plot.setAttribute("aria-label", `${count(data.total)} events in ${size} steps of ${duration(data.step_seconds)}; drag to zoom in`);
+  legend();
+  axis();
+}
+
+/** Say that there is nothing to draw. */
+export function empty(message) {
+  data = null;
+  plot.replaceChildren(el("p.nothing", {}, message));
+  byId("legend").replaceChildren();
+  byId("axis").replaceChildren();
+}
+
+function legend() {
+  const entries = data.series.map((series, index) => {
+    const part = data.by === "level" ? `level:${series.name}` : term(data.by, series.name);
+    return el("button.key", {
+      type: "button", title: "Filter for this; with Alt, filter out", "aria-pressed": String(hasTerm(part)), disabled: series.name === "(other)",
+      onclick: (event) => change({ query: withTerm(event.altKey ? `-${part}` : part) }),
+    }, el(`i.${seriesClass(series, index)}`), series.name || "(empty)", el("b", {}, short(series.total)));
+  });
+  const by = el("select", { "aria-label": "Count by", onchange: (event) => change({ by: event.target.value }, { replace: true }) },
+    [...new Set(["level", "service", state.by])].map((name) => el("option", { value: name, selected: name === state.by }, `by ${name}`)));
+  byId("legend").replaceChildren(el("strong", {}, `${count(data.total)} events`), ...entries, by);
+}
+
+function axis() {
+  const size = data.buckets.length;
+  const wanted = Math.max(2, Math.min(8, Math.floor(plot.clientWidth / 110)));
+  const every = Math.max(1, Math.ceil(size / wanted));
+  const long = new Date(data.buckets[size - 1]) - new Date(data.buckets[0]) > 86400e3;
+  byId("axis").replaceChildren(...data.buckets.flatMap((bucket, index) => {
+    if (index % every) return [];
+    const label = el("span", {}, axisTime(new Date(bucket), data.step_seconds, long));
+    label.style.left = `${(index / size) * 100}%`;
+    return [label];
+  }));
+}
+
+function duration(seconds) {
+  for (const [size, unit] of [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]]) if (seconds >= size) return `${Math.round((seconds / size) * 10) / 10} ${unit}`;
+  return `${Math.round(seconds * 1000)} ms`;
+}
+
+function bucketAt(clientX) {
+  const box = plot.getBoundingClientRect();
+  return Math.max(0, Math.min(data.buckets.length - 1, Math.floor(((clientX - box.left) / box.width) * data.buckets.length)));
+}
+
+function place(element, first, last) {
+  element.style.left = `${(first / data.buckets.length) * 100}%`;
+  element.style.width = `${((last - first + 1) / data.buckets.length) * 100}%`;
+}
+
+function showTip(event) {
+  const bucket = bucketAt(event.clientX);
+  const tip = plot.querySelector(".tip");
+  const rows = data.series.map((series, index) => [series, index]).filter(([series]) => series.counts[bucket]).reverse();
+  tip.replaceChildren(
+    el("strong", {}, shortTime(new Date(data.buckets[bucket]), data.step_seconds < 60), el("span", {}, ` + ${duration(data.step_seconds)}`)),
+    ...rows.map(([series, index]) => el("div", {}, el(`i.${seriesClass(series, index)}`), el("span", {}, series.name || "(empty)"), el("b", {}, count(series.counts[bucket])))),
+  );
+  tip.hidden = false;
+  const box = plot.getBoundingClientRect();
+  const left = event.clientX - box.left;
+  tip.style.left = `${left > box.width / 2 ? left - tip.offsetWidth - 12 : left + 12}px`;
+  const line = plot.querySelector(".line");
+  line.hidden = false;
+  place(line, bucket, bucket);
+}
+
+let dragFrom = null;
+plot.addEventListener("pointerdown", (event) => {
+  if (!data || event.button !== 0) return;
+  dragFrom = bucketAt(event.clientX);
+  plot.setPointerCapture(event.pointerId);
+});
+plot.addEventListener("pointermove", (event) => {
+  if (!data) return;
+  showTip(event);
+  if (dragFrom === null) return;
+  const [first, last] = [dragFrom, bucketAt(event.clientX)].sort((a, b) => a - b);
+  const brush = plot.querySelector(".brush");
+  brush.hidden = false;
+  place(brush, first, last);
+});
+plot.addEventListener("pointerup", (event) => {
+  if (dragFrom === null || !data) return;
+  const [first, last] = [dragFrom, bucketAt(event.clientX)].sort((a, b) => a - b);
+  dragFrom = null;
+  const start = new Date(data.buckets[first]);
+  const end = new Date(new Date(data.buckets[last]).getTime() + data.step_seconds * 1000);
+  change({ from: start.toISOString(), to: end.toISOString(), live: "", event: "" });
+});
+plot.addEventListener("pointerleave", () => {
+  if (!data || dragFrom !== null) return;
+  plot.querySelector(".tip").hidden = true;
+  plot.querySelector(".line").hidden = true;
+});
+plot.addEventListener("pointercancel", () => { dragFrom = null; });
+window.addEventListener("resize", () => { if (data) axis(); });

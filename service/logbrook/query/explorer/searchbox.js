@@ -1,0 +1,180 @@
+// The search box: suggestions while typing, marks where the query is wrong.
+
+import { get } from "./api.js";
+import { byId, el } from "./dom.js";
+import { short } from "./format.js";
+import { change, onChange, quoted, state } from "./state.js";
+
+const LEVELS = ["trace", "debug", "info", "warn", "error", "fatal"];
+const EXAMPLES = [
+  ["level>=error", "errors and worse"],
+  ['"timed out"', "a phrase"],
+  ["service:checkout", "one service"],
+  ["-healthcheck", "without a word"],
+  ["attr.http.status_code:>=500", "a number in an attribute"],
+  ["user.id:user-3*", "a wildcard"],
+];
+const input = byId("query");
+const list = byId("suggestions");
+const problem = byId("problem");
+let items = [];
+let chosen = -1;
+let fields = null;
+let waiting;
+
+/** The token that the caret is in: where it starts, and its field if it has one. */
+function token() {
+  const before = input.value.slice(0, input.selectionStart);
+  const start = /[^\s(]*$/.exec(before).index;
+  const text = before.slice(start);
+  const sign = /^[-!]?/.exec(text)[0];
+  const body = text.slice(sign.length);
+  const found = /^([\w.@/-]+|(?:attr|resource|scope)\."[^"]+")(:|>=|<=|>|<)(?:>=|<=|>|<)?"?(.*)$/.exec(body);
+  return { start: start + sign.length, end: input.selectionStart, text: body, field: found?.[1], operator: found?.[2], value: found?.[3] };
+}
+
+async function suggestions() {
+  const { text, field, operator, value, start, end } = token();
+  const range = { from: state.from, to: state.to };
+  if (!input.value.trim()) return [...recent(), ...EXAMPLES.map(([query, note]) => ({ query, note, whole: true }))];
+  if (field === "level" || field === "severity") {
+    return LEVELS.filter((level) => level.startsWith(value.toLowerCase())).map((level) => ({ label: level, text: `${field}${operator}${level} `, start, end }));
+  }
+  if (field) {
+    const answer = await get("values", { field: field.replaceAll('"', ""), prefix: value, limit: 12, ...range }, "suggest").catch(() => undefined);
+    return (answer?.values ?? []).map((each) => ({ label: each.value, note: short(each.count), text: `${field}:${quoted(each.value)} `, start, end }));
+  }
+  if (!text) return [];
+  fields ??= (await get("fields", range, "suggest-fields").catch(() => undefined))?.fields ?? null;
+  const wanted = text.toLowerCase();
+  const rank = (name) => (name.startsWith(wanted) ? 0 : name.replace(/^(attr|resource)\./, "").startsWith(wanted) ? 1 : 2);
+  return (fields ?? [])
+    .filter((each) => each.name.toLowerCase().includes(wanted))
+    .sort((a, b) => rank(a.name) - rank(b.name))
+    .slice(0, 10)
+    .map((each) => ({ label: each.name, note: each.events ? short(each.events) : each.kind, text: `${name(each.name)}:`, start, end }));
+}
+
+function name(field) {
+  const [, prefix, key] = /^(attr|resource)\.(.*)$/s.exec(field) ?? [];
+  return key && !/^[\w.@/-]+$/.test(key) ? `${prefix}."${key.replace(/["\\]/g, "\\$&")}"` : field;
+}
+
+function recent() {
+  return recentQueries().slice(0, 5).map((query) => ({ query, note: "recent", whole: true }));
+}
+
+/** Queries of this browser, the latest first. */
+export function recentQueries() {
+  try {
+    return JSON.parse(localStorage.getItem("logbrook.recent") ?? "[]");
+  } catch {
+    return [];
+  }
+}
+
+function remember(query) {
+  if (!query.trim()) return;
+  localStorage.setItem("logbrook.recent", JSON.stringify([query, ...recentQueries().filter((each) => each !== query)].slice(0, 20)));
+}
+
+async function suggest() {
+  const typed = input.value;
+  const found = await suggestions();
+  if (typed !== input.value || document.activeElement !== input) return;
+  items = found;
+  chosen = -1;
+  list.replaceChildren(...items.map((item, index) => el("li", {
+    id: `suggestion-${index}`, role: "option", "aria-selected": "false",
+    onpointerdown: (event) => { event.preventDefault(); take(index); },
+  }, el("span.label", {}, item.label ?? item.query), el("span.note", {}, item.note ?? ""))));
+  open(items.length > 0);
+}
+
+function open(visible) {
+  list.hidden = !visible;
+  input.setAttribute("aria-expanded", String(visible));
+  if (!visible) input.removeAttribute("aria-activedescendant");
+}
+
+function choose(index) {
+  chosen = (index + items.length) % items.length;
+  for (const [position, option] of [...list.children].entries()) {
+    option.setAttribute("aria-selected", String(position === chosen));
+    if (position === chosen) option.scrollIntoView({ block: "nearest" });
+  }
+  input.setAttribute("aria-activedescendant", `suggestion-${chosen}`);
+}
+
+function take(index) {
+  const item = items[index];
+  open(false);
+  if (item.whole) {
+    input.value = item.query;
+    submit();
+    return;
+  }
+  input.value = input.value.slice(0, item.start) + item.text + input.value.slice(item.end).trimStart();
+  const caret = item.start + item.text.length;
+  input.setSelectionRange(caret, caret);
+  edited();
+}
+
+function edited() {
+  showProblem(null);
+  byId("clear").hidden = !input.value;
+  clearTimeout(waiting);
+  waiting = setTimeout(suggest, 120);
+}
+
+function submit() {
+  open(false);
+  clearTimeout(waiting);
+  remember(input.value);
+  if (state.query === input.value) window.dispatchEvent(new Event("logbrook-refresh"));
+  else change({ query: input.value, event: "" });
+}
+
+/** Mark what the API did not understand, and say what it expected. */
+export function showProblem(error) {
+  problem.hidden = !error;
+  input.setAttribute("aria-invalid", String(Boolean(error)));
+  byId("marks").replaceChildren();
+  if (!error) return;
+  const expected = error.expected ? ` Expected: ${error.expected}.` : "";
+  problem.replaceChildren(`${error.message[0].toUpperCase()}${error.message.slice(1)}.${expected}`);
+  if (error.position === undefined) return;
+  const characters = [...input.value];
+  const before = characters.slice(0, error.position).join("");
+  const rest = characters.slice(error.position).join("");
+  const marked = /^\S+/.exec(rest)?.[0] ?? " ";
+  byId("marks").replaceChildren(before, el("span.wrong", {}, marked === " " ? "\u00a0\u00a0" : marked));
+  byId("marks").scrollLeft = input.scrollLeft;
+}
+
+input.addEventListener("input", edited);
+input.addEventListener("focus", edited);
+input.addEventListener("scroll", () => { byId("marks").scrollLeft = input.scrollLeft; });
+input.addEventListener("blur", () => open(false));
+input.addEventListener("keydown", (event) => {
+  if (event.key === "ArrowDown" && !list.hidden) { event.preventDefault(); choose(chosen + 1); }
+  else if (event.key === "ArrowUp" && !list.hidden) { event.preventDefault(); choose(chosen < 0 ? items.length - 1 : chosen - 1); }
+  else if ((event.key === "Tab" || event.key === "Enter") && !list.hidden && (chosen >= 0 || (event.key === "Tab" && items.length))) {
+    event.preventDefault();
+    take(Math.max(chosen, 0));
+  } else if (event.key === "Escape") {
+    if (list.hidden) input.blur();
+    open(false);
+    event.stopPropagation();
+  }
+});
+byId("search").addEventListener("submit", (event) => { event.preventDefault(); submit(); });
+byId("clear").addEventListener("click", () => { input.value = ""; submit(); input.focus(); });
+onChange((changed) => {
+  if (changed.has("query") && input.value !== state.query) input.value = state.query;
+  if (changed.has("from") || changed.has("to")) fields = null;
+  byId("clear").hidden = !input.value;
+});
+input.value = state.query;
+byId("clear").hidden = !input.value;
+
