@@ -170,9 +170,11 @@ def test_slow_senders_are_shown_out(tmp_path: Path) -> None:
         status, headers, answer = answer_of(half_a_request(gateway, b'{"a": 1}'))
         assert (status, answer["error"]["code"], headers["connection"]) == (408, "slow_body", "close")
 
-        with socket.create_connection(("127.0.0.1", gateway.port), 30) as client:
-            with pytest.raises(OSError, match=r"reset|Broken pipe"):
-                client.sendall(b"POST /ingest HTTP/1.1\r\nx: " + b"x" * (MAX_HEAD_BYTES * 1000))
+        with (
+            socket.create_connection(("127.0.0.1", gateway.port), 30) as client,
+            pytest.raises(OSError, match=r"reset|Broken pipe"),
+        ):
+            client.sendall(b"POST /ingest HTTP/1.1\r\nx: " + b"x" * (MAX_HEAD_BYTES * 1000))
 
 
 def test_the_log_is_not_flooded_and_keeps_secrets(tmp_path: Path) -> None:
