@@ -35,6 +35,9 @@ _LAG_EVERY_SECONDS = 5.0
 _STUCK_AFTER_SECONDS = 120.0
 _LONGEST_BACK_OFF_SECONDS = 5.0
 _MOST_PIECES = 64
+# Errors after which the same batch goes in smaller pieces. None is no answer in time: a take-over ends such an insert, and
+# were it tried again as a whole, it might never have the time that it needs.
+_TOO_MUCH_AT_ONCE = {clickhouse.MEMORY_LIMIT_EXCEEDED, clickhouse.TIMEOUT_EXCEEDED, None}
 
 
 def run(settings: config.Consumer, kafka: config.Kafka, database: config.ClickHouse) -> None:
@@ -94,6 +97,7 @@ class Loop:
         finally:
             self._leave()
             server.shutdown()
+            server.server_close()
 
     def unhealthy(self) -> str | None:
         """Why this process should be restarted, if it should."""
@@ -236,14 +240,16 @@ class Loop:
 
     def _failed(self, error: Exception) -> None:
         code = clickhouse.error_code(error)
+        # Any other table that is missing is a fault that does not pass by itself.
+        fenced = code == clickhouse.UNKNOWN_TABLE and self.inlet is not None and self.inlet.name in str(error)
         self.inlet = None
-        if code == clickhouse.UNKNOWN_TABLE:
+        if fenced:
             reason = "fenced"
         else:
             reason = f"code {code}" if code is not None else type(error).__name__
             self.not_before = time.monotonic() + min(0.1 * 2**self.failures, _LONGEST_BACK_OFF_SECONDS)
             self.failures += 1
-        if code == clickhouse.MEMORY_LIMIT_EXCEEDED:
+        if code in _TOO_MUCH_AT_ONCE:
             self.pieces = min(2 * self.pieces, _MOST_PIECES)
         metrics.consumer_insert_failures_total.labels(reason).inc()
         log.warning("refused, or the outcome is unknown: taking over anew", reason=reason, error=str(error)[:500])
@@ -262,9 +268,14 @@ class Loop:
         closing = threading.Thread(target=self._close, daemon=True)
         closing.start()
         closing.join(max(1.0, deadline - time.monotonic()))
-        log.info("stopped" if not closing.is_alive() else "stopped without a goodbye to Kafka or ClickHouse")
+        log.info("stopped", in_time=not closing.is_alive())
 
     def _close(self) -> None:
-        self.member.close()
-        if self.inlet is not None:
-            self.inlet.close()
+        try:
+            self.member.close()
+            if self.inlet is not None:
+                self.inlet.close()
+        except (ClickHouseError, KafkaException) as error:
+            # Whoever takes over removes the inlet, and the group notices a missing member by itself.
+            log.warning("left without a goodbye", error=str(error)[:500])
+        self.client.close()
