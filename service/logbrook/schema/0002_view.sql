@@ -1,52 +1,45 @@
 -- Messages to events, from top to bottom; docs/schema.md says the same in prose.
--- No step may throw, whatever bytes arrive: only functions with an answer for every input are used.
+--
+-- No step may throw, whatever bytes arrive: only functions with an answer for every input are used, and none relies on
+-- `if` to keep an argument away from it. Steps are many and short because ClickHouse expands an alias wherever it is
+-- used: an alias of an alias of an alias in one SELECT costs seconds before the first row is looked at.
 CREATE MATERIALIZED VIEW IF NOT EXISTS arrivals_view TO otel_logs AS
 WITH
-    -- The names that a field may have, the preferred first; compared in lower case.
-    ['timestamp', '@timestamp', 'time_unix_nano', 'timeunixnano', 'time', 'ts', 'datetime', 'eventtime', 'asctime',
-     'observed_timestamp', 'observedtimestamp', 'observed_time_unix_nano', 'observedtimeunixnano'] AS time_names,
-    ['severity_text', 'severitytext', 'severity', 'level', 'log_level', 'loglevel', 'log.level', 'levelname',
-     'level_name', 'lvl', 'levelno'] AS level_names,
-    ['severity_number', 'severitynumber'] AS level_number_names,
-    ['service.name', 'service_name', 'servicename', 'service', 'app', 'application', 'app_name', 'logger'] AS service_names,
-    ['body', 'message', 'msg', 'log', 'text', 'event'] AS body_names,
-    ['trace_id', 'traceid', 'trace.id'] AS trace_names,
-    ['span_id', 'spanid', 'span.id'] AS span_names,
-    ['trace_flags', 'traceflags'] AS flags_names,
-    ['event_name', 'eventname', 'event.name'] AS event_name_names,
-    ['resource_schema_url', 'resourceschemaurl'] AS resource_schema_url_names,
-    ['resource', 'scope', 'attributes'] AS object_names,
-    arrayConcat(time_names, level_names, level_number_names, service_names, body_names, trace_names, span_names,
-        flags_names, event_name_names, resource_schema_url_names, object_names) AS all_names,
-    -- Each name has a bit, in the order above: a field's are neighbours, its preferred name has the lowest.
-    arrayMap(place -> bitShiftLeft(1::UInt64, place), range(length(all_names))) AS all_bits,
-    length(time_names) AS to_time,
-    to_time + length(level_names) AS to_level,
-    to_level + length(level_number_names) AS to_level_number,
-    to_level_number + length(service_names) AS to_service,
-    to_service + length(body_names) AS to_body,
-    to_body + length(trace_names) AS to_trace,
-    to_trace + length(span_names) AS to_span,
-    to_span + length(flags_names) AS to_flags,
-    to_flags + length(event_name_names) AS to_event_name,
-    to_event_name + length(resource_schema_url_names) AS to_resource_schema_url,
-    toUInt64(bitShiftLeft(1::UInt64, to_time) - 1) AS time_mask,
-    toUInt64(bitShiftLeft(1::UInt64, to_level) - bitShiftLeft(1::UInt64, to_time)) AS level_mask,
-    toUInt64(bitShiftLeft(1::UInt64, to_level_number) - bitShiftLeft(1::UInt64, to_level)) AS level_number_mask,
-    toUInt64(bitShiftLeft(1::UInt64, to_service) - bitShiftLeft(1::UInt64, to_level_number)) AS service_mask,
-    toUInt64(bitShiftLeft(1::UInt64, to_body) - bitShiftLeft(1::UInt64, to_service)) AS body_mask,
-    toUInt64(bitShiftLeft(1::UInt64, to_trace) - bitShiftLeft(1::UInt64, to_body)) AS trace_mask,
-    toUInt64(bitShiftLeft(1::UInt64, to_span) - bitShiftLeft(1::UInt64, to_trace)) AS span_mask,
-    toUInt64(bitShiftLeft(1::UInt64, to_flags) - bitShiftLeft(1::UInt64, to_span)) AS flags_mask,
-    toUInt64(bitShiftLeft(1::UInt64, to_event_name) - bitShiftLeft(1::UInt64, to_flags)) AS event_name_mask,
-    toUInt64(bitShiftLeft(1::UInt64, to_resource_schema_url) - bitShiftLeft(1::UInt64, to_event_name)) AS resource_schema_url_mask,
-    bitShiftLeft(1::UInt64, to_resource_schema_url) AS resource_bit,
-    bitShiftLeft(1::UInt64, to_resource_schema_url + 1) AS scope_bit,
-    bitShiftLeft(1::UInt64, to_resource_schema_url + 2) AS attributes_bit,
-    -- Objects that are not flattened: body, message, msg, and those with a column of their own.
-    bitShiftLeft(7::UInt64, to_service) AS body_objects_mask,
-    bitOr(body_objects_mask, bitShiftLeft(7::UInt64, to_resource_schema_url)) AS whole_mask,
-    bitShiftLeft(1::UInt64, to_level - 1) AS python_level_bit,
+    -- The names that a field may have, the preferred first; compared in lower case. Each has a bit, in this order.
+    [
+        'timestamp', '@timestamp', 'time_unix_nano', 'timeunixnano', 'time', 'ts', 'datetime', 'eventtime', 'asctime',
+        'observed_timestamp', 'observedtimestamp', 'observed_time_unix_nano', 'observedtimeunixnano',
+        'severity_text', 'severitytext', 'severity', 'level', 'log_level', 'loglevel', 'log.level', 'levelname',
+        'level_name', 'lvl', 'levelno',
+        'severity_number', 'severitynumber',
+        'service.name', 'service_name', 'servicename', 'service', 'app', 'application', 'app_name', 'logger',
+        'body', 'message', 'msg', 'log', 'text', 'event',
+        'trace_id', 'traceid', 'trace.id',
+        'span_id', 'spanid', 'span.id',
+        'trace_flags', 'traceflags',
+        'event_name', 'eventname', 'event.name',
+        'resource_schema_url', 'resourceschemaurl',
+        'resource', 'scope', 'attributes'
+    ] AS names,
+    arrayMap(place -> bitShiftLeft(1::UInt64, place), range(length(names))) AS bits_of_names,
+    -- The bits of each field's names.
+    0x1fff AS time_mask,
+    0xffe000 AS level_mask,
+    0x3000000 AS level_number_mask,
+    0x3fc000000 AS service_mask,
+    0xfc00000000 AS body_mask,
+    0x70000000000 AS trace_mask,
+    0x380000000000 AS span_mask,
+    0xc00000000000 AS flags_mask,
+    0x7000000000000 AS event_name_mask,
+    0x18000000000000 AS resource_schema_url_mask,
+    0x800000 AS levelno_bit,
+    0x20000000000000 AS resource_bit,
+    0x40000000000000 AS scope_bit,
+    0x80000000000000 AS attributes_bit,
+    -- Objects that are not flattened: body, message and msg stay JSON; resource, scope and attributes have columns.
+    0x1c00000000 AS body_objects_mask,
+    0xe0001c00000000 AS whole_mask,
     -- Values of a level, by name or number: OpenTelemetry's 1 to 24, pino's and bunyan's 10 to 60, syslog's 0 to 7.
     ['trace', 'trc', 'verbose', 'finest', 'finer', 'v', 't', 'debug', 'dbg', 'fine', 'd', 'info', 'inf', 'information',
      'informational', 'i', 'notice', 'note', 'n', 'warn', 'warning', 'wrn', 'w', 'error', 'err', 'eror', 'e', 'severe',
@@ -64,17 +57,12 @@ WITH
     315532800000000000 AS earliest,
     4102444799999999999 AS latest,
 
+-- What kind of message it is.
 split AS
 (
-    -- What kind of message it is.
     SELECT
-        topic,
-        topic_id,
-        partition,
-        offset,
+        (topic, topic_id, partition, offset, source, idempotency_key) AS message,
         timestamp_ms,
-        source,
-        idempotency_key,
         payload,
         trimBoth(payload, ' \t\r\n\xEF\xBB\xBF') AS trimmed,
         if(startsWith(trimmed, '{') AND position(trimmed, '\n') > 0,
@@ -84,24 +72,19 @@ split AS
     FROM arrivals
 ),
 
-events AS
+-- A message's events: lines, elements of an array, or the message itself.
+divided AS
 (
-    -- A message's events: lines, elements of an array, or the message itself.
     SELECT
-        topic,
-        topic_id,
-        partition,
-        offset,
+        message,
         timestamp_ms,
-        source,
-        idempotency_key,
+        payload,
         multiIf(
             empty(lines), if(is_array, JSONExtractArrayRaw(payload), []),
             isValidJSON(lines[1]), lines,
             isValidJSON(payload), [],
             arrayExists(line -> startsWith(trimLeft(line, ' \t'), '{') AND isValidJSON(line), lines), lines,
             []) AS parts,
-        if(empty(parts), [payload], parts) AS found,
         multiIf(
             trimmed = '', 'empty message',
             is_array AND empty(parts), 'empty array',
@@ -110,143 +93,112 @@ events AS
     FROM split
 ),
 
+events AS
+(
+    SELECT
+        message,
+        if(timestamp_ms BETWEEN 315532800000 AND 4102444799999, timestamp_ms,
+            toUnixTimestamp64Milli(now64(3))) * 1000000 AS arrived,
+        if(empty(parts), [payload], parts) AS all_events,
+        split_error
+    FROM divided
+),
+
+-- One row an event; a JSON object as its keys and values, all as text.
 parsed AS
 (
-    -- One row an event; a JSON object as its keys and values, all as text.
     SELECT
-        topic,
-        topic_id,
-        partition,
-        offset,
-        if(timestamp_ms BETWEEN intDiv(earliest, 1000000) AND intDiv(latest, 1000000), timestamp_ms,
-            toUnixTimestamp64Milli(now64(3))) * 1000000 AS arrived,
-        source,
-        idempotency_key,
+        (message, arrived, number) AS origin,
         split_error,
-        number,
         event,
         startsWith(trimLeft(event, ' \t\r\n\xEF\xBB\xBF'), '{') AS looks_like_json,
         if(looks_like_json, JSONExtract(event, 'Map(String, String)'), map()) AS pairs
     FROM events
-    ARRAY JOIN found AS event, arrayEnumerate(found) AS number
+    ARRAY JOIN all_events AS event, arrayEnumerate(all_events) AS number
 ),
 
 keyed AS
 (
     SELECT
-        *,
+        * EXCEPT (pairs),
         mapKeys(pairs) AS keys,
         mapValues(pairs) AS values,
-        arrayMap(key -> transform(lower(key), all_names, all_bits, 0), keys) AS key_bits,
+        arrayMap(key -> transform(lower(key), names, bits_of_names, 0), keys) AS key_bits,
         if(empty(pairs) AND looks_like_json, isValidJSON(event), looks_like_json) AS is_json
     FROM parsed
 ),
 
+-- The objects of an OpenTelemetry event.
 objects AS
 (
-    -- The objects of an OpenTelemetry event.
     SELECT
         *,
         if(has(key_bits, resource_bit), values[indexOf(key_bits, resource_bit)], '') AS resource_text,
         if(has(key_bits, scope_bit), values[indexOf(key_bits, scope_bit)], '') AS scope_text,
-        if(has(key_bits, attributes_bit), values[indexOf(key_bits, attributes_bit)], '') AS attributes_text
+        if(has(key_bits, attributes_bit), values[indexOf(key_bits, attributes_bit)], '') AS attributes_text,
+        if(startsWith(resource_text, '{'), JSONExtract(resource_text, 'Map(String, String)'), map()) AS plain_resource,
+        if(startsWith(scope_text, '{'), JSONExtract(scope_text, 'Map(String, String)'), map()) AS scope,
+        if(startsWith(attributes_text, '{'), JSONExtract(attributes_text, 'Map(String, String)'), map()) AS plain_attributes
     FROM keyed
 ),
 
 opened AS
 (
     SELECT
-        *,
-        startsWith(resource_text, '{') AS has_resource,
-        startsWith(scope_text, '{') AS has_scope,
-        startsWith(attributes_text, '{') AS has_attributes,
-        if(has_resource, JSONExtract(resource_text, 'Map(String, String)'), map()) AS plain_resource,
-        if(has_scope, JSONExtract(scope_text, 'Map(String, String)'), map()) AS scope,
-        if(has_attributes, JSONExtract(attributes_text, 'Map(String, String)'), map()) AS plain_attributes
-    FROM objects
-),
-
-named AS
-(
-    SELECT
-        *,
+        * EXCEPT (resource_text, scope_text, attributes_text),
+        bitOr(
+            if(startsWith(resource_text, '{'), resource_bit, 0), bitOr(
+            if(startsWith(scope_text, '{'), scope_bit, 0),
+            if(startsWith(attributes_text, '{'), attributes_bit, 0))) AS opened_bits,
         arrayExists((bit, value) -> startsWith(value, '{') AND bitAnd(bit, whole_mask) = 0, key_bits, values)
             OR arrayExists(value -> startsWith(value, '{'), mapValues(plain_resource))
             OR arrayExists(value -> startsWith(value, '{'), mapValues(plain_attributes)) AS nested
-    FROM opened
+    FROM objects
 ),
 
 -- Nested values (rare) are parsed again, with their types visible, a level at a time into (place, key, raw value).
 -- Places: 0 top, 1 attributes, 2 resource, 3 a body, which stays whole.
-level_1 AS
+nests AS
 (
     SELECT
-        *,
+        * EXCEPT (keys, values, plain_attributes),
+        (keys, values, mapKeys(plain_attributes), mapValues(plain_attributes)) AS plain,
         if(nested, arrayFlatten(arrayMap((pair, bit) -> multiIf(
                 bitAnd(bit, body_objects_mask) != 0, [(3, pair.1, pair.2)],
                 bitAnd(bit, whole_mask) = 0 OR NOT startsWith(pair.2, '{'), [(0, pair.1, pair.2)],
                 bit = scope_bit, [],
                 arrayMap(inner -> (if(bit = resource_bit, 2, 1), inner.1, inner.2), JSONExtractKeysAndValuesRaw(pair.2))),
-            JSONExtractKeysAndValuesRaw(event), key_bits)), []) AS leaves_1
-    FROM named
-),
-
-level_2 AS
-(
-    SELECT
-        *,
+            JSONExtractKeysAndValuesRaw(event), key_bits)), []) AS level_1,
         if(nested, arrayFlatten(arrayMap(leaf -> if(leaf.1 = 3 OR NOT startsWith(leaf.3, '{') OR leaf.3 = '{}', [leaf],
-            arrayMap(inner -> (leaf.1, concat(leaf.2, '.', inner.1), inner.2), JSONExtractKeysAndValuesRaw(leaf.3))), leaves_1)), []) AS leaves_2
-    FROM level_1
-),
-
-level_3 AS
-(
-    SELECT
-        *,
+            arrayMap(inner -> (leaf.1, concat(leaf.2, '.', inner.1), inner.2), JSONExtractKeysAndValuesRaw(leaf.3))), level_1)), []) AS level_2,
         if(nested, arrayFlatten(arrayMap(leaf -> if(leaf.1 = 3 OR NOT startsWith(leaf.3, '{') OR leaf.3 = '{}', [leaf],
-            arrayMap(inner -> (leaf.1, concat(leaf.2, '.', inner.1), inner.2), JSONExtractKeysAndValuesRaw(leaf.3))), leaves_2)), []) AS leaves_3
-    FROM level_2
-),
-
-level_4 AS
-(
-    SELECT
-        *,
+            arrayMap(inner -> (leaf.1, concat(leaf.2, '.', inner.1), inner.2), JSONExtractKeysAndValuesRaw(leaf.3))), level_2)), []) AS level_3,
         if(nested, arrayFlatten(arrayMap(leaf -> if(leaf.1 = 3 OR NOT startsWith(leaf.3, '{') OR leaf.3 = '{}', [leaf],
-            arrayMap(inner -> (leaf.1, concat(leaf.2, '.', inner.1), inner.2), JSONExtractKeysAndValuesRaw(leaf.3))), leaves_3)), []) AS leaves_4
-    FROM level_3
-),
-
-leaves AS
-(
-    SELECT
-        *,
+            arrayMap(inner -> (leaf.1, concat(leaf.2, '.', inner.1), inner.2), JSONExtractKeysAndValuesRaw(leaf.3))), level_3)), []) AS level_4,
         if(nested, arrayMap(leaf -> (leaf.1, leaf.2, multiIf(
-            startsWith(leaf.3, '"'), JSONExtractString(leaf.3), leaf.3 = 'null', '', leaf.3)), leaves_4), []) AS leaves_as_text
-    FROM level_4
+            startsWith(leaf.3, '"'), JSONExtractString(leaf.3), leaf.3 = 'null', '', leaf.3)), level_4), []) AS leaves
+    FROM opened
 ),
 
 placed AS
 (
     SELECT
-        *,
-        if(nested, arrayFilter(leaf -> leaf.1 IN (0, 3), leaves_as_text), []) AS top_leaves,
-        if(nested, arrayFilter(leaf -> leaf.1 = 1, leaves_as_text), []) AS attribute_leaves,
-        if(nested, arrayFilter(leaf -> leaf.1 = 2, leaves_as_text), []) AS resource_leaves
-    FROM leaves
+        * EXCEPT (level_1, level_2, level_3, level_4, leaves),
+        if(nested, arrayFilter(leaf -> leaf.1 IN (0, 3), leaves), []) AS top_leaves,
+        if(nested, arrayFilter(leaf -> leaf.1 = 1, leaves), []) AS attribute_leaves,
+        if(nested, arrayFilter(leaf -> leaf.1 = 2, leaves), []) AS resource_leaves
+    FROM nests
 ),
 
 flattened AS
 (
     SELECT
-        *,
-        if(nested, top_leaves.2, keys) AS top_keys,
-        if(nested, top_leaves.3, values) AS top_values,
-        if(nested, attribute_leaves.2, mapKeys(plain_attributes)) AS attribute_keys,
-        if(nested, attribute_leaves.3, mapValues(plain_attributes)) AS attribute_values,
+        * EXCEPT (nested, plain, plain_resource, key_bits, top_leaves, attribute_leaves, resource_leaves),
+        if(nested, top_leaves.2, plain.1) AS keys,
+        if(nested, top_leaves.3, plain.2) AS values,
+        if(nested, (attribute_leaves.2, attribute_leaves.3), (plain.3, plain.4)) AS attributes,
         if(nested, mapFromArrays(resource_leaves.2, resource_leaves.3), plain_resource) AS resource,
-        if(nested, arrayMap(key -> transform(lower(key), all_names, all_bits, 0), top_leaves.2), key_bits) AS name_bits
+        if(nested, arrayMap(key -> transform(lower(key), names, bits_of_names, 0), top_leaves.2), key_bits) AS name_bits
     FROM placed
 ),
 
@@ -255,138 +207,105 @@ seen AS
 (
     SELECT
         *,
-        arrayMap((bit, value) -> if(value = '', 0, bit), name_bits, top_values) AS bits,
+        arrayMap((bit, value) -> if(value = '', 0, bit), name_bits, values) AS bits,
         arrayReduce('groupBitOr', bits) AS seen_bits
     FROM flattened
-),
-
-candidates AS
-(
-    SELECT
-        *,
-        bitAnd(seen_bits, time_mask) AS time_bits,
-        bitAnd(seen_bits, level_mask) AS level_bits,
-        bitAnd(seen_bits, level_number_mask) AS level_number_bits,
-        bitAnd(seen_bits, service_mask) AS service_bits,
-        bitAnd(seen_bits, body_mask) AS body_bits,
-        bitAnd(seen_bits, trace_mask) AS trace_bits,
-        bitAnd(seen_bits, span_mask) AS span_bits,
-        bitAnd(seen_bits, flags_mask) AS flags_bits,
-        bitAnd(seen_bits, event_name_mask) AS event_name_bits,
-        bitAnd(seen_bits, resource_schema_url_mask) AS resource_schema_url_bits
-    FROM seen
 ),
 
 preferred AS
 (
     SELECT
-        *,
-        bitAnd(time_bits, bitNot(time_bits) + 1) AS time_bit,
-        bitAnd(level_bits, bitNot(level_bits) + 1) AS level_bit,
-        bitAnd(level_number_bits, bitNot(level_number_bits) + 1) AS level_number_bit,
-        bitAnd(service_bits, bitNot(service_bits) + 1) AS service_bit,
-        bitAnd(body_bits, bitNot(body_bits) + 1) AS body_bit,
-        bitAnd(trace_bits, bitNot(trace_bits) + 1) AS trace_bit,
-        bitAnd(span_bits, bitNot(span_bits) + 1) AS span_bit,
-        bitAnd(flags_bits, bitNot(flags_bits) + 1) AS flags_bit,
-        bitAnd(event_name_bits, bitNot(event_name_bits) + 1) AS event_name_bit,
-        bitAnd(resource_schema_url_bits, bitNot(resource_schema_url_bits) + 1) AS resource_schema_url_bit
-    FROM candidates
+        * EXCEPT (seen_bits),
+        bitAnd(bitAnd(seen_bits, time_mask), bitNot(bitAnd(seen_bits, time_mask)) + 1) AS time_bit,
+        bitAnd(bitAnd(seen_bits, level_mask), bitNot(bitAnd(seen_bits, level_mask)) + 1) AS level_bit,
+        bitAnd(bitAnd(seen_bits, level_number_mask), bitNot(bitAnd(seen_bits, level_number_mask)) + 1) AS level_number_bit,
+        bitAnd(bitAnd(seen_bits, service_mask), bitNot(bitAnd(seen_bits, service_mask)) + 1) AS service_bit,
+        bitAnd(bitAnd(seen_bits, body_mask), bitNot(bitAnd(seen_bits, body_mask)) + 1) AS body_bit,
+        bitAnd(bitAnd(seen_bits, trace_mask), bitNot(bitAnd(seen_bits, trace_mask)) + 1) AS trace_bit,
+        bitAnd(bitAnd(seen_bits, span_mask), bitNot(bitAnd(seen_bits, span_mask)) + 1) AS span_bit,
+        bitAnd(bitAnd(seen_bits, flags_mask), bitNot(bitAnd(seen_bits, flags_mask)) + 1) AS flags_bit,
+        bitAnd(bitAnd(seen_bits, event_name_mask), bitNot(bitAnd(seen_bits, event_name_mask)) + 1) AS event_name_bit,
+        bitAnd(bitAnd(seen_bits, resource_schema_url_mask), bitNot(bitAnd(seen_bits, resource_schema_url_mask)) + 1) AS schema_url_bit
+    FROM seen
 ),
 
 chosen AS
 (
     SELECT
         *,
-        if(time_bit = 0, '', top_values[indexOf(bits, time_bit)]) AS time_value,
-        if(level_bit = 0, '', top_values[indexOf(bits, level_bit)]) AS level_value,
-        if(level_number_bit = 0, '', top_values[indexOf(bits, level_number_bit)]) AS level_number_value,
-        if(service_bit = 0, '', top_values[indexOf(bits, service_bit)]) AS service_value,
-        if(body_bit = 0, if(is_json, '', event), top_values[indexOf(bits, body_bit)]) AS body,
-        if(trace_bit = 0, '', top_values[indexOf(bits, trace_bit)]) AS trace_value,
-        if(span_bit = 0, '', top_values[indexOf(bits, span_bit)]) AS span_value,
-        if(flags_bit = 0, '', top_values[indexOf(bits, flags_bit)]) AS flags_value,
-        if(event_name_bit = 0, '', top_values[indexOf(bits, event_name_bit)]) AS event_name,
-        if(resource_schema_url_bit = 0, '', top_values[indexOf(bits, resource_schema_url_bit)]) AS resource_schema_url
+        if(time_bit = 0, '', values[indexOf(bits, time_bit)]) AS time_value,
+        if(level_bit = 0, '', values[indexOf(bits, level_bit)]) AS level_value,
+        if(level_number_bit = 0, '', values[indexOf(bits, level_number_bit)]) AS level_number_value,
+        if(service_bit = 0, '', values[indexOf(bits, service_bit)]) AS service_value,
+        if(body_bit = 0, if(is_json, '', event), values[indexOf(bits, body_bit)]) AS body,
+        if(trace_bit = 0, '', lower(values[indexOf(bits, trace_bit)])) AS trace_value,
+        if(span_bit = 0, '', lower(values[indexOf(bits, span_bit)])) AS span_value,
+        if(flags_bit = 0, '', values[indexOf(bits, flags_bit)]) AS flags_value,
+        if(event_name_bit = 0, '', values[indexOf(bits, event_name_bit)]) AS event_name,
+        if(schema_url_bit = 0, '', values[indexOf(bits, schema_url_bit)]) AS resource_schema_url
     FROM preferred
 ),
 
--- What the values mean.
-read AS
-(
-    SELECT
-        *,
-        toInt64OrZero(time_value) AS time_integer,
-        if(time_value = '' OR time_integer != 0, NULL, toDecimal128OrNull(time_value, 9)) AS time_decimal,
-        toUInt8OrZero(level_number_value) AS level_number_given,
-        if(level_bit = python_level_bit, toUInt16OrZero(level_value), 0) AS python_level,
-        if(trace_value = '', '', lower(replaceAll(trace_value, '-', ''))) AS trace_hex,
-        lower(span_value) AS span_hex,
-        toUInt8OrNull(flags_value) AS flags_number
-    FROM chosen
-),
-
-checked AS
-(
-    SELECT
-        *,
-        multiIf(
-            time_value = '', 0,
-            time_integer != 0, time_integer * multiIf(
-                abs(time_integer) < 100000000000, 1000000000, abs(time_integer) < 100000000000000, 1000000,
-                abs(time_integer) < 100000000000000000, 1000, 1),
-            time_decimal IS NOT NULL, ifNull(accurateCastOrNull(least(time_decimal, toDecimal128(10000000000000000000, 9)) * multiIf(
-                abs(time_decimal) < 100000000000, 1000000000, abs(time_decimal) < 100000000000000, 1000000,
-                abs(time_decimal) < 100000000000000000, 1000, 1), 'Int64'), 0),
-            match(time_value, '^(?:\\d{4}[-/]\\d\\d[-/]\\d\\d|[A-Z][a-z]{2}[ ,])'),
-                ifNull(toUnixTimestamp64Nano(parseDateTime64BestEffortOrNull(replaceOne(time_value, ',', '.'), 9, 'UTC')), 0),
-            0) AS field_time,
-        if(level_number_given <= 24, level_number_given, 0) AS level_number,
-        multiIf(
-            level_value = '', 0,
-            level_bit = python_level_bit, multiIf(python_level >= 50, 21, python_level >= 40, 17, python_level >= 30, 13,
-                python_level >= 20, 9, python_level >= 10, 5, 0),
-            transform(lower(level_value), level_values, level_meanings, 0)) AS level_known,
-        trace_value != '' AND NOT match(trace_hex, '^(?:[0-9a-f]{16}|[0-9a-f]{32})$') AS trace_bad,
-        span_value != '' AND NOT match(span_hex, '^[0-9a-f]{16}$') AS span_bad,
-        flags_value != '' AND flags_number IS NULL AS flags_bad
-    FROM read
-),
-
-usable AS
-(
-    SELECT
-        *,
-        field_time BETWEEN earliest AND latest AS time_usable,
-        level_known > 0 OR level_number > 0 AS level_usable
-    FROM checked
-),
-
+-- What the values mean; 0 and '' where they mean nothing.
 understood AS
 (
     SELECT
-        *,
+        * EXCEPT (event),
+        greatest(toInt64OrZero(time_value), 0) AS time_integer,
+        if(time_value = '' OR time_integer != 0, toDecimal128(0, 9), greatest(toDecimal128OrZero(time_value, 9), 0)) AS time_decimal,
+        multiIf(
+            time_value = '', 0,
+            time_integer != 0,
+                time_integer * multiIf(time_integer <= 4102444799, 1000000000, time_integer <= 4102444799999, 1000000,
+                    time_integer <= 4102444799999999, 1000, 1),
+            time_decimal != 0,
+                toInt64(least(time_decimal * multiIf(time_decimal <= 4102444799, 1000000000, time_decimal <= 4102444799999, 1000000,
+                    time_decimal <= 4102444799999999, 1000, 1), toDecimal128(9000000000000000000, 9))),
+            match(time_value, '^(?:\\d{4}[-/]\\d\\d[-/]\\d\\d|[A-Z][a-z]{2}[ ,])'),
+                ifNull(toUnixTimestamp64Nano(parseDateTime64BestEffortOrNull(replaceOne(time_value, ',', '.'), 9, 'UTC')), 0),
+            0) AS field_time,
+        if(toUInt8OrZero(level_number_value) <= 24, toUInt8OrZero(level_number_value), 0) AS level_number,
+        multiIf(
+            level_value = '', 0,
+            level_bit = levelno_bit, [0, 5, 9, 13, 17, 21][least(intDiv(toUInt16OrZero(level_value), 10), 5) + 1],
+            transform(lower(level_value), level_values, level_meanings, 0)) AS level_known,
+        if(trace_value = '', '', replaceAll(trace_value, '-', '')) AS trace_hex,
+        trace_value != '' AND NOT match(trace_hex, '^(?:[0-9a-f]{16}|[0-9a-f]{32})$') AS trace_bad,
+        span_value != '' AND NOT match(span_value, '^[0-9a-f]{16}$') AS span_bad,
+        toUInt8OrNull(flags_value) AS flags_number,
+        flags_value != '' AND flags_number IS NULL AS flags_bad
+    FROM chosen
+),
+
+taken AS
+(
+    SELECT
+        * EXCEPT (time_integer, time_decimal, trace_value),
+        field_time BETWEEN earliest AND latest AS time_usable,
+        level_known > 0 OR level_number > 0 AS level_usable,
+        if(time_usable AND level_usable, '', substring(body, 1, 300)) AS head,
         -- Bits of the names that became a column; every other key is left over for LogAttributes.
         bitOr(bitOr(bitOr(
             bitOr(if(time_usable, time_bit, 0), if(level_usable, level_bit, 0)),
-            bitOr(if(level_number > 0 OR level_number_value = '0', level_number_bit, 0), if(resource['service.name'] = '', service_bit, 0))),
-            bitOr(bitOr(if(trace_bad, 0, trace_bit), if(span_bad, 0, span_bit)), bitOr(if(flags_bad, 0, flags_bit), body_bit))),
-            bitOr(bitOr(event_name_bit, resource_schema_url_bit),
-            bitOr(if(has_resource, resource_bit, 0), bitOr(if(has_scope, scope_bit, 0), if(has_attributes, attributes_bit, 0))))) AS taken,
-        NOT (time_usable AND level_usable) AS needs_text,
-        if(NOT (time_usable AND level_usable), substring(body, 1, 300), '') AS head
-    FROM usable
+            bitOr(if(level_number > 0 OR level_number_value = '0', level_number_bit, 0), if(resource['service.name'] = '', service_bit, 0))), bitOr(
+            bitOr(if(trace_bad, 0, trace_bit), if(span_bad, 0, span_bit)),
+            bitOr(if(flags_bad, 0, flags_bit), body_bit))), bitOr(
+            bitOr(event_name_bit, schema_url_bit),
+            opened_bits)) AS taken_bits
+    FROM understood
 ),
 
 -- Where fields say no time or no level: what the text says in the usual places of the common formats.
 timed AS
 (
     SELECT
-        *,
-        arrayMap((name_bit, bit) -> name_bit = 0 OR bitAnd(bit, bitNot(taken)) != 0, name_bits, bits) AS left_over,
+        * EXCEPT (name_bits, bits, taken_bits, keys, values, time_bit, level_number_bit, service_bit, body_bit, trace_bit,
+            span_bit, flags_bit, event_name_bit, schema_url_bit, opened_bits),
+        arrayMap((bit, kept) -> bit = 0 OR bitAnd(kept, bitNot(taken_bits)) != 0, name_bits, bits) AS left_over,
+        (arrayFilter((key, left) -> left, keys, left_over), arrayFilter((value, left) -> left, values, left_over)) AS others,
         multiIf(
-            NOT needs_text, '',
-            match(head, '^(?:<\\d{1,3}>\\d? ?)?(?:\\S{1,100} )?(?:\\w+=)?["\\[(]?\\d{4}[-/]\\d\\d[-/]\\d\\d[T ]\\d\\d:\\d\\d:\\d\\d'),
+            head = '', '',
+            match(head, '^(?:<\\d{1,3}>\\d? ?)?(?:\\S+ )?(?:\\w+=)?["\\[(]?\\d{4}[-/]\\d\\d[-/]\\d\\d[T ]\\d\\d:\\d\\d:\\d\\d'),
                 extract(head, '\\d{4}[-/]\\d\\d[-/]\\d\\d[T ]\\d\\d:\\d\\d:\\d\\d(?:[.,]\\d{1,9})?(?: ?(?:Z|UTC|[-+]\\d\\d:?\\d\\d))?'),
             match(head, '^[\\[(]?\\d\\d/\\d\\d/\\d\\d \\d\\d:\\d\\d:\\d\\d'),
                 extract(head, '\\d\\d/\\d\\d/\\d\\d \\d\\d:\\d\\d:\\d\\d(?:[.,]\\d{1,9})?'),
@@ -400,16 +319,14 @@ timed AS
                 extract(head, '[A-Z][a-z]{2} [ \\d]\\d \\d\\d:\\d\\d:\\d\\d(?:\\.\\d{1,9})?'),
             match(head, '^[IWEF]\\d{4} \\d\\d:\\d\\d:\\d\\d\\.\\d{6} '),
                 extract(head, '^[IWEF](\\d{4} \\d\\d:\\d\\d:\\d\\d\\.\\d{6})'),
-            '') AS time_text,
-        if(startsWith(head, '<'), toUInt16OrZero(extract(head, '^<(\\d{1,3})>[^ ]')), 999) AS syslog_priority,
-        toYear(fromUnixTimestamp64Nano(arrived, 'UTC')) AS year
-    FROM understood
+            '') AS time_text
+    FROM taken
 ),
 
 phrased AS
 (
     SELECT
-        *,
+        * EXCEPT (left_over),
         -- In a form that the date parser reads; %s stands for a year that is not there.
         multiIf(
             time_text = '', '',
@@ -420,18 +337,20 @@ phrased AS
             match(time_text, '^\\d\\d/[A-Z]'), replaceRegexpOne(time_text, '^(\\d\\d)/(\\w+)/(\\d{4}):(\\S+)', '\\1 \\2 \\3 \\4'),
             match(time_text, ' \\d{4}$'), replaceRegexpOne(time_text, '^(\\w+) +(\\d+) (\\S+) (\\d+)$', '\\2 \\1 \\4 \\3'),
             replaceRegexpOne(time_text, '^(\\w+) +(\\d+) (\\S+)$', '\\2 \\1 %s \\3')) AS time_pattern,
-        if(time_text = '', head, substring(head, position(head, time_text) + length(time_text))) AS after_time
+        if(time_text = '', head, substring(head, position(head, time_text) + length(time_text))) AS after_time,
+        if(startsWith(head, '<'), toUInt16OrZero(extract(head, '^<(\\d{1,3})>[^ ]')), 999) AS syslog_priority,
+        toYear(fromUnixTimestamp64Nano(origin.2, 'UTC')) AS year
     FROM timed
 ),
 
 dated AS
 (
     SELECT
-        *,
+        * EXCEPT (after_time, syslog_priority),
         if(time_text = '', 0, ifNull(toUnixTimestamp64Nano(parseDateTime64BestEffortOrNull(
             replaceOne(time_pattern, '%s', toString(year)), 9, 'UTC')), 0)) AS time_this_year,
         multiIf(
-            NOT needs_text, '',
+            head = '', '',
             syslog_priority < 192, toString(syslog_priority % 8),
             match(head, '^[IWEF]\\d{4} \\d\\d:'), substring(head, 1, 1),
             match(head, '(?:^|[ ,{])(?:level|lvl|severity|loglevel|log_level)="?[A-Za-z]+'),
@@ -450,10 +369,10 @@ dated AS
 inferred AS
 (
     SELECT
-        *,
+        * EXCEPT (head, time_text, time_pattern, time_this_year, year, level_text),
         multiIf(
             time_text = '', 0,
-            position(time_pattern, '%s') > 0 AND (time_this_year = 0 OR time_this_year > arrived + 86400000000000),
+            position(time_pattern, '%s') > 0 AND (time_this_year = 0 OR time_this_year > origin.2 + 86400000000000),
                 ifNull(toUnixTimestamp64Nano(parseDateTime64BestEffortOrNull(
                     replaceOne(time_pattern, '%s', toString(year - 1)), 9, 'UTC')), 0),
             time_this_year) AS text_time,
@@ -462,9 +381,9 @@ inferred AS
 )
 
 SELECT
-    fromUnixTimestamp64Nano(multiIf(time_usable, field_time, text_time BETWEEN earliest AND latest, text_time, arrived), 'UTC') AS Timestamp,
+    fromUnixTimestamp64Nano(multiIf(time_usable, field_time, text_time BETWEEN earliest AND latest, text_time, origin.2), 'UTC') AS Timestamp,
     if(trace_bad OR trace_hex IN ('', '0000000000000000', '00000000000000000000000000000000'), '', leftPad(trace_hex, 32, '0')) AS TraceId,
-    if(span_bad OR span_hex = '0000000000000000', '', span_hex) AS SpanId,
+    if(span_bad OR span_value = '0000000000000000', '', span_value) AS SpanId,
     ifNull(flags_number, 0) AS TraceFlags,
     toUInt8(multiIf(level_number > 0, level_number, level_known > 0, level_known, text_level)) AS SeverityNumber,
     multiIf(
@@ -478,22 +397,20 @@ SELECT
     scope['schema_url'] AS ScopeSchemaUrl,
     scope['name'] AS ScopeName,
     scope['version'] AS ScopeVersion,
-    if(has_scope, mapConcat(
+    if(notEmpty(scope), mapConcat(
         mapFilter((key, value) -> key NOT IN ('name', 'version', 'schema_url', 'attributes'), scope),
         if(startsWith(scope['attributes'], '{'), JSONExtract(scope['attributes'], 'Map(String, String)'),
             mapFilter((key, value) -> key = 'attributes', scope))), map()) AS ScopeAttributes,
-    mapFromArrays(
-        arrayConcat(attribute_keys, arrayFilter((key, left) -> left, top_keys, left_over)),
-        arrayConcat(attribute_values, arrayFilter((value, left) -> left, top_values, left_over))) AS LogAttributes,
+    mapFromArrays(arrayConcat(attributes.1, others.1), arrayConcat(attributes.2, others.2)) AS LogAttributes,
     event_name AS EventName,
     now64(3) AS IngestedAt,
-    topic AS KafkaTopic,
-    topic_id AS KafkaTopicId,
-    partition AS KafkaPartition,
-    offset AS KafkaOffset,
-    toUInt32(number - 1) AS KafkaIndex,
-    source AS Source,
-    idempotency_key AS IdempotencyKey,
+    origin.1.1 AS KafkaTopic,
+    origin.1.2 AS KafkaTopicId,
+    origin.1.3 AS KafkaPartition,
+    origin.1.4 AS KafkaOffset,
+    toUInt32(origin.3 - 1) AS KafkaIndex,
+    origin.1.5 AS Source,
+    origin.1.6 AS IdempotencyKey,
     arrayStringConcat(arrayFilter(reason -> reason != '', [
         split_error,
         if(looks_like_json AND NOT is_json, 'invalid JSON', ''),

@@ -14,6 +14,9 @@ INSERT_SETTINGS: dict[str, int | str] = {
     # Views one after the other, in one thread.
     "parallel_view_processing": 0,
     "max_threads": 1,
+    # Planning the long view costs more than a small insert itself: leave out the two most expensive steps of it.
+    "optimize_and_compare_chain": 0,
+    "query_plan_merge_expressions": 0,
     # The answer comes after the part is there, and the insert is not merged with others.
     "async_insert": 0,
     "wait_end_of_query": 1,
