@@ -6,6 +6,7 @@ import pty
 import re
 import signal
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -79,8 +80,9 @@ def test_what_is_not_acknowledged_has_failed(topic: config.Kafka) -> None:
     created.result(30)
     outcome = run(environment(topic, LOGBROOK_KAFKA_TOPIC=name), "--count", "1001", "--json")
     assert outcome.status == 1
-    # The last message, of one event, is the only one that is small enough.
-    assert (outcome.summary["acknowledged"], outcome.summary["failed"]) == (1, 1000)
+    # Only the last message, of one event, may be small enough: it depends on what it is sent together with.
+    assert outcome.summary["failed"] in (1000, 1001)
+    assert outcome.summary["acknowledged"] == len(lines(stored(replace(topic, topic=name))))
     assert "too large" in outcome.summary["error"]
 
 

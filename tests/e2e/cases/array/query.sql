@@ -1,0 +1,2 @@
+SELECT Timestamp, SeverityText, ServiceName, Body
+FROM events ORDER BY Timestamp FORMAT TSVWithNames

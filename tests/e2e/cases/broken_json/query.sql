@@ -1,0 +1,1 @@
+SELECT Timestamp, Body, ParseError FROM events FORMAT TSVWithNames

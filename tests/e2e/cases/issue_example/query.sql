@@ -1,0 +1,2 @@
+SELECT Timestamp, SeverityText, SeverityNumber, ServiceName, Body, TraceId, LogAttributes, ParseError
+FROM events FORMAT TSVWithNames

@@ -1,0 +1,1 @@
+SELECT KafkaIndex, Timestamp, Body FROM events ORDER BY KafkaIndex FORMAT TSVWithNames

@@ -1,0 +1,1 @@
+SELECT KafkaIndex, Body, ParseError FROM events ORDER BY KafkaIndex FORMAT TSVWithNames

@@ -1,0 +1,1 @@
+SELECT Timestamp, SeverityText, Body, ParseError FROM events FORMAT TSVWithNames

@@ -1,0 +1,1 @@
+SELECT Timestamp, Body FROM events ORDER BY Timestamp FORMAT TSVWithNames
