@@ -41,9 +41,15 @@ produce: $(VENV)/.native ## Send made-up logs or files into it: make produce ARG
 
 ##@ Checks
 
-.PHONY: test lint format audit-deps
+.PHONY: test faults faults-compare lint format audit-deps
 test: $(VENV)/.tests ## Every test that needs no Docker, on real Kafka, ZooKeeper and ClickHouse (ARGS for pytest)
 	$(BIN)/pytest -m "not docker" $(ARGS)
+
+faults: $(VENV)/.tests ## The long fault campaign: hundreds of kills, pauses and cuts, nothing lost or double (SEED= repeats one)
+	FAULTS_LONG=1 $(BIN)/pytest tests/faults -m "not docker" --deselect tests/faults/test_peers.py $(ARGS)
+
+faults-compare: $(VENV)/.tests ## The same kills for other consumers, side by side
+	FAULTS_LONG=1 $(BIN)/pytest tests/faults/test_peers.py $(ARGS)
 
 lint: $(VENV)/.tests ## ruff (rules and format) and mypy --strict
 	$(BIN)/ruff check .

@@ -1,6 +1,7 @@
 """The real components that tests run against, and a way to run one for the time of a block."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,3 +48,11 @@ def running(service: processes.Service, log: Path) -> Iterator[None]:
         yield
     finally:
         processes.stop(service, process)
+
+
+def until(condition: Callable[[], bool], seconds: float = 60) -> None:
+    """Wait until it is so; fail if it takes longer."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"it did not happen in {seconds} s"
+        time.sleep(0.02)

@@ -18,7 +18,7 @@ import lz4.frame
 import pytest
 import zstandard
 
-from tests.components import ClickHouseServer
+from tests.components import ClickHouseServer, until
 
 SERVER_URL = os.environ.get("TEST_CLICKHOUSE_URL")
 
@@ -60,14 +60,6 @@ def rows(http: httpx.Client, table: str) -> list[tuple[int, str]]:
     """What the table holds, in order."""
     answer = json.loads(ask(http, f"SELECT x, s FROM {table} ORDER BY ALL FORMAT JSONCompact"))
     return [(int(x), s) for x, s in answer["data"]]
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """Wait until it is so; fail if it takes too long."""
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in 30 s"
-        time.sleep(0.02)
 
 
 # Doors

@@ -17,6 +17,8 @@ from native.front.engine import Engine
 from native.front.errors import EngineError
 from native.front.request import Users
 
+_CONFIG_FILE = Path(__file__).parent / "engine.xml"
+
 
 def _loopback(text: str) -> str:
     if text != "localhost" and not ipaddress.ip_address(text).is_loopback:
@@ -30,7 +32,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="directory of the tables, created if need be")
     parser.add_argument("--host", type=_loopback, default="127.0.0.1", help="loopback address to listen on")
     parser.add_argument("--port", type=int, default=8123, help="port to listen on")
-    parser.add_argument("--config-file", type=Path, help="ClickHouse configuration, XML (for KeeperMap, for example)")
+    parser.add_argument("--config-file", type=Path, default=_CONFIG_FILE, help="ClickHouse configuration, XML")
     arguments = parser.parse_args()
     password = os.environ.get("CLICKHOUSE_PASSWORD", "")
     if not password:

@@ -1,0 +1,190 @@
+"""What the front does that a server has configuration for: the reader, loopback, one owner of the data, crashes."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from logbrook import clickhouse as connection
+from logbrook import config, migrate
+from native import ports, processes
+from native.clickhouse import clickhouse as service
+from tests.components import ClickHouseServer, running, until
+
+SECRET = "a-password"
+
+
+@pytest.fixture(scope="module")
+def logs(clickhouse: ClickHouseServer) -> config.ClickHouse:
+    """A database with the schema, for all tests of the reader: it changes nothing."""
+    settings = clickhouse.settings("reader_test")
+    migrate.apply(config.Schema(), settings)
+    return settings
+
+
+@pytest.fixture
+def reader(clickhouse: ClickHouseServer, logs: config.ClickHouse) -> Iterator[httpx.Client]:
+    """A client of the user `reader`."""
+    headers = {"X-ClickHouse-User": "reader", "X-ClickHouse-Key": clickhouse.reader_password}
+    params = {"database": logs.database}
+    base = f"http://{clickhouse.host}:{clickhouse.port}"
+    with httpx.Client(base_url=base, headers=headers, params=params, timeout=60) as client:
+        yield client
+
+
+def ask(client: httpx.Client, statement: str) -> httpx.Response:
+    """The answer to a statement."""
+    return client.post("/", content=statement)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT 1",
+        "SELECT count() FROM otel_logs",
+        "SELECT count() FROM otel_logs WHERE Body IN (SELECT Body FROM otel_logs) FORMAT JSON",
+        "WITH a AS (SELECT ServiceName FROM otel_logs) SELECT * FROM a JOIN a AS b USING ServiceName",
+        "SELECT number FROM numbers(3)",
+        "SELECT name, value FROM system.settings LIMIT 1",
+    ],
+)
+def test_the_reader_reads_logs(reader: httpx.Client, statement: str) -> None:
+    """SELECT from the log tables works in all its forms."""
+    assert ask(reader, statement).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "INSERT INTO otel_logs (Body) VALUES ('x')",
+        "INSERT INTO otel_logs (Body) SELECT 'x'",
+        "DROP TABLE otel_logs",
+        "TRUNCATE TABLE otel_logs",
+        "ALTER TABLE otel_logs DELETE WHERE 1",
+        "CREATE TABLE t (a UInt8) ENGINE = Memory",
+        "CREATE TEMPORARY TABLE t (a UInt8)",
+        "KILL QUERY WHERE 1",
+        "SYSTEM FLUSH LOGS",
+        "SET readonly = 0",
+        "SET max_execution_time = 1000",
+        "SELECT 1 SETTINGS max_execution_time = 1000",
+        "SELECT 1 SETTINGS readonly = 0",
+        "SELECT 1; DROP TABLE otel_logs",
+        "SELECT 1 INTO OUTFILE '{file}'",
+        "EXPLAIN SELECT 1 INTO OUTFILE '{file}'",
+        "SELECT * FROM skipped_messages",
+        "SELECT * FROM otel_logs WHERE Body IN (SELECT payload FROM arrivals)",
+        "SELECT * FROM otel_logs WHERE Body IN skipped_messages",
+        "SELECT * FROM view(SELECT * FROM skipped_messages)",
+        "SELECT * FROM merge(currentDatabase(), '.*')",
+        "SELECT * FROM loop(otel_logs) LIMIT 1",
+        "SELECT * FROM mergeTreeIndex(currentDatabase(), otel_logs)",
+        "SELECT * FROM system.tables",
+        "SELECT * FROM system.processes",
+        "SELECT * FROM information_schema.tables",
+        "SELECT * FROM file('/etc/passwd', 'LineAsString')",
+        "DESCRIBE file('/etc/passwd')",
+        "DESCRIBE url('http://127.0.0.1:1/', 'CSV')",
+        "SELECT file('/etc/passwd')",
+        "SELECT toUInt8(FILE('/etc/passwd'))",
+        "SELECT * FROM numbers(toUInt64(file('/etc/passwd')))",
+        "SELECT (SELECT throwIf(1, file('/etc/passwd')))",
+        "SELECT arrayMap(x -> file(x), ['/etc/passwd'])",
+        "SELECT * FROM url('http://127.0.0.1:1/', 'CSV', 'a String')",
+        "SELECT * FROM s3('http://127.0.0.1:1/x', 'CSV', 'a String')",
+        "SELECT * FROM remote('127.0.0.1', system.one)",
+        "SELECT * FROM mysql('127.0.0.1:1', 'a', 'b', 'c', 'd')",
+        "SELECT * FROM executable('x', 'TSV', 'a String')",
+        "SELECT dictGet('d', 'a', 1)",
+        "SELECT joinGet('j', 'a', 1)",
+        "SHOW TABLES",
+        "",
+    ],
+)
+def test_the_reader_does_nothing_else(
+    reader: httpx.Client, logs: config.ClickHouse, tmp_path: Path, statement: str
+) -> None:
+    """No writing, no files, no network, no other tables, no settings; and no answer that tells what is in them."""
+    target = tmp_path / "out"
+    answer = ask(reader, statement.replace("{file}", str(target)))
+    assert answer.status_code >= 400
+    assert "root:" not in answer.text
+    assert not target.exists()
+    assert connection.connect(logs).command("EXISTS otel_logs") == 1
+
+
+@pytest.mark.parametrize("name", ["max_execution_time", "max_memory_usage", "readonly", "max_result_rows"])
+def test_the_reader_keeps_its_limits(reader: httpx.Client, name: str) -> None:
+    """A setting in the URL does not lift them."""
+    answer = reader.post("/", content=f"SELECT getSetting('{name}')", params={name: "0"})
+    assert answer.headers.get("X-ClickHouse-Exception-Code") == "164" or answer.text != "0\n"
+
+
+def test_the_reader_has_no_password_unless_given(tmp_path: Path) -> None:
+    """Without CLICKHOUSE_READONLY_PASSWORD nobody logs in as `reader`, not even with an empty password."""
+    [port] = ports.free(1)
+    with running(service(tmp_path / "data", port, SECRET), tmp_path / "log"):
+        for password in ("", SECRET):
+            headers = {"X-ClickHouse-User": "reader", "X-ClickHouse-Key": password}
+            assert httpx.post(f"http://127.0.0.1:{port}/", content="SELECT 1", headers=headers).status_code == 403
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.1", "::"])
+def test_it_listens_on_loopback_only(tmp_path: Path, host: str) -> None:
+    """Any other address is refused before anything is opened."""
+    command = [sys.executable, "-m", "native.front", "--data", str(tmp_path / "data"), "--host", host]
+    environment = {**os.environ, "PYTHONPATH": "compose", "CLICKHOUSE_PASSWORD": SECRET}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, "not a loopback address" in done.stderr) == (2, True)
+    assert not (tmp_path / "data").exists()
+
+
+def test_it_needs_a_password(tmp_path: Path) -> None:
+    """There is no default."""
+    command = [sys.executable, "-m", "native.front", "--data", str(tmp_path / "data")]
+    environment = {**os.environ, "PYTHONPATH": "compose", "CLICKHOUSE_PASSWORD": ""}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, "CLICKHOUSE_PASSWORD is not set" in done.stderr) == (2, True)
+
+
+def test_two_fronts_never_share_a_directory(clickhouse: ClickHouseServer, tmp_path: Path) -> None:
+    """The second one says who is in the way, and leaves the data alone."""
+    [port] = ports.free(1)
+    second = service(clickhouse.directory, port, SECRET)
+    process = processes.start(second, tmp_path / "log")
+    assert process.wait(60) == 1
+    assert "Another process has" in (tmp_path / "log").read_text()
+    assert connection.connect(clickhouse.settings()).command("SELECT 1") == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_what_was_acknowledged_survives(tmp_path: Path, number: signal.Signals) -> None:
+    """Killed or stopped with a statement under way: the directory opens again, with every acknowledged row."""
+    [port] = ports.free(1)
+    front, log = service(tmp_path / "data", port, SECRET), tmp_path / "log"
+    settings = config.ClickHouse(port=port, password=SECRET, database="default")
+    process = processes.start(front, log)
+    processes.wait_ready(front, process, log)
+    client = connection.connect(settings)
+    client.command("CREATE TABLE t (a UInt64) ENGINE = MergeTree ORDER BY a")
+    client.raw_insert("t", insert_block=b"1\n2\n3\n", fmt="TSV")
+    heavy = threading.Thread(target=_heavy, args=(settings,))
+    heavy.start()
+    running_now = "SELECT count() FROM system.processes WHERE query LIKE '%cityHash64(number%'"
+    until(lambda: bool(client.query(running_now).result_rows[0][0] == 2))
+    process.send_signal(number)
+    process.wait(60)
+    heavy.join()
+    with running(front, log):
+        assert connection.connect(settings).query("SELECT a FROM t ORDER BY a").result_columns == [[1, 2, 3]]
+
+
+def _heavy(settings: config.ClickHouse) -> None:
+    with pytest.raises(connection.ClickHouseError):
+        connection.connect(settings).command("SELECT sum(cityHash64(number)) FROM numbers(1000000000000)")
