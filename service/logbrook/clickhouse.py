@@ -10,6 +10,7 @@ from logbrook.errors import UnavailableError
 __all__ = ["ClickHouseError", "HttpClient", "connect", "error_code"]
 
 UNKNOWN_TABLE = 60
+TIMEOUT_EXCEEDED = 159
 MEMORY_LIMIT_EXCEEDED = 241
 
 

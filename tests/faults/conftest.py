@@ -57,6 +57,9 @@ def place(stack: Stack, request: pytest.FixtureRequest) -> Iterator[Place]:
     """A topic with 8 partitions and a migrated database."""
     place = stack.place(request.node.originalname.removeprefix("test_")[:40])
     yield place
+    # Shown if the test failed.
+    for process in place.processes:
+        print(f"--- {process.name}\n{process.log[-3000:]}")
     place.close()
 
 

@@ -6,7 +6,9 @@ The product's code knows nothing of this: named functions are wrapped from outsi
     FAULT_AT=before_insert:3:stop  ... stops itself (SIGSTOP), until somebody sends SIGCONT
     FAULT_DELAY_SECONDS=0.05       `in_insert` strikes so long after the request went out
     FAULT_SLOW_INSERT=2.5          each insert takes ClickHouse so many seconds longer
+    FAULT_SLOW_ROWS=0.005          ... and so many for each message
     FAULT_INSERT_SETTINGS={...}    more settings for the first FAULT_INSERTS inserts, as JSON
+    FAULT_MARGIN_SECONDS=1         the look-up trusts clocks and commits so far, not a day
     FAULT_METADATA_SECONDS=1       new partitions are noticed so soon, not after librdkafka's five minutes
     FAULT_MUTANT=no_fence          a part of the protocol is missing: see MUTANTS
 """
@@ -140,14 +142,14 @@ def arm(point: str) -> None:
     POINTS[name](hit)
 
 
-def slow_inserts(seconds: str) -> None:
+def slow_inserts(sleep: str) -> None:
     """Make each insert take longer inside ClickHouse: after its request, before its part."""
     command = HttpClient.command
     INSERT_SETTINGS["function_sleep_max_microseconds_per_block"] = 60_000_000
 
     def wrapped(self: HttpClient, cmd: str, *arguments: Any, **named: Any) -> Any:
         if cmd.startswith("CREATE MATERIALIZED VIEW inlet_"):
-            cmd += f" WHERE NOT ignore(sleep({seconds}))"
+            cmd += f" WHERE NOT ignore({sleep})"
         return command(self, cmd, *arguments, **named)
 
     setattr(HttpClient, "command", wrapped)  # noqa: B010
@@ -268,9 +270,13 @@ def main() -> None:
     if "FAULT_MUTANT" in environ:
         MUTANTS[environ["FAULT_MUTANT"]]()
     if "FAULT_SLOW_INSERT" in environ:
-        slow_inserts(environ["FAULT_SLOW_INSERT"])
+        slow_inserts(f"sleep({environ['FAULT_SLOW_INSERT']})")
+    if "FAULT_SLOW_ROWS" in environ:
+        slow_inserts(f"sleepEachRow({environ['FAULT_SLOW_ROWS']})")
     if "FAULT_INSERT_SETTINGS" in environ:
         other_insert_settings(json.loads(environ["FAULT_INSERT_SETTINGS"]), int(environ["FAULT_INSERTS"]))
+    if "FAULT_MARGIN_SECONDS" in environ:
+        setattr(inlet, "_CLOCK_MARGIN_SECONDS", int(environ["FAULT_MARGIN_SECONDS"]))  # noqa: B010
     if "FAULT_METADATA_SECONDS" in environ:
         fresh_metadata(environ["FAULT_METADATA_SECONDS"])
     if "FAULT_AT" in environ:

@@ -63,14 +63,14 @@ class Sender:
     """A thread that sends events straight to Kafka: alone and many in a message, some with a key and some of those
     twice, as a client does that never saw the answer."""
 
-    def __init__(self, ledger: Ledger, kafka: Kafka, seed: int, messages_per_second: float = 300.0) -> None:
+    def __init__(self, ledger: Ledger, kafka: Kafka, seed: int, messages_per_second: float = 150.0) -> None:
         self.ledger, self.kafka, self.rng = ledger, kafka, random.Random(seed)
         self.pace = messages_per_second
         self.stamp: str | None = None
         """The events' timestamp; None for now."""
         self.refused: list[str] = []
         # Long enough to outlive a broker that is down for a while.
-        self._producer = Producer(producer_config(kafka, 120.0))
+        self._producer = Producer(producer_config(kafka, 120.0) | {"log_level": 0})
         self._again: list[tuple[bytes, bytes, int]] = []
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sender")

@@ -109,7 +109,7 @@ class Place:
         """A consumer, not started yet. `environment` is what tests/faults/killing.py reads, or settings."""
         settings = {
             "LOGBROOK_CONSUMER_SESSION_TIMEOUT_SECONDS": str(SESSION_SECONDS),
-            "LOGBROOK_CONSUMER_FLUSH_AFTER_SECONDS": "0.1",
+            "LOGBROOK_CONSUMER_FLUSH_AFTER_SECONDS": "0.3",
             "LOGBROOK_CONSUMER_GROUP": self.group,
         }
         command = ["-m", "tests.faults.peers", naive] if naive else ["-m", "tests.faults.killing", "consumer"]

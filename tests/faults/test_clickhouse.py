@@ -52,11 +52,11 @@ def test_killed_while_inserting(place: Place, ledger: Ledger, sender: Sender, se
 def test_connection_breaks(fault: Fault, place: Place, ledger: Ledger, sender: Sender) -> None:
     """An insert whose connection breaks at any stage is neither lost nor stored twice, and never sent again unseen."""
     with proxied(place) as proxy:
-        consumer = place.consumer(clickhouse_port=proxy.port, LOGBROOK_CLICKHOUSE_TIMEOUT_SECONDS="1.5")
+        consumer = place.consumer(clickhouse_port=proxy.port, LOGBROOK_CLICKHOUSE_TIMEOUT_SECONDS="4")
         consumer.spawn()
         with sender.sending():
             until(lambda: proxy.requests[INSERT] >= 2, 40, "inserts flow")
-            proxy.arm(fault, times=2, marker=b"" if fault is Fault.REFUSE else INSERT, seconds=3.0)
+            proxy.arm(fault, times=2, marker=b"" if fault is Fault.REFUSE else INSERT, seconds=5.5)
             until(lambda: proxy.done >= 2, 40, f"{fault.name} happens twice")
             grows(place)
         check(ledger, place)
@@ -73,6 +73,17 @@ def test_nothing_is_sent_again_by_the_client(place: Place, ledger: Ledger, sende
         assert proxy.done == 1
         # The one whose reply was lost had stored everything that was there.
         assert proxy.requests[INSERT] == 1, verdict
+
+
+def test_too_slow_for_the_timeout(place: Place, ledger: Ledger, sender: Sender) -> None:
+    """A batch that takes ClickHouse longer than the consumer waits goes in pieces that do not (I1-I6)."""
+    sender.send(2000)
+    consumer = place.consumer(
+        LOGBROOK_CLICKHOUSE_TIMEOUT_SECONDS="3", FAULT_SLOW_ROWS="0.005", LOGBROOK_CONSUMER_FLUSH_AFTER_SECONDS="2"
+    )
+    consumer.spawn()
+    check(ledger, place, drain_seconds=120)
+    assert "timed out" in consumer.log
 
 
 def test_insert_killed(place: Place, ledger: Ledger, sender: Sender) -> None:

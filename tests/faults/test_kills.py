@@ -1,6 +1,7 @@
 """The consumer killed at every named point of its protocol."""
 
 import random
+import time
 
 from tests.faults.campaign import Progress
 from tests.faults.killing import POINTS
@@ -28,6 +29,22 @@ def test_killed_at_every_point(place: Place, ledger: Ledger, sender: Sender, see
             progress(f"killed at {point}: {verdict.stored} stored, none twice")
         place.consumer().spawn()
     progress(str(check(ledger, place)))
+
+
+def test_killed_long_after_the_one_before(place: Place, ledger: Ledger, sender: Sender) -> None:
+    """What was stored but not committed is found by the second successor, too, however long ago it was stored."""
+    sender.send(400)
+    first = place.consumer(FAULT_AT="before_commit:1", LOGBROOK_CONSUMER_FLUSH_AFTER_SECONDS="2")
+    first.spawn()
+    until(lambda: not first.running, 40, "the first stores everything and commits nothing")
+    time.sleep(4)
+    second = place.consumer(
+        FAULT_AT="before_commit:3", FAULT_MARGIN_SECONDS="1", LOGBROOK_CONSUMER_MAX_BATCH_MESSAGES="50"
+    )
+    second.spawn()
+    until(lambda: not second.running, 40, "the second commits a part of it")
+    place.consumer(FAULT_MARGIN_SECONDS="1").spawn()
+    check(ledger, place)
 
 
 def test_killed_while_partitions_come_and_go(place: Place, ledger: Ledger, sender: Sender, progress: Progress) -> None:

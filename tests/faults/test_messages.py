@@ -73,9 +73,27 @@ def test_hole_below_what_is_stored(place: Place, ledger: Ledger, sender: Sender)
     first.spawn()
     assert first.child is not None
     first.child.wait(40)
-    place.client.command("DELETE FROM otel_logs WHERE KafkaOffset % 3 = 1", settings={"lightweight_deletes_sync": 2})
+    place.client.command("DELETE FROM otel_logs WHERE KafkaOffset % 3 = 1")
     place.consumer().spawn()
     check(ledger, place)
+
+
+def test_big_messages_are_whole(place: Place) -> None:
+    """An insert is one part, all or nothing, though its messages hold more events than ClickHouse's blocks take."""
+    events, messages = 80_000, 4
+    producer = Producer(producer_config(place.kafka, 30))
+    for number in range(messages):
+        producer.produce(place.kafka.topic, b"\n".join([b'{"a":1}'] * events), partition=number)
+    assert producer.flush(30) == 0
+    place.client.command("SYSTEM STOP MERGES otel_logs")
+    consumer = place.consumer(LOGBROOK_CONSUMER_FLUSH_AFTER_SECONDS="4")
+    consumer.spawn()
+    place.drain()
+    parts = place.client.query(
+        "SELECT rows FROM system.parts WHERE database = currentDatabase() AND table = 'otel_logs' AND active"
+    ).result_rows
+    assert sum(rows for (rows,) in parts) == events * messages
+    assert all(rows % events == 0 for (rows,) in parts), f"a message was cut: {parts}"
 
 
 def test_repeated_keys(place: Place, ledger: Ledger, sender: Sender) -> None:
