@@ -77,10 +77,11 @@ def fits(machine: Machine, environment: str) -> bool:
 
 
 def next_that_fits(machine: Machine, environment: str) -> Machine | None:
-    """The smallest machine of the same family that fits, or of any family if none does."""
+    """The smallest machine of the same shape that fits; else of the same family, else of any."""
     fitting = [other for other in MACHINES.values() if fits(other, environment)]
     family = [other for other in fitting if other.family == machine.family]
-    return min(family or fitting, key=lambda other: (other.memory_mib, other.cpus), default=None)
+    shape = [other for other in family if other.shape == machine.shape]
+    return min(shape or family or fitting, key=lambda other: (other.memory_mib, other.cpus), default=None)
 
 
 def node_memory(settings: Settings) -> Memory:

@@ -12,6 +12,11 @@ class Machine:
     memory_mib: int
 
     @property
+    def shape(self) -> str:
+        """`e2-standard` of `e2-standard-2`."""
+        return self.name.rpartition("-")[0]
+
+    @property
     def family(self) -> str:
         """`e2` of `e2-standard-2`."""
         return self.name.partition("-")[0]

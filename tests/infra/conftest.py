@@ -1,10 +1,12 @@
 """What the infrastructure's tests share: the Pulumi CLI, found or built."""
 
+import gc
 import importlib
 import os
 import shutil
 import subprocess
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,21 @@ import pytest
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     importlib.import_module("infra.__main__")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Pulumi's SDK leaves its event loops open, and their sockets warn when they are collected."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"))
+
+
+@pytest.fixture(autouse=True)
+def collected() -> Iterator[None]:
+    """Collect them here, where they are expected, and not in the middle of somebody else's test."""
+    yield
+    gc.collect()
+
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "logbrook"
 VERSION = "v3.259.0"

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
 from pulumi import automation as auto
 
 from infra.__main__ import program
@@ -56,8 +57,6 @@ def _quiet(line: str) -> None:
 
 def settings_of(stack: str) -> Settings:
     """The typed configuration of one of the repository's stack files."""
-    import yaml  # noqa: PLC0415
-
     values = yaml.safe_load((ROOT / f"Pulumi.{stack}.yaml").read_text())["config"]
     return load({key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in values.items()})
 

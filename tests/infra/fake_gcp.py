@@ -85,51 +85,44 @@ def _open(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value == int(value) else value
 
 
-def computed(token: str, inputs: dict[str, Any]) -> dict[str, Any]:
+def computed(token: str, inputs: dict[str, Any], logical: str = "") -> dict[str, Any]:
     """The outputs that Google adds to what was asked for."""
-    name = inputs.get("name", "")
-    project = inputs.get("project", "")
+    project, name = inputs.get("project", ""), inputs.get("name", logical)
     kind = token.rsplit(":", maxsplit=1)[-1]
-    match kind:
-        case "Account":
-            email = f"{inputs['accountId']}@{project}.iam.gserviceaccount.com"
-            return {"email": email, "name": f"projects/{project}/serviceAccounts/{email}"}
-        case "Secret":
-            return {"name": f"projects/{project}/secrets/{inputs['secretId']}"}
-        case "SecretVersion":
-            return {"name": f"{inputs['secret']}/versions/1", "version": "1"}
-        case "Service":
-            return {"uri": f"https://{name}-abc123-uc.a.run.app"}
-        case "ParameterVersion":
-            return {"name": f"{inputs['parameter']}/versions/{inputs['parameterVersionId']}"}
-        case "Image":
-            return {"ref": f"{inputs['tags'][0]}@sha256:{'0' * 64}", "digest": f"sha256:{'0' * 64}"}
-        case "NotificationChannel" | "AlertPolicy":
-            return {"name": f"projects/{project}/{kind}/1"}
-        case "UptimeCheckConfig":
-            return {"uptimeCheckId": f"{inputs['displayName']}-1"}
-        case "Router" | "Network" | "Subnetwork" | "Instance" | "Disk":
-            return {"selfLink": f"https://www.googleapis.com/compute/v1/projects/{project}/{kind}/{name}"}
-        case _:
-            return {}
+    if kind == "Account":
+        email = f"{inputs['accountId']}@{project}.iam.gserviceaccount.com"
+        return {"email": email, "name": f"projects/{project}/serviceAccounts/{email}"}
+    if kind in ("Router", "Network", "Subnetwork", "Instance", "Disk"):
+        return {"selfLink": f"https://www.googleapis.com/compute/v1/projects/{project}/{kind}/{name}"}
+    # By type: output, and how it is made of inputs.
+    templates = {
+        "Secret": {"name": "projects/{project}/secrets/{secretId}"},
+        "SecretVersion": {"name": "{secret}/versions/1", "version": "1"},
+        "Service": {"uri": "https://{name}-abc123-uc.a.run.app"},
+        "ParameterVersion": {"name": "{parameter}/versions/{parameterVersionId}"},
+        "Image": {"ref": "{tags[0]}@sha256:" + "0" * 64, "digest": "sha256:" + "0" * 64},
+        "NotificationChannel": {"name": "projects/{project}/notificationChannels/1"},
+        "AlertPolicy": {"name": "projects/{project}/alertPolicies/1"},
+        "UptimeCheckConfig": {"uptimeCheckId": "{displayName}-1"},
+    }
+    return {
+        output: template.format_map({"project": project, "name": name} | inputs)
+        for output, template in templates.get(kind, {}).items()
+    }
 
 
 def identifier(token: str, inputs: dict[str, Any], name: str) -> str:
     """The id that Google gives: a path where others refer to it by one."""
-    project = inputs.get("project", "")
-    match token.rsplit(":", maxsplit=1)[-1]:
-        case "Secret":
-            return f"projects/{project}/secrets/{inputs['secretId']}"
-        case "Parameter":
-            return f"projects/{project}/locations/global/parameters/{inputs['parameterId']}"
-        case "Subnetwork":
-            return f"projects/{project}/regions/{inputs['region']}/subnetworks/{inputs['name']}"
-        case "Network":
-            return f"projects/{project}/global/networks/{inputs['name']}"
-        case "Disk":
-            return f"projects/{project}/zones/{inputs['zone']}/disks/{inputs['name']}"
-        case _:
-            return f"{token}/{inputs.get('name') or name}/{name}"
+    known = {"project": "", "region": "", "zone": "", "name": name} | inputs
+    templates = {
+        "Secret": "projects/{project}/secrets/{secretId}",
+        "Parameter": "projects/{project}/locations/global/parameters/{parameterId}",
+        "Subnetwork": "projects/{project}/regions/{region}/subnetworks/{name}",
+        "Network": "projects/{project}/global/networks/{name}",
+        "Disk": "projects/{project}/zones/{zone}/disks/{name}",
+    }
+    template = templates.get(token.rsplit(":", maxsplit=1)[-1])
+    return template.format_map(known) if template else f"{token}/{known['name']}/{name}"
 
 
 def _merge(struct: struct_pb2.Struct, extra: dict[str, Any]) -> struct_pb2.Struct:
@@ -209,7 +202,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         if request.preview:
             with self.cloud.lock:
                 self.cloud.unknown |= {(name, path[1:]) for path in _find_unknown("", inputs)}
-            outputs = dict.fromkeys(computed(token, _Forgiving(inputs)), UNKNOWN)
+            outputs = dict.fromkeys(computed(token, inputs), UNKNOWN)
             return provider_pb2.CreateResponse(properties=_merge(request.properties, outputs))
         outputs = computed(token, inputs)
         unique = identifier(token, inputs, name)
@@ -257,13 +250,6 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
             del self.cloud.live[request.id]
             self.cloud.events.append(("delete", name))
         return empty_pb2.Empty()
-
-
-class _Forgiving(dict[str, Any]):
-    """Inputs of a preview: what is missing counts as unknown."""
-
-    def __missing__(self, key: str) -> Any:
-        return [UNKNOWN]
 
 
 def _names(urn: str) -> tuple[str, str]:

@@ -1,0 +1,96 @@
+"""`make cost STACK=dev`: what a stack costs in a month, by resource, from the dated prices in prices.yaml. An estimate.
+
+Counted is what is always there; traffic, requests and what the autoscaler adds come on top.
+"""
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from infra.config import Settings, load
+from infra.secret_store import SECRET_KEYS, wanted
+
+PRICES = Path(__file__).parent / "prices.yaml"
+BOOT_DISK_GIB = 20
+
+
+def prices() -> dict[str, Any]:
+    """The price table."""
+    table: dict[str, Any] = yaml.safe_load(PRICES.read_text())
+    return table
+
+
+def estimate(settings: Settings, price: Mapping[str, Any]) -> dict[str, float]:
+    """Dollars a month by resource, with the fewest instances that the stack keeps."""
+    hours: float = price["hours_per_month"]
+
+    def service(cpus: float, gib: float, count: int = 1) -> float:
+        per_second: float = cpus * price["service_cpu_per_second"] + gib * price["service_gib_per_second"]
+        return count * hours * 3600 * per_second
+
+    pool = (
+        settings.consumer_cpu * price["pool_cpu_per_second"]
+        + settings.consumer_memory_mib / 1024 * price["pool_gib_per_second"]
+    )
+    parts = _node(settings, price) if settings.on_vm else _managed(settings, price)
+    parts[f"consumer: worker pool, {settings.consumer_min} always on"] = settings.consumer_min * hours * 3600 * pool
+    if settings.autoscaler:
+        parts["lag autoscaler: one instance always on"] = service(1, 0.5)
+    for name, least in (("gateway", settings.gateway_min), ("query", settings.query_min)):
+        parts[f"{name}: service, {least} always on"] = service(1, 1, least)
+    parts["secrets"] = len(wanted(settings)) * price["secret_version_month"]
+    parts["images"] = price["registry_gib"] * price["registry_per_gib_month"]
+    return parts
+
+
+def _node(settings: Settings, price: Mapping[str, Any]) -> dict[str, float]:
+    disks = settings.kafka_disk_gib + settings.clickhouse_disk_gib
+    return {
+        f"data node: {settings.machine_type}": price["machine_per_hour"][settings.machine_type]
+        * price["hours_per_month"],
+        f"data disks: {disks} GiB {settings.disk_type}": disks * price["disk_per_gib_month"][settings.disk_type],
+        f"boot disk: {BOOT_DISK_GIB} GiB pd-balanced": BOOT_DISK_GIB * price["disk_per_gib_month"]["pd-balanced"],
+        "snapshots": disks * price["snapshot_share_of_disk"] * price["snapshot_per_gib_month"],
+        "NAT": price["nat_per_hour"] * price["hours_per_month"],
+    }
+
+
+def _managed(settings: Settings, price: Mapping[str, Any]) -> dict[str, float]:
+    per_hour = (
+        settings.managed_kafka_cpus * price["managed_kafka_cpu_per_hour"]
+        + settings.managed_kafka_memory_gib * price["managed_kafka_gib_per_hour"]
+    )
+    return {"managed Kafka": per_hour * price["hours_per_month"], "ClickHouse: its provider's bill": 0.0}
+
+
+def table(settings: Settings, price: Mapping[str, Any]) -> str:
+    """The estimate as text."""
+    parts = estimate(settings, price)
+    lines = [f"{name:<48}{dollars:>9.2f}" for name, dollars in parts.items()]
+    total = f"{'ESTIMATE, dollars a month':<48}{sum(parts.values()):>9.2f}"
+    note = f"List prices of {price['date']}, us-central1, from memory; without traffic, requests and scaled instances."
+    return "\n".join([*lines, "-" * 57, total, "", note])
+
+
+def of_file(stack: str) -> Settings:
+    """The stack's file, as it is in the repository: no login is needed."""
+    values = yaml.safe_load((Path(__file__).parent.parent / f"Pulumi.{stack}.yaml").read_text())["config"]
+    return load({key: _text(value) for key, value in values.items()}, SECRET_KEYS)
+
+
+def _text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def main() -> None:
+    """Print the estimate."""
+    parser = argparse.ArgumentParser(description="Estimate what a stack costs in a month.")
+    parser.add_argument("--stack", required=True)
+    print(table(of_file(parser.parse_args().stack), prices()))
+
+
+if __name__ == "__main__":
+    main()

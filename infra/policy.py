@@ -1,0 +1,187 @@
+"""Rules that every stack keeps, as functions over what it declares. Each says what is wrong, if anything is."""
+
+import ipaddress
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from infra.network import IAP_RANGE
+
+
+@dataclass(frozen=True)
+class Declared:
+    """A resource as a program declares it: type, logical name, inputs, and the options that matter here."""
+
+    token: str
+    name: str
+    inputs: dict[str, Any]
+    protect: bool = False
+
+    @property
+    def kind(self) -> str:
+        """`Instance` of `gcp:compute/instance:Instance`."""
+        return self.token.rpartition(":")[2]
+
+
+Rule = Callable[[Declared], Iterable[str]]
+
+# Roles that Google grants on a project only. Whatever else is granted there needs a condition that names its resource.
+PROJECT_ROLES = {
+    "roles/logging.logWriter": "write logs",
+    "roles/monitoring.metricWriter": "write metrics",
+    "roles/monitoring.viewer": "the lag as a metric, where Kafka is managed",
+    "roles/managedkafka.client": "connect to managed Kafka as oneself",
+}
+BROAD_ROLES = {"roles/owner", "roles/editor", "roles/viewer"}
+DEFAULT_ACCOUNT = re.compile(r"(-compute@developer|@appspot)\.gserviceaccount\.com$")
+
+
+def no_open_ingress(resource: Declared) -> Iterator[str]:
+    """No firewall rule lets the internet in; only IAP's range is public at all."""
+    if resource.kind != "Firewall" or resource.inputs.get("direction") == "EGRESS":
+        return
+    ranges = resource.inputs.get("sourceRanges") or ["0.0.0.0/0"]
+    for each in ranges:
+        if each != IAP_RANGE and not ipaddress.ip_network(each).is_private:
+            yield f"lets {each} in"
+    if not resource.inputs.get("targetServiceAccounts"):
+        yield "is for every machine in the network: name targetServiceAccounts"
+    if not resource.inputs.get("logConfig"):
+        yield "is not logged"
+
+
+def no_public_address(resource: Declared) -> Iterator[str]:
+    """Machines have private addresses."""
+    if resource.kind == "Instance":
+        for interface in resource.inputs.get("networkInterfaces", []):
+            if "accessConfigs" in interface:
+                yield "has a public address"
+    if resource.kind == "Address" and resource.inputs.get("addressType") != "INTERNAL":
+        yield "is a public address"
+    if resource.kind == "Network" and resource.inputs.get("autoCreateSubnetworks") is not False:
+        yield "makes subnets by itself"
+
+
+def own_service_account(resource: Declared) -> Iterator[str]:
+    """Everything that runs has a service account of its own."""
+    account: Any = "none is needed"
+    if resource.kind == "Instance":
+        account = (resource.inputs.get("serviceAccount") or {}).get("email")
+    elif resource.kind in ("Service", "WorkerPool"):
+        account = resource.inputs["template"].get("serviceAccount")
+    elif resource.kind == "Job":
+        account = resource.inputs["template"]["template"].get("serviceAccount")
+    if not account or DEFAULT_ACCOUNT.search(str(account)):
+        yield "runs as the project's default service account"
+
+
+def least_rights(resource: Declared) -> Iterator[str]:
+    """No basic role, nothing project-wide that could be smaller, nothing to everybody."""
+    role, member = resource.inputs.get("role"), str(resource.inputs.get("member", ""))
+    if role is None:
+        return
+    if role in BROAD_ROLES or role.endswith((".admin", "Admin")):
+        yield f"grants {role}"
+    if member in ("allUsers", "allAuthenticatedUsers"):
+        yield f"grants {role} to {member}"
+    if resource.token.startswith("gcp:projects/") and role not in PROJECT_ROLES:
+        expression = (resource.inputs.get("condition") or {}).get("expression", "")
+        if "resource.name" not in expression:
+            yield f"grants {role} on the whole project"
+
+
+def only_the_gateway_is_open(resource: Declared) -> Iterator[str]:
+    """No Cloud Run service but the gateway can be called without Google's own check."""
+    if resource.kind == "Service" and resource.inputs.get("invokerIamDisabled") and resource.name != "gateway":
+        yield "can be called by everybody"
+
+
+def by_digest(resource: Declared) -> Iterator[str]:
+    """Our own image is deployed by its digest. CREMA's comes from Google by its tag."""
+    if resource.kind not in ("Service", "WorkerPool", "Job"):
+        return
+    template = resource.inputs["template"]
+    for container in template.get("template", template)["containers"]:
+        image = str(container["image"])
+        if "@sha256:" not in image and "/cloud-run-oss-images/" not in image:
+            yield f"runs {image} by its tag"
+
+
+def no_clear_secret(resource: Declared) -> Iterator[str]:
+    """Programs get names of secrets. A variable that sounds like one must not hold a value."""
+    if resource.kind in ("Service", "WorkerPool", "Job"):
+        template = resource.inputs["template"]
+        for container in template.get("template", template)["containers"]:
+            for each in container.get("envs", []):
+                if re.search(r"PASSWORD|TOKEN|SECRET", each["name"]) and each.get("value"):
+                    yield f"has {each['name']} in clear"
+    if resource.kind == "Instance":
+        if re.search(r"PASSWORD'?\s*[=:]\s*['\"]?[A-Za-z0-9_-]{24,}", json.dumps(resource.inputs.get("metadata", {}))):
+            yield "has a password in its metadata"
+        if "metadataStartupScript" in resource.inputs:
+            yield "is made anew whenever metadataStartupScript changes"
+
+
+def hardened_machine(resource: Declared) -> Iterator[str]:
+    """Shielded, OS Login, no keys of the project."""
+    if resource.kind != "Instance":
+        return
+    shielded = resource.inputs.get("shieldedInstanceConfig") or {}
+    if not all(shielded.get(key) for key in ("enableSecureBoot", "enableVtpm", "enableIntegrityMonitoring")):
+        yield "is not shielded"
+    metadata = resource.inputs.get("metadata", {})
+    if metadata.get("enable-oslogin") != "TRUE" or metadata.get("block-project-ssh-keys") != "TRUE":
+        yield "can be entered without OS Login"
+    if not resource.inputs.get("allowStoppingForUpdate"):
+        yield "can't change its machine type"
+
+
+def kept_data(resource: Declared) -> Iterator[str]:
+    """What holds data can't be deleted by a slip."""
+    holds_data = resource.token.endswith(("disk:Disk", "managedkafka/cluster:Cluster", "managedkafka/topic:Topic"))
+    if holds_data and not resource.protect:
+        yield "holds data and is not protected"
+
+
+def private_egress(resource: Declared) -> Iterator[str]:
+    """What runs on Cloud Run reaches the network directly, with its private ranges only."""
+    if resource.kind not in ("Service", "WorkerPool", "Job"):
+        return
+    template = resource.inputs["template"]
+    access = template.get("template", template).get("vpcAccess") or {}
+    if access.get("egress") != "PRIVATE_RANGES_ONLY" or not access.get("networkInterfaces"):
+        yield "is not in the network"
+
+
+RULES: tuple[Rule, ...] = (
+    no_open_ingress,
+    no_public_address,
+    own_service_account,
+    least_rights,
+    only_the_gateway_is_open,
+    by_digest,
+    no_clear_secret,
+    hardened_machine,
+    kept_data,
+    private_egress,
+)
+PROD_GUARDED = ("Instance", "Service", "WorkerPool", "Job", "Secret")
+
+
+def guarded_in_prod(resource: Declared) -> Iterator[str]:
+    """In prod, Google itself refuses to delete what runs and what is secret."""
+    if resource.kind in PROD_GUARDED and resource.name != "crema" and not resource.inputs.get("deletionProtection"):
+        yield "has no deletion protection"
+
+
+def violations(resources: Iterable[Declared], *, prod: bool) -> list[str]:
+    """Every broken rule, as `rule: resource what`."""
+    rules = (*RULES, guarded_in_prod) if prod else RULES
+    return [
+        f"{rule.__name__}: {resource.name} {what}"
+        for resource in resources
+        for rule in rules
+        for what in rule(resource)
+    ]

@@ -1,0 +1,138 @@
+"""What has to be there before `make preview` and `make up`: says all that is missing, each with the command that helps.
+
+python -m infra.ready --stack dev
+"""
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from infra import budget, passwords
+from infra.config import Settings
+from infra.errors import StackError
+from infra.secret_store import missing
+
+APIS = (
+    "artifactregistry",
+    "compute",
+    "iam",
+    "iap",
+    "logging",
+    "monitoring",
+    "parametermanager",
+    "run",
+    "secretmanager",
+)
+PLACEHOLDER_PROJECT = "my-project"
+
+
+@dataclass
+class Answer:
+    """What a program said."""
+
+    code: int
+    text: str
+
+
+Ask = Callable[..., Answer]
+
+
+def ask(*command: str) -> Answer:
+    """Run a program and take what it prints."""
+    done = subprocess.run(command, check=False, text=True, capture_output=True, stdin=subprocess.DEVNULL)
+    return Answer(done.returncode, done.stdout.strip())
+
+
+def apis(settings: Settings) -> list[str]:
+    """The APIs that this stack needs, by their full names."""
+    extra = [] if settings.on_vm else ["managedkafka"]
+    extra += ["billingbudgets"] if settings.billing_account else []
+    return [f"{name}.googleapis.com" for name in (*APIS, *extra)]
+
+
+def missing_programs(settings: Settings | None) -> list[str]:
+    """Programs that are not on PATH."""
+    found = []
+    if not shutil.which("pulumi"):
+        found.append("pulumi is not on PATH: https://www.pulumi.com/docs/iac/download-install/")
+    if not shutil.which("gcloud"):
+        found.append("gcloud is not on PATH: https://cloud.google.com/sdk/docs/install")
+    if settings is not None and not settings.image and not shutil.which("docker"):
+        found.append("docker is not on PATH, and builds the image; or set logbrook:image to one by digest")
+    return found
+
+
+def missing_logins(ask: Ask = ask) -> list[str]:
+    """Pulumi's and Google's."""
+    found = []
+    if ask("pulumi", "whoami").code:
+        found.append("not logged in to Pulumi: `pulumi login`, or `pulumi login gs://BUCKET`")
+    if ask("gcloud", "auth", "print-access-token").code:
+        found.append("not logged in to Google: `gcloud auth login`")
+    if ask("gcloud", "auth", "application-default", "print-access-token").code:
+        found.append("no application default credentials: `gcloud auth application-default login`")
+    return found
+
+
+def missing_in_project(settings: Settings, ask: Ask = ask) -> list[str]:
+    """The project, its APIs, and the way to push the image."""
+    project = settings.project
+    if project == PLACEHOLDER_PROJECT:
+        return ["gcp:project is still the example's: `pulumi config set gcp:project YOUR_PROJECT`"]
+    if ask("gcloud", "projects", "describe", project).code:
+        return [f"project {project} does not exist, or you may not see it: `gcloud projects create {project}`"]
+    enabled = ask("gcloud", "services", "list", "--enabled", "--project", project, "--format", "value(config.name)")
+    if enabled.code:
+        return [f"can't list the APIs of {project}: `gcloud auth login` as one of its owners"]
+    off = [name for name in apis(settings) if name not in enabled.text.split()]
+    return [f"APIs are off: `gcloud services enable --project {project} {' '.join(off)}`"] if off else []
+
+
+def missing_helper(settings: Settings) -> list[str]:
+    """Docker has to log in to Artifact Registry when it pushes."""
+    if settings.image:
+        return []
+    host = f"{settings.region}-docker.pkg.dev"
+    try:
+        helpers = json.loads((Path.home() / ".docker/config.json").read_text()).get("credHelpers", {})
+    except (OSError, ValueError):
+        helpers = {}
+    return [] if host in helpers else [f"Docker can't push to {host}: `gcloud auth configure-docker {host}`"]
+
+
+def check(stack: str) -> list[str]:
+    """Everything that is missing for this stack. What can't be asked yet is left out."""
+    found = missing_programs(None)
+    if found:
+        return found
+    found = missing_logins()
+    try:
+        settings, keys = passwords.settings_of(stack)
+        budget.check(settings)
+    except subprocess.CalledProcessError:
+        return [*found, f"no stack {stack}: `pulumi stack init {stack}`"]
+    except StackError as error:
+        return [*found, str(error)]
+    found += missing_programs(settings) + missing_helper(settings)
+    if secrets := missing(settings, keys):
+        found.append(f"secrets are not set ({', '.join(secrets)}): `make secrets STACK={stack}`")
+    return found + missing_in_project(settings)
+
+
+def main() -> int:
+    """Print what is missing; 1 if anything is."""
+    parser = argparse.ArgumentParser(description="Say what is missing before a deploy.")
+    parser.add_argument("--stack", required=True)
+    found = check(parser.parse_args().stack)
+    for each in found:
+        print(f"missing: {each}", file=sys.stderr)
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
