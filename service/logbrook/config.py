@@ -90,7 +90,7 @@ class Gateway:
         128 * 2**20, "Most bytes waiting for Kafka's acknowledgement; beyond, requests are answered 429."
     )
     max_buffered_bytes: int = setting(
-        256 * 2**20, "Most bytes of bodies in memory, of all open requests together; beyond, they are answered 429."
+        128 * 2**20, "Most bytes of bodies in memory, of all open requests together; beyond, they are answered 429."
     )
     body_timeout_seconds: float = setting(
         30.0, "Longest wait for a whole body: a slow sender must not hold memory. 16 MiB in it are 4.5 Mbit/s."

@@ -35,9 +35,10 @@ class CollectingTopic:
         if self.failure is not None:
             raise UnavailableError(503, "not_acknowledged", self.failure, 5)
         for index, message in enumerate(batch.messages):
-            name = chunk_key(source, key, index) if key is not None else None
+            name = chunk_key(source, key, index, message) if key is not None else None
             partition = partition_of(name, self.kafka.partitions) if name else 0
             self.kept.append(Kept(message, source.encode(), name, partition))
+        batch.messages.clear()
 
     async def not_ready(self) -> str | None:
         """Ready unless it fails."""

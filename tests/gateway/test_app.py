@@ -193,6 +193,14 @@ def test_a_key_makes_messages_known_again(door: Door) -> None:
     assert {len(key or b"") for key in keys} == {32}
 
 
+def test_a_key_used_twice_by_mistake_loses_nothing(door: Door) -> None:
+    """Other events under a key that was used before are not taken for the ones that were sent then."""
+    for body in (b"one", b"other"):
+        door.ingest(body, idempotency_key="always-the-same")
+
+    assert len({each.key for each in door.topic.kept}) == 2
+
+
 def test_two_sources_may_use_the_same_key() -> None:
     """A key says something about its sender's requests only."""
     one, two = issue("one"), issue("two")

@@ -80,7 +80,7 @@ def test_a_batch_is_in_the_topic_when_send_returns(side: Collecting | OfKafka) -
     """Every message, with its source and no key."""
     messages = [b'{"a":1}\n{"a":2}', b"plain", b"\xff\x00"]
 
-    side.use(lambda topic: topic.send("shop", Batch(messages, 4), None))
+    side.use(lambda topic: topic.send("shop", Batch([*messages], 4), None))
 
     kept = side.kept(3)
     assert sorted(each.value for each in kept) == sorted(messages)
@@ -89,14 +89,14 @@ def test_a_batch_is_in_the_topic_when_send_returns(side: Collecting | OfKafka) -
 
 def test_a_key_goes_with_each_message_to_the_same_place(side: Collecting | OfKafka) -> None:
     """The same request sent twice, by two gateways one after the other, has the same keys in the same partitions."""
-    batch = Batch([b"one", b"two", b"three"], 3)
+    messages = [b"one", b"two", b"three"]
 
     for _ in range(2):
-        side.use(lambda topic: topic.send("shop", batch, b"key:1"))
+        side.use(lambda topic: topic.send("shop", Batch([*messages], 3), b"key:1"))
 
     kept = side.kept(6)
-    for index, message in enumerate(batch.messages):
-        name = chunk_key("shop", b"key:1", index)
+    for index, message in enumerate(messages):
+        name = chunk_key("shop", b"key:1", index, message)
         assert [each for each in kept if each.value == message] == 2 * [
             Kept(message, b"shop", name, partition_of(name, 8))
         ]
@@ -125,15 +125,20 @@ def test_a_topic_that_is_there_is_ready(side: Collecting | OfKafka) -> None:
     side.use(use)
 
 
-@given(st.text(max_size=5), st.binary(max_size=5), st.integers(0, 3))
-def test_keys_do_not_run_into_each_other(source: str, key: bytes, index: int) -> None:
-    """Source, key and number are kept apart: moving a byte from one to the next gives another key."""
-    made = chunk_key(source, key, index)
+@given(st.text(max_size=5), st.binary(max_size=5), st.integers(0, 3), st.binary(max_size=5))
+def test_keys_do_not_run_into_each_other(source: str, key: bytes, index: int, message: bytes) -> None:
+    """Source, key, number and bytes are kept apart: moving a byte from one to the next gives another key."""
+    made = chunk_key(source, key, index, message)
 
-    assert made == chunk_key(source, key, index)
-    assert made != chunk_key(source + "a", key, index)
-    assert chunk_key(source + "a", key, index) != chunk_key(source, b"a" + key, index)
-    assert chunk_key(source, key + b"1", index) != chunk_key(source, key, 10 + index)
+    assert made == chunk_key(source, key, index, message)
+    others = [
+        chunk_key(source + "a", key, index, message),
+        chunk_key(source, b"a" + key, index, message),
+        chunk_key(source, key + b"1", index, message),
+        chunk_key(source, key, 10 + index, message),
+        chunk_key(source, key, index, b"1" + message),
+    ]
+    assert len({made, *others}) == 6
     assert len(made) == 32
     assert 0 <= partition_of(made, 8) < 8
 

@@ -131,9 +131,10 @@ class App:
             # From here on the messages are all that is kept, and the topic's queue is what bounds them.
             del body
         if batch.messages:
+            size = sum(map(len, batch.messages))
             await self._topic.send(source, batch, key)
             metrics.gateway_events_total.labels(source).inc(batch.events)
-            metrics.gateway_bytes_total.labels(source).inc(sum(map(len, batch.messages)))
+            metrics.gateway_bytes_total.labels(source).inc(size)
         return batch
 
     def _admit(self, request: Request) -> str:

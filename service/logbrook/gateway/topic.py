@@ -32,16 +32,23 @@ class Topic(Protocol):
     """Where events go."""
 
     async def send(self, source: str, batch: Batch, key: bytes | None) -> None:
-        """Return once every message is acknowledged. Raises UnavailableError: 429 if nothing was sent, else 503."""
+        """Return once every message is acknowledged. The batch is emptied: its messages are not kept twice.
+
+        Raises UnavailableError: 429 if nothing was sent, else 503.
+        """
 
     async def not_ready(self) -> str | None:
         """Why nothing can be sent now; None if it can."""
 
 
-def chunk_key(source: str, key: bytes, index: int) -> bytes:
-    """The idempotency key of a request's message number `index`, the same whenever the request is repeated."""
+def chunk_key(source: str, key: bytes, index: int, message: bytes) -> bytes:
+    """The idempotency key of a request's message number `index`, the same whenever the request is repeated.
+
+    The message's bytes are part of it: a client that uses a key for two different requests by mistake, or another
+    `max_message_bytes` between two attempts, can make an event appear twice, but never make one disappear.
+    """
     digest = hashlib.blake2b(digest_size=16)
-    for part in (source.encode(), key, str(index).encode()):
+    for part in (source.encode(), key, str(index).encode(), message):
         digest.update(len(part).to_bytes(4) + part)
     return digest.hexdigest().encode()
 
@@ -99,9 +106,10 @@ class KafkaTopic:
         size = queued_size(batch.messages)
         if self._queued_bytes + size > self._settings.max_queued_bytes:
             raise queue_full()
-        request = _Request(batch.messages, lambda: self._remove(request, size))
+        request = _Request(len(batch.messages), lambda: self._remove(request, size))
         self._add(request, size)
-        self._produce(source, request, key)
+        self._produce(source, batch.messages, request, key)
+        batch.messages.clear()
         error = await request.done
         if error is not None:
             raise UnavailableError(
@@ -111,12 +119,12 @@ class KafkaTopic:
                 _RETRY_AFTER_SECONDS,
             )
 
-    def _produce(self, source: str, request: "_Request", key: bytes | None) -> None:
+    def _produce(self, source: str, messages: list[bytes], request: "_Request", key: bytes | None) -> None:
         headers: list[tuple[str, str | bytes | None]] = [(SOURCE_HEADER, source.encode())]
         partition = _ANY_PARTITION
-        for index, message in enumerate(request.messages):
+        for index, message in enumerate(messages):
             if key is not None:
-                name = chunk_key(source, key, index)
+                name = chunk_key(source, key, index, message)
                 headers = [*headers[:1], (IDEMPOTENCY_KEY_HEADER, name)]
                 partition = partition_of(name, self._kafka.partitions)
             try:
@@ -124,13 +132,13 @@ class KafkaTopic:
                     self._kafka.topic, message, headers=headers, partition=partition, on_delivery=request.report
                 )
             except (BufferError, KafkaException) as error:
-                self._failed(request, index, error)
+                self._failed(request, len(messages) - index, error)
                 return
 
-    def _failed(self, request: "_Request", index: int, error: BufferError | KafkaException) -> None:
-        """The messages from `index` on can't go out. Those before are not taken back: the answer is 503 for all."""
+    def _failed(self, request: "_Request", count: int, error: BufferError | KafkaException) -> None:
+        """The last `count` messages can't go out. Those before are not taken back: the answer is 503 for all."""
         reason = error.args[0] if isinstance(error, KafkaException) else str(error)
-        for _ in request.messages[index:]:
+        for _ in range(count):
             request.report(reason, None)
         if isinstance(reason, KafkaError) and reason.fatal():
             # librdkafka takes nothing any more: a new producer does.
@@ -201,9 +209,9 @@ class KafkaTopic:
 class _Request:
     """One request's messages under way. Reports come from any thread; the rest happens in the loop."""
 
-    def __init__(self, messages: list[bytes], completed: Callable[[], None]) -> None:
+    def __init__(self, count: int, completed: Callable[[], None]) -> None:
         """`completed` is called once Kafka has answered for every message, also if nobody waits any more."""
-        self.messages, self.left = messages, len(messages)
+        self._count, self.left = count, count
         self._loop, self._completed = asyncio.get_running_loop(), completed
         self.done: asyncio.Future[KafkaError | str | None] = self._loop.create_future()
         self._error: KafkaError | str | None = None
@@ -215,8 +223,8 @@ class _Request:
         if error is not None:
             self._error = error
         number = next(self._reports)
-        self.left = len(self.messages) - number
-        if number == len(self.messages):
+        self.left = self._count - number
+        if number == self._count:
             self._loop.call_soon_threadsafe(self._complete)
 
     def settle(self, outcome: KafkaError | str | None) -> None:

@@ -1,0 +1,53 @@
+"""docs/gateway.md says what the gateway does."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from logbrook.config import Gateway
+from logbrook.gateway import connection, otlp
+from logbrook.gateway.app import App
+from logbrook.gateway.tokens import issue
+from tests.gateway.door import Door
+
+REPOSITORY = Path(__file__).parents[2]
+PAGE = (REPOSITORY / "docs/gateway.md").read_text()
+SOURCES = (REPOSITORY / "service/logbrook/gateway").glob("*.py")
+ERROR = re.compile(r'(?:RejectedError|UnavailableError)\(\s*(\d{3}),\s*"(\w+)"')
+ERRORS = sorted({found for source in SOURCES for found in ERROR.findall(source.read_text())})
+
+
+@pytest.mark.parametrize(("status", "code"), ERRORS)
+def test_every_error_is_explained(status: str, code: str) -> None:
+    """Each code is in the table of errors, in a line with its status."""
+    assert any(line.startswith(f"| {status} |") and f"`{code}`" in line for line in PAGE.splitlines())
+
+
+def test_every_path_is_explained(door: Door) -> None:
+    """The page has each path with its method."""
+    for path, (method, _) in door.app._routes.items():
+        assert f"`{method} {path}`" in PAGE
+
+
+def test_settings_that_the_page_names_exist() -> None:
+    """No name on the page is out of date."""
+    named = set(re.findall(r"LOGBROOK_GATEWAY_(\w+)", PAGE))
+
+    assert named <= {name.upper() for name in Gateway.__dataclass_fields__}
+
+
+def test_the_limits_on_the_page_are_the_ones_in_the_code() -> None:
+    """Numbers that are no settings."""
+    assert f"more than {otlp.MAX_ATTRIBUTES:,} attributes" in PAGE
+    assert f"nested more than {otlp.MAX_DEPTH} deep" in PAGE
+    assert f"{connection.MAX_HEAD_BYTES // 1024} KiB and {connection.HEAD_TIMEOUT_SECONDS:g} s" in PAGE
+
+
+def test_a_token_works_as_the_page_says() -> None:
+    """What `logbrook token` prints is what the gateway takes."""
+    made = issue("shop")
+    door = Door.open(Gateway(tokens=made.entry))
+
+    assert isinstance(door.app, App)
+    assert door.ingest(b"x", authorization=f"Bearer {made.token}").status_code == 200
