@@ -66,7 +66,7 @@ split AS
         payload,
         trimBoth(payload, ' \t\r\n\xEF\xBB\xBF') AS trimmed,
         if(startsWith(trimmed, '{') AND position(trimmed, '\n') > 0,
-            arrayFilter(line -> trimBoth(line, ' \t\r') != '', splitByChar('\n', payload)),
+            arrayFilter(line -> trimBoth(line, ' \t\r') != '', splitByChar('\n', if(position(payload, '\r\n') > 0, replaceAll(payload, '\r\n', '\n'), payload))),
             []) AS lines,
         if(match(trimmed, '^\\[[ \t\r\n]*[{\\]]'), JSONType(payload) = 'Array', false) AS is_array
     FROM arrivals
@@ -175,15 +175,17 @@ nests AS
             arrayMap(inner -> (leaf.1, concat(leaf.2, '.', inner.1), inner.2), JSONExtractKeysAndValuesRaw(leaf.3))), level_2)), []) AS level_3,
         if(nested, arrayFlatten(arrayMap(leaf -> if(leaf.1 = 3 OR NOT startsWith(leaf.3, '{') OR leaf.3 = '{}', [leaf],
             arrayMap(inner -> (leaf.1, concat(leaf.2, '.', inner.1), inner.2), JSONExtractKeysAndValuesRaw(leaf.3))), level_3)), []) AS level_4,
+        if(nested, arrayFlatten(arrayMap(leaf -> if(leaf.1 = 3 OR NOT startsWith(leaf.3, '{') OR leaf.3 = '{}', [leaf],
+            arrayMap(inner -> (leaf.1, concat(leaf.2, '.', inner.1), inner.2), JSONExtractKeysAndValuesRaw(leaf.3))), level_4)), []) AS level_5,
         if(nested, arrayMap(leaf -> (leaf.1, leaf.2, multiIf(
-            startsWith(leaf.3, '"'), JSONExtractString(leaf.3), leaf.3 = 'null', '', leaf.3)), level_4), []) AS leaves
+            startsWith(leaf.3, '"'), JSONExtractString(leaf.3), leaf.3 = 'null', '', leaf.3)), level_5), []) AS leaves
     FROM opened
 ),
 
 placed AS
 (
     SELECT
-        * EXCEPT (level_1, level_2, level_3, level_4, leaves),
+        * EXCEPT (level_1, level_2, level_3, level_4, level_5, leaves),
         if(nested, arrayFilter(leaf -> leaf.1 IN (0, 3), leaves), []) AS top_leaves,
         if(nested, arrayFilter(leaf -> leaf.1 = 1, leaves), []) AS attribute_leaves,
         if(nested, arrayFilter(leaf -> leaf.1 = 2, leaves), []) AS resource_leaves
@@ -261,8 +263,10 @@ understood AS
             time_decimal != 0,
                 toInt64(least(time_decimal * multiIf(time_decimal <= 4102444799, 1000000000, time_decimal <= 4102444799999, 1000000,
                     time_decimal <= 4102444799999999, 1000, 1), toDecimal128(9000000000000000000, 9))),
-            match(time_value, '^(?:\\d{4}[-/]\\d\\d[-/]\\d\\d|[A-Z][a-z]{2}[ ,])'),
+            match(time_value, '^\\d{4}[-/]\\d\\d[-/]\\d\\d'),
                 ifNull(toUnixTimestamp64Nano(parseDateTime64BestEffortOrNull(replaceOne(time_value, ',', '.'), 9, 'UTC')), 0),
+            match(time_value, '^[A-Z][a-z]{2}[ ,]'),
+                ifNull(toUnixTimestamp64Nano(parseDateTime64BestEffortOrNull(time_value, 9, 'UTC')), 0),
             0) AS field_time,
         if(toUInt8OrZero(level_number_value) <= 24, toUInt8OrZero(level_number_value), 0) AS level_number,
         multiIf(
@@ -305,8 +309,8 @@ timed AS
         (arrayFilter((key, left) -> left, keys, left_over), arrayFilter((value, left) -> left, values, left_over)) AS others,
         multiIf(
             head = '', '',
-            match(head, '^(?:<\\d{1,3}>\\d? ?)?(?:\\S+ )?(?:\\w+=)?["\\[(]?\\d{4}[-/]\\d\\d[-/]\\d\\d[T ]\\d\\d:\\d\\d:\\d\\d'),
-                extract(head, '\\d{4}[-/]\\d\\d[-/]\\d\\d[T ]\\d\\d:\\d\\d:\\d\\d(?:[.,]\\d{1,9})?(?: ?(?:Z|UTC|[-+]\\d\\d:?\\d\\d))?'),
+            match(head, '^(?:<\\d{1,3}>\\d? ?)?(?:\\S+ )?(?:\\w+=)?["\\[(]?\\d{4}[-/.]\\d\\d[-/.]\\d\\d[T ]\\d\\d:\\d\\d:\\d\\d'),
+                extract(head, '\\d{4}[-/.]\\d\\d[-/.]\\d\\d[T ]\\d\\d:\\d\\d:\\d\\d(?:[.,]\\d{1,9})?(?: ?(?:Z|UTC|[-+]\\d\\d:?\\d\\d))?'),
             match(head, '^[\\[(]?\\d\\d/\\d\\d/\\d\\d \\d\\d:\\d\\d:\\d\\d'),
                 extract(head, '\\d\\d/\\d\\d/\\d\\d \\d\\d:\\d\\d:\\d\\d(?:[.,]\\d{1,9})?'),
             match(head, '^\\d\\d-\\d\\d \\d\\d:\\d\\d:\\d\\d\\.\\d{3,9} '),
@@ -331,6 +335,7 @@ phrased AS
         multiIf(
             time_text = '', '',
             match(time_text, '^\\d{4}[-/]'), replaceOne(time_text, ',', '.'),
+            match(time_text, '^\\d{4}\\.'), replaceRegexpOne(time_text, '^(\\d{4}).(\\d\\d).', '\\1-\\2-'),
             match(time_text, '^\\d\\d/\\d\\d/\\d\\d '), replaceRegexpOne(time_text, '^(\\d\\d)/(\\d\\d)/(\\d\\d) ([\\d:]+)[,.]?', '20\\1-\\2-\\3 \\4.0'),
             match(time_text, '^\\d\\d-\\d\\d '), concat('%s-', time_text),
             match(time_text, '^\\d{4} '), replaceRegexpOne(time_text, '^(\\d\\d)(\\d\\d)', '%s-\\1-\\2'),
@@ -356,8 +361,9 @@ dated AS
             match(head, '(?:^|[ ,{])(?:level|lvl|severity|loglevel|log_level)="?[A-Za-z]+'),
                 extract(head, '(?:^|[ ,{])(?:level|lvl|severity|loglevel|log_level)="?([A-Za-z]+)'),
             match(time_text, '^\\d\\d-\\d\\d '), extract(after_time, '^ +\\d+ +\\d+ ([VDIWEF]) '),
-            time_text != '', arrayStringConcat(extractGroups(after_time, '^["\\])|, \\t]*(?:(?:\\d+|\\[[^\\]]*\\]|\\([^)]*\\)|-+|\\||[\\w.$/-]+ +-) *){0,5}?(?:[\\[<(]?(?:\\w+:)?((?i)TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|ERR|SEVERE|CRIT|CRITICAL|ALERT|FATAL|EMERG|PANIC) *[\\]>):|]|(TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|ERR|SEVERE|CRIT|CRITICAL|ALERT|FATAL|EMERG|PANIC)(?:\\s|$))')),
-            arrayStringConcat(extractGroups(head, '^(?:[\\[<(]?((?i)TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|ERR|SEVERE|CRIT|CRITICAL|ALERT|FATAL|EMERG|PANIC) *[\\]>):|]|(TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|ERR|SEVERE|CRIT|CRITICAL|ALERT|FATAL|EMERG|PANIC)(?:\\s|$))'))) AS level_text,
+            time_text = '', '',
+            arrayStringConcat(extractGroups(after_time, '^["\\])|, \\t]*(?:(?:\\d+|\\[[^\\]]*\\]|\\([^)]*\\)|\\{[^}]*\\}|-+|\\||[\\w.$/-]+ +-) *){0,5}?(?:[\\[<(]?(?:\\w+:)?((?i)TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|ERR|SEVERE|CRIT|CRITICAL|ALERT|FATAL|EMERG|PANIC)(?: *[\\]>):|]|\\t)|(TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|ERR|SEVERE|CRIT|CRITICAL|ALERT|FATAL|EMERG|PANIC)(?:\\s|$))'))) AS level_after_time,
+        if(head = '', '', arrayStringConcat(extractGroups(head, '^(?:[\\[<(]?((?i)TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|ERR|SEVERE|CRIT|CRITICAL|ALERT|FATAL|EMERG|PANIC)(?: *[\\]>):|]|\\t)|(TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|ERR|SEVERE|CRIT|CRITICAL|ALERT|FATAL|EMERG|PANIC)(?:\\s|$))'))) AS level_at_start,
         multiIf(
             is_json, '',
             match(head, '^<\\d{1,3}>\\d \\S+ \\S+ \\S'), extract(head, '^<\\d{1,3}>\\d \\S+ \\S+ (\\S+)'),
@@ -369,14 +375,14 @@ dated AS
 inferred AS
 (
     SELECT
-        * EXCEPT (head, time_text, time_pattern, time_this_year, year, level_text),
+        * EXCEPT (head, time_text, time_pattern, time_this_year, year, level_after_time, level_at_start),
         multiIf(
             time_text = '', 0,
             position(time_pattern, '%s') > 0 AND (time_this_year = 0 OR time_this_year > origin.2 + 86400000000000),
                 ifNull(toUnixTimestamp64Nano(parseDateTime64BestEffortOrNull(
                     replaceOne(time_pattern, '%s', toString(year - 1)), 9, 'UTC')), 0),
             time_this_year) AS text_time,
-        transform(lower(level_text), level_values, level_meanings, 0) AS text_level
+        transform(lower(if(level_after_time = '', level_at_start, level_after_time)), level_values, level_meanings, 0) AS text_level
     FROM dated
 )
 
