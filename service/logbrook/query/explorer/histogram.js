@@ -64,17 +64,22 @@ function legend() {
   byId("legend").replaceChildren(el("strong", {}, `${count(data.total)} events`), ...entries, by);
 }
 
+const TICKS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800, 604800, 2592000];
+
 function axis() {
-  const size = data.buckets.length;
-  const wanted = Math.max(2, Math.min(8, Math.floor(plot.clientWidth / 110)));
-  const every = Math.max(1, Math.ceil(size / wanted));
-  const long = new Date(data.buckets[size - 1]) - new Date(data.buckets[0]) > 86400e3;
-  byId("axis").replaceChildren(...data.buckets.flatMap((bucket, index) => {
-    if (index % every) return [];
-    const label = el("span", {}, axisTime(new Date(bucket), data.step_seconds, long));
-    label.style.left = `${(index / size) * 100}%`;
-    return [label];
-  }));
+  const times = data.buckets.map((bucket) => Date.parse(bucket) / 1000);
+  const span = times[times.length - 1] + data.step_seconds - times[0];
+  const wanted = Math.max(2, Math.min(10, Math.floor(plot.clientWidth / 100)));
+  const every = TICKS.find((seconds) => seconds >= data.step_seconds && span / seconds <= wanted) ?? span;
+  const zone = state.utc === "1" ? 0 : new Date(data.buckets[0]).getTimezoneOffset() * 60;
+  const first = Math.ceil((times[0] - zone) / every) * every + zone;
+  const labels = [];
+  for (let time = first; time < times[0] + span * 0.97; time += every) {
+    const label = el("span", {}, axisTime(new Date(time * 1000), every, span > 86400));
+    label.style.left = `${((time - times[0]) / span) * 100}%`;
+    labels.push(label);
+  }
+  byId("axis").replaceChildren(...labels);
 }
 
 function duration(seconds) {

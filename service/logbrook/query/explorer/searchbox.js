@@ -122,6 +122,10 @@ function take(index) {
 
 function edited() {
   showProblem(null);
+  think();
+}
+
+function think() {
   byId("clear").hidden = !input.value;
   clearTimeout(waiting);
   waiting = setTimeout(suggest, 120);
@@ -153,7 +157,7 @@ export function showProblem(error) {
 }
 
 input.addEventListener("input", edited);
-input.addEventListener("focus", edited);
+input.addEventListener("focus", think);
 input.addEventListener("scroll", () => { byId("marks").scrollLeft = input.scrollLeft; });
 input.addEventListener("blur", () => open(false));
 input.addEventListener("keydown", (event) => {

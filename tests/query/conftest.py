@@ -1,0 +1,46 @@
+"""Fixtures of the query service's tests."""
+
+import uuid
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from logbrook import clickhouse as connection
+from logbrook import config, migrate
+from tests.components import ClickHouseServer
+from tests.query import door
+from tests.query.corpus import EVENTS
+
+
+def as_reader(clickhouse: ClickHouseServer, database: config.ClickHouse) -> config.ClickHouse:
+    """The same database for the user who may only read."""
+    return replace(database, username="reader", password=clickhouse.reader_password)
+
+
+@pytest.fixture
+def service(clickhouse: ClickHouseServer, database: config.ClickHouse) -> Iterator[door.Door]:
+    """The service as the reader of a fresh database."""
+    with door.serving(config.Query(tail_poll_seconds=0.05), as_reader(clickhouse, database)) as served:
+        yield served
+
+
+@pytest.fixture(scope="session")
+def corpus_database(clickhouse: ClickHouseServer) -> Iterator[config.ClickHouse]:
+    """A database with the events of the corpus, in two parts. Only for reading."""
+    settings = clickhouse.settings(f"corpus_{uuid.uuid4().hex[:12]}")
+    migrate.apply(config.Schema(), settings)
+    half = len(EVENTS) // 2
+    door.store(settings, EVENTS[:half])
+    door.store(settings, EVENTS[half:])
+    yield settings
+    client = connection.connect(settings, database="default")
+    client.command(f"DROP DATABASE IF EXISTS {settings.database} SYNC")
+    client.close()
+
+
+@pytest.fixture(scope="session")
+def corpus(clickhouse: ClickHouseServer, corpus_database: config.ClickHouse) -> Iterator[door.Door]:
+    """The service over the corpus."""
+    with door.serving(config.Query(), as_reader(clickhouse, corpus_database)) as served:
+        yield served

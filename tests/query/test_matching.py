@@ -1,0 +1,115 @@
+"""Whatever is typed gives a clear 400, or exactly the events that the plain evaluation of the same filter gives."""
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from logbrook.query.language import parse
+from tests.query.corpus import EVENTS, KEYS, SERVICES, VALUES, WORDS
+from tests.query.door import Door
+from tests.query.evaluator import matches
+
+PATIENT = settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def expected(query: str) -> set[int]:
+    """The offsets of the events that match, by the evaluator."""
+    node = parse(query)
+    return {int(str(row["KafkaOffset"])) for row in EVENTS if matches(node, row)}
+
+
+def found(corpus: Door, query: str) -> set[int]:
+    """The offsets of the events that the service finds."""
+    answer = corpus.search(query, limit=1000)
+    assert answer["cursor"] is None
+    return {event["offset"] for event in answer["events"]}
+
+
+def quoted(text: str) -> str:
+    """A text as a phrase."""
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+_text = st.one_of(st.sampled_from(WORDS), st.sampled_from(VALUES))
+_word = st.sampled_from([word for word in WORDS if word.isalnum() and word.isascii() and word not in ("AND", "OR", "NOT")])
+_glob = st.builds(
+    lambda word, at, wild: word[: at % (len(word) + 1)] + wild + word[at % (len(word) + 1) + 1 :],
+    _word, st.integers(0, 9), st.sampled_from(["*", "?", "*?", "-*"]),
+)  # fmt: skip
+_key = st.sampled_from(KEYS).flatmap(
+    lambda key: st.sampled_from([f"{place}.{quoted(key)}" for place in ("attr", "resource", "scope")])
+)
+_anywhere = st.sampled_from(["code", "user.id", "k8s.pod.name", "a", "empty", "missing"])
+_column = st.sampled_from(["service", "trace_id", "span", "event", "scope", "source", "severity_text", "parse_error"])
+_number = st.sampled_from(["200", "500", "-3", "404.5", "7", "0", "1e3"])
+_term = st.one_of(
+    _word,
+    _glob,
+    _text.map(quoted),
+    st.tuples(st.one_of(_key, _anywhere, _column), _text).map(lambda pair: f"{pair[0]}:{quoted(pair[1])}"),
+    st.tuples(_column, st.sampled_from(SERVICES)).map(lambda pair: f"{pair[0]}:{quoted(pair[1])}"),
+    st.tuples(st.one_of(_key, _anywhere, _column), _glob).map(lambda pair: f"{pair[0]}:{pair[1]}"),
+    st.one_of(_key, _anywhere, _column).map(lambda name: f"{name}:*"),
+    st.tuples(st.one_of(_key, _anywhere), st.sampled_from([":>=", ":>", "<", "<=", ":="]), _number).map("".join),
+    st.tuples(st.sampled_from(["offset", "partition", "trace_flags"]), st.sampled_from([">", "<=", ":"]), st.sampled_from(["0", "1", "77"])).map("".join),
+    st.tuples(st.sampled_from(["level>=", "level:", "level<", "severity>", "level<="]), st.sampled_from(["none", "debug", "warn", "error", "17", "fatal"])).map("".join),
+)  # fmt: skip
+QUERIES = st.recursive(
+    _term,
+    lambda inner: st.one_of(
+        st.tuples(inner, inner).map(lambda pair: f"{pair[0]} {pair[1]}"),
+        st.tuples(inner, inner).map(lambda pair: f"({pair[0]} OR {pair[1]})"),
+        inner.map(lambda part: f"-({part})"),
+        inner.map(lambda part: f"NOT ({part})"),
+    ),
+    max_leaves=5,
+)
+
+
+@PATIENT
+@given(query=QUERIES)
+def test_queries_find_what_they_mean(corpus: Door, query: str) -> None:
+    """A query of any shape finds exactly the events that match it by the plain evaluation."""
+    assert found(corpus, query) == expected(query)
+
+
+@PATIENT
+@given(text=st.one_of(st.text(max_size=40), st.text(alphabet=' ()"-!:<>=*?\\ANDORT.lev', max_size=24)))
+@example('"')
+@example("a" * 5000)
+@example("((((((((((((((((((((((((((((((a")
+@example("-" * 50)
+@example("level>=")
+@example("service:")
+@example('attr."":x')
+@example("\\")
+@example("''; DROP TABLE otel_logs --")
+@example("{p0:String}")
+def test_any_text_is_refused_clearly_or_answered_rightly(corpus: Door, text: str) -> None:
+    """Any text is answered 400 with a place and what was expected there, or with the right events."""
+    response = corpus.ask("search", query=text, from_="2025-11-24T00:00:00Z", to="2025-11-25T00:00:00Z", limit=1000)
+    if response.status_code == 400:
+        error = response.json()["error"]
+        assert error["code"] == "query_syntax"
+        assert error["message"]
+        assert error["expected"]
+        assert 0 <= error["position"] <= max(len(text), 4096)
+    else:
+        assert response.status_code == 200, response.text
+        assert {event["offset"] for event in response.json()["events"]} == expected(text)
+
+
+@pytest.mark.parametrize("word", [word for word in WORDS if word])
+def test_every_text_is_found_as_a_phrase(corpus: Door, word: str) -> None:
+    """Each odd piece of text in the corpus is found when it is typed as a phrase."""
+    assert found(corpus, quoted(word)) == expected(quoted(word))
+    assert found(corpus, quoted(word))
+
+
+@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize("value", ["b=c", "c", "", "500", 'x"y', "a%", "user-3"])
+def test_attributes_are_told_apart(corpus: Door, key: str, value: str) -> None:
+    """An attribute and its value are found exactly, also where another pair reads the same with an = between."""
+    for place in ("attr", "resource", "scope"):
+        query = f"{place}.{quoted(key)}:{quoted(value)}"
+        assert found(corpus, query) == expected(query)
