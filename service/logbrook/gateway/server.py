@@ -51,6 +51,7 @@ class Process:
                 ws="none",
                 lifespan="off",
                 access_log=False,
+                proxy_headers=False,
                 log_config=None,
                 server_header=False,
                 headers=[("x-content-type-options", "nosniff"), ("cache-control", "no-store")],
@@ -78,8 +79,7 @@ class Process:
             self._leaving = asyncio.get_running_loop().create_task(self._leave())
             return
         log.error("stopped at once by a second signal", unacknowledged_messages=self._topic.unacknowledged)
-        sys.stderr.flush()
-        os._exit(1)
+        _leave_now(1)
 
     async def _leave(self) -> None:
         log.info("stopping", requests_in_flight=self._app.in_flight)
@@ -92,8 +92,14 @@ class Process:
 
 
 def run(gateway: Gateway, kafka: Kafka) -> None:
-    """Serve until SIGTERM or SIGINT, then exit: 0 if Kafka has acknowledged everything that was taken, else 1."""
+    """Serve until SIGTERM or SIGINT, then exit: 0 if Kafka has answered for every message, else 1."""
     process = Process(gateway, kafka)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        status = runner.run(process.run())
-    sys.exit(status)
+    status = uvloop.new_event_loop().run_until_complete(process.run())
+    # Not sys.exit: that waits for threads, of which one may be asking a broker that does not answer.
+    _leave_now(status)
+
+
+def _leave_now(status: int) -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
