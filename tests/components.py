@@ -9,6 +9,8 @@ from pathlib import Path
 from logbrook import config
 from native import processes
 
+REPOSITORY = Path(__file__).parent.parent
+
 
 @dataclass(frozen=True)
 class ClickHouseServer:
@@ -50,7 +52,7 @@ def running(service: processes.Service, log: Path) -> Iterator[None]:
         processes.stop(service, process)
 
 
-def until(condition: Callable[[], bool], seconds: float = 60) -> None:
+def until(condition: Callable[[], bool], seconds: float = 120) -> None:
     """Wait until it is so; fail if it takes longer."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -6,7 +6,6 @@ Nothing is started before a test asks for it, and nothing is left behind.
 import secrets
 import uuid
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -14,9 +13,8 @@ from logbrook import clickhouse as connection
 from logbrook import config, migrate
 from native import brokers, jars, ports
 from native.clickhouse import clickhouse as clickhouse_service
-from tests.components import ClickHouseServer, KafkaBroker, running
+from tests.components import REPOSITORY, ClickHouseServer, KafkaBroker, running
 
-REPOSITORY = Path(__file__).parent.parent
 HOST = "127.0.0.1"
 
 

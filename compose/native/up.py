@@ -57,7 +57,7 @@ def _need_free_ports(settings: Environment) -> None:
         if not ports.is_free(port):
             raise Failure(
                 f"Port {port}, which {name} is to listen on, is taken by {ports.owner(port)}.",
-                f"Stop that one, or move this: {variable}={port + 10000} make local-up",
+                f"Stop that one, or move this: {variable}={ports.free(1)[0]} make local-up",
             )
 
 

@@ -1,0 +1,75 @@
+"""Secrets and settings of the local stack."""
+
+import hashlib
+import stat
+from pathlib import Path
+
+import pytest
+
+from native import environment
+from native.failure import Failure
+
+
+@pytest.fixture(autouse=True)
+def clean(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No setting comes from outside."""
+    for name in ("LOGBROOK_TOKEN", "LOGBROOK_GATEWAY_TOKENS", "LOGBROOK_CLICKHOUSE_PASSWORD", "LOGBROOK_KAFKA_PORT"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_secrets_are_made_once_and_readable_by_their_owner_alone(tmp_path: Path) -> None:
+    """The first start makes them, the next ones read them."""
+    first = environment.load(tmp_path)
+    path = tmp_path / ".env"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    written = path.read_text()
+    second = environment.load(tmp_path)
+    assert path.read_text() == written
+    assert first.password == second.password
+    assert len({first.password, first.reader_password, first.variables["LOGBROOK_TOKEN"]}) == 3
+    assert min(map(len, (first.password, first.reader_password))) >= 32
+
+
+def test_the_gateway_knows_the_tokens_hash_only(tmp_path: Path) -> None:
+    """The token's SHA-256, under the name of the source `local`."""
+    found = environment.load(tmp_path).variables
+    digest = hashlib.sha256(found["LOGBROOK_TOKEN"].encode()).hexdigest()
+    assert found["LOGBROOK_GATEWAY_TOKENS"] == f"local={digest}"
+
+
+def test_what_a_person_wrote_stays(tmp_path: Path) -> None:
+    """A file that lacks some secrets gets those alone; own tokens are not paired with a made-up one."""
+    path = tmp_path / ".env"
+    path.write_text("# mine\nLOGBROOK_CLICKHOUSE_PASSWORD='chosen'\nLOGBROOK_GATEWAY_TOKENS=me=abc\n")
+    found = environment.load(tmp_path)
+    assert found.password == "chosen"
+    assert "LOGBROOK_TOKEN" not in found.variables
+    assert path.read_text().startswith("# mine\nLOGBROOK_CLICKHOUSE_PASSWORD='chosen'\n")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_the_environment_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As with Compose."""
+    monkeypatch.setenv("LOGBROOK_KAFKA_PORT", "19092")
+    monkeypatch.setenv("LOGBROOK_CLICKHOUSE_PASSWORD", "from outside")
+    found = environment.load(tmp_path)
+    assert (found.ports.kafka, found.password) == (19092, "from outside")
+    assert found.for_service()["LOGBROOK_KAFKA_BOOTSTRAP_SERVERS"] == "127.0.0.1:19092"
+
+
+def test_processes_get_their_own_settings_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the service does not know is not handed to it: it would refuse to start."""
+    monkeypatch.setenv("LOGBROOK_KAFKA_PORT", "19092")
+    monkeypatch.setenv("LOGBROOK_CONSUMER_GROUP", "mine")
+    given = environment.load(tmp_path).for_service()
+    assert given["LOGBROOK_CONSUMER_GROUP"] == "mine"
+    assert "LOGBROOK_KAFKA_PORT" not in given
+    assert environment.READER_PASSWORD not in given
+
+
+@pytest.mark.parametrize("text", ["", "x", "0", "65536", "-1"])
+def test_a_port_that_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    """The message names the variable."""
+    monkeypatch.setenv("LOGBROOK_KAFKA_PORT", text)
+    with pytest.raises(Failure, match="LOGBROOK_KAFKA_PORT"):
+        _ = environment.load(tmp_path).ports

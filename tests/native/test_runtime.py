@@ -1,0 +1,55 @@
+"""Which way the stack runs, and why: with docker commands that are small scripts."""
+
+from pathlib import Path
+
+import pytest
+
+from native import runtime
+
+
+@pytest.fixture
+def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A `docker` on PATH that fails at any command whose words are in the file `fails`."""
+    program = tmp_path / "bin" / "docker"
+    program.parent.mkdir()
+    program.write_text(
+        f'#!/bin/sh\nwhile read -r word; do case " $* " in *" $word "*) exit 1;; esac; done < {tmp_path}/fails\n'
+    )
+    program.chmod(0o755)
+    (tmp_path / "fails").touch()
+    monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
+    return tmp_path / "fails"
+
+
+def test_compose_when_all_is_there(docker: Path) -> None:
+    """An engine that answers, compose, and images: the real servers run."""
+    assert runtime.choose("auto", docker.with_name(".env")).runtime == "compose"
+
+
+@pytest.mark.parametrize(
+    ("fails", "reason"),
+    [
+        ("info", "no Docker engine answers"),
+        ("version", "docker compose is not installed"),
+        ("pull", "the images can't be pulled"),
+        ("build", "the service's image can't be built here"),
+    ],
+)
+def test_native_when_something_is_missing(docker: Path, fails: str, reason: str) -> None:
+    """It says what is missing."""
+    docker.write_text(f"{fails}\n")
+    choice = runtime.choose("auto", docker.with_name(".env"))
+    assert (choice.runtime, choice.reason) == ("native", reason)
+
+
+def test_native_without_docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No docker command at all."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert runtime.choose("auto", tmp_path / ".env").runtime == "native"
+
+
+@pytest.mark.parametrize("wanted", ["native", "compose"])
+def test_a_wish_is_followed(docker: Path, wanted: runtime.Runtime) -> None:
+    """RUNTIME forces either, whatever there is."""
+    docker.write_text("info\n")
+    assert runtime.choose(wanted, docker.with_name(".env")).runtime == wanted

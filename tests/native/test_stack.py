@@ -1,0 +1,250 @@
+"""The command line over the whole real stack, beside any other: ports and state of its own."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from native import environment, ports
+from tests.components import REPOSITORY, until
+
+Native = Callable[..., subprocess.CompletedProcess[str]]
+VARIABLES = (
+    "LOGBROOK_ZOOKEEPER_PORT",
+    "LOGBROOK_KAFKA_PORT",
+    "LOGBROOK_CLICKHOUSE_PORT",
+    "LOGBROOK_GATEWAY_PORT",
+    "LOGBROOK_CONSUMER_HEALTH_PORT",
+    "LOGBROOK_QUERY_PORT",
+)
+
+
+@pytest.fixture(scope="module")
+def variables() -> dict[str, str]:
+    """Free ports, and nothing of the caller's own settings."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith("LOGBROOK_")}
+    moved = {name: str(port) for name, port in zip(VARIABLES, ports.free(len(VARIABLES)), strict=True)}
+    return {**own, **moved, "PYTHONPATH": str(REPOSITORY / "compose"), "RUNTIME": "native", "COLUMNS": "200"}
+
+
+@pytest.fixture(scope="module")
+def state(tmp_path_factory: pytest.TempPathFactory, variables: dict[str, str]) -> Iterator[Path]:
+    """The state directory of a stack that is stopped at the end."""
+    directory = tmp_path_factory.mktemp("stack")
+    yield directory
+    subprocess.run([*command("down"), "--state", str(directory)], env=variables, check=False, timeout=200)
+
+
+def command(*arguments: str) -> list[str]:
+    """`python -m native`."""
+    return [sys.executable, "-m", "native", *arguments]
+
+
+@pytest.fixture(scope="module")
+def native(state: Path, variables: dict[str, str]) -> Native:
+    """Runs the command line to its end."""
+
+    def run(*arguments: str, answer: str | None = None) -> subprocess.CompletedProcess[str]:
+        line = [*command(arguments[0]), "--state", str(state), *arguments[1:]]
+        return subprocess.run(
+            line, env=variables, input=answer, capture_output=True, text=True, timeout=200, check=False
+        )
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def up(native: Native) -> str:
+    """The stack is up; what was printed on the way."""
+    done = native("up")
+    assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
+def processes(native: Native) -> dict[str, Any]:
+    """What `status --json` says, by name."""
+    return {each["name"]: each for each in json.loads(native("status", "--json").stdout)}
+
+
+def count(native: Native) -> int:
+    """The events that are stored."""
+    text = native("sql", "SELECT count() FROM otel_logs").stdout
+    found = re.search(r"│\s*(\d+)\s*│", text)
+    assert found, text
+    return int(found[1])
+
+
+def test_up_says_why_it_runs_this_way_and_what_runs_where(up: str, variables: dict[str, str]) -> None:
+    """The reason in one line, each step, and then addresses, versions and the events that arrived."""
+    assert "Running native: RUNTIME=native says so." in up
+    for name in ("zookeeper", "kafka", "clickhouse", "migrate", "gateway", "consumer", "ship"):
+        assert f"✓ {name} " in up
+    for variable in VARIABLES[:5]:
+        assert f"127.0.0.1:{variables[variable]}" in up
+    assert "3.9.1" in up
+    arrived = re.search(r"([\d,]+) events have arrived", up)
+    assert arrived
+    assert int(arrived[1].replace(",", "")) > 0
+
+
+def test_no_secret_is_shown(up: str, state: Path, native: Native) -> None:
+    """Neither on the screen nor in a log or a command line."""
+    settings = environment.load(state)
+    secrets = [settings.password, settings.reader_password, settings.variables["LOGBROOK_TOKEN"]]
+    lines = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    logs = "".join(path.read_text(errors="replace") for path in (state / "logs").iterdir())
+    for secret in secrets:
+        assert secret not in up + lines + logs + native("status").stdout
+
+
+@pytest.mark.usefixtures("up")
+def test_up_again_is_harmless(native: Native) -> None:
+    """It finds everything running, touches nothing, and says what runs where."""
+    before = processes(native)
+    again = native("up")
+    assert again.returncode == 0, again.stderr
+    assert "events have arrived" in again.stderr
+    assert {name: each["pid"] for name, each in processes(native).items()} == {
+        name: each["pid"] for name, each in before.items()
+    }
+
+
+def test_the_printed_curl_line_works(up: str, native: Native) -> None:
+    """A newcomer copies it and finds the event."""
+    [line] = [line.strip() for line in up.splitlines() if line.strip().startswith("curl ")]
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=60, check=True)
+    assert json.loads(done.stdout)["accepted"] == 1
+    until(lambda: "hello, Logbrook" in native("sql", "SELECT Body FROM otel_logs WHERE ServiceName = 'me'").stdout)
+
+
+@pytest.mark.usefixtures("up")
+def test_the_stack_ships_its_own_logs(native: Native) -> None:
+    """Kafka's, ZooKeeper's and the service's own lines are among the events."""
+    bodies = "SELECT countIf(Body LIKE '%kafka.server%') > 0, countIf(Body LIKE '%zookeeper%') > 0 FROM otel_logs"
+    until(lambda: re.search(r"│\s*1\s*│\s*1\s*│", native("sql", bodies).stdout) is not None)
+
+
+@pytest.mark.usefixtures("up")
+@pytest.mark.parametrize("name", ["gateway", "consumer", "clickhouse"])
+def test_what_is_killed_comes_back(native: Native, name: str) -> None:
+    """A killed process is started again, and works."""
+    before = processes(native)[name]["pid"]
+    os.kill(before, signal.SIGKILL)
+    until(lambda: processes(native)[name]["pid"] not in (None, before), 120)
+    until(lambda: native("status").returncode == 0, 120)
+    assert processes(native)[name]["restarts"] == 1
+
+
+@pytest.mark.usefixtures("up")
+def test_status_tells_what_is_not_well(native: Native) -> None:
+    """One that hangs is shown as such, and the exit status is 1."""
+    pid = processes(native)["gateway"]["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        shown = native("status")
+        assert (shown.returncode, "not answering" in shown.stdout) == (1, True)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    until(lambda: native("status").returncode == 0)
+
+
+@pytest.mark.usefixtures("up")
+def test_logs_of_one_and_of_all(native: Native) -> None:
+    """Each line is marked with its process; a name that is none is answered with those there are."""
+    one = native("logs", "kafka", "-n", "3").stdout.splitlines()
+    assert len(one) == 3
+    assert all(line.startswith("kafka  ") for line in one)
+    every = native("logs").stdout
+    assert {line.split()[0] for line in every.splitlines()} >= {"kafka", "zookeeper", "gateway", "consumer"}
+    none = native("logs", "kafk")
+    assert none.returncode == 1
+    assert "kafka" in none.stderr
+
+
+@pytest.mark.usefixtures("up")
+def test_data_survives_down_and_up(native: Native, state: Path) -> None:
+    """Down leaves nothing running; up finds every event, and Kafka its topic."""
+    before = count(native)
+    pids = [each["pid"] for each in processes(native).values() if each["pid"]]
+    down = native("down")
+    assert down.returncode == 0, down.stderr
+    assert not any(Path("/proc", str(pid)).exists() for pid in pids)
+    assert native("status").returncode == 1
+    again = native("up")
+    assert again.returncode == 0, again.stderr
+    assert count(native) >= before
+    assert '"created": true' not in (state / "logs" / "migrate.log").read_text().splitlines()[-1]
+
+
+def test_a_port_that_is_taken(tmp_path: Path, variables: dict[str, str]) -> None:
+    """The message names the port, who has it, and the variable that moves it; nothing is started."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        moved = {**variables, **{name: str(free) for name, free in zip(VARIABLES, ports.free(6), strict=True)}}
+        moved["LOGBROOK_KAFKA_PORT"] = str(port)
+        line = [*command("up"), "--state", str(tmp_path)]
+        done = subprocess.run(line, env=moved, capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 1
+    assert f"Port {port}, which kafka is to listen on, is taken by " in done.stderr.replace("\n", " ")
+    assert f"(pid {os.getpid()})" in done.stderr
+    assert "LOGBROOK_KAFKA_PORT=" in done.stderr
+    assert not (tmp_path / "data").exists()
+
+
+def test_ctrl_c_on_the_way_up_leaves_nothing(tmp_path: Path, variables: dict[str, str]) -> None:
+    """Whoever changes their mind does not have to clean up."""
+    moved = {**variables, **{name: str(free) for name, free in zip(VARIABLES, ports.free(6), strict=True)}}
+    process = subprocess.Popen([*command("up"), "--state", str(tmp_path)], env=moved, stderr=subprocess.PIPE, text=True)
+    until(lambda: _state(tmp_path, "zookeeper") == "ready")
+    status = json.loads((tmp_path / "run" / "status.json").read_text())
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=100)
+    assert process.returncode != 0
+    for pid in [status["pid"], *(each["pid"] for each in status["processes"].values() if each["pid"])]:
+        assert not Path("/proc", str(pid)).exists()
+
+
+@pytest.mark.parametrize("answer", ["n\n", ""])
+def test_reset_asks_before_it_deletes(tmp_path: Path, variables: dict[str, str], answer: str) -> None:
+    """Without a yes, everything stays."""
+    data = tmp_path / "data" / "kafka"
+    data.mkdir(parents=True)
+    line = [*command("reset"), "--state", str(tmp_path)]
+    done = subprocess.run(line, env=variables, input=answer, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert str(tmp_path / "data") in done.stderr
+    assert data.exists()
+
+
+@pytest.mark.parametrize(("options", "answer"), [(["--yes"], ""), ([], "y\n")])
+def test_reset_deletes_after_a_yes(tmp_path: Path, variables: dict[str, str], options: list[str], answer: str) -> None:
+    """Data, logs and passwords are gone; the jars, which anyone can fetch again, are not touched."""
+    environment.load(tmp_path)
+    (tmp_path / "data").mkdir()
+    line = [*command("reset"), "--state", str(tmp_path), *options]
+    done = subprocess.run(line, env=variables, input=answer, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_make_lists_its_targets() -> None:
+    """`make` alone shows each target with a line on what it does."""
+    make = shutil.which("make")
+    assert make
+    listed = subprocess.run([make], cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
+    for target in ("local-up", "local-down", "local-status", "local-logs", "local-reset", "test", "lint", "produce"):
+        assert re.search(rf"^  make {target} +\S", listed, re.MULTILINE), target
+
+
+def _state(state: Path, name: str) -> str | None:
+    path = state / "run" / "status.json"
+    return json.loads(path.read_text())["processes"][name]["state"] if path.exists() else None
