@@ -214,15 +214,14 @@ def create_topic(kafka: config.Kafka, wait_seconds: float = WAIT_SECONDS) -> boo
         topic = NewTopic(kafka.topic, kafka.partitions, kafka.replication_factor, config=settings)
         if _done(admin.create_topics([topic]), kafka.topic, tolerated=KafkaError.TOPIC_ALREADY_EXISTS):
             return True
-        partitions = _wait("Kafka", wait_seconds, lambda: _partitions(admin, kafka))
-    entries = [
-        ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET) for name, value in settings.items()
-    ]
-    resource = ConfigResource(ResourceType.TOPIC, kafka.topic, incremental_configs=entries)
-    _done(admin.incremental_alter_configs([resource]), kafka.topic)
+    # Somebody else's creation may be under way: the topic exists, but not every broker knows it yet.
+    _wait("Kafka", wait_seconds, lambda: _alter(admin, kafka.topic, settings))
+    partitions = _partitions(admin, kafka)
     if partitions < kafka.partitions:
-        _done(admin.create_partitions([NewPartitions(kafka.topic, kafka.partitions)]), kafka.topic)
-        log.info("partitions added", topic=kafka.topic, before=partitions, now=kafka.partitions)
+        wanted = NewPartitions(kafka.topic, kafka.partitions)
+        # Somebody else may have added them in between.
+        if _done(admin.create_partitions([wanted]), kafka.topic, tolerated=KafkaError.INVALID_PARTITIONS):
+            log.info("partitions added", topic=kafka.topic, before=partitions, now=kafka.partitions)
     elif partitions > kafka.partitions:
         log.warning(
             "the topic has more partitions than configured, and Kafka can't remove any: raise the setting to match",
@@ -241,6 +240,16 @@ def _partitions(admin: AdminClient, kafka: config.Kafka) -> int:
     except KafkaException as error:
         raise UnavailableError(503, "kafka_unavailable", f"Kafka at {kafka.bootstrap_servers}: {error}") from error
     return len(topics[kafka.topic].partitions) if kafka.topic in topics else 0
+
+
+def _alter(admin: AdminClient, topic: str, settings: Mapping[str, str]) -> None:
+    """Change the topic's settings; UnavailableError if Kafka does not know it yet."""
+    entries = [
+        ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET) for name, value in settings.items()
+    ]
+    resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=entries)
+    if not _done(admin.incremental_alter_configs([resource]), topic, tolerated=KafkaError.UNKNOWN_TOPIC_OR_PART):
+        raise UnavailableError(503, "kafka_unavailable", f"Kafka does not know the topic {topic!r} yet")
 
 
 def _done(futures: Mapping[Any, Future[Any]], topic: str, tolerated: int | None = None) -> bool:

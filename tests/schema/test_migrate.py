@@ -1,0 +1,200 @@
+"""Migrations can be repeated, run side by side, and say what to do when they can't go on."""
+
+import multiprocessing
+import uuid
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
+
+from logbrook import config, migrate
+from logbrook.clickhouse import HttpClient, connect
+from logbrook.errors import SchemaError, UnavailableError
+from logbrook.kafka import client_config
+from tests.components import ClickHouseServer, KafkaBroker
+
+NAMES = [migration.name for migration in migrate.migrations()]
+
+
+@pytest.fixture
+def empty(clickhouse: ClickHouseServer) -> Iterator[config.ClickHouse]:
+    """The name of a database that does not exist yet."""
+    settings = clickhouse.settings(f"migrate_{uuid.uuid4().hex[:12]}")
+    yield settings
+    client = connect(settings, database="default")
+    client.command(f"DROP DATABASE IF EXISTS {settings.database} SYNC")
+    client.close()
+
+
+@pytest.fixture
+def client(database: config.ClickHouse) -> Iterator[HttpClient]:
+    """A client of a fresh, migrated database."""
+    client = connect(database)
+    yield client
+    client.close()
+
+
+def definition(client: HttpClient, table: str) -> str:
+    """The statement that would create the table as it is now."""
+    answer = client.query(
+        "SELECT create_table_query FROM system.tables WHERE database = currentDatabase() AND name = {name:String}",
+        parameters={"name": table},
+    )
+    return str(answer.result_rows[0][0])
+
+
+def test_the_files_are_applied_once_in_order(empty: config.ClickHouse) -> None:
+    """The first run applies every file in the order of the numbers, the second none."""
+    assert migrate.apply(config.Schema(), empty) == NAMES
+    assert migrate.apply(config.Schema(), empty) == []
+
+
+def test_every_statement_can_run_again(database: config.ClickHouse, client: HttpClient) -> None:
+    """When the record of what was applied is gone, all files run again without a change."""
+    tables = "SELECT name, create_table_query FROM system.tables WHERE database = currentDatabase() ORDER BY name"
+    before = client.query(tables).result_rows
+    client.command("TRUNCATE TABLE schema_migrations")
+    assert migrate.apply(config.Schema(), database) == NAMES
+    assert client.query(tables).result_rows == before
+
+
+def test_two_at_once_both_succeed(empty: config.ClickHouse) -> None:
+    """Processes that migrate the same new database together all come to an end, with the same outcome."""
+    spawn = multiprocessing.get_context("spawn")
+    processes = [spawn.Process(target=migrate.apply, args=(config.Schema(), empty)) for _ in range(3)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(120)
+    assert [process.exitcode for process in processes] == [0, 0, 0]
+    assert migrate.apply(config.Schema(), empty) == []
+
+
+def test_a_file_that_changed_is_refused(database: config.ClickHouse, client: HttpClient) -> None:
+    """An applied file whose text is another now stops the migration, and the error says what to do."""
+    client.command(f"INSERT INTO schema_migrations (name, checksum) SELECT '{NAMES[0]}', 'another'")
+    client.command("OPTIMIZE TABLE schema_migrations FINAL")
+    with pytest.raises(SchemaError, match=rf"{NAMES[0]} .* new file with a higher number"):
+        migrate.apply(config.Schema(), database)
+
+
+def test_parameters_are_no_part_of_the_checksum(database: config.ClickHouse, client: HttpClient) -> None:
+    """Another retention takes effect on the tables by running the migrations again."""
+    assert "toIntervalDay(30)" in definition(client, "otel_logs")
+    assert migrate.apply(config.Schema(retention_days=5), database) == []
+    assert "toIntervalDay(5)" in definition(client, "otel_logs")
+    assert "toIntervalDay(5)" in definition(client, "idempotency_keys")
+    assert "ttl_only_drop_parts = 1" in definition(client, "otel_logs")
+
+
+def test_a_shorter_retention_applies_to_what_is_stored(database: config.ClickHouse, client: HttpClient) -> None:
+    """Rows older than a retention that was shortened later are removed without being written again."""
+    client.command(
+        "INSERT INTO otel_logs (Timestamp, IngestedAt, Body)"
+        " VALUES (now(), now() - INTERVAL 10 DAY, 'old'), (now(), now(), 'new')"
+    )
+    migrate.apply(config.Schema(retention_days=5), database)
+    client.command("OPTIMIZE TABLE otel_logs FINAL")
+    bodies = "SELECT groupArray(Body) FROM otel_logs"
+    assert client.query(bodies).result_rows[0][0] == ["new"]
+
+
+def test_a_refused_statement_names_its_file(empty: config.ClickHouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error of ClickHouse says which file and statement it is about; nothing is recorded as applied."""
+    broken = migrate.Migration("0001_broken.sql", "CREATE TABLE a (x Nonsense) ENGINE = Null;\n")
+    monkeypatch.setattr(migrate, "migrations", lambda: [broken])
+    with pytest.raises(SchemaError, match=r"0001_broken.sql: .*CREATE TABLE a.*Nonsense"):
+        migrate.apply(config.Schema(), empty)
+    monkeypatch.undo()
+    assert migrate.apply(config.Schema(), empty) == NAMES
+
+
+def test_a_database_name_is_quoted(clickhouse: ClickHouseServer) -> None:
+    """A database may have any name."""
+    settings = clickhouse.settings(f"logs `{uuid.uuid4()}`")
+    assert migrate.apply(config.Schema(), settings) == NAMES
+    client = connect(settings)
+    client.command(f"DROP DATABASE `{settings.database.replace('`', chr(92) + '`')}` SYNC")
+    client.close()
+
+
+def test_it_waits_for_a_bounded_time() -> None:
+    """Without ClickHouse or Kafka the migration gives up after the time that it is given, and says where it asked."""
+    nowhere = config.ClickHouse(port=1, password="x")
+    with pytest.raises(UnavailableError, match=r"no answer within 1 s: ClickHouse at 127.0.0.1:1"):
+        migrate.apply(config.Schema(), nowhere, wait_seconds=1)
+    with pytest.raises(UnavailableError, match=r"no answer within 1 s: Kafka at 127.0.0.1:1"):
+        migrate.create_topic(config.Kafka(bootstrap_servers="127.0.0.1:1"), wait_seconds=1)
+
+
+@pytest.mark.parametrize(
+    ("text", "statements"),
+    [
+        ("SELECT 1;\nSELECT 2;\n", ["SELECT 1", "SELECT 2"]),
+        ("-- only a comment;\n", []),
+        ("-- first; second\nSELECT ';', 1\n  FROM x;  \n\n-- end\n", ["-- first; second\nSELECT ';', 1\n  FROM x"]),
+        ("SELECT {retention_days}, '\\d{4}', {other}", ["SELECT 30, '\\d{4}', {other}"]),
+    ],
+)
+def test_a_semicolon_at_the_end_of_a_line_ends_a_statement(text: str, statements: list[str]) -> None:
+    """Statements are told apart by line ends alone; only our own parameters are filled in."""
+    assert list(migrate.Migration("0001_x.sql", text).statements(config.Schema())) == statements
+
+
+def test_the_files_keep_to_the_rules() -> None:
+    """Every statement of every file can be repeated by what it says, and no comment line ends one."""
+    for migration in migrate.migrations():
+        assert not [line for line in migration.text.splitlines() if line.startswith("--") and line.endswith(";")]
+        for statement in migration.statements(config.Schema()):
+            assert "IF NOT EXISTS" in statement or "MODIFY" in statement or "IF EXISTS" in statement
+
+
+def topic_settings(settings: config.Kafka) -> tuple[int, int, dict[str, str]]:
+    """Partitions, copies and the settings of a topic, as Kafka says."""
+    admin = AdminClient(client_config(settings))
+    partitions = admin.list_topics(settings.topic, timeout=10).topics[settings.topic].partitions
+    resource = ConfigResource(ResourceType.TOPIC, settings.topic)
+    entries = admin.describe_configs([resource])[resource].result(10)
+    return len(partitions), len(partitions[0].replicas), {name: entry.value for name, entry in entries.items()}
+
+
+def test_the_topic_is_created_as_configured(kafka: KafkaBroker) -> None:
+    """A new topic has the partitions and the retention of the settings."""
+    settings = replace(kafka.settings(f"t-{uuid.uuid4().hex}"), partitions=3, retention_hours=5, retention_bytes=10**9)
+    assert migrate.create_topic(settings) is True
+    partitions, copies, values = topic_settings(settings)
+    assert (partitions, copies) == (3, 1)
+    assert (values["retention.ms"], values["retention.bytes"]) == (str(5 * 3600 * 1000), str(10**9))
+
+
+def test_an_existing_topic_is_brought_in_line(kafka: KafkaBroker, capfd: pytest.CaptureFixture[str]) -> None:
+    """Retention is changed and partitions are added; they are never removed, which a warning says."""
+    settings = replace(kafka.settings(f"t-{uuid.uuid4().hex}"), partitions=2)
+    assert migrate.create_topic(settings) is True
+    assert migrate.create_topic(replace(settings, partitions=4, retention_hours=1)) is False
+    partitions, _, values = topic_settings(settings)
+    assert (partitions, values["retention.ms"]) == (4, "3600000")
+    assert migrate.create_topic(replace(settings, partitions=3)) is False
+    assert topic_settings(settings)[0] == 4
+    assert "LOGBROOK_KAFKA_PARTITIONS" in capfd.readouterr().out
+
+
+def test_a_topic_that_kafka_refuses_is_an_error(kafka: KafkaBroker) -> None:
+    """More copies than brokers is an error that says so."""
+    settings = replace(kafka.settings(f"t-{uuid.uuid4().hex}"), replication_factor=3)
+    with pytest.raises(SchemaError, match=r"(?i)replication factor: 3"):
+        migrate.create_topic(settings)
+
+
+def test_two_create_the_topic_at_once(kafka: KafkaBroker) -> None:
+    """Processes that create the same topic together all succeed."""
+    settings = kafka.settings(f"t-{uuid.uuid4().hex}")
+    spawn = multiprocessing.get_context("spawn")
+    processes = [spawn.Process(target=migrate.create_topic, args=(settings,)) for _ in range(3)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(120)
+    assert [process.exitcode for process in processes] == [0, 0, 0]
+    assert topic_settings(settings)[0] == settings.partitions
