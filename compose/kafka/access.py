@@ -6,6 +6,9 @@ It connects without a password, which the broker allows from its own machine alo
 environment: KAFKA_GATEWAY_PASSWORD and so on. Whatever is not granted here is denied.
 """
 
+# mypy: disable-error-code="attr-defined, arg-type"
+# confluent_kafka's own hints know neither these names nor that a filter's None stands for all.
+
 import os
 import sys
 from collections.abc import Mapping

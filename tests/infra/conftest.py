@@ -24,7 +24,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"))
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def collected() -> Iterator[None]:
     """Collect them here, where they are expected, and not in the middle of somebody else's test."""
     yield
@@ -33,8 +33,9 @@ def collected() -> Iterator[None]:
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "logbrook"
 VERSION = "v3.259.0"
-_COMMAND = "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi"
-_VERSION_VARIABLE = "github.com/pulumi/pulumi/sdk/v3/go/common/version.Version"
+_PULUMI = "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi"
+_PULUMI_FLAGS = f"-s -w -X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version={VERSION}"
+_COMPOSE, _COMPOSE_VERSION = "github.com/docker/compose/v2/cmd", "v2.40.3"
 
 
 @pytest.fixture(scope="session")
@@ -42,16 +43,36 @@ def pulumi_cli(pytestconfig: pytest.Config) -> Path:
     """The `pulumi` program: on PATH, in the cache, or built with Go into the cache, which takes minutes."""
     if found := shutil.which("pulumi"):
         return _in_bin(Path(found))
-    built = CACHE / "bin" / "pulumi"
-    if built.exists():
-        return built
-    if not shutil.which("go"):
-        pytest.skip("needs the Pulumi CLI: neither `pulumi` nor `go`, to build it, is on PATH")
-    capture = pytestconfig.pluginmanager.getplugin("capturemanager")
-    with capture.global_and_fixture_disabled():
-        print(f"\nBuilding the Pulumi CLI {VERSION} with Go into {built.parent}: this takes some minutes, once.")
-    _build(built)
-    return built
+    return _built(pytestconfig, "pulumi", f"{_PULUMI}@{VERSION}", _PULUMI_FLAGS)
+
+
+@pytest.fixture(scope="session")
+def compose_cli(pytestconfig: pytest.Config) -> list[str]:
+    """`docker compose`, or the same program by itself, built with Go; `config` needs no Docker engine."""
+    if shutil.which("docker"):
+        plugin = subprocess.run(["docker", "compose", "version"], capture_output=True, check=False)
+        if plugin.returncode == 0:
+            return ["docker", "compose"]
+    return [str(_built(pytestconfig, "docker-compose", f"{_COMPOSE}@{_COMPOSE_VERSION}", "-s -w"))]
+
+
+@pytest.fixture(scope="session")
+def cloud_config_schema() -> Path:
+    """cloud-init's own schema: of an installed package, or of Debian's, which is unpacked into the cache."""
+    inside = "usr/lib/python3/dist-packages/cloudinit/config/schemas/schema-cloud-config-v1.json"
+    for root in (Path("/"), CACHE / "cloud-init"):
+        if (root / inside).exists():
+            return root / inside
+    if not shutil.which("apt-get") or not shutil.which("dpkg"):
+        pytest.skip("needs cloud-init's schema: cloud-init is not installed, and there is no apt-get to fetch it with")
+    target = CACHE / "cloud-init"
+    target.mkdir(parents=True, exist_ok=True)
+    done = subprocess.run(["apt-get", "download", "cloud-init"], cwd=target, capture_output=True, check=False)
+    packages = sorted(target.glob("cloud-init_*.deb"))
+    if done.returncode or not packages:
+        pytest.skip("needs cloud-init's schema: `apt-get download cloud-init` failed")
+    subprocess.run(["dpkg", "-x", str(packages[-1]), str(target)], check=True)
+    return target / inside
 
 
 def _in_bin(found: Path) -> Path:
@@ -65,16 +86,29 @@ def _in_bin(found: Path) -> Path:
     return link
 
 
-def _build(target: Path) -> None:
-    source = CACHE / "pulumi-source"
-    source.mkdir(parents=True, exist_ok=True)
-    target.parent.mkdir(parents=True, exist_ok=True)
+def _built(pytestconfig: pytest.Config, name: str, package: str, flags: str) -> Path:
+    """A Go program in the cache; built, if it is not there and Go is."""
+    target = CACHE / "bin" / name
+    if target.exists():
+        return target
+    if not shutil.which("go"):
+        pytest.skip(f"needs {name}: it is not on PATH, and neither is `go`, to build it")
+    capture = pytestconfig.pluginmanager.getplugin("capturemanager")
+    with capture.global_and_fixture_disabled():
+        print(f"\nBuilding {name} with Go into {target.parent}: this takes some minutes, once.")
+    source = CACHE / f"{name}-source"
+    for directory in (source, target.parent):
+        directory.mkdir(parents=True, exist_ok=True)
     if not (source / "go.mod").exists():
-        subprocess.run(["go", "mod", "init", "build"], cwd=source, check=True, capture_output=True)
-    subprocess.run(["go", "get", f"{_COMMAND}@{VERSION}"], cwd=source, check=True, capture_output=True)
-    flags = f"-s -w -X {_VERSION_VARIABLE}={VERSION}"
-    unfinished = target.with_name("pulumi.new")
-    subprocess.run(
-        ["go", "build", "-ldflags", flags, "-o", str(unfinished), _COMMAND], cwd=source, check=True, capture_output=True
-    )
+        _go(source, "mod", "init", "build")
+    _go(source, "get", package)
+    unfinished = target.with_name(f"{name}.{os.getpid()}")
+    _go(source, "build", "-ldflags", flags, "-o", str(unfinished), package.partition("@")[0])
     unfinished.replace(target)
+    return target
+
+
+def _go(directory: Path, *words: str) -> None:
+    done = subprocess.run(["go", *words], cwd=directory, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.fail(f"go {' '.join(words)}: {done.stderr[-2000:]}", pytrace=False)

@@ -24,7 +24,7 @@ class _Mocks(mocks.Mocks):
         inputs = dict(args.inputs)
         return identifier(args.typ, inputs, args.name), inputs | computed(args.typ, inputs)
 
-    def call(self, args: mocks.MockCallArgs) -> dict[Any, Any]:
+    def call(self, args: mocks.MockCallArgs) -> Any:
         raise AssertionError(f"the program asks the cloud for {args.token}: that makes previews need it")
 
 
@@ -37,7 +37,7 @@ class _Monitor(mocks.MockMonitor):
         if request.custom:
             inputs = _plain(rpc.deserialize_properties(request.object))
             self.declared.append(Declared(request.type, request.name, inputs, request.protect))
-        return super().RegisterResource(request)
+        return super().RegisterResource(request)  # type: ignore[no-untyped-call]
 
 
 def _plain(value: Any) -> Any:
@@ -59,7 +59,7 @@ def record(program: Callable[[], None], config: Mapping[str, str] | None = None,
     pulumi.runtime.set_mocks(_Mocks(), project="logbrook", stack=stack, preview=False, monitor=monitor)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
-        pulumi.runtime.test(program)()
+        pulumi.runtime.test(program)()  # type: ignore[no-untyped-call]
     return sorted(monitor.declared, key=lambda each: (each.token, each.name))
 
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pulumi_gcp as gcp
 import pytest
@@ -159,7 +160,8 @@ def test_the_oracles_stop_a_deploy(pulumi_cli: Path, tmp_path: Path) -> None:
     """A field that Google does not have fails the preview, as the real provider would make it fail."""
 
     def misspelt() -> None:
-        gcp.cloudrunv2.WorkerPool("pool", location="l", template={"containers": [{"image": "i", "comand": ["x"]}]})
+        container: Any = {"image": "i", "comand": ["x"]}
+        gcp.cloudrunv2.WorkerPool("pool", location="l", template={"containers": [container]})
 
     with engine(pulumi_cli, tmp_path, run=misspelt) as broken, pytest.raises(CommandError, match="comand"):
         broken.preview()

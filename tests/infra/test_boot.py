@@ -1,0 +1,297 @@
+"""What the data node boots with: the local stack's own compose files, secrets in memory only, an ordered start."""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import stat
+import subprocess
+import threading
+from base64 import b64encode
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from infra import budget, render
+from infra.data_node import NODE_SECRETS
+from tests.infra.engine import settings_of
+
+SETTINGS = settings_of("dev")
+MEMORY = budget.node_memory(SETTINGS)
+IMAGE = "us-central1-docker.pkg.dev/my-project/logbrook-dev/service@sha256:" + "0" * 64
+MIRROR = "us-central1-docker.pkg.dev/my-project/logbrook-dev-mirror"
+VARIABLES = render.environment(SETTINGS, MEMORY, IMAGE, MIRROR)
+SECRETS = {
+    name: {"version": f"projects/p/secrets/{secret}/versions/1", "as": form}
+    for name, (secret, form) in NODE_SECRETS.items()
+}
+SCRIPTS = sorted(render.BOOT.glob("*.sh"))
+
+
+class _Google(BaseHTTPRequestHandler):
+    """The metadata server and Secret Manager, as far as fetch.py asks them."""
+
+    bundle = ""
+
+    def do_GET(self) -> None:
+        if self.path.endswith("/attributes/logbrook-bundle") and self.headers["Metadata-Flavor"] == "Google":
+            self._answer(self.bundle)
+        elif self.path.endswith("/service-accounts/default/token") and self.headers["Metadata-Flavor"] == "Google":
+            self._answer(json.dumps({"access_token": "the-nodes-token", "expires_in": 3599}))
+        elif self.path.endswith(":access") and self.headers["Authorization"] == "Bearer the-nodes-token":
+            value = "value-of-" + self.path.split("/")[-3]
+            self._answer(json.dumps({"payload": {"data": b64encode(value.encode()).decode()}}))
+        else:
+            self.send_error(403)
+
+    def _answer(self, text: str) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(text.encode())
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
+        """Keep quiet."""
+
+
+@pytest.fixture
+def google() -> Iterator[str]:
+    """Both servers on one free port."""
+    server = HTTPServer(("127.0.0.1", 0), _Google)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def _programs(directory: Path, **scripts: str) -> str:
+    """A PATH on which these programs are the given shell scripts."""
+    directory.mkdir(exist_ok=True)
+    for name, script in scripts.items():
+        path = directory / name
+        path.write_text(f"#!/usr/bin/env bash\n{script}\n")
+        path.chmod(0o755)
+    return f"{directory}:{os.environ['PATH']}"
+
+
+@pytest.fixture
+def node(tmp_path: Path, google: str) -> Path:
+    """A root directory after fetch.py has run there."""
+    _Google.bundle = render.bundle(VARIABLES, SECRETS, "us-central1-docker.pkg.dev")
+    _fetch(tmp_path, google)
+    return tmp_path
+
+
+def _fetch(root: Path, google: str) -> None:
+    environ = {
+        "PATH": _programs(root / "bin", docker=f'printf "%s\\n" "$*" >> {root}/docker; cat >> {root}/docker.stdin'),
+        "GCE_METADATA_HOST": google,
+        "LOGBROOK_SECRETS_URL": f"http://{google}",
+    }
+    command = ["python3", "-I", str(render.BOOT / "fetch.py"), str(root)]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_node_gets_the_local_stacks_files(node: Path) -> None:
+    """Byte for byte what is in this repository: there is one source."""
+    for path in ("compose.yaml", "compose.cloud.yaml", "kafka/healthy.sh", "clickhouse/server.xml"):
+        assert (node / "opt/logbrook/compose" / path).read_bytes() == (render.ROOT / "compose" / path).read_bytes()
+
+
+def test_what_compose_mounts_is_in_the_bundle(node: Path) -> None:
+    """Each file or directory that a service of the data node mounts from beside compose.yaml is there."""
+    for name in ("compose.yaml", "compose.cloud.yaml"):
+        document = yaml.safe_load((render.ROOT / "compose" / name).read_text())
+        for service in ("zookeeper", "kafka", "clickhouse", "migrate", "access"):
+            for volume in document["services"].get(service, {}).get("volumes", []):
+                source = volume.partition(":")[0]
+                if source.startswith("./"):
+                    assert (node / "opt/logbrook/compose" / source).exists(), (service, source)
+
+
+def test_a_file_that_is_gone_from_the_bundle_goes(node: Path, google: str) -> None:
+    """The next fetch leaves exactly what the bundle has."""
+    left_over = node / "opt/logbrook/compose/old.yaml"
+    left_over.write_text("services: {}")
+    _fetch(node, google)
+    assert not left_over.exists()
+
+
+def test_secrets_are_for_root_and_in_memory_only(node: Path) -> None:
+    """They are in one file below /run, mode 0600; users that log in from elsewhere as hashes; the token in a pipe."""
+    secrets = node / "run/logbrook/secrets.env"
+    assert stat.S_IMODE(secrets.stat().st_mode) == 0o600
+    lines = dict(line.split("=", 1) for line in secrets.read_text().splitlines())
+    assert lines.keys() == NODE_SECRETS.keys()
+    assert lines["KAFKA_GATEWAY_PASSWORD"] == "'value-of-kafka-gateway-password'"
+    hashed = hashlib.sha256(b"value-of-clickhouse-writer-password").hexdigest()
+    assert lines["CLICKHOUSE_WRITER_PASSWORD_SHA256"] == f"'{hashed}'"
+    for path in (node / "opt").rglob("*"):
+        assert not path.is_file() or "value-of-" not in path.read_text()
+    assert "the-nodes-token" not in (node / "docker").read_text()
+    assert (node / "docker.stdin").read_text() == "the-nodes-token"
+
+
+def test_every_variable_has_a_use_and_every_use_a_value() -> None:
+    """Nothing that is rendered is ignored, and nothing that the node's compose files demand is missing."""
+    text = "".join((render.ROOT / "compose" / name).read_text() for name in ("compose.yaml", "compose.cloud.yaml"))
+    used = set(re.findall(r"\$\{([A-Z0-9_]+)", text))
+    demanded = set(re.findall(r"\$\{([A-Z0-9_]+):\?", text))
+    given = VARIABLES.keys() | NODE_SECRETS.keys()
+    assert given <= used
+    assert demanded <= given
+
+
+@pytest.fixture
+def configured(node: Path, compose_cli: list[str]) -> dict[str, Any]:
+    """What docker compose makes of the node's files."""
+    files = node / "opt/logbrook"
+    command = [*compose_cli, "--project-name", "logbrook", "--env-file", str(files / "logbrook.env")]
+    command += ["--env-file", str(node / "run/logbrook/secrets.env")]
+    command += ["--file", str(files / "compose/compose.yaml"), "--file", str(files / "compose/compose.cloud.yaml")]
+    done = subprocess.run([*command, "config", "--format", "json"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    document: dict[str, Any] = json.loads(done.stdout)
+    return document
+
+
+def test_compose_runs_the_rendered_file(configured: dict[str, Any]) -> None:
+    """Limits are the budget's, images come through the mirror, data is on the disks, logs are rotated."""
+    services = configured["services"]
+    mib = 2**20
+    for name, limit in (
+        ("zookeeper", MEMORY.zookeeper_limit),
+        ("kafka", MEMORY.kafka_limit),
+        ("clickhouse", MEMORY.clickhouse_limit),
+    ):
+        service = services[name]
+        assert int(service["mem_limit"]) == limit * mib
+        assert service["image"].startswith(f"{MIRROR}/")
+        assert service["restart"] == "unless-stopped"
+        assert service["logging"]["options"]["max-size"]
+    assert f"-Xmx{MEMORY.kafka_heap}m" in services["kafka"]["environment"]["KAFKA_HEAP_OPTS"]
+    server = int(services["clickhouse"]["environment"]["CLICKHOUSE_SERVER_MEMORY_BYTES"])
+    assert server == MEMORY.clickhouse_server * mib < MEMORY.clickhouse_limit * mib
+    for volume in ("zookeeper-data", "zookeeper-log", "kafka-data", "clickhouse-data"):
+        assert configured["volumes"][volume]["driver_opts"]["device"].startswith("/mnt/logbrook/")
+    assert services["migrate"]["image"] == services["access"]["image"] == IMAGE
+
+
+def test_two_listeners(configured: dict[str, Any]) -> None:
+    """Inside, the compose network's name; for Cloud Run, the static address with SASL. No right without an ACL."""
+    environment = configured["services"]["kafka"]["environment"]
+    advertised = dict(each.split("://") for each in environment["KAFKA_ADVERTISED_LISTENERS"].split(","))
+    assert advertised["INTERNAL"] == "kafka:29092"
+    assert advertised["VPC"] == f"{SETTINGS.node_address}:9094" == render.vm_bootstrap(SETTINGS)
+    protocols = dict(each.split(":") for each in environment["KAFKA_LISTENER_SECURITY_PROTOCOL_MAP"].split(","))
+    assert protocols["VPC"] == "SASL_PLAINTEXT"
+    assert advertised.keys() == protocols.keys()
+    assert environment["KAFKA_ALLOW_EVERYONE_IF_NO_ACL_FOUND"] == "false"
+    ports = {(port.get("host_ip"), port["published"]) for port in configured["services"]["kafka"]["ports"]}
+    assert ports == {("127.0.0.1", "9092"), (SETTINGS.node_address, "9094")}
+    assert "ports" not in configured["services"]["zookeeper"]
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=[path.name for path in SCRIPTS])
+def test_shellcheck(script: Path) -> None:
+    """Each script of the boot passes shellcheck."""
+    if not shutil.which("shellcheck"):
+        pytest.skip("needs shellcheck on PATH")
+    done = subprocess.run(["shellcheck", str(script)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_cloud_init_takes_it(cloud_config_schema: Path) -> None:
+    """The user data is valid by cloud-init's own schema, and names no secret."""
+    text = render.cloud_init()
+    assert text.startswith("#cloud-config\n")
+    document = yaml.safe_load(text)
+    schema = json.loads(cloud_config_schema.read_text())
+    errors = [error.message for error in jsonschema.Draft4Validator(schema).iter_errors(document)]
+    assert errors == []
+    assert {entry["path"] for entry in document["write_files"]} >= {"/etc/docker/daemon.json"}
+
+
+def test_the_schema_would_have_said_so(cloud_config_schema: Path) -> None:
+    """A misspelt field of a file is an error of the schema."""
+    document = yaml.safe_load(render.cloud_init())
+    document["write_files"][0]["permision"] = "0644"
+    schema = json.loads(cloud_config_schema.read_text())
+    assert list(jsonschema.Draft4Validator(schema).iter_errors(document))
+
+
+def test_metadata_has_room() -> None:
+    """The bundle is far below what one metadata value may have, and too large a one is refused."""
+    assert len(render.bundle(VARIABLES, SECRETS, "registry")) < render.MAX_METADATA_BYTES / 2
+    with pytest.raises(ValueError, match="bytes of metadata"):
+        render.bundle({"X": "x" * render.MAX_METADATA_BYTES}, SECRETS, "registry")
+
+
+def _apply(tmp_path: Path, *, mounted: bool, failing: str = "nothing") -> tuple[int, list[str], str]:
+    """Run apply.sh with stand-ins that note how they are called."""
+    log = tmp_path / "calls"
+    log.touch()
+    path = _programs(
+        tmp_path / "bin",
+        mountpoint="exit 0" if mounted else "exit 1",
+        install="exit 0",
+        docker=f'echo "$*" >> {log}; [[ "$*" != *{failing!r}* ]]',
+    )
+    (tmp_path / "files").mkdir(exist_ok=True)
+    environ = {"PATH": path, "LOGBROOK_FILES": str(tmp_path / "files"), "LOGBROOK_RUN": "/run/x"}
+    command = ["bash", str(render.BOOT / "apply.sh")]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+    calls = [
+        line.partition("compose.cloud.yaml ")[2] for line in log.read_text().splitlines() if "compose.cloud" in line
+    ]
+    return done.returncode, calls, done.stderr
+
+
+def test_start_is_ordered_and_waits_for_health(tmp_path: Path) -> None:
+    """Pull, start the three and wait until they are healthy, then tables, then rights."""
+    code, calls, errors = _apply(tmp_path, mounted=True)
+    assert code == 0, errors
+    assert [call.split()[0] for call in calls] == ["pull", "up", "run", "run"]
+    assert "--wait" in calls[1]
+    assert calls[1].endswith("zookeeper kafka clickhouse")
+    assert [call.split()[-1] for call in calls[2:]] == ["migrate", "access"]
+
+
+def test_nothing_starts_without_the_disks(tmp_path: Path) -> None:
+    """Data would land on the boot disk, and be gone with it."""
+    code, calls, errors = _apply(tmp_path, mounted=False)
+    assert code != 0
+    assert calls == []
+    assert "not mounted" in errors
+
+
+def test_a_failed_start_is_a_failure(tmp_path: Path) -> None:
+    """Without healthy services no tables are created; systemd sees it and tries again."""
+    code, calls, _ = _apply(tmp_path, mounted=True, failing="--wait ")
+    assert code != 0
+    assert [call.split()[0] for call in calls] == ["pull", "up"]
+    assert "Restart=on-failure" in (render.BOOT / "logbrook.service").read_text()
+
+
+@pytest.mark.skipif(not (shutil.which("mkfs.ext4") and shutil.which("wipefs")), reason="needs mkfs.ext4 and wipefs")
+def test_a_disk_with_data_is_left_alone(tmp_path: Path) -> None:
+    """A blank disk gets a file system; one that has something keeps it, bit for bit."""
+    blank, used = tmp_path / "blank", tmp_path / "used"
+    for path in (blank, used):
+        with path.open("wb") as file:
+            file.truncate(16 * 2**20)
+    subprocess.run(["mkfs.ext4", "-q", str(used)], check=True)
+    before = hashlib.sha256(used.read_bytes()).digest()
+    for path in (blank, used):
+        subprocess.run(["bash", str(render.BOOT / "format.sh"), str(path)], check=True, capture_output=True)
+    assert hashlib.sha256(used.read_bytes()).digest() == before
+    found = subprocess.check_output(["blkid", "-p", "-s", "TYPE", "-o", "value", str(blank)], text=True)
+    assert found.strip() == "ext4"

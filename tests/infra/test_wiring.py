@@ -1,0 +1,205 @@
+"""The parts fit each other: what one advertises another is given, and each has just the rights it needs."""
+
+import dataclasses
+import ipaddress
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from infra import autoscaler, backend
+from infra.__main__ import program
+from infra.policy import Declared
+from logbrook import config
+from logbrook.cli import app
+from tests.infra.engine import settings_of
+from tests.infra.recorded import record, stack_config
+
+
+@pytest.fixture(scope="module")
+def prod() -> list[Declared]:
+    """What the prod stack declares."""
+    return record(program, stack_config("prod", sshUsers="user:a@example.com", queryUsers="group:b@example.com"))
+
+
+def _one(resources: list[Declared], kind: str, name: str) -> dict[str, Any]:
+    found = [each.inputs for each in resources if each.kind == kind and each.name == name]
+    assert len(found) == 1, (kind, name)
+    return found[0]
+
+
+def _variables(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    (container,) = inputs["template"]["containers"]
+    return {each["name"]: each.get("value", each.get("valueSource")) for each in container["envs"]}
+
+
+def test_one_address_from_the_broker_to_the_consumer(prod: list[Declared]) -> None:
+    """The static address is the VM's, Kafka advertises it, and gateway, consumer and autoscaler are given it."""
+    address = _one(prod, "Address", "node-address")["address"]
+    node = _one(prod, "Instance", "node")
+    assert node["networkInterfaces"][0]["networkIp"] == address
+    variables = json.loads(node["metadata"]["logbrook-bundle"])["files"]["logbrook.env"].splitlines()
+    assert f"LOGBROOK_VPC_ADDRESS={address}" in variables
+    for kind, name in (("WorkerPool", "pool"), ("Service", "gateway")):
+        assert _variables(_one(prod, kind, name))["LOGBROOK_KAFKA_BOOTSTRAP_SERVERS"] == f"{address}:9094"
+    for kind, name in (("WorkerPool", "pool"), ("Service", "query")):
+        assert _variables(_one(prod, kind, name))["LOGBROOK_CLICKHOUSE_HOST"] == address
+    crema = yaml.safe_load(_one(prod, "ParameterVersion", "crema")["parameterData"])
+    trigger = crema["spec"]["scaledObjects"][0]["spec"]["triggers"][0]["metadata"]
+    assert trigger["bootstrapServers"] == f"{address}:9094"
+
+
+def test_the_firewall_knows_cloud_run_by_its_subnet(prod: list[Declared]) -> None:
+    """The source is the range of the very subnet that pool and services are in; the target is the node's account."""
+    subnet = _one(prod, "Subnetwork", "run-subnet")
+    rule = _one(prod, "Firewall", "run-to-node")
+    assert rule["sourceRanges"] == [subnet["ipCidrRange"]]
+    assert rule["allows"] == [{"protocol": "tcp", "ports": ["9094", "8123"]}]
+    assert rule["targetServiceAccounts"] == [_one(prod, "Instance", "node")["serviceAccount"]["email"]]
+    identifier = f"projects/my-project/regions/us-central1/subnetworks/{subnet['name']}"
+    for kind, name in (("WorkerPool", "pool"), ("Service", "gateway"), ("Service", "query"), ("Service", "crema")):
+        (interface,) = _one(prod, kind, name)["template"]["vpcAccess"]["networkInterfaces"]
+        assert interface["subnetwork"] == identifier
+    assert ipaddress.ip_network(subnet["ipCidrRange"]).num_addresses >= 64
+
+
+def test_each_identity_has_its_rights_and_no_other(prod: list[Declared]) -> None:
+    """All grants of the stack, by who and where. A new line here is a new right: look twice."""
+    grants = {
+        (each.inputs["member"].split("@")[0].rpartition(":")[2].removeprefix("logbrook-prod-"), each.inputs["role"],
+         each.inputs.get("secretId") or each.inputs.get("repository") or each.inputs.get("name")
+         or each.inputs.get("instance") or each.inputs.get("instanceName")
+         or each.inputs.get("serviceAccountId", "").rpartition("/")[2].partition("@")[0] or "project")
+        for each in prod
+        if "member" in each.inputs
+    }  # fmt: skip
+    secret = "roles/secretmanager.secretAccessor"
+    pull = "roles/artifactregistry.reader"
+    assert grants == {
+        ("node", secret, "logbrook-prod-clickhouse-admin-password"),
+        ("node", secret, "logbrook-prod-clickhouse-writer-password"),
+        ("node", secret, "logbrook-prod-clickhouse-reader-password"),
+        ("node", secret, "logbrook-prod-kafka-gateway-password"),
+        ("node", secret, "logbrook-prod-kafka-consumer-password"),
+        ("node", secret, "logbrook-prod-kafka-autoscaler-password"),
+        ("node", pull, "logbrook-prod"),
+        ("node", pull, "logbrook-prod-mirror"),
+        ("node", "roles/logging.logWriter", "project"),
+        ("node", "roles/monitoring.metricWriter", "project"),
+        ("consumer", secret, "logbrook-prod-clickhouse-writer-password"),
+        ("consumer", secret, "logbrook-prod-kafka-consumer-password"),
+        ("consumer", pull, "logbrook-prod"),
+        ("gateway", secret, "logbrook-prod-kafka-gateway-password"),
+        ("gateway", secret, "logbrook-prod-gateway-tokens"),
+        ("gateway", pull, "logbrook-prod"),
+        ("query", secret, "logbrook-prod-clickhouse-reader-password"),
+        ("query", pull, "logbrook-prod"),
+        ("autoscaler", secret, "logbrook-prod-kafka-autoscaler-username"),
+        ("autoscaler", secret, "logbrook-prod-kafka-autoscaler-password"),
+        ("autoscaler", pull, "logbrook-prod"),
+        ("autoscaler", "roles/run.developer", "logbrook-prod-consumer"),
+        ("autoscaler", "roles/iam.serviceAccountUser", "logbrook-prod-consumer"),
+        ("autoscaler", "roles/parametermanager.parameterViewer", "project"),
+        ("a", "roles/iap.tunnelResourceAccessor", "logbrook-prod-node"),
+        ("a", "roles/compute.osAdminLogin", "logbrook-prod-node"),
+        ("a", "roles/iam.serviceAccountUser", "logbrook-prod-node"),
+        ("b", "roles/run.invoker", "logbrook-prod-query"),
+    }
+    (parameter,) = (each.inputs for each in prod if each.inputs.get("role") == "roles/parametermanager.parameterViewer")
+    assert '== "logbrook-prod-crema"' in parameter["condition"]["expression"]
+
+
+def test_programs_get_settings_that_they_know(prod: list[Declared]) -> None:
+    """Every variable is one of service/logbrook/config.py: an unknown one would keep a program from starting."""
+    known = {name for _, _, name in config.declared()}
+    for kind, name in (("WorkerPool", "pool"), ("Service", "gateway"), ("Service", "query")):
+        assert set(_variables(_one(prod, kind, name))) <= known
+    managed = record(program, stack_config("dev", backend="managed", clickhouseHost="c.example"))
+    job = _one(managed, "Job", "migrate")["template"]
+    assert set(_variables(job)) <= known
+
+
+def test_programs_are_started_by_commands_that_exist(prod: list[Declared]) -> None:
+    """The first argument of each container is a command of `logbrook`."""
+    commands = {each.name or (each.callback.__name__ if each.callback else "") for each in app.registered_commands}
+    for kind, name in (("WorkerPool", "pool"), ("Service", "gateway"), ("Service", "query")):
+        (container,) = _one(prod, kind, name)["template"]["containers"]
+        assert set(container["args"]) <= commands, container["args"]
+
+
+def test_the_consumers_probes_tolerate_a_minute_without_network(prod: list[Declared]) -> None:
+    """The first egress of an instance may take that long."""
+    for kind, name in (("WorkerPool", "pool"), ("Service", "gateway"), ("Service", "query")):
+        (container,) = _one(prod, kind, name)["template"]["containers"]
+        probe = container["startupProbe"]
+        assert 60 < probe["periodSeconds"] * probe["failureThreshold"] <= 240
+        assert probe["timeoutSeconds"] <= probe["periodSeconds"]
+        assert container["livenessProbe"]["failureThreshold"] > 1
+
+
+def test_the_autoscaler_is_one_that_always_runs(prod: list[Declared]) -> None:
+    """Two would pull at the same rope, and one that sleeps scales nothing."""
+    template = _one(prod, "Service", "crema")["template"]
+    assert template["scaling"] == {"minInstanceCount": 1, "maxInstanceCount": 1}
+    assert template["containers"][0]["resources"]["cpuIdle"] is False
+    version = _one(prod, "ParameterVersion", "crema")
+    assert _variables({"template": template})["CREMA_CONFIG"].endswith(version["parameterVersionId"])
+
+
+@pytest.mark.parametrize("kind", ["vm", "managed"])
+def test_crema_reads_its_configuration(kind: str) -> None:
+    """Version and kind, a trigger for what the group lags behind, and a target that is the pool of this stack."""
+    settings = dataclasses.replace(settings_of("prod"), backend=kind, clickhouse_host="c.example")
+    crema = yaml.safe_load(autoscaler.crema_config(settings, "10.10.0.10:9094"))
+    assert (crema["apiVersion"], crema["kind"]) == ("crema/v1", "CremaConfig")
+    (scaled,) = (each["spec"] for each in crema["spec"]["scaledObjects"])
+    target = "projects/my-project/locations/us-central1/workerpools/logbrook-prod-consumer"
+    assert scaled["scaleTargetRef"]["name"] == target
+    (trigger,) = scaled["triggers"]
+    assert trigger["authenticationRef"]["name"] == crema["spec"]["triggerAuthentications"][0]["metadata"]["name"]
+    assert trigger["type"] == {"vm": "kafka", "managed": "gcp-stackdriver"}[kind]
+    # KEDA's metadata are strings, every one.
+    assert all(isinstance(value, str) for value in trigger["metadata"].values())
+    behavior = scaled["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]
+    assert behavior["scaleUp"]["stabilizationWindowSeconds"] < behavior["scaleDown"]["stabilizationWindowSeconds"]
+
+
+@given(lag=st.integers(0, 10**9), least=st.integers(1, 4), most=st.integers(4, 64), partitions=st.integers(1, 64))
+def test_instances_for_a_lag(lag: int, least: int, most: int, partitions: int) -> None:
+    """Between the fewest and the most, never more than partitions, and enough to be done in the wanted time."""
+    settings = dataclasses.replace(
+        settings_of("prod"), consumer_min=min(least, partitions), consumer_max=most, kafka_partitions=partitions
+    )
+    desired = autoscaler.desired_instances(settings, lag)
+    assert settings.consumer_min <= desired <= min(most, partitions)
+    if desired < autoscaler.most_instances(settings):
+        assert lag <= desired * settings.consumer_messages_per_second * settings.drain_seconds
+
+
+def test_topic_and_group_are_the_services_defaults() -> None:
+    """Rights in Kafka, the autoscaler's trigger and the programs name the same topic and group."""
+    assert config.Kafka().topic == backend.TOPIC
+    assert config.Consumer().group == backend.GROUP
+
+
+def test_alerts_say_what_to_do(prod: list[Declared]) -> None:
+    """Each policy has a runbook with steps, and each log-based metric that one uses exists."""
+    policies = [each for each in prod if each.kind == "AlertPolicy"]
+    assert {each.name for each in policies} >= {"disk", "memory", "oom", "no-data", "gateway-down", "gateway-errors"}
+    for policy in policies:
+        assert "\n1. " in policy.inputs["documentation"]["content"], policy.name
+    assert _one(prod, "Metric", "oom")["name"] == "logbrook-prod-oom"
+
+
+def test_budget_and_mail_are_there_when_configured() -> None:
+    """With a billing account and an address, spending and alerts reach somebody."""
+    resources = record(program, stack_config("dev", billingAccount="0-0-0", alertEmail="ops@example.com"))
+    (channel,) = (each for each in resources if each.kind == "NotificationChannel")
+    assert channel.inputs["labels"] == {"email_address": "ops@example.com"}
+    budget = _one(resources, "Budget", "budget")
+    assert budget["allUpdatesRule"]["monitoringNotificationChannels"]
+    assert all(each.inputs["notificationChannels"] for each in resources if each.kind == "AlertPolicy")
