@@ -47,7 +47,7 @@ class Campaign:
     place: Place
     seed: int
     progress: Progress
-    messages_per_second: float = 150.0
+    messages_per_second: float = 60.0
 
     def __post_init__(self) -> None:
         self.rng = random.Random(self.seed)
@@ -89,9 +89,10 @@ class Campaign:
             threads = [threading.Thread(target=lane, name=f"lane {number}") for number in range(lanes)]
             for each in threads:
                 each.start()
-            while any(each.is_alive() for each in threads):
-                time.sleep(10)
-                self.so_far(f"after {len(done)} consumer kills")
+            for each in threads:
+                while each.is_alive():
+                    each.join(30)
+                    self.so_far(f"after {len(done)} consumer kills")
             self.place.consumer().spawn()
         assert len(done) == kills, f"only {len(done)} of {kills} kills"
         return self.outcome("consumer killed at its points (kill -9)", kills, check(self.ledger, self.place))

@@ -13,6 +13,7 @@ The product's code knows nothing of this: named functions are wrapped from outsi
     FAULT_MUTANT=no_fence          a part of the protocol is missing: see MUTANTS
 """
 
+import asyncio
 import json
 import os
 import signal
@@ -239,15 +240,14 @@ def _no_forgetting() -> None:
 
 
 def _early_acknowledgement() -> None:
-    from logbrook.gateway import topic  # noqa: PLC0415 - the consumer needs nothing of it
+    from logbrook.gateway.topic import KafkaTopic  # noqa: PLC0415 - the consumer needs nothing of it
 
-    produce = topic.KafkaTopic._produce
+    send, under_way = KafkaTopic.send, set[asyncio.Task[None]]()
 
-    def wrapped(self: Any, source: str, request: Any, key: bytes | None) -> None:
-        produce(self, source, request, key)
-        request.done.set_result(None)
+    async def wrapped(self: KafkaTopic, *arguments: Any) -> None:
+        under_way.add(asyncio.create_task(send(self, *arguments)))
 
-    setattr(topic.KafkaTopic, "_produce", wrapped)  # noqa: B010
+    setattr(KafkaTopic, "send", wrapped)  # noqa: B010
 
 
 MUTANTS: dict[str, Callable[[], None]] = {

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import httpx
-from confluent_kafka import KafkaError, Message, Producer
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from logbrook.config import Kafka
 from logbrook.kafka import IDEMPOTENCY_KEY_HEADER, producer_config
@@ -71,7 +71,7 @@ class Sender:
         self.refused: list[str] = []
         # Long enough to outlive a broker that is down for a while.
         self._producer = Producer(producer_config(kafka, 120.0) | {"log_level": 0})
-        self._again: list[tuple[bytes, bytes, int]] = []
+        self._again: list[tuple[bytes, list[str], bytes, int]] = []
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sender")
 
@@ -116,12 +116,11 @@ class Sender:
             partition = int(names[0][1:]) % self.kafka.partitions
             self._produce(payload, names, key, partition)
             if self.rng.random() < 0.5:
-                self._again.append((payload, key, partition))
+                self._again.append((payload, names, key, partition))
         else:
             self._produce(payload, names, None, partition)
         if self._again and self.rng.random() < 0.1:
-            payload, key, partition = self._again.pop(self.rng.randrange(len(self._again)))
-            self._produce(payload, [], key, partition)
+            self._produce(*self._again.pop(self.rng.randrange(len(self._again))))
 
     def _produce(self, payload: bytes, names: list[str], key: bytes | None, partition: int) -> None:
         def report(error: KafkaError | None, _: Message) -> None:
@@ -131,7 +130,11 @@ class Sender:
                 self.refused.append(str(error))
 
         headers: dict[str, str | bytes | None] = {IDEMPOTENCY_KEY_HEADER: key} if key else {}
-        self._producer.produce(self.kafka.topic, payload, headers=headers, partition=partition, on_delivery=report)
+        try:
+            self._producer.produce(self.kafka.topic, payload, headers=headers, partition=partition, on_delivery=report)
+        except KafkaException as error:
+            # For a moment after its restart, a broker does not know its topics: these were never sent.
+            self.refused.append(str(error))
         self._producer.poll(0)
 
 

@@ -96,7 +96,9 @@ class Place:
 
     def __post_init__(self) -> None:
         self.client = clickhouse.connect(self.database)
-        self._reader = Consumer(client_config(self.kafka) | {"group.id": self.group, "enable.auto.commit": False})
+        self._reader = Consumer(
+            client_config(self.kafka) | {"group.id": self.group, "enable.auto.commit": False, "log_level": 0}
+        )
         self._closing = threading.Event()
         self._supervisors: list[threading.Thread] = []
 
