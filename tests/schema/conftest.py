@@ -20,7 +20,8 @@ Row = dict[str, Any]
 Store = Callable[..., list[list[Row]]]
 
 
-def _string(value: bytes) -> bytes:
+def encoded(value: bytes) -> bytes:
+    """A string in RowBinary: its length as LEB128, then its bytes."""
     length, out = len(value), bytearray()
     while length > 0x7F:
         out.append(length & 0x7F | 0x80)
@@ -30,9 +31,9 @@ def _string(value: bytes) -> bytes:
 
 def messages(payloads: Sequence[bytes], timestamp_ms: int = ARRIVAL_MS) -> bytes:
     """The payloads as rows of `arrivals` in RowBinary; the offset of each is its index."""
-    head = _string(b"logs") + _string(b"topic-id")
+    head = encoded(b"logs") + encoded(b"topic-id")
     return b"".join(
-        head + struct.pack("<iqq", 3, offset, timestamp_ms) + _string(b"shop") + _string(b"") + _string(payload)
+        head + struct.pack("<iqq", 3, offset, timestamp_ms) + encoded(b"shop") + encoded(b"") + encoded(payload)
         for offset, payload in enumerate(payloads)
     )
 
