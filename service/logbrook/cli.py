@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from logbrook import __version__, config, log
 from logbrook.errors import LogbrookError
@@ -136,6 +137,23 @@ def query() -> None:
 
 
 @app.command()
+def search(  # noqa: PLR0913, PLR0917 - each is an option of the command
+    text: str = typer.Argument("", metavar="QUERY", help='For example: "level>=error checkout". Empty: everything.'),
+    since: str = typer.Option("1h", help="Beginning: how long ago (15m, 2h, 7d), or a time."),
+    until: str = typer.Option("now", help="End: like --since."),
+    limit: int = typer.Option(100, min=1, help="Most events to print, the newest of them last."),
+    follow: bool = typer.Option(False, "--follow", "-f", help="Go on with new events as they arrive."),
+    as_json: bool = typer.Option(False, "--json", help="Print one JSON object a line, with all fields."),
+    url: str = typer.Option("", help="Where `logbrook query` is; LOGBROOK_QUERY_URL, else http://127.0.0.1:8080."),
+) -> None:
+    """Search the logs, as the explorer does, on the terminal."""
+    from logbrook.query import terminal
+
+    url = url or config.client_variable("LOGBROOK_QUERY_URL", "http://127.0.0.1:8080")
+    terminal.run(url, terminal.Wanted(text, since, until, limit), follow=follow, as_json=as_json)
+
+
+@app.command()
 def produce(  # noqa: PLR0913, PLR0917 - each is an option of the command
     to: Literal["kafka", "gateway"] = typer.Option("kafka", help="Straight into the topic, or over HTTP."),
     count: int | None = typer.Option(None, min=0, help="Events to send. [default: 10000; with --rate, no end]"),
@@ -191,5 +209,5 @@ def main() -> None:
     try:
         app()
     except LogbrookError as error:
-        Console(stderr=True).print(f"[bold red]error[/] {error}", highlight=False, soft_wrap=True)
+        Console(stderr=True).print(f"[bold red]error[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         sys.exit(1)

@@ -163,8 +163,8 @@ class Log:
 
 
 SECTIONS = (Kafka, ClickHouse, Schema, Gateway, Consumer, Query, Log)
-# Read by the command line alone: where `logbrook produce --to gateway` sends, and with what token.
-CLIENT_VARIABLES = ("LOGBROOK_TOKEN", "LOGBROOK_GATEWAY_URL")
+# Read by the command line alone: where `logbrook produce --to gateway` sends, with what token, and where to search.
+CLIENT_VARIABLES = ("LOGBROOK_TOKEN", "LOGBROOK_GATEWAY_URL", "LOGBROOK_QUERY_URL")
 
 Section = TypeVar("Section")
 

@@ -31,7 +31,9 @@ def quoted(text: str) -> str:
 
 
 _text = st.one_of(st.sampled_from(WORDS), st.sampled_from(VALUES))
-_word = st.sampled_from([word for word in WORDS if word.isalnum() and word.isascii() and word not in ("AND", "OR", "NOT")])
+_word = st.sampled_from(
+    [word for word in WORDS if word.isalnum() and word.isascii() and word not in ("AND", "OR", "NOT")]
+)
 _glob = st.builds(
     lambda word, at, wild: word[: at % (len(word) + 1)] + wild + word[at % (len(word) + 1) + 1 :],
     _word, st.integers(0, 9), st.sampled_from(["*", "?", "*?", "-*"]),

@@ -86,7 +86,10 @@ def _bucket(selection: Selection, period: TimeRange, step: int, *, counted: bool
         start = period.start // SECOND
         bucket = f"intDiv(toUnixTimestamp(toStartOfMinute(Timestamp)) - {start:d}, {step // SECOND:d})"
         return bucket, search.minutes(period)
-    return f"intDiv(toUnixTimestamp64Nano(Timestamp) - {period.start:d}, {step:d})", period.condition()
+    # In seconds wherever that is exact: centuries in nanoseconds are more than 64 bits hold.
+    unit, name = (SECOND, "Second") if step % SECOND == 0 else (1, "Nano")
+    bucket = f"intDiv(toUnixTimestamp64{name}(Timestamp) - {period.start // unit:d}, {step // unit:d})"
+    return bucket, period.condition()
 
 
 def _series(rows: list[list[Any]], size: int, *, by_level: bool) -> list[Series]:

@@ -48,20 +48,14 @@ async def _period(look: Look, size: int) -> TimeRange:
     period, selection = look.selection.period, look.selection
     if period.end - period.start <= search.SHORT or selection.is_rare():
         return period
-    newest = await _newest(look, size)
+    newest = await search.newest(look, size)
     if newest == period or selection.is_counted():
         return newest
     matches = await _matches(look, newest)
     if matches >= _ENOUGH_MATCHES:
         return newest
-    wider = await _newest(look, size * min(_MOST_WIDENING, _ENOUGH_MATCHES // max(matches, 1) + 1))
+    wider = await search.newest(look, size * min(_MOST_WIDENING, _ENOUGH_MATCHES // max(matches, 1) + 1))
     return wider if wider == period or await _matches(look, wider) else period
-
-
-async def _newest(look: Look, size: int) -> TimeRange:
-    async for part in search.slices(look, size):
-        return part
-    return look.selection.period
 
 
 async def _matches(look: Look, period: TimeRange) -> int:

@@ -92,7 +92,7 @@ async def _periods(look: Look, wanted: int, found: list[list[Any]]) -> AsyncIter
     segments = [first, rest]
     for index, segment in enumerate(segments):
         remaining = segment
-        densities = await _counts(look, segment) if segment.start < segment.end else []
+        _, densities = await _counts(look, segment) if segment.start < segment.end else (0, [])
         while remaining.start < remaining.end:
             before = len(found)
             window, remaining = _window(look, remaining, densities, target)
@@ -108,12 +108,24 @@ async def _periods(look: Look, wanted: int, found: list[list[Any]]) -> AsyncIter
             target = 2 * target * (wanted - len(found)) // rows if rows else _EVERYTHING
 
 
+async def newest(look: Look, size: int) -> TimeRange:
+    """The newest part of the range that has `size` events by the counts; all of it if there are no more."""
+    rest = look.selection.period
+    while True:
+        step, densities = await _counts(look, rest)
+        window, _ = _window(look, rest, densities, size)
+        events_in_it = sum(count for start, count in densities if start >= window.start)
+        if step <= _MINUTE or window == rest or events_in_it <= 2 * size:
+            return window
+        rest = window
+
+
 async def slices(look: Look, size: int) -> AsyncIterator[TimeRange]:
     """The whole range in parts of at most about `size` events by the counts, and of a minute at least."""
     rest = look.selection.period
     while rest.start < rest.end:
         segment, rest = look.split(rest, _first_segment(rest, look.oldest_first))
-        densities = await _counts(look, segment)
+        _, densities = await _counts(look, segment)
         while segment.start < segment.end:
             window, segment = _window(look, segment, densities, size)
             yield window
@@ -134,11 +146,11 @@ def _first_segment(period: TimeRange, oldest_first: bool) -> int:
     return max(period.start, (period.end // _MINUTE - _STEPS) * _MINUTE)
 
 
-async def _counts(look: Look, period: TimeRange) -> list[tuple[int, int]]:
-    """(beginning of a step, events in it) for the steps that have any, by the part of the filter that is counted."""
+async def _counts(look: Look, period: TimeRange) -> tuple[int, list[tuple[int, int]]]:
+    """The length of a step, and (beginning, events) of the steps that have any, by what of the filter is counted."""
     counted = TimeRange(max(period.start, 0), min(period.end, timerange.BUCKET_RANGE[1])).aligned(_MINUTE)
     if counted.start >= counted.end:
-        return []
+        return 0, []
     step = max(1, -(-(counted.end - counted.start) // (_STEPS * _MINUTE)) - 1)
     parameters = filters.Parameters()
     sql = (
@@ -147,7 +159,7 @@ async def _counts(look: Look, period: TimeRange) -> list[tuple[int, int]]:
         f"AND ({filters.condition(look.selection.counted_part(), parameters)}) GROUP BY step"
     )
     rows = await look.engine.rows(Statement(sql, parameters.values), look.spent)
-    return sorted((row[0] * timerange.SECOND, row[1]) for row in rows)
+    return step * _MINUTE, sorted((row[0] * timerange.SECOND, row[1]) for row in rows)
 
 
 def minutes(period: TimeRange) -> str:

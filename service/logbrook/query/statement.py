@@ -34,6 +34,7 @@ _FORBIDDEN = re.compile(
 _STATEMENTS = (exp.Select, exp.Union, exp.Subquery)
 _FORBIDDEN_PARTS = {
     exp.Into: "INTO",
+    exp.Apply: "APPLY",
     exp.Lock: "a lock",
     exp.TableSample: "SAMPLE",
     exp.Values: "VALUES",

@@ -1,0 +1,135 @@
+"""`logbrook search`: the same search as the explorer's, on a terminal."""
+
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import orjson
+from rich.console import Console
+from rich.text import Text
+
+from logbrook.errors import LogbrookError, UnavailableError
+
+_STYLES = {
+    "none": "dim",
+    "trace": "dim",
+    "debug": "blue",
+    "info": "cyan",
+    "warn": "yellow",
+    "error": "bold red",
+    "fatal": "bold white on red",
+}
+# Control characters and those that reorder or hide text: a log line must not take the terminal over.
+_HIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
+_PAGE = 1000
+
+
+class SearchError(LogbrookError):
+    """The service refused the search; the message shows where."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What to search for, as the command line has it."""
+
+    query: str
+    since: str
+    until: str
+    limit: int
+
+
+def run(url: str, wanted: Wanted, *, follow: bool, as_json: bool) -> None:
+    """Print the newest matches, oldest of them first; go on with what arrives if `follow`. Raises LogbrookError."""
+    console = Console(highlight=False, soft_wrap=True)
+    show = _show_json if as_json else _show
+    try:
+        with httpx.Client(base_url=url, timeout=60, trust_env=False) as client:
+            answer = _search(client, wanted)
+            seen = {event["id"] for event in answer["events"]}
+            for event in reversed(answer["events"]):
+                show(console, event)
+            if follow:
+                for event in _followed(client, wanted.query):
+                    if event["id"] not in seen:
+                        show(console, event)
+            elif not as_json:
+                _summary(answer, wanted)
+    except httpx.HTTPError as error:
+        raise UnavailableError(
+            503, "query_unavailable", f"{url} can't be reached ({type(error).__name__}); is `logbrook query` running?"
+        ) from error
+    except KeyboardInterrupt:
+        return
+
+
+def _search(client: httpx.Client, wanted: Wanted) -> dict[str, Any]:
+    """The newest matches, page after page until there are enough."""
+    events: list[dict[str, Any]] = []
+    answer: dict[str, Any] = {"cursor": ""}
+    while answer["cursor"] is not None and len(events) < wanted.limit:
+        parameters: dict[str, str | int] = {
+            "query": wanted.query,
+            "from": wanted.since,
+            "to": wanted.until,
+            "limit": min(_PAGE, wanted.limit - len(events)),
+            "cursor": answer["cursor"],
+        }
+        response = client.get("/v1/search", params=parameters)
+        answer = response.json() if response.status_code == 200 else _refused(response, wanted.query)
+        events += answer["events"]
+    return {**answer, "events": events}
+
+
+def _refused(response: httpx.Response, query: str) -> dict[str, Any]:
+    try:
+        error = response.json()["error"]
+    except (ValueError, KeyError, TypeError):
+        raise SearchError(f"the service answered {response.status_code}: is this the query API?") from None
+    message = str(error["message"])
+    if "position" in error and "expected" in error:
+        message += f"; expected {error['expected']}\n  {query}\n  {' ' * int(error['position'])}^"
+    raise SearchError(message)
+
+
+def _followed(client: httpx.Client, query: str) -> Iterator[dict[str, Any]]:
+    """Events as they arrive, without end."""
+    with client.stream("GET", "/v1/tail", params={"query": query}, timeout=None) as response:
+        if response.status_code != 200:
+            response.read()
+            _refused(response, query)
+        for line in response.iter_lines():
+            if line.startswith("data: ["):
+                yield from orjson.loads(line[6:])
+
+
+def _show_json(_console: Console, event: dict[str, Any]) -> None:
+    sys.stdout.write(orjson.dumps(event).decode() + "\n")
+    sys.stdout.flush()
+
+
+def _show(console: Console, event: dict[str, Any]) -> None:
+    line = Text()
+    line.append(event["timestamp"][:23].replace("T", " "), style="dim")
+    line.append(f" {event['severity']:<5} ", style=_STYLES[event["severity"]])
+    line.append(visible(event["service"]) or "-", style="green")
+    line.append(" " + visible(event["body"]))
+    if event["truncated"]:
+        line.append(f" … {event['body_bytes']} bytes, id {event['id']}", style="dim")
+    console.print(line)
+
+
+def visible(text: str) -> str:
+    """The text with hidden characters written out."""
+    return _HIDDEN.sub(lambda found: f"\\u{{{ord(found[0]):x}}}", text)
+
+
+def _summary(answer: dict[str, Any], wanted: Wanted) -> None:
+    count, cost = len(answer["events"]), answer["cost"]
+    more = f", there are more: --limit {wanted.limit * 10}" if answer["cursor"] else ""
+    Console(stderr=True, highlight=False).print(
+        f"{count} events in {cost['elapsed_ms']:.0f} ms, {cost['rows_read']} of {cost['table_rows']} rows read{more}",
+        style="dim",
+    )
