@@ -226,6 +226,33 @@ def _blind_resend() -> None:
     setattr(Inlet, "insert", wrapped)  # noqa: B010
 
 
+def _library_resend() -> None:
+    def insert(self: Inlet, rows: Sequence[bytes]) -> None:
+        self.client.raw_insert(self.name, insert_block=b"".join(rows), settings=dict(INSERT_SETTINGS), fmt="RowBinary")
+
+    setattr(Inlet, "insert", insert)  # noqa: B010
+
+
+def _whole_batch_again() -> None:
+    setattr(loop, "_TOO_MUCH_AT_ONCE", set())  # noqa: B010
+
+
+def _committed_instead_of_held() -> None:
+    inserted = Loop._inserted
+
+    def wrapped(self: Loop, way: Inlet, stored: Any) -> None:
+        self.inserting = stored.batch.of(self.member.owned)
+        inserted(self, way, stored)
+
+    setattr(Loop, "_inserted", wrapped)  # noqa: B010
+    setattr(Member, "positions", lambda self: self._committed(self.owned))  # noqa: B010
+
+
+def _commit_hides_what_is_ahead() -> None:
+    commit = Member.commit
+    setattr(Member, "commit", lambda self, offsets, since, _: commit(self, offsets, since, ()))  # noqa: B010
+
+
 def _no_keys() -> None:
     setattr(Inlet, "repeated", lambda *_: set())  # noqa: B010
 
@@ -257,6 +284,10 @@ MUTANTS: dict[str, Callable[[], None]] = {
     "maximum_instead_of_set": _maximum_instead_of_set,
     "commit_before_insert": _commit_before_insert,
     "blind_resend": _blind_resend,
+    "library_resend": _library_resend,
+    "whole_batch_again": _whole_batch_again,
+    "committed_instead_of_held": _committed_instead_of_held,
+    "commit_hides_what_is_ahead": _commit_hides_what_is_ahead,
     "no_keys": _no_keys,
     "no_topic_check": _no_topic_check,
     "no_forgetting": _no_forgetting,

@@ -3,6 +3,7 @@
 import time
 
 import pytest
+from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewPartitions
 
@@ -95,3 +96,22 @@ def test_group_set_back(place: Place, ledger: Ledger, sender: Sender) -> None:
     place.consumer().spawn()
     sender.send(100)
     check(ledger, place)
+
+
+def test_retention_ran_out(place: Place, ledger: Ledger, sender: Sender) -> None:
+    """What Kafka threw away before it was read is counted and said; what it still has is stored (I2, I6)."""
+    consumer = place.consumer()
+    consumer.spawn()
+    sender.send(50, 1, partition=0)
+    check(ledger, place)
+    assert consumer.stop() == 0
+    sender.send(100, 1, partition=0)
+    admin = AdminClient(client_config(place.kafka))
+    up_to = TopicPartition(place.kafka.topic, 0, 120)
+    admin.delete_records([up_to])[up_to].result()
+    again = place.consumer()
+    again.spawn()
+    place.drain()
+    verdict = compare(ledger, place)
+    assert (len(verdict.missing), verdict.double, verdict.stored) == (70, [], 80), verdict
+    assert "offsets are missing in Kafka" in again.log

@@ -80,3 +80,13 @@ def test_broker_killed_under_the_gateway(place: Place, ledger: Ledger, seed: int
     stop.set()
     pool.shutdown()
     check(ledger, place)
+
+
+def test_one_key_for_different_requests(place: Place, ledger: Ledger, seed: int) -> None:
+    """A client that uses its key again for other events, by mistake or cut elsewhere, loses none of them (I1, I2)."""
+    place.consumer().spawn()
+    gateway = place.gateway()
+    gateway.process.start()
+    for events in (3, 5, 5):
+        post(ledger, gateway.url, random.Random(seed), events=events, key="always the same")
+    check(ledger, place)
