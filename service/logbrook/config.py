@@ -145,7 +145,7 @@ class Query:
     max_body_characters: int = setting(16_384, "Longest body in a list of events; one event alone comes whole.")
     max_concurrent_requests: int = setting(8, "Requests that ask ClickHouse at the same time; others wait.")
     max_waiting_requests: int = setting(256, "Requests that may wait; beyond, they are answered 503 at once.")
-    wait_seconds: float = setting(15.0, "Longest wait of a request for its turn before it is answered 503.")
+    wait_seconds: float = setting(30.0, "Longest wait of a request for its turn before it is answered 503.")
     max_streams: int = setting(32, "Live tails and exports that may be open at the same time.")
     sample_events: int = setting(
         100_000, "Newest matching events that patterns and facets look at when all would be too many."

@@ -1,5 +1,7 @@
 """What the API answers, as types: they are encoded as they are, and the OpenAPI document is made from them."""
 
+from typing import Any
+
 from msgspec import UNSET, Struct, UnsetType
 
 
@@ -205,7 +207,7 @@ class SqlAnswer(Struct, kw_only=True):
     """The result of one SELECT."""
 
     columns: list[SqlColumn]
-    rows: list[list[object]]
+    rows: list[list[Any]]
     truncated: bool  # there were more rows than the limit
     statement: str  # what was run
     cost: Cost

@@ -20,7 +20,7 @@ from starlette.responses import Response
 from starlette.routing import Match, Mount
 from starlette.routing import Route as StarletteRoute
 from starlette.staticfiles import StaticFiles
-from starlette.types import Scope
+from starlette.types import ASGIApp, Scope
 
 from logbrook import config, metrics
 from logbrook.errors import LogbrookError, RejectedError, UnavailableError
@@ -158,7 +158,7 @@ class _Explorer(StaticFiles):
         return response
 
 
-def app(query: config.Query, clickhouse: config.ClickHouse) -> Starlette:
+def app(query: config.Query, clickhouse: config.ClickHouse) -> ASGIApp:
     """The ASGI application. ClickHouse may be down: requests are answered 503 until it is there."""
     api = Api(query, clickhouse)
 
@@ -181,15 +181,16 @@ def app(query: config.Query, clickhouse: config.ClickHouse) -> Starlette:
         """The route's path as declared: bounds what a metric's label can be."""
         return next((each.path for each in served if each.matches(scope)[0] is not Match.NONE), "other")
 
-    middleware = [Middleware(Guard, known_path=known_path)]
+    middleware: list[Middleware] = []
     if hosts := _allowed_hosts(query):
         middleware.append(Middleware(TrustedHostMiddleware, allowed_hosts=hosts, www_redirect=False))
-    return Starlette(
+    starlette = Starlette(
         routes=[*served, Mount("/", _Explorer(directory=EXPLORER, html=True))],
         middleware=middleware,
         exception_handlers={HTTPException: _http_error},
         lifespan=lifespan,
     )
+    return Guard(starlette, known_path)
 
 
 def _allowed_hosts(query: config.Query) -> list[str]:

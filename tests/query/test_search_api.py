@@ -1,0 +1,222 @@
+"""Searching over HTTP: pages, ids, neighbours, traces, and what an answer cost."""
+
+from itertools import pairwise
+
+import pytest
+
+from logbrook import config
+from tests.query.door import Door, event, moment, store
+
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+
+
+def offsets(answer: dict[str, list[dict[str, int]]]) -> list[int]:
+    """The offsets of an answer's events, in its order."""
+    return [each["offset"] for each in answer["events"]]
+
+
+def test_newest_come_first_with_all_their_fields(service: Door, database: config.ClickHouse) -> None:
+    """Events come newest first, and carry everything that was stored."""
+    store(
+        database,
+        [event(1, "older"), event(2, "newer", LogAttributes={"k": "v"}, ResourceAttributes={"host.name": "a"})],
+    )
+
+    answer = service.search()
+
+    assert offsets(answer) == [2, 1]
+    newest = answer["events"][0]
+    assert newest["body"] == "newer"
+    assert newest["timestamp"] == "2025-11-24T16:00:02.000000000Z"
+    assert newest["attributes"] == {"k": "v"}
+    assert newest["resource"] == {"host.name": "a"}
+    assert newest["severity"] == "info"
+    assert not newest["truncated"]
+
+
+def test_pages_are_stable_while_events_arrive(service: Door, database: config.ClickHouse) -> None:
+    """Page after page gives every event once, whatever arrives in between, also where times are the same."""
+    same = [event(offset, Timestamp=moment(offset // 10)) for offset in range(120)]
+    store(database, same)
+
+    seen, cursor, pages = [], "", 0
+    while True:
+        answer = service.search(limit=7, cursor=cursor)
+        seen += offsets(answer)
+        pages += 1
+        store(database, [event(10_000 + pages, "late")])
+        cursor = answer["cursor"]
+        if not cursor:
+            break
+
+    assert len(seen) == len(set(seen))
+    assert set(range(120)) <= set(seen)
+    assert pages >= 120 // 7
+
+
+def test_all_events_of_dense_and_sparse_times_are_found(service: Door, database: config.ClickHouse) -> None:
+    """However events are spread over a range, a walk through all pages finds all of them in order."""
+    sparse = [event(offset, Timestamp=moment(-offset * 3600)) for offset in range(20)]
+    dense = [event(100 + offset, "dense", Timestamp=moment(offset / 100)) for offset in range(2500)]
+    store(database, sparse + dense)
+
+    seen, cursor = [], ""
+    while cursor is not None:
+        answer = service.get("search", from_="2025-11-20", to="2025-11-25", limit=1000, cursor=cursor)
+        seen += [each["timestamp"] for each in answer["events"]]
+        cursor = answer["cursor"]
+
+    assert len(seen) == 2520
+    assert all(newer >= older for newer, older in pairwise(seen))
+
+
+@pytest.mark.parametrize("cursor", ["x", "AAAA", "WzFd", "WyJ4IiwxXQ", "é"])
+def test_a_made_up_cursor_is_refused(service: Door, cursor: str) -> None:
+    """A cursor that no answer had is 400, and says which parameter is wrong."""
+    response = service.ask("search", cursor=cursor)
+
+    assert response.status_code == 400
+    assert response.json()["error"]["parameter"] == "cursor"
+
+
+def test_service_and_severity_narrow_the_query(service: Door, database: config.ClickHouse) -> None:
+    """`service` and `severity` filter besides the query."""
+    store(
+        database,
+        [event(1), event(2, SeverityNumber=17), event(3, ServiceName="cart", SeverityNumber=21), event(4, "x")],
+    )
+
+    assert offsets(service.search(service="checkout")) == [4, 2, 1]
+    assert offsets(service.search(severity="error")) == [3, 2]
+    assert offsets(service.search("hello", service="checkout", severity="warn")) == [2]
+
+
+def test_long_bodies_are_cut_in_lists_and_whole_alone(service: Door, database: config.ClickHouse) -> None:
+    """A list has the beginning of a long body and says so; the event itself has all of it."""
+    body = "ü" * 20_000
+    store(database, [event(1, body)])
+
+    listed = service.search()["events"][0]
+    alone = service.get(f"events/{listed['id']}")["event"]
+
+    assert listed["truncated"]
+    assert listed["body"] == "ü" * 16_384
+    assert listed["body_bytes"] == 40_000
+    assert alone["body"] == body
+    assert not alone["truncated"]
+
+
+def test_an_unknown_event_is_404(service: Door) -> None:
+    """An id of no event is 404, text that is no id is 400."""
+    assert service.ask("events/1764000000000000000.1.2.0.tests").status_code == 404
+    assert service.ask("context", id="1764000000000000000.1.2.0.tests").status_code == 404
+    assert service.ask("events/nonsense").status_code == 400
+    assert service.ask("context", id="1.2.3").status_code == 400
+
+
+def test_context_is_of_the_same_source(service: Door, database: config.ClickHouse) -> None:
+    """The lines around an event are those of its service and host, nearest first on both sides, far ones too."""
+    mine = {"host.name": "web-1"}
+    store(
+        database,
+        [event(offset, ResourceAttributes=mine) for offset in range(10)]
+        + [event(100 + offset, ResourceAttributes={"host.name": "web-2"}) for offset in range(10)]
+        + [event(50, ResourceAttributes=mine, Timestamp=moment(-86400))]
+        + [event(60, ServiceName="cart", ResourceAttributes=mine, Timestamp=moment(5))],
+    )
+    middle = next(each for each in service.search()["events"] if each["offset"] == 5)
+
+    around = service.get("context", id=middle["id"], before=7, after=3)
+
+    assert [each["offset"] for each in around["before"]] == [50, 0, 1, 2, 3, 4]
+    assert around["event"]["offset"] == 5
+    assert [each["offset"] for each in around["after"]] == [6, 7, 8]
+
+
+def test_a_trace_is_found_without_a_range(service: Door, database: config.ClickHouse) -> None:
+    """All events of a trace come in order of time, whenever they were, for its id with or without dashes."""
+    store(
+        database,
+        [
+            event(1, TraceId=TRACE, Timestamp=moment(0.5), ServiceName="cart"),
+            event(2, TraceId=TRACE, Timestamp=moment(-10_000_000)),
+            event(3, TraceId="f" * 32),
+        ],
+    )
+
+    answer = service.get("traces/0AF76519-16cd-43dd-8448-eb211c80319c")
+
+    assert offsets(answer) == [2, 1]
+    assert answer["services"] == ["cart", "checkout"]
+    assert answer["duration_ms"] == 10_000_000_500
+    assert answer["complete"]
+    assert not service.get(f"traces/{TRACE}", limit=1)["complete"]
+    assert service.ask("traces/nothing-like-it!").status_code == 400
+
+
+def test_every_answer_says_what_it_cost(service: Door, database: config.ClickHouse) -> None:
+    """Rows and bytes read, time and whether an index pruned come with every answer."""
+    store(database, [event(n, TraceId=f"{n:032x}", Timestamp=moment(-n / 2)) for n in range(50_000)])
+
+    everything = service.search("resource.none:>1")["cost"]
+    trace = service.get(f"traces/{77:032x}")["cost"]
+
+    assert everything["table_rows"] == 50_000
+    assert everything["rows_read"] >= 50_000
+    assert not everything["pruned"]
+    assert trace["pruned"]
+    assert 0 < trace["rows_read"] < 50_000
+    assert trace["elapsed_ms"] > 0
+    assert trace["statements"] == 1
+
+
+def test_old_and_future_times_are_found(service: Door, database: config.ClickHouse) -> None:
+    """Events of 1960 and 2200, where the sorting key's bucket says nothing true, are found all the same."""
+    store(
+        database,
+        [event(1, Timestamp="1960-01-01 00:00:00.000000001"), event(2, Timestamp="2200-01-01 00:00:00"), event(3)],
+    )
+
+    assert offsets(service.get("search", from_="1900-01-01", to="2250-01-01")) == [2, 3, 1]
+    assert offsets(service.get("search", from_="1960-01-01", to="1960-01-02")) == [1]
+    assert service.get("histogram", from_="1900-01-01", to="2250-01-01")["total"] == 3
+
+
+def test_relative_ranges_end_now(service: Door, database: config.ClickHouse) -> None:
+    """Without a range the last hour is searched; times may be written in several ways."""
+    store(database, [event(1, Timestamp=moment(0))])
+
+    assert offsets(service.get("search")) == []
+    assert offsets(service.get("search", from_="1764000000", to="1764000002.5")) == [1]
+    assert offsets(service.get("search", from_="1764000000000", to="2025-11-24T17:00:02+01:00")) == [1]
+    assert offsets(service.get("search", from_="1000w")) == [1]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "code", "parameter"),
+    [
+        ({"from_": "yesterday"}, "bad_time", "from"),
+        ({"from_": "1h", "to": "2h"}, "bad_range", "from"),
+        ({"limit": 0}, "bad_parameter", "limit"),
+        ({"limit": "ten"}, "bad_parameter", "limit"),
+        ({"limit": 1001}, "bad_parameter", "limit"),
+        ({"severity": "loud"}, "bad_severity", "severity"),
+        ({"colour": "red"}, "unknown_parameter", "colour"),
+        ({"explain": "maybe"}, "bad_parameter", "explain"),
+    ],
+)
+def test_bad_parameters_are_named(service: Door, parameters: dict[str, object], code: str, parameter: str) -> None:
+    """A parameter that does not fit is 400 with its name and what was expected."""
+    response = service.ask("search", **parameters)
+
+    assert response.status_code == 400
+    error = response.json()["error"]
+    assert (error["code"], error["parameter"]) == (code, parameter)
+
+
+def test_the_query_says_where_it_is_wrong(service: Door) -> None:
+    """A query that can't be understood is 400 with the place and what was expected there."""
+    error = service.ask("search", query="service:cart (a OR").json()["error"]
+
+    assert error["position"] == 18
+    assert "a word" in error["expected"]

@@ -1,0 +1,160 @@
+"""The service as a whole: limits, headers, other sites, its document, and that nothing of it ever is a 5xx by mistake."""
+
+import threading
+from collections import Counter
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from schemathesis.specs.openapi.checks import positive_data_acceptance
+
+from logbrook import config
+from logbrook.query import openapi
+from tests.components import ClickHouseServer
+from tests.query.conftest import as_reader
+from tests.query.door import Door, serving
+from tests.query.test_streams_api import SLOW
+
+
+def test_a_query_past_its_limits_is_refused_and_others_go_on(
+    clickhouse: ClickHouseServer, corpus_database: config.ClickHouse
+) -> None:
+    """A query that takes too long is a clear 422; others are answered meanwhile."""
+    quick = config.Query(timeout_seconds=1)
+    with serving(quick, corpus_database) as door:
+        statuses: list[int] = []
+        slow = threading.Thread(target=lambda: statuses.append(door.sql(SLOW).status_code))
+        slow.start()
+        others = [door.search("timeout")["cost"]["statements"] for _ in range(5)]
+        slow.join()
+
+    assert statuses == [422]
+    assert all(others)
+
+
+def test_a_full_line_is_503_with_a_time_to_come_back(
+    clickhouse: ClickHouseServer, corpus_database: config.ClickHouse
+) -> None:
+    """More requests than may wait are answered 503 at once, with Retry-After; the others are answered well."""
+    narrow = config.Query(max_concurrent_requests=1, max_waiting_requests=2)
+    answers: list[tuple[int, str]] = []
+
+    def ask(door: Door) -> None:
+        response = door.sql(
+            "SELECT count() FROM (SELECT arrayJoin(range(30000)) AS a) x, (SELECT arrayJoin(range(3000)) AS b) y WHERE a * b = 7"
+        )
+        answers.append((response.status_code, response.headers.get("retry-after", "")))
+
+    with serving(narrow, as_reader(clickhouse, corpus_database)) as door:
+        clients = [threading.Thread(target=ask, args=(door,)) for _ in range(12)]
+        for client in clients:
+            client.start()
+        for client in clients:
+            client.join()
+
+    counted = Counter(status for status, _ in answers)
+    assert set(counted) == {200, 503}
+    assert all(later for status, later in answers if status == 503)
+
+
+def test_many_clients_at_once_are_all_answered(corpus: Door) -> None:
+    """A hundred clients at the same time get their answers: they wait for their turn."""
+    statuses: list[int] = []
+    clients = [
+        threading.Thread(target=lambda n=n: statuses.append(corpus.ask("search", query=f"w{n} OR order").status_code))
+        for n in range(100)
+    ]
+    for client in clients:
+        client.start()
+    for client in clients:
+        client.join()
+
+    assert Counter(statuses) == {200: 100}
+
+
+def test_clickhouse_being_down_is_503() -> None:
+    """Without ClickHouse the service runs, says that it is not ready, and answers 503 with a reason."""
+    nowhere = config.ClickHouse(port=1, password="x")
+    with serving(config.Query(), nowhere) as door:
+        assert door.client.get("/healthz").status_code == 200
+        assert door.client.get("/readyz").status_code == 503
+        response = door.ask("search")
+
+    assert response.status_code == 503
+    assert response.json()["error"]["code"] == "clickhouse_unavailable"
+    assert response.headers["retry-after"]
+
+
+def test_missing_tables_are_named(clickhouse: ClickHouseServer) -> None:
+    """A database without the tables says what to run."""
+    with serving(config.Query(), clickhouse.settings("default")) as door:
+        error = door.ask("search", from_="1h").json()["error"]
+
+    assert error["code"] == "no_schema"
+    assert "logbrook migrate" in error["message"]
+
+
+def test_every_answer_is_locked_down(corpus: Door) -> None:
+    """Page, answers and errors carry the policy that allows no foreign and no inline script."""
+    for path in ("/", "/app.js", "/v1/search", "/v1/nothing", "/openapi.json"):
+        headers = corpus.client.get(path).headers
+        assert "default-src 'none'" in headers["content-security-policy"]
+        assert "unsafe" not in headers["content-security-policy"]
+        assert headers["x-content-type-options"] == "nosniff"
+
+
+def test_other_sites_and_names_are_refused(corpus: Door) -> None:
+    """A page of another site may not ask, and no other host name leads here."""
+    assert corpus.client.get("/v1/search", headers={"Sec-Fetch-Site": "cross-site"}).status_code == 403
+    assert corpus.client.get("/v1/search", headers={"Host": "evil.example"}).status_code == 400
+    assert "access-control-allow-origin" not in corpus.client.get("/v1/search", headers={"Origin": "http://x"}).headers
+
+
+def test_metrics_have_no_made_up_labels(corpus: Door) -> None:
+    """Requests are counted by declared route, whatever paths are asked for."""
+    corpus.search()
+    corpus.client.get("/v1/events/1.2.3.4.x")
+    corpus.client.get("/some/made/up/path")
+
+    text = corpus.client.get("/metrics").text
+
+    assert 'query_requests_total{route="/v1/search",status="200"}' in text
+    assert 'route="/v1/events/{id}"' in text
+    assert "made/up" not in text
+
+
+def test_the_page_asks_nobody_else(corpus: Door) -> None:
+    """The page and its files are served, checked for newer versions each time, and name no other host."""
+    page = corpus.client.get("/")
+    assert page.headers["cache-control"] == "no-cache"
+    for name in ("app.js", "style.css", "dom.js", "icon.svg"):
+        text = corpus.client.get(f"/{name}").text
+        assert "//cdn" not in text
+        assert "https://" not in text.replace("http://www.w3.org", "")
+    assert "innerHTML" not in "".join(
+        corpus.client.get(f"/{name}").text for name in ("dom.js", "table.js", "drawer.js")
+    )
+
+
+def test_the_document_lists_every_route(corpus: Door) -> None:
+    """The OpenAPI document that is served is the one that is made from the routes."""
+    served = corpus.client.get("/openapi.json").json()
+
+    assert served == openapi.document()
+    assert {"/v1/search", "/v1/tail", "/v1/export", "/v1/sql", "/v1/traces/{trace_id}"} <= set(served["paths"])
+
+
+@pytest.mark.parametrize("path", [path for path in openapi.document()["paths"] if path != "/v1/tail"])
+def test_any_request_is_answered_as_documented(corpus: Door, path: str) -> None:
+    """Whatever is sent, the answer has a documented status and the documented shape, and is never a 5xx."""
+    [operation] = schemathesis.openapi.from_url(f"{corpus.url}/openapi.json").include(path=path).get_all_operations()
+
+    @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+    @given(case=operation.ok().as_strategy())
+    def check(case: schemathesis.Case) -> None:
+        response = case.call(base_url=corpus.url)
+        # A query, a time or a statement has a grammar that no JSON schema tells: 400 is right for many a text.
+        case.validate_response(response, excluded_checks=[positive_data_acceptance])
+        assert response.status_code < 500
+
+    check()

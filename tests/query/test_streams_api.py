@@ -1,0 +1,103 @@
+"""Answers that go on: exports of all matches, the live tail, and clients that leave."""
+
+import csv
+import io
+import json
+import threading
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from logbrook import clickhouse, config
+from tests.components import until
+from tests.query.door import BASE, Door, event, moment, store
+
+DAY = {"from": BASE["from"], "to": BASE["to"]}
+SLOW = "SELECT count() FROM (SELECT arrayJoin(range(100000)) AS a) x, (SELECT arrayJoin(range(1000000)) AS b) y WHERE a * b = 7"
+
+
+def messages(lines: Iterator[str]) -> Iterator[tuple[str, object]]:
+    """The messages of a stream of server-sent events: name and data."""
+    name = ""
+    for line in lines:
+        if line.startswith("event: "):
+            name = line[7:]
+        elif line.startswith("data: "):
+            yield name, json.loads(line[6:])
+
+
+def test_an_export_has_all_matches(service: Door, database: config.ClickHouse) -> None:
+    """NDJSON has every match once, newest first, with its attributes, however they are spread over time."""
+    store(database, [event(n, "line", Timestamp=moment(-n * 7), LogAttributes={"n": str(n)}) for n in range(3000)])
+    store(database, [event(9999, "other")])
+
+    text = service.client.get("/v1/export", params={**DAY, "query": "line"}).text
+
+    events = [json.loads(line) for line in text.splitlines()]
+    assert [each["attributes"]["n"] for each in events] == [str(n) for n in range(3000)]
+    assert events[0]["timestamp"] == "2025-11-24T16:00:00.000000000Z"
+
+
+def test_a_csv_is_safe_to_open(service: Door, database: config.ClickHouse) -> None:
+    """CSV has one head, quotes what needs it, and no cell that a spreadsheet takes for a formula."""
+    bodies = ["=1+1", "+SUM(A1)", "@x", "-2", 'a "quoted", text', "two\nlines", "\tTAB"]
+    store(database, [event(n, body, ServiceName="=cmd") for n, body in enumerate(bodies)])
+
+    response = service.client.get("/v1/export", params={**DAY, "format": "csv"})
+
+    rows = list(csv.DictReader(io.StringIO(response.text)))
+    assert [row["body"] for row in rows] == [
+        "'\tTAB",
+        "two\nlines",
+        'a "quoted", text',
+        "'-2",
+        "'@x",
+        "'+SUM(A1)",
+        "'=1+1",
+    ]
+    assert {row["service"] for row in rows} == {"'=cmd"}
+    assert "attachment" in response.headers["content-disposition"]
+
+
+def test_a_tail_shows_what_arrives(service: Door, database: config.ClickHouse) -> None:
+    """Matching events come as they arrive, once each; the others do not."""
+    seen: list[int] = []
+    with service.client.stream("GET", "/v1/tail", params={"query": "follow level>=warn"}) as response:
+        assert response.headers["content-type"].startswith("text/event-stream")
+        stream = messages(response.iter_lines())
+        for offset in range(3):
+            store(database, [event(offset, "follow me", SeverityNumber=13), event(100 + offset, "follow not")])
+            name, data = next(stream)
+            assert name == "events"
+            assert isinstance(data, list)
+            seen += [each["offset"] for each in data]
+
+    assert seen == [0, 1, 2]
+
+
+def test_a_mistake_is_told_before_a_stream_begins(service: Door) -> None:
+    """A stream with a bad query or parameter is 400, not a stream that breaks."""
+    assert service.ask("tail", query="(").status_code == 400
+    assert service.ask("export", query="(").status_code == 400
+    assert service.ask("export", format="xml").status_code == 400
+    assert service.ask("tail", from_="1h").status_code == 400
+
+
+def test_a_client_that_leaves_cancels_its_query(corpus: Door, corpus_database: config.ClickHouse) -> None:
+    """The statement of a client that closed its connection ends in ClickHouse long before its time is up."""
+    running = (
+        "SELECT count() FROM system.processes WHERE query LIKE '%range(1000000)%' AND query NOT LIKE '%processes%'"
+    )
+    client = clickhouse.connect(corpus_database)
+
+    def impatient() -> None:
+        with pytest.raises(httpx.ReadTimeout):
+            httpx.post(f"{corpus.url}/v1/sql", json={"sql": SLOW}, timeout=2, trust_env=False)
+
+    leaving = threading.Thread(target=impatient)
+    leaving.start()
+    until(lambda: client.query(running).result_rows[0][0] > 0)
+    leaving.join()
+    until(lambda: client.query(running).result_rows[0][0] == 0, seconds=10)
+    client.close()
