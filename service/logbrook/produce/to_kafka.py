@@ -99,5 +99,6 @@ class KafkaTarget:
 
     def close(self) -> None:
         """See Target. What is still waiting is given up."""
-        self._producer.purge()
-        self._producer.poll(0)
+        if self.tally.waiting:
+            self._producer.purge()
+            self._producer.poll(0)
