@@ -1,7 +1,16 @@
 # Start the server with the hash of the password: the configuration that it writes to its disk then holds no secret.
 set -euo pipefail
-CLICKHOUSE_PASSWORD_SHA256=$(printf %s "$LOGBROOK_CLICKHOUSE_PASSWORD" | sha256sum | cut -d ' ' -f 1)
+hash_of() { sha256sum | cut -d ' ' -f 1; }
+
+CLICKHOUSE_PASSWORD_SHA256=$(printf %s "$LOGBROOK_CLICKHOUSE_PASSWORD" | hash_of)
 export CLICKHOUSE_PASSWORD_SHA256
+if [[ -n ${CLICKHOUSE_READONLY_PASSWORD:-} ]]; then
+  CLICKHOUSE_READER_PASSWORD_SHA256=$(printf %s "$CLICKHOUSE_READONLY_PASSWORD" | hash_of)
+elif [[ -z ${CLICKHOUSE_READER_PASSWORD_SHA256:-} ]]; then
+  # Nobody knows this one. (A data node is given the hash alone.)
+  CLICKHOUSE_READER_PASSWORD_SHA256=$(head -c 32 /dev/urandom | hash_of)
+fi
+export CLICKHOUSE_READER_PASSWORD_SHA256
 # One process, which gets the signals: the watchdog is for machines without a restart policy.
 export CLICKHOUSE_WATCHDOG_ENABLE=0
 exec clickhouse-server --config-file=/etc/clickhouse-server/config.xml

@@ -38,6 +38,7 @@ install_packages() {
 }
 
 build_compose_plugin() {
+  docker compose version > /dev/null 2>&1 && return
   local plugin=$CACHE/docker-compose-$COMPOSE_VERSION
   if [[ ! -x $plugin ]]; then
     say "building docker compose $COMPOSE_VERSION from source"
@@ -149,11 +150,17 @@ down() {
     say "stopping dockerd"
     kill "$pid"
     while kill -0 "$pid" 2> /dev/null; do sleep 0.2; done
+    umount "$ENGINE/exec/netns/default" 2> /dev/null || true
   fi
   say "stopped"
 }
 
-case ${1:-} in
-  up | down) "$1" ;;
-  *) echo "usage: ${BASH_SOURCE[0]} up|down" >&2; exit 2 ;;
-esac
+main() {
+  case ${1:-} in
+    up | down) "$1" ;;
+    *) echo "usage: ${BASH_SOURCE[0]} up|down" >&2; exit 2 ;;
+  esac
+}
+
+# Read to its end before it does anything: the file may change while it runs.
+main "$@"; exit

@@ -36,9 +36,9 @@ class Stack:
 
     def __init__(self, directory: Path, override: dict[str, Any]) -> None:
         self.project = f"logbrook-test-{secrets.token_hex(4)}"
-        self.password = secrets.token_hex(16)
+        self.password, self.reader_password = secrets.token_hex(16), secrets.token_hex(16)
         self._token = tokens.issue("tests")
-        self.kafka_port, self.clickhouse_port, self.gateway_port = ports.free(3)
+        self.kafka_port, self.clickhouse_port, self.gateway_port, self.query_port = ports.free(4)
         (directory / "override.yaml").write_text(yaml.safe_dump(override))
         (directory / ".env").write_text("".join(f"{name}={value}\n" for name, value in self._variables().items()))
         stand_in = [STAND_IN_FILE] if docker("images", "--quiet", "logbrook-stand-in/kafka") else []
@@ -50,9 +50,11 @@ class Stack:
     def _variables(self) -> dict[str, object]:
         return {
             "LOGBROOK_CLICKHOUSE_PASSWORD": self.password,
+            "CLICKHOUSE_READONLY_PASSWORD": self.reader_password,
             "LOGBROOK_KAFKA_PORT": self.kafka_port,
             "LOGBROOK_CLICKHOUSE_PORT": self.clickhouse_port,
             "LOGBROOK_GATEWAY_PORT": self.gateway_port,
+            "LOGBROOK_QUERY_PORT": self.query_port,
             "LOGBROOK_GATEWAY_TOKENS": self._token.entry,
             "LOGBROOK_TOKEN": self._token.token,
         }
@@ -120,6 +122,14 @@ class Stack:
         )
         assert answer.status_code == 200, answer.text
         return answer.text.rstrip("\n")
+
+    def search(self, text: str) -> dict[str, Any]:
+        """The query API's answer to a search in the last hour."""
+        url = f"http://127.0.0.1:{self.query_port}/v1/search"
+        answer = httpx.get(url, params={"q": text}, timeout=30)
+        assert answer.status_code == 200, answer.text
+        found: dict[str, Any] = answer.json()
+        return found
 
     def keep_logs(self) -> Path:
         """Write down what the containers said; the file."""

@@ -41,17 +41,7 @@ def environment() -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def profile() -> dict[str, ET.Element]:
-    """The settings of the profile `default`."""
-    found = ET.parse(CONFIGURATION / "users.xml").find("profiles/default")
-    assert found is not None
-    return {node.tag: node for node in found}
-
-
-@pytest.fixture(scope="module")
-def answers(
-    tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str], profile: dict[str, ET.Element]
-) -> list[dict[str, str]]:
+def answers(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str]) -> list[dict[str, str]]:
     """Names and values of the server's, MergeTree's and the known query settings, as the engine has them."""
     directory = tmp_path_factory.mktemp("configuration")
     (directory / "config.d").mkdir()
@@ -86,6 +76,9 @@ def test_merges_fit_the_small_pool(answers: list[dict[str, str]]) -> None:
     assert max(thresholds) < 2 * int(server["background_pool_size"])
 
 
-def test_every_setting_of_the_profile_exists(answers: list[dict[str, str]], profile: dict[str, ET.Element]) -> None:
+def test_every_setting_of_the_profiles_exists(answers: list[dict[str, str]]) -> None:
     """A name that ClickHouse doesn't know would keep the server from starting."""
-    assert set(profile) <= set(answers[2])
+    profiles = ET.parse(CONFIGURATION / "users.xml").findall("profiles/*")
+
+    assert {each.tag for each in profiles} == {"default", "reader"}
+    assert {setting.tag for each in profiles for setting in each} <= set(answers[2])

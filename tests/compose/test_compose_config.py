@@ -15,7 +15,7 @@ def compose() -> None:
     try:
         docker("compose", "version")
     except (AssertionError, FileNotFoundError) as error:
-        pytest.skip(f"no docker compose here: {str(error).strip()}")
+        pytest.skip(f"no docker compose here: {str(error).splitlines()[0]}")
 
 
 @pytest.mark.parametrize("override", [None, STAND_IN_FILE], ids=["alone", "stand-in"])

@@ -43,6 +43,16 @@ def test_clickhouse_keeps_only_the_hash_of_the_password() -> None:
     assert "LOGBROOK_CLICKHOUSE_PASSWORD" not in {node.attrib.get("from_env") for node in users.iter()}
 
 
+def test_the_query_api_may_only_read_events() -> None:
+    """Its user has the rights that it needs and none besides, and can't raise a limit."""
+    users = ET.parse(COMPOSE / "clickhouse" / "users.xml")
+
+    assert [node.text for node in users.iterfind("users/reader/grants/query")] == ["GRANT SELECT ON otel.otel_logs"]
+    assert users.findtext("users/reader/profile") == "reader"
+    assert users.findtext("profiles/reader/readonly") == "1"
+    assert services()["query"]["environment"]["LOGBROOK_CLICKHOUSE_USERNAME"] == "reader"
+
+
 def test_clickhouses_default_user_stays_inside() -> None:
     """The user without a password can log in from the container itself only, and can't change anything."""
     user = ET.parse(COMPOSE / "clickhouse" / "users.xml").find("users/default")

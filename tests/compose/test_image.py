@@ -75,6 +75,18 @@ def test_the_command_runs_with_nothing_writable(image: str) -> None:
 
 
 @pytest.mark.docker
+def test_all_of_our_modules_find_what_they_import(image: str) -> None:
+    """What the service needs is in its own requirements, not only in those of the tests."""
+    check = """
+import importlib, pkgutil, logbrook
+for module in pkgutil.walk_packages(logbrook.__path__, "logbrook."):
+    if not module.name.endswith("__main__"):
+        importlib.import_module(module.name)
+"""
+    run(image, "python", "-c", check)
+
+
+@pytest.mark.docker
 def test_nothing_in_it_is_compiled_again(image: str) -> None:
     """Every module of ours lies there compiled, valid whatever the time of its source."""
     check = """

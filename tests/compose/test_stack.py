@@ -69,6 +69,16 @@ def test_events_in_rows_out(started: Stack) -> None:
     assert duplicates(started) == 0
 
 
+def test_the_query_api_finds_an_event(started: Stack) -> None:
+    """What was sent is found over HTTP, by a user of ClickHouse who may only read."""
+    started.send([{"message": "a needle in the logs", "service": "found"}])
+    until(lambda: stored(started, "found") == 1, "the row")
+
+    [event] = started.search("needle")["events"]
+
+    assert event["body"] == "a needle in the logs"
+
+
 def test_the_stacks_own_logs_arrive(started: Stack) -> None:
     """ZooKeeper, Kafka, gateway and consumer are the first sources of real logs."""
     own = [f"Body LIKE '%{text}%'" for text in ("QuorumPeerMain", "kafka.server.KafkaServer")]
