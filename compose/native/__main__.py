@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, cast
 
@@ -38,7 +38,7 @@ def up(state: State = DEFAULT_STATE, wanted: Wanted = "auto") -> None:
         _compose(state, "up", "-d", "--build", "--wait")
     else:
         settings = up_.native(state, console)
-    summary.show(settings, console)
+    summary.show(settings, choice.runtime, console)
 
 
 @app.command()
@@ -99,7 +99,7 @@ def reset(
 ) -> None:
     """Stop the stack and delete its data, logs and passwords. Asks first."""
     state = state.resolve()
-    compose = runtime.compose_runs(environment.env_file(state))
+    compose = state == DEFAULT_STATE and runtime.compose_has_data()
     places = [state / "data", state / "logs", state / "run"]
     there = [str(place) for place in places if place.exists()]
     if compose:
@@ -135,10 +135,7 @@ def run(context: typer.Context) -> None:
 def sql(statement: str, state: State = DEFAULT_STATE) -> None:
     """Run one statement in the stack's database and print its result."""
     settings = environment.load(state.resolve())
-    reach = config.ClickHouse(
-        port=settings.ports.clickhouse, password=settings.password, database=settings.database, timeout_seconds=300
-    )
-    client = clickhouse.connect(reach)
+    client = clickhouse.connect(replace(settings.clickhouse, timeout_seconds=300))
     try:
         result = client.raw_query(statement.strip().rstrip(";"), fmt="PrettyCompactMonoBlock")
     except clickhouse.ClickHouseError as error:
@@ -153,6 +150,8 @@ def _choose(wanted: str, state: Path) -> runtime.Choice:
         if wanted == "compose":
             raise Failure("The native stack runs on the same ports.", "Stop it first: make local-down")
         return runtime.Choice("native", "it runs already")
+    if wanted == "auto" and runtime.compose_runs(environment.env_file(state)):
+        return runtime.Choice("compose", "it runs already")
     with console.status("looking for a Docker engine and its images"):
         return runtime.choose(cast(runtime.Runtime, wanted), environment.env_file(state))
 

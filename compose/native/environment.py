@@ -79,6 +79,14 @@ class Environment:
         """The database of the tables."""
         return self.variables.get("LOGBROOK_CLICKHOUSE_DATABASE", config.ClickHouse.database)
 
+    @property
+    def clickhouse(self) -> config.ClickHouse:
+        """How this machine reaches ClickHouse, whichever way the stack runs."""
+        # The name is Compose's; the native front takes any.
+        return config.ClickHouse(
+            port=self.ports.clickhouse, username="logbrook", password=self.password, database=self.database
+        )
+
     def for_service(self) -> dict[str, str]:
         """What a process of the service is started with: its own settings, pointed at this stack."""
         known = {name for _, _, name in config.declared()} | set(config.CLIENT_VARIABLES)

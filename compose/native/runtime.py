@@ -1,6 +1,5 @@
 """Which of the two ways to run the stack: Compose, or these processes without Docker. Says which, and why."""
 
-import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,8 @@ from typing import Literal
 from native.environment import REPOSITORY
 
 Runtime = Literal["auto", "native", "compose"]
+# As in the Compose file.
+PROJECT = "logbrook"
 COMPOSE_FILE = REPOSITORY / "compose" / "compose.yaml"
 
 
@@ -43,13 +44,21 @@ def command(env_file: Path) -> list[str]:
 
 def compose_runs(env_file: Path) -> bool:
     """Whether containers of the stack run."""
-    if shutil.which("docker") is None or not env_file.exists():
-        return False
+    return bool(_output([*command(env_file), "ps", "-q"])) if env_file.exists() else False
+
+
+def compose_has_data() -> bool:
+    """Whether there are volumes of the stack, running or not."""
+    return bool(_output(["docker", "volume", "ls", "-q", "--filter", f"label=com.docker.compose.project={PROJECT}"]))
+
+
+def _output(arguments: list[str]) -> str:
+    """What it prints; nothing if it fails."""
     try:
-        done = subprocess.run([*command(env_file), "ps", "-q"], capture_output=True, timeout=10, check=False)
-    except subprocess.TimeoutExpired:
-        return False
-    return done.returncode == 0 and bool(done.stdout.strip())
+        done = subprocess.run(arguments, capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
 
 
 def _succeeds(arguments: list[str], timeout_seconds: float) -> bool:

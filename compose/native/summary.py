@@ -9,9 +9,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from logbrook import __version__, clickhouse, config
+from logbrook import __version__, clickhouse
 from logbrook.errors import UnavailableError
 from native import jars, stack, status
+from native.clickhouse import answers
 from native.environment import Environment
 from native.processes import Service, tail
 
@@ -19,26 +20,27 @@ _WAIT_FOR_EVENTS_SECONDS = 10.0
 _COLOURS = {"ready": "green", "done": "green", "failed": "red", "backing off": "red", "not answering": "red"}
 
 
-def show(settings: Environment, console: Console) -> None:
+def show(settings: Environment, way: str, console: Console) -> None:
     """The end of `up`: addresses, versions, what has arrived, and what to try."""
     ports = settings.ports
     engine, events = _arrived(settings)
+    own = f"Logbrook {__version__}"
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
-    running = status.read(settings.state)
-    if running is not None and "query" in running.processes:
-        table.add_row("Explorer, API", f"http://127.0.0.1:{ports.query}", f"Logbrook {__version__}")
-    table.add_row("Gateway", f"http://127.0.0.1:{ports.gateway}", f"Logbrook {__version__}")
-    table.add_row("Consumer", f"http://127.0.0.1:{ports.consumer}/metrics", f"Logbrook {__version__}")
-    table.add_row("ClickHouse", f"http://127.0.0.1:{ports.clickhouse}", f"engine {engine}")
-    table.add_row("Kafka", f"127.0.0.1:{ports.kafka}", jars.version("kafka"))
-    table.add_row("ZooKeeper", f"127.0.0.1:{ports.zookeeper}", jars.version("zookeeper"))
+    if answers(ports.query, "/healthz"):
+        table.add_row("Explorer, API", f"http://127.0.0.1:{ports.query}", own)
+    table.add_row("Gateway", f"http://127.0.0.1:{ports.gateway}", own)
+    table.add_row("ClickHouse", f"http://127.0.0.1:{ports.clickhouse}", engine)
+    if way == "native":
+        table.add_row("Consumer", f"http://127.0.0.1:{ports.consumer}/metrics", own)
+        table.add_row("Kafka", f"127.0.0.1:{ports.kafka}", jars.version("kafka"))
+        table.add_row("ZooKeeper", f"127.0.0.1:{ports.zookeeper}", jars.version("zookeeper"))
+    else:
+        table.add_row("Kafka", f"127.0.0.1:{ports.kafka}", "cp-kafka 7.9 (Kafka 3.9), with ZooKeeper")
     table.add_row("Passwords", str(settings.env_file), "readable by you alone")
     console.print()
     console.print(table, highlight=False)
-    console.print(
-        f"\n[bold]{events:,}[/] events have arrived: the logs of these processes, shipped through themselves.\n"
-    )
-    console.print("Try next:")
+    arrived = f"[bold]{events:,}[/] events have arrived: the logs of these processes, shipped through themselves."
+    console.print(f"\n{arrived}\n\nTry next:", highlight=False, soft_wrap=True)
     for line in _suggestions(settings):
         console.print(f"  {escape(line)}", style="cyan", highlight=False, soft_wrap=True)
 
@@ -111,11 +113,9 @@ def _row(service: Service, known: status.ProcessStatus | None, state: Path, *, i
 
 def _arrived(settings: Environment) -> tuple[str, int]:
     """The engine's version, and the number of events stored; waits a moment for the first."""
-    ports = settings.ports
-    reach = config.ClickHouse(port=ports.clickhouse, password=settings.password, database=settings.database)
     deadline = time.monotonic() + _WAIT_FOR_EVENTS_SECONDS
     try:
-        client = clickhouse.connect(reach)
+        client = clickhouse.connect(settings.clickhouse)
         while True:
             version, events = client.query("SELECT version(), (SELECT count() FROM otel_logs)").result_rows[0]
             if events or time.monotonic() > deadline:

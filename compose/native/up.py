@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from rich.console import Console
 from rich.markup import escape
+from rich.status import Status
 
 from native import environment, jars, ports, stack, status
 from native.environment import DEFAULT_STATE, Environment
@@ -19,6 +20,7 @@ from native.processes import tail
 JARS = DEFAULT_STATE / "jars"
 Result = TypeVar("Result")
 _POLL_SECONDS = 0.1
+_SAY_EVERY_SECONDS = 2.0
 
 
 def native(state: Path, console: Console) -> Environment:
@@ -84,6 +86,7 @@ def _watch(state: Path, supervisor: "subprocess.Popen[bytes] | None", console: C
     shown: set[str] = set()
     began = time.monotonic()
     with console.status("starting") as spinner:
+        say = _teller(spinner, console)
         while True:
             now = status.last(state)
             fresh = now is not None and (supervisor is None or now.pid == supervisor.pid)
@@ -98,7 +101,7 @@ def _watch(state: Path, supervisor: "subprocess.Popen[bytes] | None", console: C
                         console.print(f"  [green]✓[/] {name} [dim]{time.monotonic() - began:.1f} s[/]", highlight=False)
                 if now.state == "ready":
                     return
-                spinner.update(_waiting_for(now))
+                say(_waiting_for(now))
             time.sleep(_POLL_SECONDS)
 
 
@@ -124,6 +127,21 @@ def _step(console: Console, title: str, work: Callable[[Callable[[str], None]], 
     """Do something that may take a while, and show what it is at."""
     began = time.monotonic()
     with console.status(title) as spinner:
-        result = work(lambda detail: spinner.update(escape(f"{title}: {detail}" if detail else title)))
+        say = _teller(spinner, console)
+        result = work(lambda detail: say(f"{title}: {detail}" if detail else title))
     console.print(f"  [green]✓[/] {title} [dim]{time.monotonic() - began:.1f} s[/]", highlight=False)
     return result
+
+
+def _teller(spinner: Status, console: Console) -> Callable[[str], None]:
+    """Says what it is at: beside the spinner; where there is none (a log, a pipe), as a line now and then."""
+    last = time.monotonic()
+
+    def say(text: str) -> None:
+        nonlocal last
+        spinner.update(escape(text))
+        if not console.is_terminal and time.monotonic() - last > _SAY_EVERY_SECONDS:
+            last = time.monotonic()
+            console.print(f"  … {escape(text)}", highlight=False)
+
+    return say

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import logging
 import os
 import socket
@@ -88,6 +89,12 @@ class Front:
             await answer.error(error)
         except body.ClientLeftError:
             return
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            full = EngineError(243, f"No space left for the body of the request: {error.strerror}", "NOT_ENOUGH_SPACE")
+            _log(answer, full)
+            await answer.error(full)
 
     @contextlib.contextmanager
     def _admit(self, query_id: str) -> Any:

@@ -18,7 +18,7 @@ from native.front.errors import EngineError
 
 # A server's max_query_size: what of the body can be the statement itself.
 MAX_STATEMENT_BYTES = 256 * 1024
-MEMORY_BYTES = 256 * 2**20
+MEMORY_BYTES = 64 * 2**20
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - files in it are created exclusively, with mode 0600
 # HTTP's names of what the engine itself can inflate while it reads a file.
 ENGINE_CODECS = {
