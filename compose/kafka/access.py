@@ -68,8 +68,9 @@ def grant(admin: AdminClient, passwords: Mapping[str, str]) -> None:
         ResourceType.ANY, None, ResourcePatternType.ANY, None, None, AclOperation.ANY, AclPermissionType.ANY
     )
     present = set(admin.describe_acls(every, request_timeout=TIMEOUT_SECONDS).result())
-    for binding in present - wanted():
-        admin.delete_acls([_exactly(binding)], request_timeout=TIMEOUT_SECONDS).popitem()[1].result()
+    if surplus := [_exactly(binding) for binding in present - wanted()]:
+        for done in admin.delete_acls(surplus, request_timeout=TIMEOUT_SECONDS).values():
+            done.result()
     if missing := sorted(wanted() - present, key=str):
         for done in admin.create_acls(missing, request_timeout=TIMEOUT_SECONDS).values():
             done.result()

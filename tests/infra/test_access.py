@@ -1,5 +1,8 @@
 """Kafka's users on a real broker with the data node's listener settings: each may do its work, and nothing else."""
 
+# mypy: disable-error-code="attr-defined, arg-type, no-untyped-call"
+# confluent_kafka's own hints do not know these names.
+
 import os
 import subprocess
 import sys
@@ -10,8 +13,17 @@ from typing import Any
 import pytest
 import yaml
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, KafkaException, Producer, TopicPartition
-from confluent_kafka.admin import AclBinding, AclBindingFilter, AclOperation, AdminClient, NewTopic, OffsetSpec
-from confluent_kafka.cimpl import AclPermissionType, ResourcePatternType, ResourceType
+from confluent_kafka.admin import (
+    AclBinding,
+    AclBindingFilter,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    NewTopic,
+    OffsetSpec,
+    ResourcePatternType,
+    ResourceType,
+)
 
 from infra.render import ROOT
 from native import brokers, jars, ports
@@ -80,7 +92,8 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
 def _access(broker: Broker) -> None:
     environ = {f"KAFKA_{user.upper()}_PASSWORD": password for user, password in PASSWORDS.items()}
     command = [sys.executable, str(ROOT / "compose/kafka/access.py"), broker.host]
-    done = subprocess.run(command, env={**os.environ, **environ}, capture_output=True, text=True, check=False)
+    environ = {**os.environ, **environ}
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
     assert not any(password in done.stdout + done.stderr for password in PASSWORDS.values())
 
