@@ -248,6 +248,7 @@ def summary(load: Load, figures: Figures) -> dict[str, float]:
         "requests_per_second": figures.requests_per_second,
         "events_per_second": figures.requests_per_second * load.events,
         "server_cpu_us_per_request": figures.cpu_seconds / max(figures.requests, 1) * 1e6,
+        "events_per_cpu_second": figures.requests * load.events / max(figures.cpu_seconds, 1e-9),
         "p50_ms": figures.latency_ms(0.5),
         "p99_ms": figures.latency_ms(0.99),
     }
@@ -256,20 +257,24 @@ def summary(load: Load, figures: Figures) -> dict[str, float]:
 def print_row(row: Mapping[str, Any]) -> None:
     """One line of the table."""
     print(
-        "{load:28} {server:8} {requests_per_second:9,.0f} requests/s {events_per_second:11,.0f} events/s"
-        "  {server_cpu_us_per_request:7,.0f} us CPU/request  p50 {p50_ms:6.1f} ms  p99 {p99_ms:6.1f} ms".format(**row),
+        "{load:28} {server:8} {requests_per_second:9,.0f} requests/s {events_per_second:11,.0f} events/s  "
+        "{events_per_cpu_second:11,.0f} events/CPU-s {server_cpu_us_per_request:6,.0f} us CPU/request  "
+        "p50 {p50_ms:6.1f} ms  p99 {p99_ms:6.1f} ms".format(**row),
         flush=True,
     )
 
 
 def print_ratios(rows: Sequence[Mapping[str, Any]]) -> None:
-    """The gateway against the server that does nothing and the naive one."""
-    by_load: dict[str, dict[str, float]] = {}
-    for row in rows:
-        by_load.setdefault(str(row["load"]), {})[str(row["server"])] = row["events_per_second"]
-    for load, found in by_load.items():
-        ratios = [f"{found['gateway'] / each:.2f} of {kind}" for kind, each in found.items() if kind != "gateway"]
-        print(f"{load}: gateway is {', '.join(ratios)}")
+    """The gateway against the server that does nothing and the naive one: by the clock, and per second of its CPU."""
+    for load in dict.fromkeys(row["load"] for row in rows):
+        found = {row["server"]: row for row in rows if row["load"] == load}
+        for kind in ("nothing", "naive"):
+            if kind in found:
+                by_clock, by_cpu = (
+                    found["gateway"][name] / found[kind][name]
+                    for name in ("events_per_second", "events_per_cpu_second")
+                )
+                print(f"{load}: gateway / {kind} = {by_clock:.2f} by the clock, {by_cpu:.2f} per CPU second")
 
 
 if __name__ == "__main__":
