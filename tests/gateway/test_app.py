@@ -47,12 +47,13 @@ def test_the_source_comes_from_the_token() -> None:
     assert [each.source for each in door.topic.kept] == [b"shop"]
 
 
+@pytest.mark.parametrize("content_type", [JSON, PROTOBUF, "application/x-www-form-urlencoded"])
 @pytest.mark.parametrize("path", ["/ingest", "/v1/logs"])
-def test_no_token_no_entry(path: str) -> None:
+def test_no_token_no_entry(path: str, content_type: str) -> None:
     """Without a good token nothing is read, and the answer says how one is sent."""
     door = Door.open(Gateway(tokens=issue("shop").entry))
 
-    answer = door.request("POST", path, OTLP_JSON, content_type=JSON)
+    answer = door.request("POST", path, OTLP_JSON, content_type=content_type)
 
     assert answer.status_code == 401
     assert answer.headers["www-authenticate"] == "Bearer"

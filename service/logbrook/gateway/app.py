@@ -105,23 +105,24 @@ class App:
         return handler
 
     async def _ingest(self, request: Request) -> Response:
+        source = self._admit(request)
         content_type = request.headers.get("content-type", "")
-        batch = await self._take(request, lambda body: lines.read(body, content_type, self._settings))
+        batch = await self._take(request, source, lambda body: lines.read(body, content_type, self._settings))
         return answers.json(200, {"accepted": batch.events})
 
     async def _otlp(self, request: Request) -> Response:
+        source = self._admit(request)
         kind = answers.otlp_kind(request)
         if kind is None:
             raise RejectedError(
                 415, "unknown_content_type", "OTLP needs the Content-Type application/x-protobuf or application/json."
             )
         groups = otlp_protobuf.groups if kind == "protobuf" else otlp_json.groups
-        batch = await self._take(request, lambda body: otlp.read(groups(body), self._settings))
+        batch = await self._take(request, source, lambda body: otlp.read(groups(body), self._settings))
         return answers.otlp_taken(kind, batch.rejected, batch.reason)
 
-    async def _take(self, request: Request, read: Callable[[bytes], Batch]) -> Batch:
-        """Everything between a request and its answer: admit, read, send, and wait until Kafka has it."""
-        source = self._admit(request)
+    async def _take(self, request: Request, source: str, read: Callable[[bytes], Batch]) -> Batch:
+        """Everything between a request and its answer: read it, send it, and wait until Kafka has it."""
         key = _given_key(request)
         with bodies.Lease(self._budget) as lease:
             body = await self._body(request, lease)
