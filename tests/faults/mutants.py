@@ -17,15 +17,15 @@ TESTS: dict[str, tuple[str, ...]] = {
     "no_set_difference": ("test_kills.py::test_killed_at_every_point",),
     "maximum_instead_of_set": ("test_messages.py::test_hole_below_what_is_stored",),
     "commit_before_insert": ("test_kills.py::test_killed_at_every_point",),
-    "blind_resend": ("test_clickhouse.py::test_connection_breaks",),
-    "library_resend": ("test_clickhouse.py::test_connection_breaks",),
+    "blind_resend": ("test_clickhouse.py::test_connection_breaks[lose_reply]",),
+    "library_resend": ("test_clickhouse.py::test_connection_breaks[lose_reply]",),
     "whole_batch_again": ("test_clickhouse.py::test_too_slow_for_the_timeout",),
     "committed_instead_of_held": ("test_rebalances.py::test_given_up_and_back_while_inserting",),
     "commit_hides_what_is_ahead": ("test_kills.py::test_killed_long_after_the_one_before",),
     "no_keys": ("test_messages.py::test_repeated_keys",),
     "no_topic_check": ("test_brokers.py::test_topic_created_anew",),
     "no_forgetting": ("test_rebalances.py::test_given_up_and_back_while_inserting",),
-    "early_acknowledgement": ("test_gateways.py",),
+    "early_acknowledgement": ("test_gateways.py::test_killed_after_produce",),
 }
 
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from logbrook import clickhouse, config, migrate
 from logbrook.kafka import client_config
@@ -162,21 +162,28 @@ class Place:
         return process
 
     def offsets(self) -> dict[int, tuple[int, int]]:
-        """By partition: the committed offset (0 for none) and the end."""
-        partitions = self._reader.list_topics(self.kafka.topic, timeout=10).topics[self.kafka.topic].partitions
-        wanted = [TopicPartition(self.kafka.topic, number) for number in partitions]
+        """By partition: the committed offset (0 for none) and the end. A broker that is busy is asked again."""
+        found = dict[int, tuple[int, int]]()
+        until(lambda: found.update(self._offsets()) or found, 120, "Kafka says what is committed")
+        return found
+
+    def _offsets(self) -> dict[int, tuple[int, int]]:
+        """The same, or nothing if the broker does not answer."""
         found = {}
-        for each in self._reader.committed(wanted, timeout=10):
-            _, high = self._reader.get_watermark_offsets(each, timeout=10)
-            found[each.partition] = (max(each.offset, 0), high)
+        try:
+            partitions = self._reader.list_topics(self.kafka.topic, timeout=10).topics[self.kafka.topic].partitions
+            wanted = [TopicPartition(self.kafka.topic, number) for number in partitions]
+            for each in self._reader.committed(wanted, timeout=10):
+                _, high = self._reader.get_watermark_offsets(each, timeout=10)
+                found[each.partition] = (max(each.offset, 0), high)
+        except KafkaException:
+            return {}
         return found
 
     def drained(self) -> bool:
         """Whether all that Kafka holds is committed."""
-        try:
-            return all(committed >= high for committed, high in self.offsets().values())
-        except Exception:
-            return False
+        found = self._offsets()
+        return bool(found) and all(committed >= high for committed, high in found.values())
 
     def drain(self, seconds: float = 60.0) -> None:
         """I6: wait until the lag is 0."""
