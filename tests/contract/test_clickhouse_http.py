@@ -379,6 +379,17 @@ def test_an_external_table(http: httpx.Client) -> None:
     assert (answer.status_code, answer.text) == (200, "7\n")
 
 
+def test_native_with_a_protocol_revision(http: httpx.Client) -> None:
+    """What clickhouse-go, and so Grafana, reads: block info, and a flag of custom serialisation before each column."""
+    params: dict[str, str | int] = {"default_format": "Native", "client_protocol_version": 54460}
+    answer = http.post("/", content="SELECT toUInt8(7) AS a, 'xy' AS b", params=params)
+    info, shape = b"\x01\x00\x02\xff\xff\xff\xff\x00", b"\x02\x01"
+    assert answer.content == info + shape + b"\x01a\x05UInt8\x00\x07" + b"\x01b\x06String\x00\x02xy"
+    rows = http.post("/", content="SELECT number FROM numbers(200000) ORDER BY number DESC", params=params).content
+    assert len(rows) > 200_000 * 8
+    assert struct.unpack_from("<Q", rows, rows.index(b"UInt64\x00") + 7) == (199_999,)
+
+
 # Sessions
 
 

@@ -6,7 +6,9 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Self
 
 import httpx
 import pytest
@@ -188,3 +190,72 @@ def test_what_was_acknowledged_survives(tmp_path: Path, number: signal.Signals) 
 def _heavy(settings: config.ClickHouse) -> None:
     with pytest.raises(connection.ClickHouseError):
         connection.connect(settings).command("SELECT sum(cityHash64(number)) FROM numbers(1000000000000)")
+
+
+def test_memory_stays_bounded(tmp_path: Path) -> None:
+    """Neither a big body nor a big result is ever in memory as a whole: the engine's blocks are all there is."""
+    [port] = ports.free(1)
+    front, log = service(tmp_path / "data", port, SECRET), tmp_path / "log"
+    lines = (b"x" * 1000 + b"\n") * 1000
+    blocks: dict[str, str | int] = {
+        "max_insert_block_size": 1000,
+        "min_insert_block_size_bytes": 10**6,
+        "max_block_size": 1000,
+    }
+    insert: dict[str, str | int] = {
+        "query": "INSERT INTO t FORMAT LineAsString",
+        "input_format_parallel_parsing": 0,
+        **blocks,
+    }
+    process = processes.start(front, log)
+    try:
+        processes.wait_ready(front, process, log)
+        base, headers = f"http://127.0.0.1:{port}", {"X-ClickHouse-Key": SECRET}
+        with httpx.Client(base_url=base, headers=headers, timeout=100) as http, _Watch(process.pid) as watch:
+            assert http.post("/", content="CREATE TABLE t (s String) ENGINE = Null").is_success
+            assert http.post("/", content=lines, params=insert).is_success
+            before = watch.peak
+            assert http.post("/", content=(lines for _ in range(300)), params=insert).is_success
+            statement = "SELECT repeat('x', 1000) FROM numbers(300000)"
+            with http.stream("POST", "/", content=statement, params=blocks) as answer:
+                assert sum(map(len, answer.iter_raw())) == 300 * len(lines)
+            assert watch.peak - before < 150 * 2**20
+    finally:
+        processes.stop(front, process)
+
+
+class _Watch:
+    """The most memory of its own that a process has while the block runs: files that it maps do not count."""
+
+    def __init__(self, pid: int) -> None:
+        self.peak = 0
+        self._status, self._done = Path("/proc", str(pid), "status"), threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._done.wait(0.01):
+            [line] = [line for line in self._status.read_text().splitlines() if line.startswith("RssAnon")]
+            self.peak = max(self.peak, int(line.split()[1]) * 1024)
+
+
+def test_many_at_once(clickhouse: ClickHouseServer) -> None:
+    """Statements of many clients at the same time: each gets its own answer, with its own settings."""
+
+    def work(number: int) -> list[str]:
+        headers = {"X-ClickHouse-Key": clickhouse.password}
+        with httpx.Client(base_url=f"http://127.0.0.1:{clickhouse.port}", headers=headers, timeout=100) as http:
+            statement = "SELECT {n:UInt32}, getSetting('max_block_size')"
+            params = {"param_n": str(number), "max_block_size": str(number + 1000)}
+            return [http.post("/", content=statement, params=params).text for _ in range(25)]
+
+    with ThreadPoolExecutor(16) as pool:
+        for number, answers in enumerate(pool.map(work, range(16))):
+            assert answers == [f"{number}\t{number + 1000}\n"] * 25
