@@ -8,10 +8,11 @@ import pytest
 
 from tests.faults.campaign import HEADING, Outcome, Progress
 from tests.faults.ledger import Ledger, Sender
+from tests.faults.parts import EVERYTHING
 from tests.faults.stack import Place, Stack, running
 
 # The long ones: `make faults`, `make faults-compare`.
-collect_ignore = [] if "FAULTS_LONG" in os.environ else ["test_campaign.py", "test_peers.py"]
+collect_ignore = [] if EVERYTHING else ["test_campaign.py", "test_peers.py"]
 Counts = list[Outcome]
 _COUNTS: Counts = []
 

@@ -31,7 +31,12 @@ TESTS: dict[str, tuple[str, ...]] = {
 
 def fails(mutant: str | None, *tests: str) -> str | None:
     """The first test that fails without that part of the protocol."""
-    environment = {**os.environ, "SEED": os.environ.get("SEED", "1"), **({"FAULT_MUTANT": mutant} if mutant else {})}
+    environment = {
+        **os.environ,
+        "SEED": os.environ.get("SEED", "1"),
+        "FAULTS_LONG": "1",
+        **({"FAULT_MUTANT": mutant} if mutant else {}),
+    }
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "--tb=line"]
     paths = [f"tests/faults/{test}" for test in tests]
     done = subprocess.run(

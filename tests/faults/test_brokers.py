@@ -11,6 +11,7 @@ from logbrook import migrate
 from logbrook.kafka import client_config
 from tests.faults.campaign import Progress
 from tests.faults.ledger import Ledger, Sender, check, compare
+from tests.faults.parts import in_full
 from tests.faults.processes import until
 from tests.faults.stack import Place
 from tests.faults.test_clickhouse import grows
@@ -30,6 +31,7 @@ def test_broker_killed(place: Place, ledger: Ledger, sender: Sender, progress: P
     check(ledger, place)
 
 
+@in_full
 @pytest.mark.parametrize("who", ["kafka", "zookeeper"])
 def test_paused(who: str, place: Place, ledger: Ledger, sender: Sender) -> None:
     """Kafka or ZooKeeper stopped for longer than any session, then going on (I1-I6)."""
@@ -70,6 +72,7 @@ def _created(place: Place) -> bool:
         return False
 
 
+@in_full
 def test_partitions_added(place: Place, ledger: Ledger, sender: Sender) -> None:
     """Events in partitions that were added later are stored, too; repeated keys stay with their partition (I1, I2)."""
     place.consumer(FAULT_METADATA_SECONDS="1").spawn()
@@ -84,6 +87,7 @@ def test_partitions_added(place: Place, ledger: Ledger, sender: Sender) -> None:
     check(ledger, place)
 
 
+@in_full
 def test_group_set_back(place: Place, ledger: Ledger, sender: Sender) -> None:
     """A group whose offsets were lost reads everything again and stores nothing again (I2)."""
     consumer = place.consumer()
@@ -98,6 +102,7 @@ def test_group_set_back(place: Place, ledger: Ledger, sender: Sender) -> None:
     check(ledger, place)
 
 
+@in_full
 def test_retention_ran_out(place: Place, ledger: Ledger, sender: Sender) -> None:
     """What Kafka threw away before it was read is counted and said; what it still has is stored (I2, I6)."""
     consumer = place.consumer()

@@ -12,6 +12,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from tests.faults.campaign import Progress
 from tests.faults.ledger import Ledger, Sender, check
+from tests.faults.parts import in_full
 from tests.faults.processes import until
 from tests.faults.proxy import Fault, Proxy
 from tests.faults.stack import Place, Stack, running
@@ -48,7 +49,12 @@ def test_killed_while_inserting(place: Place, ledger: Ledger, sender: Sender, se
     check(ledger, place)
 
 
-@pytest.mark.parametrize("fault", list(Fault), ids=lambda fault: fault.name.lower())
+_SHORT = {Fault.LOSE_REPLY, Fault.RESET_IN_BODY}
+
+
+@pytest.mark.parametrize(
+    "fault", [pytest.param(each, id=each.name.lower(), marks=() if each in _SHORT else in_full) for each in Fault]
+)
 def test_connection_breaks(fault: Fault, place: Place, ledger: Ledger, sender: Sender) -> None:
     """An insert whose connection breaks at any stage is neither lost nor stored twice, and never sent again unseen."""
     with proxied(place) as proxy:
@@ -75,6 +81,7 @@ def test_nothing_is_sent_again_by_the_client(place: Place, ledger: Ledger, sende
         assert proxy.requests[INSERT] == 1, verdict
 
 
+@in_full
 def test_too_slow_for_the_timeout(place: Place, ledger: Ledger, sender: Sender) -> None:
     """A batch that takes ClickHouse longer than the consumer waits goes in pieces that do not (I1-I6)."""
     sender.send(2000)
@@ -86,6 +93,7 @@ def test_too_slow_for_the_timeout(place: Place, ledger: Ledger, sender: Sender) 
     assert "timed out" in consumer.log
 
 
+@in_full
 def test_insert_killed(place: Place, ledger: Ledger, sender: Sender) -> None:
     """KILL QUERY on an insert costs a second try and nothing else."""
     consumer = place.consumer(FAULT_SLOW_INSERT="0.5")
@@ -99,6 +107,7 @@ def test_insert_killed(place: Place, ledger: Ledger, sender: Sender) -> None:
     assert "code 394" in consumer.log
 
 
+@in_full
 def test_table_altered(place: Place, ledger: Ledger, sender: Sender) -> None:
     """Columns that come and go while inserts run lose nothing."""
     place.consumer().spawn()
@@ -125,6 +134,7 @@ def test_too_many_parts(place: Place, ledger: Ledger, sender: Sender) -> None:
     check(ledger, place)
 
 
+@in_full
 def test_memory_limit(place: Place, ledger: Ledger, sender: Sender) -> None:
     """A batch that is too big for ClickHouse's memory goes in smaller pieces."""
     sender.send(3000)
@@ -137,6 +147,7 @@ def test_memory_limit(place: Place, ledger: Ledger, sender: Sender) -> None:
     assert "code 241" in consumer.log
 
 
+@in_full
 def test_disk_full(tmp_path: Path, ledger: Ledger, seed: int) -> None:
     """With ClickHouse's disk full, events wait in Kafka; with room again, they are stored without anybody's help."""
     disk = tmp_path / "clickhouse"
@@ -172,6 +183,7 @@ def _fill_and_free(stack: Stack, disk: Path, ledger: Ledger, seed: int) -> None:
     place.close()
 
 
+@in_full
 def test_midnight(place: Place, ledger: Ledger, sender: Sender) -> None:
     """Events of any day, old and new in one message, make one part an insert: the day of arrival is what counts."""
     sender.send(200)

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 
 from tests.faults.ledger import Ledger, check, post
+from tests.faults.parts import in_full
 from tests.faults.processes import until
 from tests.faults.stack import Place
 
@@ -45,6 +46,7 @@ def test_killed_after_produce(place: Place, ledger: Ledger, seed: int) -> None:
     check(ledger, place)
 
 
+@in_full
 def test_told_to_stop_while_kafka_is_stopped(place: Place, ledger: Ledger, seed: int) -> None:
     """SIGTERM with requests that Kafka does not answer: gone within 10 s, nothing acknowledged that is not stored."""
     place.consumer().spawn()
@@ -67,6 +69,7 @@ def test_told_to_stop_while_kafka_is_stopped(place: Place, ledger: Ledger, seed:
     check(ledger, place)
 
 
+@in_full
 def test_broker_killed_under_the_gateway(place: Place, ledger: Ledger, seed: int) -> None:
     """Kafka killed with -9 while requests are open: what was answered 200 is stored, once (I1-I4)."""
     place.supervised()

@@ -6,6 +6,7 @@ import time
 from tests.faults.campaign import Progress
 from tests.faults.killing import POINTS
 from tests.faults.ledger import Ledger, Sender, check, compare
+from tests.faults.parts import in_full
 from tests.faults.processes import until
 from tests.faults.stack import Place
 
@@ -47,6 +48,7 @@ def test_killed_long_after_the_one_before(place: Place, ledger: Ledger, sender: 
     check(ledger, place)
 
 
+@in_full
 def test_killed_while_partitions_come_and_go(place: Place, ledger: Ledger, sender: Sender, progress: Progress) -> None:
     """A consumer killed within its revoke callback, or while it leaves, takes nothing with it (I1-I6)."""
     with sender.sending():

@@ -2,6 +2,7 @@
 
 from tests.faults.campaign import Progress
 from tests.faults.ledger import Ledger, Sender, check
+from tests.faults.parts import in_full
 from tests.faults.processes import Process, until
 from tests.faults.stack import Place
 
@@ -42,6 +43,7 @@ def test_taken_over_in_the_middle_of_an_insert(place: Place, ledger: Ledger, sen
     check(ledger, place)
 
 
+@in_full
 def test_storm(place: Place, ledger: Ledger, sender: Sender, progress: Progress) -> None:
     """From one consumer to four to two, under load: every change of hands is clean (I1-I6)."""
     consumers = [place.consumer() for _ in range(4)]
