@@ -1,0 +1,87 @@
+"""ClickHouse's users on the data node: each has what its program uses, and the reader can't loosen its limits."""
+
+import json
+import re
+import subprocess
+import sys
+from xml.etree import ElementTree as ET
+
+from infra.render import ROOT
+
+USERS = ET.parse(ROOT / "compose/clickhouse/cloud-users.xml").getroot()
+SERVICE = ROOT / "service/logbrook"
+ASK = "import json, sys, chdb; print(json.dumps([chdb.query(q, 'CSV').bytes().decode() for q in sys.argv[1:]]))"
+# What delivery.md's security section wants bounded for whoever asks from outside.
+LIMITS = {"readonly", "max_execution_time", "max_memory_usage", "max_rows_to_read", "max_bytes_to_read"}
+LIMITS |= {"max_result_rows", "max_result_bytes", "max_threads", "max_ast_elements"}
+
+
+def _grants(user: str) -> list[str]:
+    return [node.text or "" for node in USERS.findall(f"users/{user}/grants/query")]
+
+
+def _ask(*statements: str) -> list[str]:
+    done = subprocess.run([sys.executable, "-c", ASK, *statements], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    answers: list[str] = json.loads(done.stdout)
+    return answers
+
+
+def test_grants_are_valid_sql() -> None:
+    """ClickHouse's own parser takes each of them."""
+    grants = _grants("writer") + _grants("reader")
+    # There, the user is the element that it stands in.
+    _ask(*(f"SELECT formatQuery('{grant} TO somebody')" for grant in grants))
+
+
+def test_limits_exist_and_are_constant() -> None:
+    """Every setting of the reader's profile is one of ClickHouse's, and none of them can be changed by a statement."""
+    profile = USERS.find("profiles/reader")
+    assert profile is not None
+    settings = {node.tag for node in profile} - {"constraints"}
+    assert settings >= LIMITS
+    constant = {node.tag for node in profile.findall("constraints/*") if node.find("const") is not None}
+    assert constant == settings
+    (known,) = _ask("SELECT name FROM system.settings")
+    assert settings <= set(known.replace('"', "").split())
+
+
+def test_nobody_has_a_password_in_clear() -> None:
+    """Both users by the hash that the boot made; no user has an empty or a written one."""
+    for user in ("writer", "reader"):
+        hashed = USERS.find(f"users/{user}/password_sha256_hex")
+        assert hashed is not None
+        assert hashed.get("from_env") == f"CLICKHOUSE_{user.upper()}_PASSWORD_SHA256"
+        assert USERS.find(f"users/{user}/password") is None
+
+
+def test_the_administrator_is_local() -> None:
+    """`logbrook` may come from the machine and from the compose network only."""
+    networks = USERS.find("users/logbrook/networks")
+    assert networks is not None
+    assert networks.get("replace") == "replace"
+    assert all(re.match(r"127\.|::1|172\.16\.", node.text or "") for node in networks)
+
+
+def test_the_writer_may_read_the_system_tables_that_the_consumer_asks() -> None:
+    """With `select_from_system_db_requires_grant`, each needs a grant."""
+    used = {name for path in SERVICE.glob("consumer/*.py") for name in re.findall(r"system\.(\w+)", path.read_text())}
+    granted = {name for grant in _grants("writer") for name in re.findall(r"ON system\.(\w+)", grant)}
+    assert used <= granted
+
+
+def test_the_reader_may_read_the_tables_that_the_query_api_asks() -> None:
+    """Those and no other."""
+    schema = "".join(path.read_text() for path in sorted((SERVICE / "schema").glob("*.sql")))
+    tables = set(re.findall(r"CREATE (?:TABLE|MATERIALIZED VIEW|VIEW) IF NOT EXISTS (\w+)", schema))
+    source = "".join(path.read_text() for path in SERVICE.glob("query/*.py"))
+    used = {table for table in tables if re.search(rf"(?:FROM|JOIN) {table}\b", source)}
+    granted = {name for grant in _grants("reader") for name in re.findall(r"ON otel\.(\w+)", grant)}
+    assert used == granted
+
+
+def test_nothing_leads_out() -> None:
+    """No table function, no temporary table, no dictionary: the reader has SELECT on tables only."""
+    assert all(grant.startswith("GRANT SELECT ON otel.") for grant in _grants("reader"))
+    leads_out = r"SOURCES|REMOTE|INTROSPECTION|dictGet|TEMPORARY|FILE|URL|ACCESS|GRANT OPTION"
+    assert not any(re.search(leads_out, grant) for grant in _grants("writer"))

@@ -1,0 +1,210 @@
+"""The commands around a deploy: what is missing is named with its remedy, secrets are made up, costs are estimated."""
+
+import dataclasses
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pulumi
+import pytest
+
+from infra import config, cost, outputs, ready
+from infra.machines import MACHINES
+from infra.secret_store import SECRET_KEYS
+from tests.infra.engine import ROOT, settings_of
+
+DEV = settings_of("dev")
+DOCS = (ROOT / "docs/deploy.md").read_text()
+
+
+def _programs(directory: Path, **scripts: str) -> str:
+    for name, script in scripts.items():
+        path = directory / name
+        path.write_text(f"#!/bin/bash\n{script}\n")
+        path.chmod(0o755)
+    return str(directory)
+
+
+def _config(**changes: str) -> str:
+    values = {"gcp:project": "real-project", "gcp:region": "us-central1", "gcp:zone": "us-central1-a"}
+    values |= {"logbrook:environment": "dev", "logbrook:machineType": "e2-medium", "logbrook:kafkaDiskGib": "50"}
+    values |= dict.fromkeys(SECRET_KEYS, "") | changes
+    return json.dumps({key: {"value": value} for key, value in values.items()})
+
+
+def test_missing_programs_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """On an empty PATH: Pulumi and gcloud, with where they come from."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    found = ready.check("dev")
+    assert [each.split()[0] for each in found] == ["pulumi", "gcloud"]
+
+
+@pytest.mark.parametrize(
+    ("pulumi", "gcloud", "named"),
+    [
+        ("exit 1", "exit 1", ["pulumi login", "gcloud auth login", "application-default", "pulumi stack init dev"]),
+        ("[[ $1 == whoami ]] || exit 1", "exit 0", ["pulumi stack init dev"]),
+    ],
+)
+def test_missing_logins_are_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, pulumi: str, gcloud: str, named: list[str]
+) -> None:
+    """Each with the command that helps, all at once."""
+    monkeypatch.setenv("PATH", _programs(tmp_path, pulumi=pulumi, gcloud=gcloud, docker="exit 0"))
+    found = ready.check("dev")
+    assert len(found) == len(named)
+    assert all(command in each for command, each in zip(named, found, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("changes", "services", "named"),
+    [
+        ({}, " ".join(ready.apis(DEV)), []),
+        (
+            {},
+            "run.googleapis.com compute.googleapis.com",
+            ["services enable --project real-project artifactreg"],
+        ),
+        ({"gcp:project": "my-project"}, "", ["pulumi config set gcp:project"]),
+        ({"logbrook:machineType": "e2-small"}, " ".join(ready.apis(DEV)), ["Take e2-medium"]),
+        ({"logbrook:machineTyp": "e2-small"}, " ".join(ready.apis(DEV)), ["logbrook:machineTyp: no such key"]),
+    ],
+)
+def test_what_the_project_lacks_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, changes: dict[str, str], services: str, named: list[str]
+) -> None:
+    """Logged in, with a stack: the APIs, a configuration that does not fit; or nothing, and all is ready."""
+    (tmp_path / ".docker").mkdir()
+    helper = {"credHelpers": {"us-central1-docker.pkg.dev": "gcloud"}}
+    (tmp_path / ".docker/config.json").write_text(json.dumps(helper))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    pulumi = f"[[ $1 == config ]] && echo '{_config(**changes)}'; exit 0"
+    gcloud = f"[[ $1 == services ]] && echo {services}; exit 0"
+    monkeypatch.setenv("PATH", _programs(tmp_path, pulumi=pulumi, gcloud=gcloud, docker="exit 0"))
+    found = ready.check("dev")
+    assert len(found) == len(named)
+    assert all(part in each for part, each in zip(named, found, strict=True))
+
+
+def test_docs_enable_the_apis_that_are_asked_for() -> None:
+    """The command in the guide has the very list that `make ready` checks."""
+    (line,) = re.findall(r"gcloud services enable --project YOUR_PROJECT (.*)", DOCS)
+    assert line.split() == ready.apis(DEV)
+
+
+def test_secrets_are_made_up_and_not_shown(tmp_path: Path) -> None:
+    """Each missing one is set through a pipe; passwords are not printed, the token is, and its hash is stored."""
+    pulumi = f"""
+    if [[ $1 == config && $2 == --json ]]; then echo '{{"gcp:project": {{"value": "real-project"}},
+      "gcp:region": {{"value": "us-central1"}}, "gcp:zone": {{"value": "us-central1-a"}},
+      "logbrook:environment": {{"value": "dev"}}, "logbrook:clickhouseReaderPassword": {{"secret": true}}}}'; exit; fi
+    printf '%s=%s\\n' "${{@: -1}}" "$(cat)" >> {tmp_path}/set; echo "$@" >> {tmp_path}/argv"""
+    environ = {**os.environ, "PATH": _programs(tmp_path, pulumi=pulumi) + ":" + os.environ["PATH"]}
+    command = [sys.executable, "-m", "infra.passwords", "--stack", "dev"]
+    done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=True)
+    stored = dict(line.split("=", 1) for line in (tmp_path / "set").read_text().splitlines())
+    assert stored.keys() == SECRET_KEYS - {"logbrook:clickhouseReaderPassword"}
+    arguments = (tmp_path / "argv").read_text()
+    for key, value in stored.items():
+        assert value not in done.stdout
+        assert value not in arguments
+        if key != "logbrook:gatewayTokens":
+            assert len(value) >= 32
+    (token,) = re.findall(r"export LOGBROOK_TOKEN=(\S+)", done.stdout)
+    assert stored["logbrook:gatewayTokens"] == f"first={hashlib.sha256(token.encode()).hexdigest()}"
+
+
+@pytest.mark.parametrize(("stack", "least", "most"), [("dev", 45, 75), ("prod", 230, 300)])
+def test_cost_is_what_was_planned(stack: str, least: int, most: int) -> None:
+    """The estimate is in the range that the design names, has a line for each part, and says that it is one."""
+    text = cost.table(cost.of_file(stack), cost.prices())
+    (total,) = re.findall(r"ESTIMATE, dollars a month +([\d.]+)", text)
+    assert least <= float(total) <= most
+    assert "from memory" in text
+    for part in ("data node", "data disks", "consumer", "gateway", "query", "NAT", "secrets"):
+        assert part in text
+
+
+def test_every_choice_has_a_price() -> None:
+    """No machine or disk type that a stack may have is missing in the table."""
+    table = cost.prices()
+    assert table["machine_per_hour"].keys() == MACHINES.keys()
+    for machine in MACHINES:
+        for disk in ("pd-standard", "pd-balanced", "pd-ssd"):
+            assert cost.estimate(dataclasses.replace(DEV, machine_type=machine, disk_type=disk), table)
+
+
+def test_more_costs_more() -> None:
+    """A larger machine, a larger disk, an autoscaler, another consumer: each raises the sum."""
+    table = cost.prices()
+    base = sum(cost.estimate(DEV, table).values())
+    for change in (
+        dataclasses.replace(DEV, machine_type="e2-standard-8"),
+        dataclasses.replace(DEV, clickhouse_disk_gib=500),
+        dataclasses.replace(DEV, autoscaler=True),
+        dataclasses.replace(DEV, consumer_min=2),
+        dataclasses.replace(DEV, backend="managed"),
+    ):
+        assert sum(cost.estimate(change, table).values()) > base
+
+
+def test_the_guides_targets_exist() -> None:
+    """Every `make` of the guide is a target with a line of help."""
+    makefiles = (ROOT / "infra/Makefile.inc").read_text() + (ROOT / "Makefile").read_text()
+    targets = set(re.findall(r"(?m)^([a-z-]+):.* ## ", makefiles))
+    assert set(re.findall(r"(?m)(?:^|`)make ([a-z-]+)", DOCS)) <= targets
+
+
+def test_the_makefile_includes_them() -> None:
+    """`make preview` and the others are there for whoever types them."""
+    done = subprocess.run(["make", "-n", "cost", "STACK=prod"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "infra.cost --stack prod" in done.stdout
+
+
+def test_the_guides_outputs_exist() -> None:
+    """Every output that the guide names is one of a stack's, and it names all of them."""
+    url = pulumi.Output.from_input("https://gateway.example")
+    managed = dataclasses.replace(DEV, backend="managed", clickhouse_host="c.example")
+    names = outputs.commands(DEV, url).keys() | outputs.commands(managed, url).keys()
+    table = {name for line in DOCS.splitlines() if line.startswith("| `") for name in re.findall(r"`([a-z_]+)`", line)}
+    used = set(re.findall(r"stack output --stack \w+ ([a-z_]+)", DOCS))
+    assert used <= names
+    assert names <= table
+
+
+def test_the_guides_keys_exist() -> None:
+    """Every `logbrook:key` in the guide and in the decisions is a key of the configuration or a secret."""
+    known = {config.full_key(each.name) for each in dataclasses.fields(config.Settings)} | SECRET_KEYS
+    for text in (DOCS, *((ROOT / "docs/decisions").joinpath(name).read_text() for name in _DECISIONS)):
+        assert set(re.findall(r"\blogbrook:[a-z]\w+", text)) <= known
+
+
+_DECISIONS = ("zookeeper-and-kraft.md", "worker-pool-and-crema.md", "private-addressing.md")
+
+
+def test_the_guides_commands_are_well_formed(tmp_path: Path) -> None:
+    """Each block of the guide is shell that parses, and starts nothing but programs that the guide asks for."""
+    blocks = re.findall(r"```sh\n(.*?)```", DOCS, re.DOTALL)
+    assert len(blocks) > 8
+    for number, block in enumerate(blocks):
+        path = tmp_path / f"{number}.sh"
+        path.write_text(block)
+        subprocess.run(["bash", "-n", str(path)], check=True)
+        for line in block.splitlines():
+            assert line.split()[0] in {"gcloud", "pulumi", "make", "eval", "curl", "export", "sudo"}, line
+
+
+def test_the_first_event_is_one_that_the_gateway_takes() -> None:
+    """The line of the output sends JSON to a route that the gateway has, with the header that it wants."""
+    line = outputs._send_first_event("https://gateway.example")
+    (body,) = re.findall(r"-d '(.*)'", line)
+    assert json.loads(body)["body"]
+    source = (ROOT / "service/logbrook/gateway/app.py").read_text()
+    (path,) = re.findall(r"https://gateway.example(/\S+)", line)
+    assert f'"{path}": ("POST"' in source
+    assert '-H "Authorization: Bearer $LOGBROOK_TOKEN"' in line
