@@ -63,6 +63,15 @@ format: $(VENV)/.tests ## Format the code, and mend what ruff can mend
 audit-deps: $(VENV)/.tests ## Look the pinned packages up among the known vulnerabilities
 	@$(BIN)/python tests/audit_deps.py
 
+##@ Measurements
+
+.PHONY: bench bench-gateway
+bench: $(VENV)/.tests ## How fast events become queryable, next to a naive consumer and the engine alone (ARGS)
+	PYTHONPATH=service:compose:. $(BIN)/python -m bench.pipeline $(ARGS)
+
+bench-gateway: $(VENV)/.tests ## How much the gateway takes, next to a naive one (ARGS)
+	PYTHONPATH=service:compose:. $(BIN)/python -m bench.gateway $(ARGS)
+
 ##@ Upkeep
 
 .PHONY: docs lock clean help
