@@ -156,17 +156,19 @@ def search(  # noqa: PLR0913, PLR0917 - each is an option of the command
 @app.command()
 def produce(  # noqa: PLR0913, PLR0917 - each is an option of the command
     to: Literal["kafka", "gateway"] = typer.Option("kafka", help="Straight into the topic, or over HTTP."),
-    count: int | None = typer.Option(None, min=0, help="Events to send. [default: 10000; with --rate, no end]"),
+    count: int | None = typer.Option(None, min=0, help="Events to send (10000; with --rate: no end)."),
     rate: float | None = typer.Option(None, help="Events per second; as fast as they are taken without it."),
     seed: int = typer.Option(1, help="The same seed makes the same events, but for their time."),
-    start_time: str | None = typer.Option(None, help="Time of the first event, RFC 3339. [default: now]"),
+    start_time: str | None = typer.Option(None, help="Time of the first event, RFC 3339 (now)."),
     spread: str | None = typer.Option(None, help="Spread the times over so long, up to now: 24h, 30m, 90s, 7d."),
     event_id: bool = typer.Option(False, "--event-id", help="Give each event a unique `event_id`."),
     events_per_message: int = typer.Option(500, help="Events in one Kafka message or HTTP request, 1 to 1000."),
     file: Annotated[list[str] | None, typer.Option(help="Send a log file instead; repeatable, `-` is stdin.")] = None,
     file_format: Literal["auto", "text", "json"] = typer.Option("auto", "--format", help="Of the files' lines."),
     multiline: Literal["on", "off"] = typer.Option("on", help="Put stack traces and indented lines into one event."),
-    service: str | None = typer.Option(None, help="Name for the files' events that name no service."),
+    service: str | None = typer.Option(
+        None, help="For the files' events that name none; {file} in it is the file's name."
+    ),
     follow: bool = typer.Option(False, "--follow", help="Go on with what is appended to the files, from now on."),
     state: str | None = typer.Option(None, help="With --follow: file to remember positions in, and to resume from."),
     timeout: float = typer.Option(60.0, min=0.1, help="Seconds to try to deliver an event before it counts as failed."),

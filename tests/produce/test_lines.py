@@ -152,6 +152,21 @@ def test_service_of_json(line: bytes, expected: dict[str, Any]) -> None:
     assert json.loads(batch.payload) == expected
 
 
+@pytest.mark.parametrize(
+    ("service", "path", "expected"),
+    [
+        (None, "/var/log/kafka.log", None),
+        ("shop", "/var/log/kafka.log", "shop"),
+        ("{file}", "/var/log/kafka.log", "kafka"),
+        ("dev-{file}", "syslog", "dev-syslog"),
+        ("{file}", "-", "stdin"),
+    ],
+)
+def test_service_of_a_file(service: str | None, path: str, expected: str | None) -> None:
+    """`{file}` is the file's name without directory and suffix."""
+    assert Reading(service=service).of(path).service == expected
+
+
 def test_batches_stay_below_both_limits() -> None:
     """Many short lines are cut by number, long ones by size; none is lost."""
     short = list(encode(b"x\n" * 2_500, OFF))

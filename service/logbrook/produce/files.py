@@ -42,7 +42,7 @@ class Files:
         with ExitStack() as stack:
             files = [(path, stack.enter_context(open_file(path))) for path in self.paths]
             for path, file in files:
-                for batch in _read(file, self.reading, stop):
+                for batch in _read(file, self.reading.of(path), stop):
                     yield replace(batch, partition=partition_of(path))
 
 

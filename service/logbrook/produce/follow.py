@@ -48,7 +48,7 @@ class Follow:
         positions = Positions(self.state)
         names: list[_Name] = []
         try:
-            names.extend(_Name(path, self.reading, positions) for path in self.paths)
+            names.extend(_Name(path, self.reading.of(path), positions) for path in self.paths)
             yield from _rounds(names, positions, stop)
         finally:
             for name in names:

@@ -6,7 +6,8 @@ of its own. A line of JSON goes as it is.
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 import orjson
@@ -28,11 +29,20 @@ _NAMED = re.compile(rb'"(?:service|service\.name|service_name|app)"\s*:')
 
 @dataclass(frozen=True)
 class Reading:
-    """How the lines of a file are to be read. `service` is the name for events that name none."""
+    """How the lines of a file are to be read.
+
+    `service` is the name for events that name none; `{file}` in it stands for the file's name.
+    """
 
     format: Format = "auto"
     multiline: bool = True
     service: str | None = None
+
+    def of(self, path: str) -> "Reading":
+        """The same for one file: `/var/log/kafka.log` is the service `kafka`, if `service` is `{file}`."""
+        if self.service is None:
+            return self
+        return replace(self, service=self.service.replace("{file}", "stdin" if path == "-" else Path(path).stem))
 
 
 def detect(start: bytes) -> Literal["text", "json"]:
