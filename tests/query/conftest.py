@@ -18,6 +18,31 @@ def as_reader(clickhouse: ClickHouseServer, database: config.ClickHouse) -> conf
     return replace(database, username="reader", password=clickhouse.reader_password)
 
 
+@pytest.fixture(scope="session")
+def shared_database(clickhouse: ClickHouseServer) -> Iterator[config.ClickHouse]:
+    """One migrated database for all tests here: migrating takes longer than most of them."""
+    settings = clickhouse.settings(f"query_{uuid.uuid4().hex[:12]}")
+    migrate.apply(config.Schema(), settings)
+    yield settings
+    drop(settings)
+
+
+def drop(settings: config.ClickHouse) -> None:
+    """Drop a database."""
+    client = connection.connect(settings, database="default")
+    client.command(f"DROP DATABASE IF EXISTS {settings.database} SYNC")
+    client.close()
+
+
+@pytest.fixture
+def database(shared_database: config.ClickHouse) -> config.ClickHouse:
+    """The shared database, its table empty."""
+    client = connection.connect(shared_database)
+    client.command("TRUNCATE TABLE otel_logs")
+    client.close()
+    return shared_database
+
+
 @pytest.fixture
 def service(clickhouse: ClickHouseServer, database: config.ClickHouse) -> Iterator[door.Door]:
     """The service as the reader of a fresh database."""
@@ -34,9 +59,7 @@ def corpus_database(clickhouse: ClickHouseServer) -> Iterator[config.ClickHouse]
     door.store(settings, EVENTS[:half])
     door.store(settings, EVENTS[half:])
     yield settings
-    client = connection.connect(settings, database="default")
-    client.command(f"DROP DATABASE IF EXISTS {settings.database} SYNC")
-    client.close()
+    drop(settings)
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,340 @@
+"""The explorer in a real browser: what a user does, and that a hostile log line does nothing."""
+
+import json
+import time
+from collections.abc import Callable
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+import pytest
+from selenium.webdriver import ActionChains, Chrome
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.ui import WebDriverWait
+
+from logbrook import config
+from tests.query.door import Door, event, store
+
+PATIENCE = 30
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+
+
+def recent(offset: int, body: str, seconds_ago: float, **fields: object) -> dict[str, object]:
+    """An event of not long ago."""
+    return event(offset, body, Timestamp=f"{time.time() - seconds_ago:.6f}", **fields)
+
+
+def shop(count: int = 300) -> list[dict[str, object]]:
+    """Half an hour of two services, every tenth event an error that belongs to a trace."""
+    return [
+        recent(
+            offset,
+            f"charge failed for order {offset}" if offset % 10 == 0 else f"request {offset} served",
+            (count - offset) * 6 + 10,
+            ServiceName=("checkout", "cart")[offset % 2],
+            SeverityNumber=17 if offset % 10 == 0 else 9,
+            SeverityText="ERROR" if offset % 10 == 0 else "INFO",
+            TraceId=TRACE if offset % 100 == 0 else "",
+            LogAttributes={"http.status_code": "500" if offset % 10 == 0 else "200", "user.id": f"user-{offset % 4}"},
+            ResourceAttributes={"host.name": f"web-{offset % 2}"},
+        )
+        for offset in range(count)
+    ]
+
+
+def open_page(browser: Chrome, service: Door, **state: str) -> None:
+    """Load the page in a state, as its URL says it."""
+    browser.get(f"{service.url}/?{urlencode(state)}")
+
+
+def wait(browser: Chrome, condition: Callable[[], object]) -> None:
+    """Wait until it is so, while the page redraws itself."""
+    WebDriverWait(browser, PATIENCE, ignored_exceptions=[Exception]).until(lambda _: condition())
+
+
+def one(browser: Chrome, selector: str) -> WebElement:
+    """The one element that fits."""
+    return browser.find_element(By.CSS_SELECTOR, selector)
+
+
+def texts(browser: Chrome, selector: str) -> list[str]:
+    """The texts of all elements that fit, at one moment."""
+    script = "return [...document.querySelectorAll(arguments[0])].map((element) => element.textContent)"
+    return list(browser.execute_script(script, selector))
+
+
+def messages(browser: Chrome) -> list[str]:
+    """The messages in sight, from the top."""
+    return texts(browser, ".row .message")
+
+
+def state(browser: Chrome) -> dict[str, str]:
+    """What the URL says."""
+    return {name: given[0] for name, given in parse_qs(urlsplit(browser.current_url).query).items()}
+
+
+def type_query(browser: Chrome, text: str) -> None:
+    """Replace the query and search for it."""
+    box = one(browser, "#query")
+    box.clear()
+    box.send_keys(text, Keys.ENTER)
+
+
+@pytest.fixture
+def page(browser: Chrome, service: Door, database: config.ClickHouse) -> Chrome:
+    """The page with the shop's events, loaded."""
+    store(database, shop())
+    open_page(browser, service)
+    wait(browser, lambda: len(messages(browser)) > 20)
+    return browser
+
+
+def test_a_typed_query_narrows_everything(page: Chrome) -> None:
+    """A query typed and entered narrows the list, the chart and the filters, and is in the URL."""
+    type_query(page, 'level>=error "charge failed"')
+
+    wait(page, lambda: all(message.startswith("charge failed") for message in messages(page)))
+    wait(page, lambda: texts(page, "#legend strong") == ["30 events"])
+    wait(page, lambda: "error" in texts(page, "#facets .text") and "info" not in texts(page, "#facets .text"))
+    assert state(page) == {"query": 'level>=error "charge failed"'}
+    assert set(texts(page, ".row mark")) == {"charge failed"}
+
+
+def test_suggestions_complete_fields_and_values(page: Chrome) -> None:
+    """Typing offers fields and then their values with counts; Tab takes one."""
+    box = one(page, "#query")
+    box.send_keys("serv")
+    wait(page, lambda: "service" in texts(page, "#suggestions .label"))
+    box.send_keys(Keys.TAB)
+    box.send_keys("ca")
+    wait(page, lambda: texts(page, "#suggestions .label") == ["cart"])
+    box.send_keys(Keys.ARROW_DOWN, Keys.ENTER)
+    box.send_keys(Keys.ENTER)
+
+    wait(page, lambda: state(page).get("query", "").strip() == "service:cart")
+    wait(page, lambda: set(texts(page, ".row .service")) == {"cart"})
+
+
+def test_a_mistake_is_marked_where_it_is(page: Chrome) -> None:
+    """A query with a mistake says what was expected, and marks the place in the box."""
+    type_query(page, "service:cart AND level>=loud")
+
+    wait(page, lambda: texts(page, "#marks .wrong") == ["loud"])
+    assert "Expected: one of none, trace, debug" in one(page, "#problem").text
+    one(page, "#query").send_keys(Keys.BACKSPACE)
+    assert not texts(page, "#marks .wrong")
+
+
+def test_a_drag_on_the_chart_zooms_in(page: Chrome) -> None:
+    """Dragging over the chart sets the range to what was dragged over; Back returns."""
+    wait(page, lambda: page.find_elements(By.CSS_SELECTOR, "#plot rect"))
+    plot = one(page, "#plot")
+    width = plot.size["width"]
+    drag = ActionChains(page).move_to_element_with_offset(plot, int(width * 0.2), 0).click_and_hold()
+    drag.move_by_offset(int(width * 0.1), 0).release().perform()
+
+    wait(page, lambda: state(page).get("to", "").endswith("Z"))
+    start, end = state(page)["from"], state(page)["to"]
+    assert start < end
+    times = "return [...document.querySelectorAll('.row time')].map((each) => each.dateTime.slice(0, 19))"
+    wait(page, lambda: page.execute_script(times))
+    wait(page, lambda: all(start[:19] <= each <= end[:19] for each in page.execute_script(times)))
+    page.back()
+    wait(page, lambda: "to" not in state(page))
+
+
+def test_an_event_opens_with_all_it_has(page: Chrome) -> None:
+    """A click opens an event with its attributes; its buttons filter, show what is around it, and its trace."""
+    type_query(page, f"trace_id:{TRACE}")
+    wait(page, lambda: len(messages(page)) == 3)
+    one(page, ".row").click()
+    wait(page, lambda: "http.status_code" in texts(page, "#drawer dt"))
+    assert one(page, "#drawer pre").text == "charge failed for order 200"
+    assert state(page)["event"]
+
+    page.find_element(By.XPATH, "//aside[@id='drawer']//button[text()='Lines around it']").click()
+    wait(page, lambda: texts(page, "#drawer .here .message") == ["charge failed for order 200"])
+    assert len(texts(page, "#drawer .lines li")) > 20
+    page.find_element(By.XPATH, "//aside[@id='drawer']//button[text()='Trace']").click()
+    wait(page, lambda: len(texts(page, "#drawer .trace li")) == 3)
+
+    page.find_element(By.XPATH, "//aside[@id='drawer']//button[text()='Event']").click()
+    script = "document.querySelector('[aria-label=\"Filter for user.id\"]').click()"
+    wait(page, lambda: texts(page, "#drawer dt"))
+    page.execute_script(script)
+    wait(page, lambda: state(page)["query"] == f"trace_id:{TRACE} attr.user.id:user-0")
+    page.find_element(By.TAG_NAME, "body").send_keys(Keys.ESCAPE)
+    wait(page, lambda: "event" not in state(page))
+    assert not one(page, "#drawer").is_displayed()
+
+
+def test_filters_at_the_side_are_a_click(page: Chrome) -> None:
+    """A click on a value filters for it, another takes it back; the minus leaves it out."""
+    wait(page, lambda: "cart" in texts(page, "#facets .text"))
+    value = "//aside[@id='facets']//button[contains(@class,'value')][.//span[text()='cart']]"
+    page.find_element(By.XPATH, value).click()
+    wait(page, lambda: set(texts(page, ".row .service")) == {"cart"})
+    assert state(page)["query"] == "service:cart"
+    wait(page, lambda: page.find_element(By.XPATH, value).get_attribute("aria-pressed") == "true")
+    page.find_element(By.XPATH, value).click()
+    wait(page, lambda: "query" not in state(page))
+    wait(page, lambda: "cart" in texts(page, "#facets .text"))
+    page.execute_script("document.querySelector('[aria-label=\"Filter out cart\"]').click()")
+    wait(page, lambda: set(texts(page, ".row .service")) == {"checkout"})
+
+
+def test_live_tail_follows_and_pauses(page: Chrome, database: config.ClickHouse) -> None:
+    """With live on, new events appear at the top; paused, they are counted and wait."""
+    type_query(page, "follow")
+    wait(page, lambda: texts(page, ".empty h2"))
+    one(page, "#live").click()
+    wait(page, lambda: one(page, "#live").get_attribute("aria-pressed") == "true" and not texts(page, ".empty h2"))
+    store(database, [recent(1000, "follow one", 0), recent(1001, "another", 0)])
+    wait(page, lambda: messages(page) == ["follow one"])
+
+    page.find_element(By.TAG_NAME, "body").send_keys("p")
+    wait(page, lambda: one(page, ".pill").is_displayed())
+    store(database, [recent(1002, "follow two", 0)])
+    wait(page, lambda: one(page, ".pill").text.startswith("1 new"))
+    assert messages(page) == ["follow one"]
+    one(page, ".pill").click()
+    wait(page, lambda: messages(page) == ["follow two", "follow one"])
+    assert state(page)["live"] == "1"
+
+
+def test_a_url_shows_the_same_in_a_second_window(page: Chrome) -> None:
+    """The URL alone brings a second window to the same query, view and open event."""
+    type_query(page, "service:cart level>=error OR order")
+    wait(page, lambda: messages(page) and all("order" in message for message in messages(page)))
+    first = messages(page)
+    one(page, ".row").click()
+    wait(page, lambda: texts(page, "#drawer dt"))
+    shared = page.current_url
+
+    page.switch_to.new_window("window")
+    page.get(shared)
+
+    wait(page, lambda: texts(page, "#drawer dt"))
+    wait(page, lambda: messages(page)[:5] == first[:5])
+    assert one(page, "#query").get_property("value") == "service:cart level>=error OR order"
+
+
+def test_the_other_views(page: Chrome) -> None:
+    """Patterns group similar lines and lead back to them; services show their errors."""
+    page.find_element(By.TAG_NAME, "body").send_keys("2")
+    wait(page, lambda: "request \u2217 served" in texts(page, ".list .message"))
+    rows = page.find_elements(By.CSS_SELECTOR, ".list tbody tr")
+    next(row for row in rows if "charge" in row.text).click()
+    wait(page, lambda: messages(page) and all(message.startswith("charge failed") for message in messages(page)))
+
+    page.find_element(By.TAG_NAME, "body").send_keys("3")
+    wait(page, lambda: texts(page, ".list .name") == ["checkout", "cart"])
+
+
+def test_a_long_list_keeps_few_rows(browser: Chrome, service: Door, database: config.ClickHouse) -> None:
+    """However many events are scrolled through, only those in sight exist as elements."""
+    store(database, [recent(offset, f"line {offset}", 100 + offset / 100) for offset in range(3000)])
+    open_page(browser, service)
+    wait(browser, lambda: messages(browser))
+    bottom = "const it = document.querySelector('.table-body'); it.scrollTop = it.scrollHeight; return it.scrollHeight"
+
+    wait(browser, lambda: browser.execute_script(bottom) > 3000 * 28)
+    wait(browser, lambda: "line 2999" in messages(browser))
+    assert len(messages(browser)) < 120
+
+
+HOSTILE = {
+    "script": "<script>window.taken=1</script><img src=x onerror='window.taken=1'>",
+    "ansi": "\x1b[31mred\x1b[0m \x1b]0;title\x07",
+    "bidi": "user\u202e gnp.exe\u2066 \u200bhidden",
+    "link": "javascript:alert(1)",
+}
+
+
+def test_hostile_lines_stay_text(browser: Chrome, service: Door, database: config.ClickHouse) -> None:
+    """Script tags, escape sequences, reordering characters and megabytes stay text, in list, filters and event."""
+    rows = [
+        recent(
+            offset, body, 10 + offset, ServiceName=HOSTILE["script"], EventName=body,
+            LogAttributes={"url": HOSTILE["link"], HOSTILE["script"]: HOSTILE["script"], "page": "https://example.org/a"},
+        )
+        for offset, body in enumerate(HOSTILE.values())
+    ]  # fmt: skip
+    rows.append(recent(99, "M" * 3_000_000, 5))
+    store(database, rows)
+    open_page(browser, service)
+    wait(browser, lambda: len(messages(browser)) == 5)
+    shown = messages(browser)
+
+    assert len(shown[0]) < 1000
+    assert HOSTILE["script"] in shown
+    assert any("␛[31mred␛[0m" in message for message in shown)
+    assert any("U+202E" in message and "\u202e" not in message for message in shown)
+    wait(browser, lambda: HOSTILE["script"] in texts(browser, "#facets .text"))
+    for row in range(1, 5):
+        browser.execute_script(f"document.querySelectorAll('.row')[{row}].click()")
+        wait(browser, lambda: texts(browser, "#drawer dt"))
+        assert texts(browser, "#drawer a") == ["https://example.org/a"]
+    assert browser.execute_script("return window.taken") is None
+    assert not browser.find_elements(By.CSS_SELECTOR, "main script, main img, #drawer img")
+
+    browser.execute_script("document.querySelectorAll('.row')[0].click()")
+    wait(browser, lambda: "Show all 2.9 MiB" in texts(browser, "#drawer .button"))
+    browser.find_element(By.XPATH, "//button[text()='Show all 2.9 MiB']").click()
+    length = "return document.querySelector('#drawer pre').textContent.length"
+    wait(browser, lambda: browser.execute_script(length) == 3_000_000)
+
+
+def test_the_page_is_quiet(page: Chrome, service: Door) -> None:
+    """Nothing is asked of another host, and the browser has nothing to complain about."""
+    for key in "123":
+        page.find_element(By.TAG_NAME, "body").send_keys(key)
+    wait(page, lambda: texts(page, ".list .name"))
+
+    asked = [json.loads(entry["message"])["message"] for entry in page.get_log("performance")]
+    urls = [each["params"]["request"]["url"] for each in asked if each["method"] == "Network.requestWillBeSent"]
+    foreign = [url for url in urls if not url.startswith((service.url, "data:", "chrome:"))]
+    assert urls
+    assert not foreign
+    assert not [entry for entry in page.get_log("browser") if entry["level"] == "SEVERE"]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_is_readable_in_both_schemes(page: Chrome, scheme: str) -> None:
+    """Messages have a contrast of at least 7 to 1 in light and in dark."""
+    media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+    page.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+    colours = page.execute_script(
+        "const style = (selector) => getComputedStyle(document.querySelector(selector));"
+        "return [style('.row .message').color, style('.content').backgroundColor]"
+    )
+
+    text, back = (luminance(colour) for colour in colours)
+
+    lighter, darker = max(text, back), min(text, back)
+    assert (lighter + 0.05) / (darker + 0.05) >= 7
+    assert (text > back) == (scheme == "dark")
+
+
+def luminance(colour: str) -> float:
+    """The relative luminance of `rgb(r, g, b)`, by WCAG."""
+    parts = [int(part) / 255 for part in colour[4:-1].split(", ")]
+    linear = [part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def test_it_works_at_the_width_of_a_phone(page: Chrome) -> None:
+    """At 390 pixels nothing is wider than the page, filters open on demand, and an event fills the screen."""
+    metrics = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
+    page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    page.refresh()
+    wait(page, lambda: len(messages(page)) > 5)
+
+    assert page.execute_script("return document.documentElement.scrollWidth") <= 390
+    assert not one(page, "#facets").is_displayed()
+    one(page, "#show-facets").click()
+    wait(page, lambda: one(page, "#facets").is_displayed())
+    one(page, ".close-facets").click()
+    page.execute_script("document.querySelector('.row').click()")
+    wait(page, lambda: texts(page, "#drawer dt"))
+    assert one(page, "#drawer").size["width"] == 390
