@@ -17,6 +17,7 @@ class Backend:
     """Addresses and protocols. Without a `sasl_mechanism` that takes a password, programs log in as themselves."""
 
     kafka_bootstrap: pulumi.Input[str]
+    kafka_partitions: int
     security_protocol: str
     sasl_mechanism: str
     clickhouse_host: str
@@ -47,6 +48,8 @@ def kafka(backend: Backend, user: str) -> Environment:
     plain: dict[str, pulumi.Input[str]] = {
         "LOGBROOK_KAFKA_BOOTSTRAP_SERVERS": backend.kafka_bootstrap,
         "LOGBROOK_KAFKA_TOPIC": TOPIC,
+        # Idempotency keys are spread over so many: gateway and topic have to agree.
+        "LOGBROOK_KAFKA_PARTITIONS": str(backend.kafka_partitions),
         "LOGBROOK_KAFKA_SECURITY_PROTOCOL": backend.security_protocol,
         "LOGBROOK_KAFKA_SASL_MECHANISM": backend.sasl_mechanism,
     }

@@ -52,6 +52,7 @@ class DataNode(pulumi.ComponentResource):
         self._administrators(identity)
         self.backend = Backend(
             kafka_bootstrap=network.address.address.apply(lambda address: f"{address}:{render.KAFKA_PORT}"),
+            kafka_partitions=settings.kafka_partitions,
             security_protocol="SASL_PLAINTEXT",
             sasl_mechanism="SCRAM-SHA-512",
             clickhouse_host=settings.node_address,

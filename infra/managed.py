@@ -24,6 +24,7 @@ class Managed(pulumi.ComponentResource):
         host = f"bootstrap.{settings.name}.{settings.region}.managedkafka.{settings.project}.cloud.goog"
         self.backend = Backend(
             kafka_bootstrap=self.cluster.cluster_id.apply(lambda _: f"{host}:{KAFKA_PORT}"),
+            kafka_partitions=settings.kafka_partitions,
             security_protocol="SASL_SSL",
             sasl_mechanism="OAUTHBEARER",
             clickhouse_host=settings.clickhouse_host,
@@ -87,7 +88,6 @@ class Managed(pulumi.ComponentResource):
             | clickhouse(self.backend, "logbrook", "clickhouse-admin-password")
             | Environment(
                 {
-                    "LOGBROOK_KAFKA_PARTITIONS": str(settings.kafka_partitions),
                     "LOGBROOK_KAFKA_REPLICATION_FACTOR": str(REPLICAS),
                     "LOGBROOK_KAFKA_RETENTION_HOURS": str(settings.kafka_retention_hours),
                     "LOGBROOK_KAFKA_RETENTION_BYTES": str(settings.kafka_retention_bytes),

@@ -21,7 +21,7 @@ CLICKHOUSE_PORT = 8123
 DISKS = ("kafka", "clickhouse")
 # Metadata: 256 KiB for one value, 512 KiB for all of an instance's.
 MAX_METADATA_BYTES = 256 * 1024
-# Scripts that must be there before the bundle is; the rest comes with the bundle.
+# What must be there before the bundle is; apply.sh replaces it when a deploy changes it.
 _LOADERS = {
     "/usr/local/sbin/logbrook-fetch": "fetch.py",
     "/usr/local/sbin/logbrook-watch": "watch.sh",
@@ -91,7 +91,9 @@ def bundle(variables: Mapping[str, str], secrets: Mapping[str, Mapping[str, str]
     """
     files = compose_files()
     files["logbrook.env"] = "".join(f"{name}={value}\n" for name, value in sorted(variables.items()))
-    files["boot/apply.sh"] = (BOOT / "apply.sh").read_text()
+    for name in ("apply.sh", *_LOADERS.values()):
+        files[f"boot/{name}"] = (BOOT / name).read_text()
+    files["boot/targets"] = "".join(f"{name} {path}\n" for path, name in _LOADERS.items())
     text = json.dumps({"files": files, "secrets": secrets, "registry": registry}, sort_keys=True)
     if len(text) > MAX_METADATA_BYTES:
         raise ValueError(f"the data node's files take {len(text)} bytes of metadata, more than {MAX_METADATA_BYTES}")

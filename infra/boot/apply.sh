@@ -16,8 +16,11 @@ install --directory --owner=101 --group=101 --mode=0750 "$disks/clickhouse/click
 
 cd "${LOGBROOK_FILES:-/opt/logbrook}"
 run=${LOGBROOK_RUN:-/run/logbrook}
+export DOCKER_CONFIG=$run/docker
+program=(docker compose)
+docker compose version >/dev/null 2>&1 || program=(docker-compose)
 compose() {
-  docker --config "$run/docker" compose --project-name logbrook \
+  "${program[@]}" --project-name logbrook \
     --env-file logbrook.env --env-file "$run/secrets.env" \
     --file compose/compose.yaml --file compose/compose.cloud.yaml "$@"
 }
@@ -28,4 +31,10 @@ compose up --detach --no-build --wait --wait-timeout 900 zookeeper kafka clickho
 compose run --rm --no-deps migrate
 compose run --rm --no-deps access
 docker image prune --force >/dev/null
+
+# What cloud-init wrote at the first boot follows a deploy too, from the next boot on.
+while read -r file target; do
+  cmp --silent "boot/$file" "$target" || install --mode=0644 "boot/$file" "$target"
+done <boot/targets
+systemctl daemon-reload
 echo "Logbrook's data node is up"

@@ -242,10 +242,13 @@ def _apply(tmp_path: Path, *, mounted: bool, failing: str = "nothing") -> tuple[
     path = _programs(
         tmp_path / "bin",
         mountpoint="exit 0" if mounted else "exit 1",
-        install="exit 0",
+        install=f'echo "install $*" >> {log}',
+        systemctl="exit 0",
         docker=f'echo "$*" >> {log}; [[ "$*" != *{failing!r}* ]]',
     )
-    (tmp_path / "files").mkdir(exist_ok=True)
+    (tmp_path / "files/boot").mkdir(parents=True, exist_ok=True)
+    (tmp_path / "files/boot/watch.sh").write_text("new")
+    (tmp_path / "files/boot/targets").write_text(f"watch.sh {tmp_path}/watch\n")
     environ = {"PATH": path, "LOGBROOK_FILES": str(tmp_path / "files"), "LOGBROOK_RUN": "/run/x"}
     command = ["bash", str(render.BOOT / "apply.sh")]
     done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
@@ -263,6 +266,7 @@ def test_start_is_ordered_and_waits_for_health(tmp_path: Path) -> None:
     assert "--wait" in calls[1]
     assert calls[1].endswith("zookeeper kafka clickhouse")
     assert [call.split()[-1] for call in calls[2:]] == ["migrate", "access"]
+    assert f"install --mode=0644 boot/watch.sh {tmp_path}/watch" in (tmp_path / "calls").read_text()
 
 
 def test_nothing_starts_without_the_disks(tmp_path: Path) -> None:

@@ -1,0 +1,43 @@
+"""The program as Pulumi starts it: the directory as a script, from inside it."""
+
+import json
+import subprocess
+import sys
+
+from tests.infra.engine import ROOT
+from tests.infra.recorded import stack_config
+
+# As Pulumi's Python host does, but with stand-ins for the engine and the cloud.
+START = """
+import json, os, runpy, sys
+import pulumi
+
+class Mocks(pulumi.runtime.Mocks):
+    def new_resource(self, args):
+        names.append(args.name)
+        extra = {"email": "a@b", "name": "n", "address": "1.2.3.4", "uri": "https://g", "ref": "i@sha256:0",
+                 "version": "1", "uptimeCheckId": "u", "secretId": "s"}
+        return args.name, {**extra, **args.inputs}
+
+    def call(self, args):
+        raise AssertionError(args.token)
+
+names = []
+pulumi.runtime.set_mocks(Mocks(), project="logbrook", stack="dev", preview=False)
+
+@pulumi.runtime.test
+def run():
+    runpy.run_path(os.getcwd(), run_name="__main__")
+
+run()
+print(json.dumps(names))
+"""
+
+
+def test_it_runs_as_pulumi_runs_it() -> None:
+    """From infra/, with no other directory to find modules in: it declares the VM, and no module hides another."""
+    environ = {"PULUMI_CONFIG": json.dumps(stack_config("dev")), "PATH": "/usr/bin:/bin"}
+    command = [sys.executable, "-W", "ignore", "-c", START]
+    done = subprocess.run(command, cwd=ROOT / "infra", env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "node" in json.loads(done.stdout)
