@@ -1,0 +1,315 @@
+"""How fast the query API answers: `python -m bench.query`, or `make bench-query`.
+
+Loads ROWS events of one day into the product's own table behind the native front, starts `logbrook query`, and asks
+over HTTP for what users ask for, with varied parameters: hot, after the caches were dropped, and while 20,000
+events/s are ingested. The same questions as plain SQL against a plain table, in the same run, are the yardstick.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import random
+import secrets
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+from native import ports
+from native.clickhouse import clickhouse as clickhouse_service
+
+from bench import query_data
+from logbrook import clickhouse, config, migrate
+from logbrook.clickhouse import HttpClient
+from tests.components import running, until
+
+DAY_NS = 86_400 * 10**9
+INGEST_PER_SECOND = 20_000
+_CACHES = ("MARK CACHE", "UNCOMPRESSED CACHE", "QUERY CONDITION CACHE", "INDEX MARK CACHE", "TEXT INDEX CACHES")
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What users ask for: as a request to the API, and as SQL on the plain table."""
+
+    name: str
+    path: str
+    parameters: dict[str, str]
+    plain: str
+
+
+class Bench:
+    """One run: what was loaded, and the way to ask."""
+
+    def __init__(self, rows: int, client: HttpClient, api: httpx.Client) -> None:
+        self.rows, self.client, self.api = rows, client, api
+        self.chance = random.Random(7)
+        self.end = time.time_ns() // 10**9 * 10**9
+        self.start, self.step = self.end - DAY_NS, DAY_NS / rows
+
+    def load(self) -> None:
+        """Load the table, and say how fast that went and what it takes."""
+        began = time.perf_counter()
+        for first in range(0, self.rows, query_data.CHUNK):
+            count = min(query_data.CHUNK, self.rows - first)
+            query_data.insert(self.client, first, count, self.start, self.step)
+            say(f"loading {first + count:,} of {self.rows:,}", end="\r")
+        seconds = time.perf_counter() - began
+        until(lambda: self._merges() == 0, 1800)
+        size = self._scalar("SELECT sum(bytes_on_disk) FROM system.parts WHERE table = 'otel_logs' AND active AND database = 'bench'")
+        parts = self._scalar("SELECT count() FROM system.parts WHERE table = 'otel_logs' AND active AND database = 'bench'")
+        say(f"loaded {self.rows:,} events at {self.rows / seconds:,.0f}/s, {size / self.rows:.1f} B an event, {parts} parts")
+
+    def copy(self) -> None:
+        """Load the plain table, and say the same of it."""
+        began = time.perf_counter()
+        query_data.copy(self.client)
+        seconds = time.perf_counter() - began
+        size = self._scalar("SELECT sum(bytes_on_disk) FROM system.parts WHERE table = 'otel_logs' AND active AND database = 'plain'")
+        say(f"plain table: {self.rows / seconds:,.0f} events/s, {size / self.rows:.1f} B an event")
+
+    def _merges(self) -> int:
+        return self._scalar("SELECT count() FROM system.merges")
+
+    def _scalar(self, sql: str) -> int:
+        return int(self.client.query(sql).result_rows[0][0])
+
+    def shapes(self) -> Iterator[Shape]:
+        """One of each shape, with parameters drawn anew."""
+        draw = self.chance
+        n = draw.randrange(self.rows)
+        service = draw.choice(query_data.SERVICES)
+        trace, request, user = self._about(n)
+        # The range ends a little before the newest event: nobody asks twice for the same.
+        end = self.end - draw.randrange(3600) * 10**9
+        day = {"from": iso(end - DAY_NS), "to": iso(end)}
+        plain = f"Timestamp >= fromUnixTimestamp64Nano({end - DAY_NS}) AND Timestamp < fromUnixTimestamp64Nano({end})"
+        newest = "ORDER BY Timestamp DESC LIMIT 100"
+
+        def search(name: str, query: str, condition: str) -> Shape:
+            sql = f"SELECT * FROM otel_logs WHERE {plain} AND {condition} {newest}"
+            return Shape(name, "search", {"query": query, "limit": "100", **day}, sql)
+
+        yield search("last 100 of a service", f"service:{service}", f"ServiceName = '{service}'")
+        yield search("last 100 errors, 24 h", "level>=error", "SeverityNumber >= 17")
+        yield search("rare token, 24 h", request, f"hasToken(lower(Body), '{request}')")
+        yield search(
+            "common token and service",
+            f"timeout service:{service}",
+            f"hasToken(lower(Body), 'timeout') AND ServiceName = '{service}'",
+        )
+        yield search("attribute equality", f"attr.user.id:user-{user}", f"LogAttributes['user.id'] = 'user-{user}'")
+        yield Shape(
+            "trace id", f"traces/{trace}", {}, f"SELECT * FROM otel_logs WHERE TraceId = '{trace}' ORDER BY Timestamp"
+        )
+        counted = f"SELECT toStartOfInterval(Timestamp, INTERVAL 30 MINUTE) AS t, SeverityNumber, count() FROM otel_logs WHERE {plain} GROUP BY ALL"
+        yield Shape("histogram by severity, 24 h", "histogram", day, counted)
+        week = {"from": iso(end - 7 * DAY_NS), "to": iso(end)}
+        yield Shape("histogram by severity, 7 d", "histogram", week, counted.replace(str(end - DAY_NS), str(end - 7 * DAY_NS)))
+        yield Shape(
+            "top 10 services by errors", "stats", {"limit": "10", **day},
+            f"SELECT ServiceName, count() AS n FROM otel_logs WHERE {plain} AND SeverityNumber >= 17 GROUP BY 1 ORDER BY n DESC LIMIT 10",
+        )  # fmt: skip
+        attribute = draw.choice(("http.route", "http.status_code", "http.method"))
+        yield Shape(
+            "distinct values of an attribute", "values", {"field": f"attr.{attribute}", "limit": "100", **day},
+            f"SELECT LogAttributes['{attribute}'] AS v, count() FROM otel_logs WHERE {plain} GROUP BY v ORDER BY 2 DESC LIMIT 100",
+        )  # fmt: skip
+        yield self._context(n)
+
+    def _about(self, n: int) -> tuple[str, str, str]:
+        sql = "SELECT lower(hex(sipHash128(intDiv({n:UInt64}, 6)))), lower(hex(cityHash64({n:UInt64}, 3))), toString(cityHash64({n:UInt64}, 2) % 50000)"
+        trace, request, user = self.client.query(sql, parameters={"n": n}).result_rows[0]
+        return str(trace), str(request), str(user)
+
+    def _context(self, n: int) -> Shape:
+        nanoseconds = self.start + int(n * self.step)
+        near = f"Timestamp >= fromUnixTimestamp64Nano({nanoseconds} - 3600000000000) AND Timestamp <= fromUnixTimestamp64Nano({nanoseconds} + 3600000000000)"
+        service = f"ServiceName = (SELECT ServiceName FROM otel_logs WHERE KafkaPartition = {n % 8} AND KafkaOffset = {n // 8} LIMIT 1)"
+        sql = f"SELECT * FROM otel_logs WHERE {near} AND {service} ORDER BY abs(toUnixTimestamp64Nano(Timestamp) - {nanoseconds}) LIMIT 40"
+        return Shape("lines around an event", "context", {"id": f"{nanoseconds}.{n % 8}.{n // 8}.0.bench"}, sql)
+
+    def measure(self, rounds: int, before: Callable[[], None] = lambda: None) -> dict[str, list[float]]:
+        """Milliseconds of each shape through the API."""
+        times: dict[str, list[float]] = {}
+        for _ in range(rounds):
+            for shape in self.shapes():
+                before()
+                began = time.perf_counter()
+                response = self.api.get(f"/v1/{shape.path}", params=shape.parameters)
+                times.setdefault(shape.name, []).append((time.perf_counter() - began) * 1000)
+                if response.status_code != 200:
+                    sys.exit(f"{shape.name}: {response.status_code} {response.text}")
+        return times
+
+    def measure_plain(self, rounds: int, ask: Callable[[str], None]) -> dict[str, list[float]]:
+        """Milliseconds of each shape as SQL on the plain table."""
+        times: dict[str, list[float]] = {}
+        for _ in range(rounds):
+            for shape in self.shapes():
+                began = time.perf_counter()
+                ask(shape.plain)
+                times.setdefault(shape.name, []).append((time.perf_counter() - began) * 1000)
+        return times
+
+    def drop_caches(self) -> None:
+        """Forget what the engine and, where it may be told to, the system have read."""
+        for cache in _CACHES:
+            self.client.command(f"SYSTEM DROP {cache}")
+        with contextlib.suppress(OSError):
+            Path("/proc/sys/vm/drop_caches").write_text("1")
+
+    @contextlib.contextmanager
+    def ingesting(self) -> Iterator[None]:
+        """20,000 events/s into the same table, twice a second, for the time of the block."""
+        stop, inserted = threading.Event(), 0
+        client = clickhouse.connect(self.settings)
+        began = time.monotonic()
+
+        def insert() -> None:
+            nonlocal inserted
+            half = INGEST_PER_SECOND // 2
+            while not stop.is_set():
+                query_data.insert(client, self.rows + inserted, half, time.time_ns(), 10**9 / INGEST_PER_SECOND)
+                inserted += half
+                stop.wait(max(0.0, inserted / INGEST_PER_SECOND - (time.monotonic() - began)))
+
+        thread = threading.Thread(target=insert)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+            seconds = time.monotonic() - began
+            say(f"ingested {inserted:,} events meanwhile, {inserted / seconds:,.0f}/s")
+            client.close()
+
+    settings: config.ClickHouse
+
+
+def iso(nanoseconds: int) -> str:
+    """A point in time as the API takes it."""
+    return str(nanoseconds // 10**9)
+
+
+def say(text: str, end: str = "\n") -> None:
+    """A line for the reader."""
+    print(text.ljust(70), end=end, flush=True)
+
+
+def percentile(values: list[float], share: float) -> float:
+    """The value that `share` of all do not pass."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
+def report(title: str, times: dict[str, list[float]]) -> dict[str, float]:
+    """Print percentiles, each shape and overall; the medians by shape."""
+    count = len(next(iter(times.values())))
+    say(f"\n{title} ({count} of each, ms){'':10}P50     P95     P99")
+    everything = [each for values in times.values() for each in values]
+    for name, values in [*times.items(), ("overall", everything)]:
+        row = "".join(f"{percentile(values, share):8.1f}" for share in (0.5, 0.95, 0.99))
+        say(f"  {name:<34}{row}")
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+@contextlib.contextmanager
+def api(settings: config.ClickHouse) -> Iterator[httpx.Client]:
+    """`logbrook query` as a process of its own."""
+    [port] = ports.free(1)
+    environment = {
+        **os.environ,
+        "LOGBROOK_CLICKHOUSE_HOST": settings.host,
+        "LOGBROOK_CLICKHOUSE_PORT": str(settings.port),
+        "LOGBROOK_CLICKHOUSE_USERNAME": settings.username,
+        "LOGBROOK_CLICKHOUSE_PASSWORD": settings.password,
+        "LOGBROOK_CLICKHOUSE_DATABASE": settings.database,
+        "LOGBROOK_QUERY_PORT": str(port),
+        "LOGBROOK_LOG_LEVEL": "WARNING",
+    }
+    process = subprocess.Popen([sys.executable, "-m", "logbrook", "query"], env=environment)
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120, trust_env=False) as client:
+
+        def ready() -> bool:
+            with contextlib.suppress(httpx.HTTPError):
+                return client.get("/readyz").status_code == 200
+            return False
+
+        until(ready)
+        try:
+            yield client
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
+def run(arguments: argparse.Namespace, directory: Path) -> None:
+    """The whole benchmark."""
+    [port] = ports.free(1)
+    password, reader_password = secrets.token_hex(8), secrets.token_hex(8)
+    service = clickhouse_service(directory / "data", port, password, reader_password)
+    with running(service, directory / "front.log"):
+        settings = config.ClickHouse(port=port, password=password, database="bench", timeout_seconds=3600)
+        migrate.apply(config.Schema(), settings)
+        client = clickhouse.connect(settings)
+        user = config.ClickHouse(
+            port=port, database="bench", username=arguments.user,
+            password=reader_password if arguments.user == "reader" else password,
+        )  # fmt: skip
+        with api(user) as door:
+            bench = Bench(arguments.rows, client, door)
+            bench.settings = settings
+            bench.load()
+            bench.measure(2)
+            medians = {"hot": report("hot", bench.measure(arguments.rounds))}
+            medians["cold"] = report("after a cache drop", bench.measure(max(3, arguments.rounds // 5), bench.drop_caches))
+            with bench.ingesting():
+                medians["ingest"] = report(f"while {INGEST_PER_SECOND:,} events/s are ingested", bench.measure(arguments.rounds))
+            if not arguments.no_plain:
+                bench.copy()
+                medians["plain"] = plain(bench, settings, max(3, arguments.rounds // 10))
+                ratio = sum(medians["plain"].values()) / sum(medians["hot"].values())
+                say(f"\nall shapes together, by their medians: {ratio:.1f} times as fast as the plain table")
+        if arguments.json:
+            Path(arguments.json).write_text(json.dumps(medians, indent=1))
+        client.close()
+
+
+def plain(bench: Bench, settings: config.ClickHouse, rounds: int) -> dict[str, float]:
+    """The same shapes as SQL on the plain table, straight over ClickHouse's own HTTP interface."""
+    headers = {"X-ClickHouse-User": "default", "X-ClickHouse-Key": settings.password}
+    url = f"http://127.0.0.1:{settings.port}"
+    with httpx.Client(base_url=url, headers=headers, timeout=300, trust_env=False) as http:
+
+        def ask(sql: str) -> None:
+            response = http.post("/", params={"database": "plain"}, content=f"{sql} FORMAT JSONCompact")
+            if response.status_code != 200:
+                sys.exit(f"{sql}: {response.text}")
+
+        return report("plain table, SQL straight to ClickHouse", bench.measure_plain(rounds, ask))
+
+
+def main() -> None:
+    """Parse the command line and run."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=int(os.environ.get("ROWS", "20000000")), help="events to load")
+    parser.add_argument("--rounds", type=int, default=100, help="how often each shape is asked for")
+    parser.add_argument("--user", choices=("default", "reader"), default="default", help="user of the API")
+    parser.add_argument("--no-plain", action="store_true", help="leave the plain table out")
+    parser.add_argument("--json", help="file for the medians")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="bench-query-", ignore_cleanup_errors=True) as directory:
+        run(arguments, Path(directory))
+
+
+if __name__ == "__main__":
+    main()

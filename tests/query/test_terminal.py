@@ -1,0 +1,104 @@
+"""`logbrook search` on a terminal: the same events, readable, harmless, and as JSON for programs."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+
+from logbrook import config
+from logbrook.query.terminal import visible
+from tests.query.door import Door, event, store
+
+
+def command(service: Door, *arguments: str) -> list[str]:
+    """The command line."""
+    return [sys.executable, "-m", "logbrook", "search", *arguments, "--url", service.url]
+
+
+def search(service: Door, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command to its end."""
+    return subprocess.run(command(service, *arguments), capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_matches_are_printed_the_newest_last(service: Door, database: config.ClickHouse) -> None:
+    """Each match is a line with its time, level, service and text; the newest is next to the prompt."""
+    store(database, [event(1, "first"), event(2, "second", SeverityNumber=17), event(3, "other")])
+
+    done = search(service, "first OR second", "--since", "2025-11-24", "--until", "2025-11-25")
+
+    assert done.returncode == 0
+    assert done.stdout.splitlines() == [
+        "2025-11-24 16:00:01.000 info  checkout first",
+        "2025-11-24 16:00:02.000 error checkout second",
+    ]
+    assert "2 events" in done.stderr
+
+
+def test_json_has_every_field(service: Door, database: config.ClickHouse) -> None:
+    """With --json each line is an event as the API has it, and nothing else is printed."""
+    store(database, [event(1, "x", LogAttributes={"k": "v"})])
+
+    done = search(service, "x", "--since", "2025-11-24", "--json")
+
+    assert [json.loads(line)["attributes"] for line in done.stdout.splitlines()] == [{"k": "v"}]
+    assert not done.stderr
+
+
+def test_more_than_a_page_can_be_asked_for(service: Door, database: config.ClickHouse) -> None:
+    """A limit above a page of the API is fetched page after page."""
+    store(database, [event(offset, "line") for offset in range(1500)])
+
+    done = search(service, "--since", "2025-11-24", "--limit", "1200", "--json")
+
+    offsets = [json.loads(line)["offset"] for line in done.stdout.splitlines()]
+    assert offsets == list(range(300, 1500))
+
+
+def test_a_mistake_is_pointed_at(service: Door) -> None:
+    """A query that can't be understood is printed with a mark under the place, and the exit status is 1."""
+    done = search(service, "[bold] level>=loud")
+
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-2:] == ["  [bold] level>=loud", "                ^"]
+
+
+def test_a_service_that_is_not_there_is_named() -> None:
+    """Without a service the message says which address did not answer."""
+    done = subprocess.run(
+        [sys.executable, "-m", "logbrook", "search", "x"],
+        env={**os.environ, "LOGBROOK_QUERY_URL": "http://127.0.0.1:1"},
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+    assert done.returncode == 1
+    assert "http://127.0.0.1:1 can't be reached" in done.stderr
+
+
+def test_following_goes_on_with_what_arrives(service: Door, database: config.ClickHouse) -> None:
+    """With --follow new matches are printed as they arrive, until it is stopped."""
+    arguments = command(service, "follow", "--follow", "--json")
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as following:
+        assert following.stdout is not None
+        stop = threading.Event()
+
+        def write() -> None:
+            offset = 0
+            while not stop.wait(0.2):
+                offset += 1
+                store(database, [event(offset, "follow me"), event(10_000 + offset, "not me")])
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        lines = [json.loads(following.stdout.readline()) for _ in range(3)]
+        stop.set()
+        writer.join()
+        following.terminate()
+
+    assert {line["body"] for line in lines} == {"follow me"}
+    assert len({line["id"] for line in lines}) == 3
+
+
+def test_log_lines_do_not_take_the_terminal_over() -> None:
+    """Escape sequences and reordering characters are written out; tabs and line breaks stay."""
+    assert visible("\x1b[31mred\x07 \u202egnp\tx\ny") == "\\u{1b}[31mred\\u{7} \\u{202e}gnp\tx\ny"
