@@ -172,6 +172,14 @@ def test_settings_and_database_of_the_url(http: httpx.Client) -> None:
     assert ask(http, "SELECT currentDatabase()") == "default\n"
 
 
+def test_bytes_that_are_no_text(http: httpx.Client) -> None:
+    """They pass through a statement's literal, and are refused as a parameter."""
+    assert http.post("/", content=b"SELECT hex('\xff')").text == "FF\n"
+    assert http.get("/?query=SELECT+hex('%FE')").text == "FE\n"
+    refused = http.post("/?param_a=%FF", content="SELECT hex({a:String})")
+    assert refused.status_code == 400 or refused.text == "FF\n"
+
+
 def test_what_the_service_sets_is_accepted(http: httpx.Client, table: str) -> None:
     """The settings of the consumer's insert."""
     settings = {"async_insert": 0, "max_insert_threads": 1, "max_insert_block_size": 1_000_000}

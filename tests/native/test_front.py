@@ -121,6 +121,31 @@ def test_the_reader_does_nothing_else(
     assert connection.connect(logs).command("EXISTS otel_logs") == 1
 
 
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"default_format": "TSV; SELECT * FROM skipped_messages"},
+        {"default_format": "TSV\nUNION ALL SELECT 1"},
+        {"database": "x`; DROP TABLE otel_logs; --"},
+        {"log_comment": "'; DROP TABLE otel_logs; --"},
+        {"max_threads' = 1, readonly = '0": "1"},
+        {"query_id": "x\r\nX-Injected: 1"},
+    ],
+)
+def test_url_parameters_are_no_sql(reader: httpx.Client, logs: config.ClickHouse, params: dict[str, str]) -> None:
+    """Whatever is in the URL stays a name or a value, and adds no header to the answer."""
+    answer = reader.post("/", content="SELECT 5", params=params)
+    assert answer.status_code >= 400 or answer.text == "5\n"
+    assert "X-Injected" not in answer.headers
+    assert connection.connect(logs).command("EXISTS otel_logs") == 1
+
+
+def test_the_reader_reads_in_every_format(reader: httpx.Client) -> None:
+    """Also in that of drivers which ask for a protocol revision."""
+    for params in ({"default_format": "JSONEachRow"}, {"default_format": "Native", "client_protocol_version": "54460"}):
+        assert reader.post("/", content="SELECT count() AS c FROM otel_logs", params=params).status_code == 200
+
+
 @pytest.mark.parametrize("name", ["max_execution_time", "max_memory_usage", "readonly", "max_result_rows"])
 def test_the_reader_keeps_its_limits(reader: httpx.Client, name: str) -> None:
     """A setting in the URL does not lift them."""

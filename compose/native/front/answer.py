@@ -90,5 +90,10 @@ class Answer:
 
     async def _start(self, status: int, headers: dict[str, str]) -> None:
         both = {**self.headers, **headers}
-        raw = [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in both.items()]
+        raw = [(name.encode("latin-1"), _printable(value)) for name, value in both.items()]
         await self._send({"type": "http.response.start", "status": status, "headers": raw})
+
+
+def _printable(value: str) -> bytes:
+    """A header's value: what came from the client ends no line."""
+    return "".join(letter if letter.isprintable() else "?" for letter in value).encode("latin-1", "replace")

@@ -129,7 +129,7 @@ class Front:
                 connection = session.connection
                 stack.callback(session.restore)
             statement.prepare(connection, session)
-            return statement.run(connection, end)
+            return statement.run(connection, end, self._engine.connect)
 
     async def _run(
         self, statement: Statement, session: Session | None, receive: body.Receive, answer: Answer, wait: bool

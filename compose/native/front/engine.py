@@ -54,7 +54,11 @@ class Connection:
     ) -> Outcome:
         """Run one statement to its end and return its result."""
         try:
+            for value in (parameters or {}).values():
+                value.encode()
             done = self._raw.query(statement, format_, params=dict(parameters or {}))
+        except UnicodeEncodeError:
+            raise EngineError(36, "A parameter of the query is not UTF-8") from None
         except RuntimeError as error:
             raise from_engine(error) from None
         return Outcome(

@@ -32,7 +32,7 @@ async def read(asked: Request, receive: body.Receive, directory: Path, stack: co
         rest, data_codec = b"", body.ENGINE_CODECS[codec] if codec else "none"
     else:
         source, data_codec = body.inflated(source, codec), "none"
-        text, complete = await _head(text, source, int(asked.settings.get("max_query_size", body.MAX_STATEMENT_BYTES)))
+        text, complete = await _head(text, source, _longest_statement(asked))
         insert = sql.insert(text)
         if insert is None:
             if not complete:
@@ -83,6 +83,11 @@ def _statement(
         insert=insert,
         data=data,
     )
+
+
+def _longest_statement(asked: Request) -> int:
+    text = asked.settings.get("max_query_size", str(body.MAX_STATEMENT_BYTES))
+    return min(_number("max_query_size", text), 64 * body.MAX_STATEMENT_BYTES)
 
 
 def _number(name: str, text: str) -> int:

@@ -3,6 +3,7 @@
 import base64
 import binascii
 import hmac
+import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ _OWN = {
     "session_timeout", "stacktrace", "user", "wait_end_of_query",
 }  # fmt: skip
 MAX_SESSION_SECONDS = 3600
+_NAME = re.compile(r"[A-Za-z0-9_]+")
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,11 @@ class Request:
     @property
     def default_format(self) -> str:
         """The format of a result whose statement names none."""
-        return self.url.get("default_format") or self.headers.get("x-clickhouse-format") or "TabSeparated"
+        name = self.url.get("default_format") or self.headers.get("x-clickhouse-format") or "TabSeparated"
+        # It becomes a part of the statement: a name and nothing else.
+        if not _NAME.fullmatch(name):
+            raise EngineError(73, f"Unknown format {name!r}", "UNKNOWN_FORMAT")
+        return name
 
     def flag(self, name: str) -> bool:
         """A URL parameter that is 0 or 1."""

@@ -1,12 +1,13 @@
 """Results in the Native format of a protocol revision, as clickhouse-go (and so Grafana) asks for them.
 
 The engine writes Native into a file without revision: no block info, no flag of custom serialisation before each
-column. To put them in, one must know where each column begins: so the result is kept in a temporary table and each
-column is read by itself. The result is held in memory, which is what a panel or a driver's page needs.
+column. To put them in, one must know where each column begins: so the result goes into a file first, from which each
+column is read by itself. Then it is held in memory: it is a panel, or a driver's page.
 """
 
-import uuid
-from collections.abc import Iterator, Mapping
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 
 from native.front import sql
 from native.front.engine import Connection, Outcome
@@ -17,24 +18,35 @@ WITH_CUSTOM_SERIALIZATION = 54454
 _BLOCK_INFO = b"\x01\x00\x02\xff\xff\xff\xff\x00"
 
 
-def run(connection: Connection, select: bytes, parameters: Mapping[str, str]) -> Outcome:
-    """Run a SELECT (without FORMAT) and return its result in Native with revision."""
-    table = sql.identifier(f"result_{uuid.uuid4().hex}")
-    # One thread keeps the order of the rows.
-    connection.set({"max_insert_threads": "1"})
-    outcome = connection.run(
-        b"CREATE TEMPORARY TABLE " + table + b" ENGINE = Memory AS " + select, parameters=parameters
-    )
-    connection.set({"max_threads": "1"})
-    described = connection.run(b"DESCRIBE TABLE " + table + b" FORMAT TabSeparatedRaw").result
+def run(
+    connection: Connection, select: sql.Select, parameters: Mapping[str, str], connect: Callable[[], Connection]
+) -> Outcome:
+    """Run a SELECT and return its result in Native with revision. `connect` gives a connection that may read files."""
+    with tempfile.TemporaryDirectory(prefix="logbrook-") as directory:
+        file = Path(directory, "result")
+        outcome = connection.run(select.into_file(str(file), "Native", None), parameters=parameters)
+        other = connect()
+        try:
+            # One thread keeps the order of the blocks.
+            other.set({"max_threads": "1"})
+            result, rows = _with_revision(other, file)
+        finally:
+            other.close()
+    return Outcome(result, outcome.read_rows, outcome.read_bytes, rows)
+
+
+def _with_revision(connection: Connection, file: Path) -> tuple[bytes, int]:
+    """The result in the file, and its rows."""
+    if not file.exists() or not file.stat().st_size:
+        return b"", 0
+    source = b"file(%s, 'Native')" % sql.literal(str(file))
+    described = connection.run(b"DESCRIBE TABLE " + source, "TabSeparatedRaw").result
     headings = [tuple(line.split(b"\t")[:2]) for line in described.splitlines()]
     columns = [
-        [_data(block) for block in connection.blocks(b"SELECT " + sql.identifier(name) + b" FROM " + table, "Native")]
+        [_data(block) for block in connection.blocks(b"SELECT " + sql.identifier(name) + b" FROM " + source, "Native")]
         for name, _ in headings
     ]
-    result = b"".join(_blocks(headings, columns))
-    rows = sum(rows for rows, _ in columns[0]) if columns else 0
-    return Outcome(result, outcome.read_rows, outcome.read_bytes, rows)
+    return b"".join(_blocks(headings, columns)), sum(rows for rows, _ in columns[0])
 
 
 def _blocks(headings: list[tuple[bytes, ...]], columns: list[list[tuple[int, bytes]]]) -> Iterator[bytes]:

@@ -84,14 +84,18 @@ class Select:
 
 def literal(text: str | bytes) -> bytes:
     """A string literal."""
-    raw = text.encode() if isinstance(text, str) else text
+    raw = _bytes(text)
     return b"'" + raw.replace(b"\\", b"\\\\").replace(b"'", b"\\'") + b"'"
 
 
 def identifier(text: str | bytes) -> bytes:
     """A quoted identifier."""
-    raw = text.encode() if isinstance(text, str) else text
+    raw = _bytes(text)
     return b"`" + raw.replace(b"\\", b"\\\\").replace(b"`", b"\\`") + b"`"
+
+
+def _bytes(text: str | bytes) -> bytes:
+    return text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text
 
 
 def tokens(text: bytes) -> Iterator[Token]:

@@ -1,6 +1,6 @@
 """One statement of a request, run in a thread of its own while the event loop reads its result from a pipe."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from native.front import guard, revision, sql
@@ -68,7 +68,7 @@ class Statement:
         for table in self.externals:
             _create(connection, table)
 
-    def run(self, connection: Connection, pipe: int) -> Outcome:
+    def run(self, connection: Connection, pipe: int, connect: Callable[[], Connection]) -> Outcome:
         """Run it to the end. A big result goes into the pipe (which stays open), a small one into the outcome."""
         if self.insert is not None:
             self._may_write()
@@ -80,7 +80,7 @@ class Statement:
         if selected is None:
             return connection.run(text, self.default_format, self.parameters)
         if self.protocol_version >= revision.WITH_CUSTOM_SERIALIZATION and self.result_format == "Native":
-            return revision.run(connection, selected.head, self.parameters)
+            return revision.run(connection, selected, self.parameters, connect)
         outfile = selected.into_file(f"/dev/fd/{pipe}", self.default_format, self.compression)
         return connection.run(outfile, parameters=self.parameters)
 
