@@ -73,8 +73,10 @@ class Stack:
         command = ["docker", "events", "--format", "{{json .}}"]
         command += ["--filter", f"label=com.docker.compose.project={self.project}"]
         with self._events.open("wb") as file, subprocess.Popen(command, stdout=file) as recorder:
-            yield
-            recorder.terminate()
+            try:
+                yield
+            finally:
+                recorder.terminate()
 
     def happenings(self) -> list[Happening]:
         """What was recorded so far of starts, ends and health, in order."""
@@ -126,7 +128,7 @@ class Stack:
     def search(self, text: str) -> dict[str, Any]:
         """The query API's answer to a search in the last hour."""
         url = f"http://127.0.0.1:{self.query_port}/v1/search"
-        answer = httpx.get(url, params={"q": text}, timeout=30)
+        answer = httpx.get(url, params={"query": text}, timeout=30)
         assert answer.status_code == 200, answer.text
         found: dict[str, Any] = answer.json()
         return found
