@@ -3,11 +3,10 @@
 import time
 
 import pytest
-from confluent_kafka import TopicPartition
+from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
-from confluent_kafka.cimpl import NewPartitions
+from confluent_kafka.cimpl import NewPartitions, NewTopic
 
-from logbrook import migrate
 from logbrook.kafka import client_config
 from tests.faults.campaign import Progress
 from tests.faults.ledger import Ledger, Sender, check, compare
@@ -56,7 +55,7 @@ def test_topic_created_anew(place: Place, ledger: Ledger, sender: Sender, seed: 
     admin = AdminClient(client_config(place.kafka))
     admin.delete_topics([place.kafka.topic])[place.kafka.topic].result()
     until(lambda: place.kafka.topic not in admin.list_topics(timeout=10).topics, 30, "the topic is gone")
-    until(lambda: _created(place), 30, "the topic is created anew")
+    until(lambda: _created(admin, place), 30, "the topic is created anew")
     again = Sender(ledger, place.kafka, seed + 1)
     again.send(300)
     until(lambda: not compare(ledger, place).missing, 60, "the new topic's events are stored")
@@ -65,11 +64,13 @@ def test_topic_created_anew(place: Place, ledger: Ledger, sender: Sender, seed: 
     assert ids == 2, consumer.log[-2000:]
 
 
-def _created(place: Place) -> bool:
+def _created(admin: AdminClient, place: Place) -> bool:
+    """Whether the topic could be created: not as long as the old one is being deleted."""
     try:
-        return migrate.create_topic(place.kafka)
-    except Exception:
+        admin.create_topics([NewTopic(place.kafka.topic, 8, 1)])[place.kafka.topic].result()
+    except KafkaException:
         return False
+    return True
 
 
 @in_full
