@@ -199,6 +199,9 @@ def _check_together(settings: Settings) -> None:
         raise StackError(f"{NAMESPACE}:image: {settings.image!r} names no digest (...@sha256:...)")
     if not settings.on_vm and not settings.clickhouse_host:
         raise StackError(f"{NAMESPACE}:clickhouseHost is not set: with backend managed, ClickHouse is somewhere else")
+    cpus, memory = settings.managed_kafka_cpus, settings.managed_kafka_memory_gib
+    if not cpus <= memory <= 8 * cpus:
+        raise StackError(f"{NAMESPACE}:managedKafkaMemoryGib: {memory} is not 1 to 8 GiB for each of {cpus} CPUs")
     for name in ("vm_subnet", "run_subnet"):
         _check_subnet(full_key(name), getattr(settings, name))
     if ipaddress.ip_network(settings.vm_subnet).overlaps(ipaddress.ip_network(settings.run_subnet)):

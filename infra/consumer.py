@@ -32,27 +32,6 @@ class Consumer(pulumi.ComponentResource):
             | Environment({"LOGBROOK_CONSUMER_HEALTH_HOST": "0.0.0.0"})  # noqa: S104 - the probe comes from outside
         )
         args = gcp.cloudrunv2
-        container = args.WorkerPoolTemplateContainerArgs(
-            image=images.image,
-            args=["consumer"],
-            envs=pool_variables(environment, store),
-            resources=args.WorkerPoolTemplateContainerResourcesArgs(
-                limits={"cpu": str(settings.consumer_cpu), "memory": f"{settings.consumer_memory_mib}Mi"}
-            ),
-            # The first connection out of a new instance takes up to a minute, and its first tries fail.
-            startup_probe=args.WorkerPoolTemplateContainerStartupProbeArgs(
-                http_get=args.WorkerPoolTemplateContainerStartupProbeHttpGetArgs(path="/healthz", port=HEALTH_PORT),
-                period_seconds=10,
-                timeout_seconds=5,
-                failure_threshold=24,
-            ),
-            liveness_probe=args.WorkerPoolTemplateContainerLivenessProbeArgs(
-                http_get=args.WorkerPoolTemplateContainerLivenessProbeHttpGetArgs(path="/healthz", port=HEALTH_PORT),
-                period_seconds=30,
-                timeout_seconds=10,
-                failure_threshold=4,
-            ),
-        )
         self.pool = args.WorkerPool(
             "pool",
             name=f"{settings.name}-consumer",
@@ -63,7 +42,7 @@ class Consumer(pulumi.ComponentResource):
             scaling=args.WorkerPoolScalingArgs(manual_instance_count=settings.consumer_min),
             template=args.WorkerPoolTemplateArgs(
                 service_account=self.identity.email,
-                containers=[container],
+                containers=[_container(foundation, environment)],
                 vpc_access=args.WorkerPoolTemplateVpcAccessArgs(
                     egress="PRIVATE_RANGES_ONLY",
                     network_interfaces=[
@@ -80,3 +59,28 @@ class Consumer(pulumi.ComponentResource):
             ),
         )
         self.register_outputs({})
+
+
+def _container(foundation: Foundation, environment: Environment) -> gcp.cloudrunv2.WorkerPoolTemplateContainerArgs:
+    args, settings = gcp.cloudrunv2, foundation.settings
+    return args.WorkerPoolTemplateContainerArgs(
+        image=foundation.images.image,
+        args=["consumer"],
+        envs=pool_variables(environment, foundation.store),
+        resources=args.WorkerPoolTemplateContainerResourcesArgs(
+            limits={"cpu": str(settings.consumer_cpu), "memory": f"{settings.consumer_memory_mib}Mi"}
+        ),
+        # The first connection out of a new instance takes up to a minute, and its first tries fail.
+        startup_probe=args.WorkerPoolTemplateContainerStartupProbeArgs(
+            http_get=args.WorkerPoolTemplateContainerStartupProbeHttpGetArgs(path="/healthz", port=HEALTH_PORT),
+            period_seconds=10,
+            timeout_seconds=5,
+            failure_threshold=24,
+        ),
+        liveness_probe=args.WorkerPoolTemplateContainerLivenessProbeArgs(
+            http_get=args.WorkerPoolTemplateContainerLivenessProbeHttpGetArgs(path="/healthz", port=HEALTH_PORT),
+            period_seconds=30,
+            timeout_seconds=10,
+            failure_threshold=4,
+        ),
+    )

@@ -230,10 +230,14 @@ class Monitoring(pulumi.ComponentResource):
             ),
             opts=self._child,
         )
+        self._unreachable(check.uptime_check_id)
+
+    def _unreachable(self, check: pulumi.Output[str]) -> None:
+        args = gcp.monitoring
         condition = args.AlertPolicyConditionArgs(
             display_name="The gateway can't be reached",
             condition_threshold=args.AlertPolicyConditionConditionThresholdArgs(
-                filter=check.uptime_check_id.apply(
+                filter=check.apply(
                     lambda check_id: (
                         'resource.type = "uptime_url" AND metric.type = '
                         '"monitoring.googleapis.com/uptime_check/check_passed" AND '

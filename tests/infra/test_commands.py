@@ -196,7 +196,17 @@ def test_the_guides_commands_are_well_formed(tmp_path: Path) -> None:
         path.write_text(block)
         subprocess.run(["bash", "-n", str(path)], check=True)
         for line in block.splitlines():
-            assert line.split()[0] in {"gcloud", "pulumi", "make", "eval", "curl", "export", "sudo"}, line
+            assert line.split()[0] in {
+                "gcloud",
+                "pulumi",
+                "make",
+                "eval",
+                "curl",
+                "export",
+                "sudo",
+                "openssl",
+                "chmod",
+            }, line
 
 
 def test_the_first_event_is_one_that_the_gateway_takes() -> None:

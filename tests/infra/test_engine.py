@@ -12,6 +12,9 @@ from pulumi.automation import CommandError
 from infra.__main__ import program
 from tests.infra.engine import CANARY, Engine, engine, without_refresh
 
+# A deploy takes seconds here, and much longer on a machine that is busy with other things.
+pytestmark = pytest.mark.timeout(900)
+
 # What a first preview can't know: ids and addresses that Google gives, and the image that is not built yet.
 UNKNOWN_AT_FIRST = {
     "member",

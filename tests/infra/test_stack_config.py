@@ -79,6 +79,7 @@ def test_a_misspelt_key_is_named(name: str, at: int) -> None:
         ("logbrook:runSubnet", "10.10.0.0/24"),
         ("logbrook:image", "logbrook:latest"),
         ("logbrook:queryUsers", "[1]"),
+        ("logbrook:managedKafkaMemoryGib", "100"),
     ],
 )
 def test_a_wrong_value_names_its_key(key: str, value: str) -> None:
