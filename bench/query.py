@@ -22,12 +22,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
-from native import ports
-from native.clickhouse import clickhouse as clickhouse_service
 
 from bench import query_data
 from logbrook import clickhouse, config, migrate
 from logbrook.clickhouse import HttpClient
+from native import ports
+from native.clickhouse import clickhouse as clickhouse_service
 from tests.components import running, until
 
 DAY_NS = 86_400 * 10**9
@@ -63,20 +63,30 @@ class Bench:
             say(f"loading {first + count:,} of {self.rows:,}", end="\r")
         seconds = time.perf_counter() - began
         until(lambda: self._merges() == 0, 1800)
-        size = self._scalar("SELECT sum(bytes_on_disk) FROM system.parts WHERE table = 'otel_logs' AND active AND database = 'bench'")
-        parts = self._scalar("SELECT count() FROM system.parts WHERE table = 'otel_logs' AND active AND database = 'bench'")
-        say(f"loaded {self.rows:,} events at {self.rows / seconds:,.0f}/s, {size / self.rows:.1f} B an event, {parts} parts")
+        size, parts = self._size("bench")
+        say(
+            f"loaded {self.rows:,} events at {self.rows / seconds:,.0f}/s, {size / self.rows:.1f} B an event, "
+            f"{parts} parts"
+        )
 
     def copy(self) -> None:
         """Load the plain table, and say the same of it."""
         began = time.perf_counter()
         query_data.copy(self.client)
         seconds = time.perf_counter() - began
-        size = self._scalar("SELECT sum(bytes_on_disk) FROM system.parts WHERE table = 'otel_logs' AND active AND database = 'plain'")
+        size, _ = self._size("plain")
         say(f"plain table: {self.rows / seconds:,.0f} events/s, {size / self.rows:.1f} B an event")
 
     def _merges(self) -> int:
         return self._scalar("SELECT count() FROM system.merges")
+
+    def _size(self, database: str) -> tuple[int, int]:
+        """Bytes and parts of a table."""
+        sql = (
+            "SELECT sum(bytes_on_disk), count() FROM system.parts WHERE table = 'otel_logs' AND active AND database = "
+        )
+        size, parts = self.client.query(f"{sql}'{database}'").result_rows[0]
+        return int(size), int(parts)
 
     def _scalar(self, sql: str) -> int:
         return int(self.client.query(sql).result_rows[0][0])
@@ -109,31 +119,48 @@ class Bench:
         yield Shape(
             "trace id", f"traces/{trace}", {}, f"SELECT * FROM otel_logs WHERE TraceId = '{trace}' ORDER BY Timestamp"
         )
-        counted = f"SELECT toStartOfInterval(Timestamp, INTERVAL 30 MINUTE) AS t, SeverityNumber, count() FROM otel_logs WHERE {plain} GROUP BY ALL"
+        counted = (
+            "SELECT toStartOfInterval(Timestamp, INTERVAL 30 MINUTE) AS t, SeverityNumber, count() "
+            f"FROM otel_logs WHERE {plain} GROUP BY t, SeverityNumber"
+        )
         yield Shape("histogram by severity, 24 h", "histogram", day, counted)
         week = {"from": iso(end - 7 * DAY_NS), "to": iso(end)}
-        yield Shape("histogram by severity, 7 d", "histogram", week, counted.replace(str(end - DAY_NS), str(end - 7 * DAY_NS)))
+        yield Shape(
+            "histogram by severity, 7 d", "histogram", week, counted.replace(str(end - DAY_NS), str(end - 7 * DAY_NS))
+        )
         yield Shape(
             "top 10 services by errors", "stats", {"limit": "10", **day},
-            f"SELECT ServiceName, count() AS n FROM otel_logs WHERE {plain} AND SeverityNumber >= 17 GROUP BY 1 ORDER BY n DESC LIMIT 10",
+            f"SELECT ServiceName, count() AS n FROM otel_logs WHERE {plain} AND SeverityNumber >= 17 "
+            "GROUP BY ServiceName ORDER BY n DESC LIMIT 10",
         )  # fmt: skip
         attribute = draw.choice(("http.route", "http.status_code", "http.method"))
         yield Shape(
             "distinct values of an attribute", "values", {"field": f"attr.{attribute}", "limit": "100", **day},
-            f"SELECT LogAttributes['{attribute}'] AS v, count() FROM otel_logs WHERE {plain} GROUP BY v ORDER BY 2 DESC LIMIT 100",
+            f"SELECT LogAttributes['{attribute}'] AS v, count() AS n FROM otel_logs WHERE {plain} "
+            "GROUP BY v ORDER BY n DESC LIMIT 100",
         )  # fmt: skip
         yield self._context(n)
 
     def _about(self, n: int) -> tuple[str, str, str]:
-        sql = "SELECT lower(hex(sipHash128(intDiv({n:UInt64}, 6)))), lower(hex(cityHash64({n:UInt64}, 3))), toString(cityHash64({n:UInt64}, 2) % 50000)"
+        sql = (
+            "SELECT lower(hex(sipHash128(intDiv({n:UInt64}, 6)))), lower(hex(cityHash64({n:UInt64}, 3))), "
+            "toString(cityHash64({n:UInt64}, 2) % 50000)"
+        )
         trace, request, user = self.client.query(sql, parameters={"n": n}).result_rows[0]
         return str(trace), str(request), str(user)
 
     def _context(self, n: int) -> Shape:
         nanoseconds = self.start + int(n * self.step)
-        near = f"Timestamp >= fromUnixTimestamp64Nano({nanoseconds} - 3600000000000) AND Timestamp <= fromUnixTimestamp64Nano({nanoseconds} + 3600000000000)"
-        service = f"ServiceName = (SELECT ServiceName FROM otel_logs WHERE KafkaPartition = {n % 8} AND KafkaOffset = {n // 8} LIMIT 1)"
-        sql = f"SELECT * FROM otel_logs WHERE {near} AND {service} ORDER BY abs(toUnixTimestamp64Nano(Timestamp) - {nanoseconds}) LIMIT 40"
+        hour = 3600 * 10**9
+        near = (
+            f"Timestamp >= fromUnixTimestamp64Nano({nanoseconds - hour}) "
+            f"AND Timestamp <= fromUnixTimestamp64Nano({nanoseconds + hour})"
+        )
+        this = f"KafkaPartition = {n % 8} AND KafkaOffset = {n // 8}"
+        sql = (
+            f"SELECT * FROM otel_logs WHERE {near} AND ServiceName = (SELECT ServiceName FROM otel_logs WHERE {this} "
+            f"LIMIT 1) ORDER BY abs(toUnixTimestamp64Nano(Timestamp) - {nanoseconds}) LIMIT 40"
+        )
         return Shape("lines around an event", "context", {"id": f"{nanoseconds}.{n % 8}.{n // 8}.0.bench"}, sql)
 
     def measure(self, rounds: int, before: Callable[[], None] = lambda: None) -> dict[str, list[float]]:
@@ -271,9 +298,13 @@ def run(arguments: argparse.Namespace, directory: Path) -> None:
             bench.load()
             bench.measure(2)
             medians = {"hot": report("hot", bench.measure(arguments.rounds))}
-            medians["cold"] = report("after a cache drop", bench.measure(max(3, arguments.rounds // 5), bench.drop_caches))
+            medians["cold"] = report(
+                "after a cache drop", bench.measure(max(3, arguments.rounds // 5), bench.drop_caches)
+            )
             with bench.ingesting():
-                medians["ingest"] = report(f"while {INGEST_PER_SECOND:,} events/s are ingested", bench.measure(arguments.rounds))
+                medians["ingest"] = report(
+                    f"while {INGEST_PER_SECOND:,} events/s are ingested", bench.measure(arguments.rounds)
+                )
             if not arguments.no_plain:
                 bench.copy()
                 medians["plain"] = plain(bench, settings, max(3, arguments.rounds // 10))

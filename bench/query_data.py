@@ -28,7 +28,8 @@ SELECT
         concat('cache lookup key=session:', request, ' hit=', if(h2 % 3 = 0, 'true', 'false'))) AS Body,
     map('service.name', service, 'host.name', concat('node-', toString(h2 % 8)), 'k8s.pod.name',
         concat(service, '-', toString(h2 % 5)), 'deployment.environment.name', 'prod') AS ResourceAttributes,
-    map('http.method', ['GET', 'POST', 'PUT'][h2 % 3 + 1], 'http.status_code', if(kind = 4, '500', ['200', '201', '404'][h2 % 3 + 1]),
+    map('http.method', ['GET', 'POST', 'PUT'][h2 % 3 + 1],
+        'http.status_code', if(kind = 4, '500', ['200', '201', '404'][h2 % 3 + 1]),
         'http.route', concat('/api/v1/', ['products', 'orders', 'cart', 'users'][h2 % 4 + 1]),
         'user.id', concat('user-', user), 'request.id', request, 'duration_ms', took) AS LogAttributes,
     now64(3) AS IngestedAt, 'logs' AS KafkaTopic, 'bench' AS KafkaTopicId, toInt32(n % 8) AS KafkaPartition,
@@ -42,7 +43,7 @@ FROM
     FROM numbers({{count:UInt64}})
 )
 """
-_COLUMNS = (
+COLUMNS = (
     "Timestamp, TraceId, SpanId, TraceFlags, SeverityText, SeverityNumber, ServiceName, Body, ResourceAttributes, "
     "LogAttributes, IngestedAt, KafkaTopic, KafkaTopicId, KafkaPartition, KafkaOffset, KafkaIndex, Source"
 )
@@ -51,14 +52,14 @@ _ONE_PART = {"max_insert_threads": 1, "min_insert_block_size_rows": 0, "min_inse
 
 PLAIN = f"""
 CREATE TABLE plain.otel_logs ENGINE = MergeTree ORDER BY (ServiceName, SeverityNumber, Timestamp)
-AS SELECT {_COLUMNS} FROM otel_logs LIMIT 0
+AS SELECT {COLUMNS} FROM otel_logs LIMIT 0
 """
 
 
 def insert(client: HttpClient, first: int, count: int, start: int, step: float) -> None:
     """Put the events from number `first` on into the product's table; `step` nanoseconds lie between two."""
     client.command(
-        f"INSERT INTO otel_logs ({_COLUMNS}) {EVENTS}",
+        f"INSERT INTO otel_logs ({COLUMNS}) {EVENTS}",
         parameters={"first": first, "count": count, "start": start, "step": step},
         settings=_ONE_PART,
     )
@@ -69,5 +70,5 @@ def copy(client: HttpClient) -> None:
     client.command("DROP DATABASE IF EXISTS plain SYNC")
     client.command("CREATE DATABASE plain")
     client.command(PLAIN)
-    client.command(f"INSERT INTO plain.otel_logs ({_COLUMNS}) SELECT {_COLUMNS} FROM otel_logs")
+    client.command(f"INSERT INTO plain.otel_logs ({COLUMNS}) SELECT {COLUMNS} FROM otel_logs")
     client.command("OPTIMIZE TABLE plain.otel_logs FINAL")

@@ -80,6 +80,11 @@ def type_query(browser: Chrome, text: str) -> None:
     box.send_keys(text, Keys.ENTER)
 
 
+def log_of(browser: Chrome, kind: str) -> list[dict[str, str]]:
+    """One of the browser's logs."""
+    return list(browser.get_log(kind))  # type: ignore[no-untyped-call]
+
+
 @pytest.fixture
 def page(browser: Chrome, service: Door, database: config.ClickHouse) -> Chrome:
     """The page with the shop's events, loaded."""
@@ -291,12 +296,12 @@ def test_the_page_is_quiet(page: Chrome, service: Door) -> None:
         page.find_element(By.TAG_NAME, "body").send_keys(key)
     wait(page, lambda: texts(page, ".list .name"))
 
-    asked = [json.loads(entry["message"])["message"] for entry in page.get_log("performance")]
+    asked = [json.loads(entry["message"])["message"] for entry in log_of(page, "performance")]
     urls = [each["params"]["request"]["url"] for each in asked if each["method"] == "Network.requestWillBeSent"]
     foreign = [url for url in urls if not url.startswith((service.url, "data:", "chrome:"))]
     assert urls
     assert not foreign
-    assert not [entry for entry in page.get_log("browser") if entry["level"] == "SEVERE"]
+    assert not [entry for entry in log_of(page, "browser") if entry["level"] == "SEVERE"]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

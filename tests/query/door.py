@@ -10,10 +10,10 @@ from typing import Any
 
 import httpx
 import uvicorn
-from native import ports
 
 from logbrook import clickhouse, config
 from logbrook.query import server
+from native import ports
 from tests.components import until
 
 NOW_NS = 1_764_000_000_000_000_000

@@ -53,8 +53,14 @@ _term = st.one_of(
     st.tuples(st.one_of(_key, _anywhere, _column), _glob).map(lambda pair: f"{pair[0]}:{pair[1]}"),
     st.one_of(_key, _anywhere, _column).map(lambda name: f"{name}:*"),
     st.tuples(st.one_of(_key, _anywhere), st.sampled_from([":>=", ":>", "<", "<=", ":="]), _number).map("".join),
-    st.tuples(st.sampled_from(["offset", "partition", "trace_flags"]), st.sampled_from([">", "<=", ":"]), st.sampled_from(["0", "1", "77"])).map("".join),
-    st.tuples(st.sampled_from(["level>=", "level:", "level<", "severity>", "level<="]), st.sampled_from(["none", "debug", "warn", "error", "17", "fatal"])).map("".join),
+    st.tuples(
+        st.sampled_from(["offset", "partition", "trace_flags"]), st.sampled_from([">", "<=", ":"]),
+        st.sampled_from(["0", "1", "77"]),
+    ).map("".join),
+    st.tuples(
+        st.sampled_from(["level>=", "level:", "level<", "severity>", "level<="]),
+        st.sampled_from(["none", "debug", "warn", "error", "17", "fatal"]),
+    ).map("".join),
 )  # fmt: skip
 QUERIES = st.recursive(
     _term,

@@ -14,7 +14,10 @@ from tests.components import until
 from tests.query.door import BASE, Door, event, moment, store
 
 DAY = {"from": BASE["from"], "to": BASE["to"]}
-SLOW = "SELECT count() FROM (SELECT arrayJoin(range(100000)) AS a) x, (SELECT arrayJoin(range(1000000)) AS b) y WHERE a * b = 7"
+SLOW = (
+    "SELECT count() FROM (SELECT arrayJoin(range(100000)) AS a) x, (SELECT arrayJoin(range(1000000)) AS b) y "
+    "WHERE a * b = 7"
+)
 
 
 def messages(lines: Iterator[str]) -> Iterator[tuple[str, object]]:

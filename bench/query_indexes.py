@@ -1,0 +1,122 @@
+"""What each index and projection of the table costs: `python -m bench.query_indexes`.
+
+Inserts the same events into the table without any of them, with each alone, and with all. The processor time of this
+process is counted, not the clock: other work on the machine does not change it much.
+"""
+
+import argparse
+import re
+import resource
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from chdb.session import Session as ChdbSession
+
+from bench import query_data
+from logbrook import migrate
+
+
+class Session:
+    """The engine in this process."""
+
+    def __init__(self, directory: str) -> None:
+        self._session: Any = ChdbSession(directory)  # type: ignore[no-untyped-call]
+
+    def query(self, sql: str) -> str:
+        """Run a statement; its result as text."""
+        return str(self._session.query(sql, "TSV"))
+
+    def close(self) -> None:
+        """Stop the engine."""
+        self._session.close()
+
+
+SCHEMA = Path(migrate.__file__).parent / "schema"
+BARE = "without any"
+
+
+def statements(name: str) -> list[str]:
+    """The statements of a schema file, comments taken out."""
+    text = re.sub(r"^\s*--.*$", "", (SCHEMA / name).read_text(), flags=re.MULTILINE)
+    return [each.strip().replace("{retention_days}", "30") for each in text.split(";\n") if each.strip(" \n;")]
+
+
+def parts() -> dict[str, str]:
+    """Each index and projection: its name, and the statement that adds it."""
+    added = {}
+    for statement in statements("0010_search.sql"):
+        if found := re.search(r"ADD (?:INDEX|PROJECTION) IF NOT EXISTS (\w+)", statement):
+            added[found[1]] = statement
+    return added
+
+
+def seconds() -> float:
+    """Processor time of this process so far."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+AT_MERGES = "all, at merges"
+
+
+def measure(session: Session, rows: int, name: str, added: list[str], *, merge: bool) -> tuple[float, float]:
+    """Microseconds of processor time and bytes per event for a table with these parts."""
+    session.query("DROP TABLE IF EXISTS otel_logs SYNC")
+    [table] = [each for each in statements("0001_tables.sql") if "IF NOT EXISTS otel_logs" in each]
+    session.query(table)
+    for statement in statements("0010_search.sql"):
+        if "ADD COLUMN" in statement:
+            session.query(statement)
+    for statement in added:
+        session.query(statement)
+    session.query("SYSTEM STOP MERGES otel_logs")
+    # The text indexes of an insert can be left to the first merge.
+    on_insert = int(name != AT_MERGES)
+    before = seconds()
+    for first in range(0, rows, 100_000):
+        session.query(
+            f"INSERT INTO otel_logs ({query_data.COLUMNS}) SELECT {query_data.COLUMNS} FROM source "
+            f"WHERE KafkaOffset >= {first // 8} AND KafkaOffset < {(first + 100_000) // 8} "
+            f"SETTINGS max_insert_threads = 1, materialize_skip_indexes_on_insert = {on_insert:d}"
+        )
+    if merge:
+        session.query("SYSTEM START MERGES otel_logs")
+        session.query("OPTIMIZE TABLE otel_logs FINAL")
+    used = seconds() - before
+    size = session.query("SELECT sum(bytes_on_disk) FROM system.parts WHERE table = 'otel_logs' AND active")
+    return used * 1e6 / rows, int(size) / rows
+
+
+def main() -> None:
+    """Parse the command line and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=500_000, help="events to insert, in parts of 100,000")
+    rows = parser.parse_args().rows
+    with tempfile.TemporaryDirectory(prefix="bench-indexes-", ignore_cleanup_errors=True) as directory:
+        session = Session(directory)
+        session.query("CREATE DATABASE bench")
+        session.query("USE bench")
+        session.query(f"CREATE TABLE source ENGINE = MergeTree ORDER BY KafkaOffset AS {_made(rows)}")
+        every = list(parts().values())
+        choices: dict[str, list[str]] = {BARE: []}
+        choices |= {name: [statement] for name, statement in parts().items()}
+        choices |= {"all": every, AT_MERGES: every}
+        print(f"{'':24}{'insert':>10}{'+ merge':>10}   us of processor time per event{'bytes':>10}")
+        for name, added in choices.items():
+            inserted, _ = measure(session, rows, name, added, merge=False)
+            merged, size = measure(session, rows, name, added, merge=True)
+            print(f"{name:24}{inserted:10.2f}{merged:10.2f}{'':34}{size:10.1f}", flush=True)
+        session.close()
+
+
+def _made(rows: int) -> str:
+    sql = query_data.EVENTS
+    values = {"start": "1764000000000000000", "step": str(86_400e9 / 20_000_000), "first": "0", "count": str(rows)}
+    for name, value in values.items():
+        sql = re.sub(rf"\{{{name}:\w+\}}", value, sql)
+    return sql
+
+
+if __name__ == "__main__":
+    main()
