@@ -21,7 +21,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import psutil
@@ -130,7 +130,7 @@ def own_stack() -> Iterator[Stack]:
             clickhouse_service(directory / "clickhouse", clickhouse_port, password),
         ):
             stack.enter_context(running(service, directory / f"{service.name}.log"))
-        server = config.ClickHouse(host="127.0.0.1", port=clickhouse_port, password=password)
+        server = config.ClickHouse(host="127.0.0.1", port=clickhouse_port, password=password, timeout_seconds=300)
         yield Stack(f"127.0.0.1:{kafka_port}", server, directory)
 
 
@@ -139,7 +139,7 @@ def new_room(stack: Stack) -> Room:
     name = f"bench_{uuid.uuid4().hex[:8]}"
     server = stack.clickhouse
     kafka = config.Kafka(bootstrap_servers=stack.bootstrap_servers, topic=name)
-    database = config.ClickHouse(host=server.host, port=server.port, password=server.password, database=name)
+    database = replace(server, database=name)
     migrate.apply(config.Schema(), database)
     migrate.create_topic(kafka)
     [health_port] = ports.free(1)
