@@ -60,7 +60,9 @@ class Query(pulumi.ComponentResource):
         environment = clickhouse(backend, "reader", "clickhouse-reader-password") | Environment(
             {"LOGBROOK_QUERY_HOST": _ANY}
         )
-        shape = _Shape("query", 8080, (settings.query_min, settings.query_max), environment)
+        # A live tail or an export is one request, which may go on for an hour.
+        instances = settings.query_min, settings.query_max
+        shape = _Shape("query", 8080, instances, environment, timeout_seconds=3600)
         self.service = _service(
             foundation,
             shape,
@@ -89,6 +91,7 @@ class _Shape:
     instances: tuple[int, int]
     environment: Environment
     open_to_all: bool = False
+    timeout_seconds: int = 60
 
 
 def _service(
@@ -130,7 +133,7 @@ def _service(
             service_account=identity.email,
             containers=[container],
             scaling=args.ServiceTemplateScalingArgs(min_instance_count=least, max_instance_count=most),
-            timeout="60s",
+            timeout=f"{shape.timeout_seconds}s",
             vpc_access=args.ServiceTemplateVpcAccessArgs(
                 egress="PRIVATE_RANGES_ONLY",
                 network_interfaces=[
