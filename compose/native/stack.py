@@ -58,7 +58,17 @@ def _ship(state: Path, environment: Mapping[str, str], names: list[str]) -> Serv
     positions = state / "data" / "ship" / "positions.json"
     positions.parent.mkdir(parents=True, exist_ok=True)
     files = [f"--file={log_file(state, name)}" for name in names]
-    command = [sys.executable, "-m", "logbrook", "produce", "--follow", "--to=gateway", f"--state={positions}", *files]
+    command = [
+        sys.executable,
+        "-m",
+        "logbrook",
+        "produce",
+        "--follow",
+        "--to=gateway",
+        "--service={file}",
+        f"--state={positions}",
+        *files,
+    ]
     return Service("ship", command, positions.exists, None, environment, needs=("gateway",))
 
 
