@@ -72,6 +72,7 @@ def _kafka_settings(directory: Path, port: int, zookeeper_port: int) -> dict[str
         "zookeeper.connect": f"{HOST}:{zookeeper_port}",
         # A broker that was killed is forgotten within this time and may come back.
         "zookeeper.session.timeout.ms": 6000,
+        "zookeeper.connection.timeout.ms": 30000,
         "log.dirs": directory / "data",
         "auto.create.topics.enable": "false",
         "delete.topic.enable": "true",

@@ -20,7 +20,7 @@ from native.processes import tail
 JARS = DEFAULT_STATE / "jars"
 Result = TypeVar("Result")
 _POLL_SECONDS = 0.1
-_SAY_EVERY_SECONDS = 2.0
+_SAY_AFTER_SECONDS, _SAY_EVERY_SECONDS = 2.0, 5.0
 
 
 def native(state: Path, console: Console) -> Environment:
@@ -135,13 +135,13 @@ def _step(console: Console, title: str, work: Callable[[Callable[[str], None]], 
 
 def _teller(spinner: Status, console: Console) -> Callable[[str], None]:
     """Says what it is at: beside the spinner; where there is none (a log, a pipe), as a line now and then."""
-    last = time.monotonic()
+    due = time.monotonic() + _SAY_AFTER_SECONDS
 
     def say(text: str) -> None:
-        nonlocal last
+        nonlocal due
         spinner.update(escape(text))
-        if not console.is_terminal and time.monotonic() - last > _SAY_EVERY_SECONDS:
-            last = time.monotonic()
+        if not console.is_terminal and time.monotonic() > due:
+            due = time.monotonic() + _SAY_EVERY_SECONDS
             console.print(f"  … {escape(text)}", highlight=False)
 
     return say

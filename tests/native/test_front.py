@@ -12,6 +12,7 @@ from typing import Self
 
 import httpx
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from logbrook import clickhouse as connection
 from logbrook import config, migrate
@@ -284,3 +285,16 @@ def test_many_at_once(clickhouse: ClickHouseServer) -> None:
     with ThreadPoolExecutor(16) as pool:
         for number, answers in enumerate(pool.map(work, range(16))):
             assert answers == [f"{number}\t{number + 1000}\n"] * 25
+
+
+def test_metrics_for_prometheus(clickhouse: ClickHouseServer) -> None:
+    """/metrics needs no password, parses, and has the names of a server."""
+    text = httpx.get(f"http://127.0.0.1:{clickhouse.port}/metrics").text
+    names = {family.name for family in text_string_to_metric_families(text)}
+    assert names >= {
+        "ClickHouseMetrics_Query",
+        "ClickHouseProfileEvents_Query",
+        "ClickHouseAsyncMetrics_MaxPartCountForPartition",
+        "ClickHouseAsyncMetrics_DiskAvailable_default",
+        "ClickHouseAsyncMetrics_MemoryResident",
+    }
