@@ -10,6 +10,7 @@ from logbrook import config
 from tests.compose.compose_file import (
     COMPOSE_FILE,
     REQUIRED,
+    ROOT,
     STAND_IN_FILE,
     MissingVariableError,
     dependencies,
@@ -222,3 +223,15 @@ def test_all_own_logs_are_shipped() -> None:
     followed = {word.removeprefix("--file=") for word in SERVICES["ship"]["command"] if word.startswith("--file=")}
 
     assert followed == written
+
+
+def test_every_variable_is_documented_with_its_default() -> None:
+    """docs/compose.md lists what the file asks for, and nothing that it doesn't."""
+    used = dict(re.findall(r"\$\{(\w+):[-?]([^}]*)\}", COMPOSE_FILE.read_text()))
+    rows = re.findall(r"^\| `(\w+)` \| (.*?) \|", (ROOT / "docs" / "compose.md").read_text(), re.MULTILINE)
+
+    documented = {name: default.strip("`") for name, default in rows}
+
+    assert set(documented) == set(used)
+    for name in set(used) - set(REQUIRED):
+        assert documented[name] == (used[name] or "empty"), name
