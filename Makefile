@@ -16,7 +16,7 @@ CHECKED := $(wildcard service/logbrook compose/native infra tests bench)
 
 ##@ The local stack
 
-.PHONY: local-up local-down local-status local-logs local-reset local-sql produce
+.PHONY: local-up local-down local-status local-logs local-reset local-sql produce audit backup restore
 local-up: $(VENV)/.native ## Start everything, with Docker or without (RUNTIME=auto|native|compose); harmless to repeat
 	@RUNTIME=$(RUNTIME) $(NATIVE) up
 
@@ -38,6 +38,16 @@ local-sql: export SQL := $(SQL)
 
 produce: $(VENV)/.native ## Send made-up logs or files into it: make produce ARGS='--count 100000 --to gateway'
 	@$(NATIVE) run produce $(ARGS)
+
+audit: $(VENV)/.native ## Compare Kafka with ClickHouse: fails if an event is missing or double (ARGS='--json')
+	@$(NATIVE) run audit $(ARGS)
+
+backup: $(VENV)/.native ## Write the events into an archive in ClickHouse's backup folder (NAME= names it)
+	@$(NATIVE) run backup $(NAME)
+
+restore: $(VENV)/.native ## Put a backup back, NAME=..., and store from Kafka what came after it
+	@$(NATIVE) run restore $(NAME)
+	@$(NATIVE) run replay
 
 ##@ Checks
 

@@ -40,6 +40,9 @@ def main() -> None:
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s (%(name)s)", level=logging.INFO)
     logging.getLogger("uvicorn.error").addFilter(_WithoutBrokenResults())
     users = Users(password, os.environ.get("CLICKHOUSE_READONLY_PASSWORD") or None)
+    backups = arguments.data.resolve() / "backups"
+    backups.mkdir(parents=True, exist_ok=True)
+    os.environ["CLICKHOUSE_BACKUPS"] = str(backups)
     try:
         engine = Engine(arguments.data, arguments.config_file)
     except EngineError as error:
