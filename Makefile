@@ -105,9 +105,9 @@ help: ## This list
 # Layers of .venv: what the local stack needs, and on top of it what tests and lint need.
 pin = echo "$(1)/requirements.txt" && cd $(1) && $(CURDIR)/$(BIN)/uv pip compile -q --no-annotate --no-header \
     --generate-hashes --universal --python-version 3.11 $(if $(UPGRADE),--upgrade) $(2) requirements.in -o requirements.txt
-# Shows which package it is at, on one line.
+# Shows which package it is at: on one line of a terminal, else not at all.
 install = $(BIN)/pip install --disable-pip-version-check --no-input --require-hashes -r $(1) \
-    | awk '/^Collecting/ {printf "\r\033[K  %d %s", ++n, $$2; fflush()} END {printf "\r\033[K"}'
+    | if [ -t 1 ]; then awk '/^Collecting/ {printf "\r\033[K  %d %s", ++n, $$2; fflush()} END {printf "\r\033[K"}'; else cat > /dev/null; fi
 
 $(VENV)/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
