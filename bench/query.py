@@ -17,11 +17,13 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+import psutil
 
 from bench import query_data
 from logbrook import clickhouse, config, migrate
@@ -32,6 +34,8 @@ from tests.components import running, until
 
 DAY_NS = 86_400 * 10**9
 INGEST_PER_SECOND = 20_000
+# In front of a shape's name: the milliseconds of processor time.
+CPU = "processor "
 _CACHES = ("MARK CACHE", "UNCOMPRESSED CACHE", "QUERY CONDITION CACHE", "INDEX MARK CACHE", "TEXT INDEX CACHES")
 
 
@@ -55,7 +59,12 @@ class Bench:
         self.start, self.step = self.end - DAY_NS, DAY_NS / rows
 
     def load(self) -> None:
-        """Load the table, and say how fast that went and what it takes."""
+        """Load the table unless it is loaded, and say how fast that went and what it takes."""
+        if self._scalar("SELECT count() FROM otel_logs") >= self.rows:
+            newest = f"SELECT toUnixTimestamp64Nano(max(Timestamp)) FROM otel_logs WHERE KafkaOffset < {self.rows // 8}"
+            self.end = self._scalar(newest) // 10**9 * 10**9 + 10**9
+            self.start = self.end - DAY_NS
+            return
         began = time.perf_counter()
         for first in range(0, self.rows, query_data.CHUNK):
             count = min(query_data.CHUNK, self.rows - first)
@@ -169,9 +178,10 @@ class Bench:
         for _ in range(rounds):
             for shape in self.shapes():
                 before()
-                began = time.perf_counter()
+                began, used = time.perf_counter(), processor_seconds()
                 response = self.api.get(f"/v1/{shape.path}", params=shape.parameters)
                 times.setdefault(shape.name, []).append((time.perf_counter() - began) * 1000)
+                times.setdefault(CPU + shape.name, []).append((processor_seconds() - used) * 1000)
                 if response.status_code != 200:
                     sys.exit(f"{shape.name}: {response.status_code} {response.text}")
         return times
@@ -192,6 +202,33 @@ class Bench:
             self.client.command(f"SYSTEM DROP {cache}")
         with contextlib.suppress(OSError):
             Path("/proc/sys/vm/drop_caches").write_text("1")
+
+    def crowd(self, clients: int, seconds: float) -> None:
+        """Many clients at once, each asking one thing after another; print what they were answered."""
+        statuses: Counter[int] = Counter()
+        until_then = time.monotonic() + seconds
+        largest = 0.0
+
+        def ask(shapes: list[Shape]) -> None:
+            with httpx.Client(base_url=self.api.base_url, timeout=120, trust_env=False) as client:
+                while time.monotonic() < until_then:
+                    shape = self.chance.choice(shapes)
+                    statuses[client.get(f"/v1/{shape.path}", params=shape.parameters).status_code] += 1
+
+        threads = [threading.Thread(target=ask, args=(list(self.shapes()),)) for _ in range(clients)]
+        for thread in threads:
+            thread.start()
+        while time.monotonic() < until_then:
+            largest = max(largest, *(child.memory_info().rss / 2**20 for child in self.api_processes()))
+            time.sleep(0.5)
+        for thread in threads:
+            thread.join()
+        say(f"{clients} clients for {seconds:.0f} s: {dict(statuses)}; the API took at most {largest:.0f} MiB")
+
+    @staticmethod
+    def api_processes() -> list[psutil.Process]:
+        """The process of the API."""
+        return [child for child in psutil.Process().children() if "logbrook" in child.cmdline()]
 
     @contextlib.contextmanager
     def ingesting(self) -> Iterator[None]:
@@ -222,6 +259,15 @@ class Bench:
     settings: config.ClickHouse
 
 
+def processor_seconds() -> float:
+    """Processor time of ClickHouse and the API so far: what is left when other work slows the clock."""
+    total = 0.0
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            total += sum(child.cpu_times()[:2])
+    return total
+
+
 def iso(nanoseconds: int) -> str:
     """A point in time as the API takes it."""
     return str(nanoseconds // 10**9)
@@ -240,13 +286,14 @@ def percentile(values: list[float], share: float) -> float:
 
 def report(title: str, times: dict[str, list[float]]) -> dict[str, float]:
     """Print percentiles, each shape and overall; the medians by shape."""
-    count = len(next(iter(times.values())))
-    say(f"\n{title} ({count} of each, ms){'':10}P50     P95     P99")
-    everything = [each for values in times.values() for each in values]
-    for name, values in [*times.items(), ("overall", everything)]:
+    waited = {name: values for name, values in times.items() if not name.startswith(CPU)}
+    everything = [each for values in waited.values() for each in values]
+    say(f"\n{f'{title}, {len(everything)} requests (ms)':<46}P50     P95     P99    processor")
+    for name, values in [*waited.items(), ("overall", everything)]:
         row = "".join(f"{percentile(values, share):8.1f}" for share in (0.5, 0.95, 0.99))
-        say(f"  {name:<34}{row}")
-    return {name: statistics.median(values) for name, values in times.items()}
+        used = times.get(CPU + name, [])
+        say(f"  {name:<39}{row}{statistics.fmean(used) if used else 0.0:13.1f}")
+    return {name: statistics.median(values) for name, values in waited.items()}
 
 
 @contextlib.contextmanager
@@ -305,6 +352,7 @@ def run(arguments: argparse.Namespace, directory: Path) -> None:
                 medians["ingest"] = report(
                     f"while {INGEST_PER_SECOND:,} events/s are ingested", bench.measure(arguments.rounds)
                 )
+                bench.crowd(100, arguments.crowd_seconds)
             if not arguments.no_plain:
                 bench.copy()
                 medians["plain"] = plain(bench, settings, max(3, arguments.rounds // 10))
@@ -336,8 +384,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=100, help="how often each shape is asked for")
     parser.add_argument("--user", choices=("default", "reader"), default="default", help="user of the API")
     parser.add_argument("--no-plain", action="store_true", help="leave the plain table out")
+    parser.add_argument("--crowd-seconds", type=float, default=60, help="how long 100 clients ask at once")
+    parser.add_argument("--data", help="directory to keep the events in, for the next run")
     parser.add_argument("--json", help="file for the medians")
     arguments = parser.parse_args()
+    if arguments.data:
+        run(arguments, Path(arguments.data))
+        return
     with tempfile.TemporaryDirectory(prefix="bench-query-", ignore_cleanup_errors=True) as directory:
         run(arguments, Path(directory))
 
