@@ -40,8 +40,9 @@ def main() -> None:
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s (%(name)s)", level=logging.INFO)
     logging.getLogger("uvicorn.error").addFilter(_WithoutBrokenResults())
     users = Users(password, os.environ.get("CLICKHOUSE_READONLY_PASSWORD") or None)
+    arguments.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     backups = arguments.data.resolve() / "backups"
-    backups.mkdir(parents=True, exist_ok=True)
+    backups.mkdir(exist_ok=True)
     os.environ["CLICKHOUSE_BACKUPS"] = str(backups)
     try:
         engine = Engine(arguments.data, arguments.config_file)
