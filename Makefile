@@ -51,15 +51,9 @@ restore: $(VENV)/.native ## Put a backup back, NAME=..., and store from Kafka wh
 
 ##@ Checks
 
-.PHONY: test faults faults-compare lint format audit-deps
+.PHONY: test lint format audit-deps
 test: $(VENV)/.tests ## Every test that needs no Docker, on real Kafka, ZooKeeper and ClickHouse (ARGS for pytest)
 	$(BIN)/pytest -m "not docker" $(ARGS)
-
-faults: $(VENV)/.tests ## The long fault campaign: hundreds of kills, pauses and cuts, nothing lost or double (SEED= repeats one)
-	FAULTS_LONG=1 $(BIN)/pytest tests/faults -m "not docker" --deselect tests/faults/test_peers.py $(ARGS)
-
-faults-compare: $(VENV)/.tests ## The same kills for other consumers, side by side
-	FAULTS_LONG=1 $(BIN)/pytest tests/faults/test_peers.py $(ARGS)
 
 lint: $(VENV)/.tests ## ruff (rules and format) and mypy --strict
 	$(BIN)/ruff check .
@@ -82,6 +76,8 @@ bench: $(VENV)/.tests ## How fast events become queryable, next to a naive consu
 bench-gateway: $(VENV)/.tests ## How much the gateway takes, next to a naive one (ARGS)
 	PYTHONPATH=service:compose:. $(BIN)/python -m bench.gateway $(ARGS)
 
+include infra/Makefile.inc tests/faults/Makefile.inc
+
 ##@ Upkeep
 
 .PHONY: docs lock clean help
@@ -100,7 +96,7 @@ clean: ## Delete what can be made again: .venv, caches, jars. The local stack's 
 
 help: ## This list
 	@awk 'BEGIN {FS = ":.*## "} /^##@ / {printf "\n%s\n", substr($$0, 5)} \
-	    /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	    /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # Layers of .venv: what the local stack needs, and on top of it what tests and lint need.
 pin = echo "$(1)/requirements.txt" && cd $(1) && $(CURDIR)/$(BIN)/uv pip compile -q --no-annotate --no-header \

@@ -68,8 +68,8 @@ class Inlet:
         Any error, a refusal as well as a lost answer, leaves open whether they are stored: take over anew before
         trying again. ClickHouse's code 60, UNKNOWN_TABLE, says that somebody else took over.
         """
-        # clickhouse-connect sends bytes a second time when the connection is reset, whatever its settings say: the first
-        # may have been stored. What a generator gave out it can't send again.
+        # clickhouse-connect sends bytes a second time when the connection is reset, whatever its settings say: the
+        # first may have been stored. What a generator gave out it can't send again.
         body = (whole for whole in (b"".join(rows),))
         self.client.raw_insert(self.name, insert_block=body, settings=dict(INSERT_SETTINGS), fmt="RowBinary")
 

@@ -35,8 +35,8 @@ _LAG_EVERY_SECONDS = 5.0
 _STUCK_AFTER_SECONDS = 120.0
 _LONGEST_BACK_OFF_SECONDS = 5.0
 _MOST_PIECES = 64
-# Errors after which the same batch goes in smaller pieces. None is no answer in time: a take-over ends such an insert, and
-# were it tried again as a whole, it might never have the time that it needs.
+# Errors after which the same batch goes in smaller pieces. None is no answer in time: a take-over ends such an insert,
+# and were it tried again as a whole, it might never have the time that it needs.
 _TOO_MUCH_AT_ONCE = {clickhouse.MEMORY_LIMIT_EXCEEDED, clickhouse.TIMEOUT_EXCEEDED, None}
 
 
