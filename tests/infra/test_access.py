@@ -67,6 +67,8 @@ def _cloud_settings(host: int, vpc: int) -> dict[str, object]:
         "listeners": listeners,
         "advertised.listeners": listeners,
         "inter.broker.listener.name": "HOST",
+        # On a busy machine, the authorizer's session would end while the broker starts.
+        "zookeeper.session.timeout.ms": 40000,
     }
 
 

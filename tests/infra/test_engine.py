@@ -37,8 +37,16 @@ UNKNOWN_AT_FIRST = {
 }
 
 
+@pytest.fixture(scope="module", autouse=True)
+def unchanged_image() -> Iterator[None]:
+    """The image's tag is fixed: somebody may edit service/ while this runs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("infra.images.content_tag", lambda _directory: "0123456789abcdef")
+        yield
+
+
 @pytest.fixture(scope="module")
-def deployed(pulumi_cli: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+def deployed(unchanged_image: None, pulumi_cli: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     """The dev stack with its autoscaler, deployed once; tests leave it deployed and without pending changes."""
     autoscaled = {"logbrook:autoscaler": "true", "logbrook:consumerMax": "8"}
     with engine(pulumi_cli, tmp_path_factory.mktemp("dev"), config=autoscaled) as dev:

@@ -4,6 +4,7 @@ import dataclasses
 import ipaddress
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra import autoscaler, backend
+from infra import autoscaler, backend, images
 from infra.__main__ import program
 from infra.policy import Declared
 from logbrook import config
@@ -203,3 +204,16 @@ def test_budget_and_mail_are_there_when_configured() -> None:
     budget = _one(resources, "Budget", "budget")
     assert budget["allUpdatesRule"]["monitoringNotificationChannels"]
     assert all(each.inputs["notificationChannels"] for each in resources if each.kind == "AlertPolicy")
+
+
+def test_the_images_tag_is_its_content(tmp_path: Path) -> None:
+    """The same files have the same tag; another content, name or file has another. Caches do not count."""
+    (tmp_path / "module.py").write_text("a = 1")
+    first = images.content_tag(tmp_path)
+    (tmp_path / "__pycache__").mkdir()
+    (tmp_path / "__pycache__/module.pyc").write_text("compiled")
+    assert images.content_tag(tmp_path) == first
+    (tmp_path / "module.py").write_text("a = 2")
+    second = images.content_tag(tmp_path)
+    (tmp_path / "other.py").write_text("")
+    assert len({first, second, images.content_tag(tmp_path)}) == 3
