@@ -2,6 +2,7 @@
 
 import threading
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from logbrook import config
-from logbrook.query import openapi
+from logbrook.query import catalog, openapi
 from tests.components import ClickHouseServer
 from tests.query.conftest import as_reader
 from tests.query.door import Door, serving
@@ -145,6 +146,15 @@ def test_the_document_lists_every_route(corpus: Door) -> None:
 
     assert served == openapi.document()
     assert {"/v1/search", "/v1/tail", "/v1/export", "/v1/sql", "/v1/traces/{trace_id}"} <= set(served["paths"])
+
+
+def test_every_route_and_field_is_in_the_documentation() -> None:
+    """docs/query.md names each route of the document, and each field that a query may name."""
+    text = (Path(__file__).parents[2] / "docs/query.md").read_text()
+
+    assert not [path for path in openapi.document()["paths"] if f"`GET {path}`" not in text and f"{path}`" not in text]
+    assert not [name for name in catalog.COLUMNS if f"`{name}`" not in text and name != "service.name"]
+    assert not [name for name in catalog.LEVELS if f"`{name}`" not in text]
 
 
 @pytest.mark.parametrize("path", [path for path in openapi.document()["paths"] if path != "/v1/tail"])

@@ -1,5 +1,6 @@
 """Single events and what belongs to them: the whole event, the lines around it, its trace."""
 
+import asyncio
 import dataclasses
 from typing import Any
 
@@ -46,8 +47,10 @@ async def context(engine: Engine, event_id: str, before: int, after: int) -> Con
     found = events.from_row(row)
     at, source = events.row_position(row), _same_source(found)
     selection = Selection(source, TimeRange(at.nanoseconds, at.nanoseconds + 1))
-    older = await _around(search.Look(engine, selection, spent, after=at), before)
-    newer = await _around(search.Look(engine, selection, spent, after=at, oldest_first=True), after)
+    older, newer = await asyncio.gather(
+        _around(search.Look(engine, selection, spent, after=at), before),
+        _around(search.Look(engine, selection, spent, after=at, oldest_first=True), after),
+    )
     return ContextAnswer(
         before=[events.from_row(each) for each in reversed(older)],
         event=found,

@@ -1,7 +1,7 @@
 // One event in full, the lines around it, and its trace.
 
 import { get } from "./api.js";
-import { byId, copy, el, textNodes, toast } from "./dom.js";
+import { byId, copy, el, svg, textNodes, toast } from "./dom.js";
 import { bytes, fullTime, rowTime } from "./format.js";
 import { change, state, term, withTerm, wordsToMark } from "./state.js";
 
@@ -85,15 +85,19 @@ async function showAll(button, message) {
 
 function section(title, rows) {
   if (!rows.length) return "";
-  return el("section.fields", {}, el("h3", {}, title), el("dl", {}, rows.map(([name, value, field]) => el("div.pair", {},
+  return el("section.fields", {}, el("h3", {}, title), el("dl", {}, rows.map(([name, value, field]) => el("div.pair", { tabIndex: -1 },
     el("dt", { title: name }, ...textNodes(name)),
     el("dd", { dir: "ltr" }, linked(value)),
     el("div.pick", {},
       el("button", { type: "button", title: "Filter for", "aria-label": `Filter for ${name}`, onclick: () => change({ query: withTerm(term(field, value)) }) }, "+"),
       el("button", { type: "button", title: "Filter out", "aria-label": `Filter out ${name}`, onclick: () => change({ query: withTerm(`-${term(field, value)}`) }) }, "−"),
-      el("button", { type: "button", title: "Count by this in the chart", "aria-label": `Count by ${name}`, onclick: () => change({ by: field }, { replace: true }) }, "∷"),
-      el("button", { type: "button", title: "Copy", "aria-label": `Copy ${name}`, onclick: () => { copy(value); toast(`${name} copied`); } }, "⧉"))))));
+      el("button", { type: "button", title: "Count by this in the chart", "aria-label": `Count by ${name}`, onclick: () => change({ by: field }, { replace: true }) }, bars()),
+      el("button", { type: "button", title: "Copy", "aria-label": `Copy ${name}`, onclick: () => { copy(value); toast(`${name} copied`); } }, pages()))))));
 }
+
+// Drawn, as not every font has such characters.
+const pages = () => svg("svg", { viewBox: "0 0 16 16" }, svg("path", { d: "M5.5 5.5h8v8h-8zM10.5 5.5v-3h-8v8h3" }));
+const bars = () => svg("svg", { viewBox: "0 0 16 16" }, svg("path", { d: "M3 13V8M8 13V3M13 13V6" }));
 
 /** Only http and https become links, and those tell the other side nothing. */
 function linked(value) {

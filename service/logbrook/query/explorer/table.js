@@ -40,6 +40,7 @@ export class Table {
     this.words = wordsToMark();
     this.selected = -1;
     this.withDay = moment(state.to) - moment(state.from) > 12 * 3600e3 || state.to !== "now";
+    this.element.classList.toggle("with-day", this.withDay);
     this.body.scrollTop = 0;
     this.render();
   }
