@@ -11,7 +11,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
 from dataclasses import dataclass
@@ -35,8 +35,8 @@ _LAG_EVERY_SECONDS = 5.0
 _STUCK_AFTER_SECONDS = 120.0
 _LONGEST_BACK_OFF_SECONDS = 5.0
 _MOST_PIECES = 64
-# Errors after which the same batch goes in smaller pieces. None is no answer in time: a take-over ends such an insert,
-# and were it tried again as a whole, it might never have the time that it needs.
+# Errors of an insert after which its batch goes in smaller pieces. None is no answer in time: a take-over ends such an
+# insert, and were it tried again as a whole, it might never have the time that it needs.
 _TOO_MUCH_AT_ONCE = {clickhouse.MEMORY_LIMIT_EXCEEDED, clickhouse.TIMEOUT_EXCEEDED, None}
 
 
@@ -200,12 +200,20 @@ class Loop:
         self.member.check_topic()
         wanted = batch.without(inlet.stored)
         fresh = wanted.without_coordinates(inlet.repeated(wanted))
-        step = max(1, -(-len(fresh.rows) // self.pieces))
-        for first in range(0, len(fresh.rows), step):
-            inlet.insert(fresh.rows[first : first + step])
+        self._insert_pieces(inlet, fresh.rows)
         skipped = {"stored": len(batch.rows) - len(wanted.rows), "repeated key": len(wanted.rows) - len(fresh.rows)}
         stored = Stored(batch, fresh, skipped, started_at_seconds, time.monotonic() - started_at)
         return lambda: self._inserted(inlet, stored)
+
+    def _insert_pieces(self, inlet: Inlet, rows: Sequence[bytes]) -> None:
+        step = max(1, -(-len(rows) // self.pieces))
+        try:
+            for first in range(0, len(rows), step):
+                inlet.insert(rows[first : first + step])
+        except ClickHouseError as error:
+            if clickhouse.error_code(error) in _TOO_MUCH_AT_ONCE:
+                self.pieces = min(2 * self.pieces, _MOST_PIECES)
+            raise
 
     def _inserted(self, inlet: Inlet, stored: Stored) -> None:
         """Commit, now that all of the batch is in ClickHouse, and count.
@@ -214,7 +222,7 @@ class Loop:
         from its committed offset, and the take-over to come must see what this batch stored of it.
         """
         assert self.inserting is not None
-        kept, self.inserting, self.pieces = self.inserting.next_offsets, None, 1
+        kept, self.inserting, self.pieces = self.inserting.next_offsets, None, max(1, self.pieces // 2)
         inlet.forget(kept)
         self.member.commit(kept, stored.started_at_seconds, inlet.stored.keys())
         metrics.consumer_messages_total.inc(len(stored.fresh.rows))
@@ -249,8 +257,6 @@ class Loop:
             reason = f"code {code}" if code is not None else type(error).__name__
             self.not_before = time.monotonic() + min(0.1 * 2**self.failures, _LONGEST_BACK_OFF_SECONDS)
             self.failures += 1
-        if code in _TOO_MUCH_AT_ONCE:
-            self.pieces = min(2 * self.pieces, _MOST_PIECES)
         metrics.consumer_insert_failures_total.labels(reason).inc()
         log.warning("refused, or the outcome is unknown: taking over anew", reason=reason, error=str(error)[:500])
 
