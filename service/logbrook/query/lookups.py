@@ -12,7 +12,7 @@ from logbrook.query.selection import Selection
 from logbrook.query.syntax import All, Equals, Field, Node, Place
 from logbrook.query.timerange import TimeRange
 
-_NEAR = 5 * 60 * timerange.SECOND
+_NEAR = (5 * 60 * timerange.SECOND, 3600 * timerange.SECOND)
 _FAR = 7 * 86400 * timerange.SECOND
 _MAX_TRACE_ID = 64
 # What tells one source from another among the attributes of a resource, as far as it is there.
@@ -67,15 +67,18 @@ def _same_source(found: Event) -> Node:
 
 async def _around(look: search.Look, limit: int) -> list[list[Any]]:
     """The nearest events on one side: the minutes next to the event first, as they nearly always suffice."""
+    for distance in _NEAR:
+        rows = await look.read(_beside(look, distance), limit)
+        if len(rows) >= limit:
+            return rows
+    wide = dataclasses.replace(look, selection=Selection(look.selection.node, _beside(look, _FAR)))
+    return (await search.page(wide, limit)).rows
+
+
+def _beside(look: search.Look, distance: int) -> TimeRange:
     at = look.selection.period
-    rows: list[list[Any]] = []
-    for distance in (_NEAR, _FAR):
-        if len(rows) < limit:
-            start, end = (at.start, at.end + distance) if look.oldest_first else (at.start - distance, at.end)
-            period = TimeRange(timerange.clamp(start), timerange.clamp(end))
-            wider = dataclasses.replace(look, selection=Selection(look.selection.node, period))
-            rows = (await search.page(wider, limit)).rows
-    return rows
+    start, end = (at.start, at.end + distance) if look.oldest_first else (at.start - distance, at.end)
+    return TimeRange(timerange.clamp(start), timerange.clamp(end))
 
 
 async def trace(engine: Engine, trace_id: str, limit: int) -> TraceAnswer:
