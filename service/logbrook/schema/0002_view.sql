@@ -37,6 +37,9 @@ WITH
     0x20000000000000 AS resource_bit,
     0x40000000000000 AS scope_bit,
     0x80000000000000 AS attributes_bit,
+    -- Of names that are none of these, and of values that are empty.
+    0x8000000000000000 AS other_bit,
+    0x4000000000000000 AS empty_bit,
     -- Objects that are not flattened: body, message and msg stay JSON; resource, scope and attributes have columns.
     0x1c00000000 AS body_objects_mask,
     0xe0001c00000000 AS whole_mask,
@@ -64,7 +67,9 @@ split AS
         (topic, topic_id, partition, offset, source, idempotency_key) AS message,
         timestamp_ms,
         payload,
-        trimBoth(payload, ' \t\r\n\xEF\xBB\xBF') AS trimmed,
+        -- Most messages are one line that starts with a brace: nothing below looks at those.
+        startsWith(payload, '{') AND position(payload, '\n') = 0 AS plain,
+        if(plain, '', trimBoth(payload, ' \t\r\n\xEF\xBB\xBF')) AS trimmed,
         if(startsWith(trimmed, '{') AND position(trimmed, '\n') > 0,
             arrayFilter(line -> trimBoth(line, ' \t\r') != '', splitByChar('\n', if(position(payload, '\r\n') > 0, replaceAll(payload, '\r\n', '\n'), payload))),
             []) AS lines,
@@ -86,6 +91,7 @@ divided AS
             arrayExists(line -> startsWith(trimLeft(line, ' \t'), '{') AND isValidJSON(line), lines), lines,
             []) AS parts,
         multiIf(
+            plain, '',
             trimmed = '', 'empty message',
             is_array AND empty(parts), 'empty array',
             NOT is_array AND match(trimmed, '^\\[[ \t\r\n]*\\{'), 'invalid JSON',
@@ -111,7 +117,7 @@ parsed AS
         (message, arrived, number) AS origin,
         split_error,
         event,
-        startsWith(trimLeft(event, ' \t\r\n\xEF\xBB\xBF'), '{') AS looks_like_json,
+        startsWith(event, '{') OR startsWith(trimLeft(event, ' \t\r\n\xEF\xBB\xBF'), '{') AS looks_like_json,
         if(looks_like_json, JSONExtract(event, 'Map(String, String)'), map()) AS pairs
     FROM events
     ARRAY JOIN all_events AS event, arrayEnumerate(all_events) AS number
@@ -123,7 +129,7 @@ keyed AS
         * EXCEPT (pairs),
         mapKeys(pairs) AS keys,
         mapValues(pairs) AS values,
-        arrayMap(key -> transform(lower(key), names, bits_of_names, 0), keys) AS key_bits,
+        arrayMap(key -> transform(lower(key), names, bits_of_names, other_bit), keys) AS key_bits,
         if(empty(pairs) AND looks_like_json, isValidJSON(event), looks_like_json) AS is_json
     FROM parsed
 ),
@@ -150,9 +156,11 @@ opened AS
             if(startsWith(resource_text, '{'), resource_bit, 0), bitOr(
             if(startsWith(scope_text, '{'), scope_bit, 0),
             if(startsWith(attributes_text, '{'), attributes_bit, 0))) AS opened_bits,
-        arrayExists((bit, value) -> startsWith(value, '{') AND bitAnd(bit, whole_mask) = 0, key_bits, values)
+        -- Counting braces is quick, and says for most events that nothing is nested.
+        countSubstrings(event, '{') > 1 + startsWith(resource_text, '{') + startsWith(attributes_text, '{')
+            AND (arrayExists((bit, value) -> startsWith(value, '{') AND bitAnd(bit, whole_mask) = 0, key_bits, values)
             OR arrayExists(value -> startsWith(value, '{'), mapValues(plain_resource))
-            OR arrayExists(value -> startsWith(value, '{'), mapValues(plain_attributes)) AS nested
+            OR arrayExists(value -> startsWith(value, '{'), mapValues(plain_attributes))) AS nested
     FROM objects
 ),
 
@@ -200,7 +208,7 @@ flattened AS
         if(nested, top_leaves.3, plain.2) AS values,
         if(nested, (attribute_leaves.2, attribute_leaves.3), (plain.3, plain.4)) AS attributes,
         if(nested, mapFromArrays(resource_leaves.2, resource_leaves.3), plain_resource) AS resource,
-        if(nested, arrayMap(key -> transform(lower(key), names, bits_of_names, 0), top_leaves.2), key_bits) AS name_bits
+        if(nested, arrayMap(key -> transform(lower(key), names, bits_of_names, other_bit), top_leaves.2), key_bits) AS name_bits
     FROM placed
 ),
 
@@ -209,7 +217,7 @@ seen AS
 (
     SELECT
         *,
-        arrayMap((bit, value) -> if(value = '', 0, bit), name_bits, values) AS bits,
+        arrayMap((bit, value) -> if(value = '' AND bit != other_bit, empty_bit, bit), name_bits, values) AS bits,
         arrayReduce('groupBitOr', bits) AS seen_bits
     FROM flattened
 ),
@@ -235,16 +243,16 @@ chosen AS
 (
     SELECT
         *,
-        if(time_bit = 0, '', values[indexOf(bits, time_bit)]) AS time_value,
-        if(level_bit = 0, '', values[indexOf(bits, level_bit)]) AS level_value,
-        if(level_number_bit = 0, '', values[indexOf(bits, level_number_bit)]) AS level_number_value,
-        if(service_bit = 0, '', values[indexOf(bits, service_bit)]) AS service_value,
-        if(body_bit = 0, if(is_json, '', event), values[indexOf(bits, body_bit)]) AS body,
-        if(trace_bit = 0, '', lower(values[indexOf(bits, trace_bit)])) AS trace_value,
-        if(span_bit = 0, '', lower(values[indexOf(bits, span_bit)])) AS span_value,
-        if(flags_bit = 0, '', values[indexOf(bits, flags_bit)]) AS flags_value,
-        if(event_name_bit = 0, '', values[indexOf(bits, event_name_bit)]) AS event_name,
-        if(schema_url_bit = 0, '', values[indexOf(bits, schema_url_bit)]) AS resource_schema_url
+        values[indexOf(bits, time_bit)] AS time_value,
+        values[indexOf(bits, level_bit)] AS level_value,
+        values[indexOf(bits, level_number_bit)] AS level_number_value,
+        values[indexOf(bits, service_bit)] AS service_value,
+        if(is_json, values[indexOf(bits, body_bit)], event) AS body,
+        lower(values[indexOf(bits, trace_bit)]) AS trace_value,
+        lower(values[indexOf(bits, span_bit)]) AS span_value,
+        values[indexOf(bits, flags_bit)] AS flags_value,
+        values[indexOf(bits, event_name_bit)] AS event_name,
+        values[indexOf(bits, schema_url_bit)] AS resource_schema_url
     FROM preferred
 ),
 
@@ -281,13 +289,24 @@ understood AS
     FROM chosen
 ),
 
-taken AS
+checked AS
 (
     SELECT
         * EXCEPT (time_integer, time_decimal, trace_value),
-        field_time BETWEEN earliest AND latest AS time_usable,
-        level_known > 0 OR level_number > 0 AS level_usable,
-        if(time_usable AND level_usable, '', substring(body, 1, 300)) AS head,
+        clamp(field_time, earliest, latest) = field_time AS time_usable,
+        greatest(level_known, level_number) > 0 AS level_usable,
+        trace_bad + span_bad + flags_bad + notEmpty(split_error) + (looks_like_json != is_json)
+            + if(time_usable, 0, time_value != '')
+            + if(level_known > 0, 0, if(level_number > 0, 0, level_value != ''))
+            + if(level_number > 0, 0, level_number_value NOT IN ('', '0')) AS problems
+    FROM understood
+),
+
+taken AS
+(
+    SELECT
+        *,
+        if(time_usable, if(level_usable, '', substring(body, 1, 300)), substring(body, 1, 300)) AS head,
         -- Bits of the names that became a column; every other key is left over for LogAttributes.
         bitOr(bitOr(bitOr(
             bitOr(if(time_usable, time_bit, 0), if(level_usable, level_bit, 0)),
@@ -295,8 +314,8 @@ taken AS
             bitOr(if(trace_bad, 0, trace_bit), if(span_bad, 0, span_bit)),
             bitOr(if(flags_bad, 0, flags_bit), body_bit))), bitOr(
             bitOr(event_name_bit, schema_url_bit),
-            opened_bits)) AS taken_bits
-    FROM understood
+            bitOr(opened_bits, empty_bit))) AS taken_bits
+    FROM checked
 ),
 
 -- Where fields say no time or no level: what the text says in the usual places of the common formats.
@@ -305,8 +324,8 @@ timed AS
     SELECT
         * EXCEPT (name_bits, bits, taken_bits, keys, values, time_bit, level_number_bit, service_bit, body_bit, trace_bit,
             span_bit, flags_bit, event_name_bit, schema_url_bit, opened_bits),
-        arrayMap((bit, kept) -> bit = 0 OR bitAnd(kept, bitNot(taken_bits)) != 0, name_bits, bits) AS left_over,
-        (arrayFilter((key, left) -> left, keys, left_over), arrayFilter((value, left) -> left, values, left_over)) AS others,
+        (arrayFilter((key, bit) -> bitAnd(bit, taken_bits) = 0, keys, bits),
+            arrayFilter((value, bit) -> bitAnd(bit, taken_bits) = 0, values, bits)) AS others,
         multiIf(
             head = '', '',
             match(head, '^(?:<\\d{1,3}>\\d? ?)?(?:\\S+ )?(?:\\w+=)?["\\[(]?\\d{4}[-/.]\\d\\d[-/.]\\d\\d[T ]\\d\\d:\\d\\d:\\d\\d'),
@@ -330,7 +349,7 @@ timed AS
 phrased AS
 (
     SELECT
-        * EXCEPT (left_over),
+        *,
         -- In a form that the date parser reads; %s stands for a year that is not there.
         multiIf(
             time_text = '', '',
@@ -378,7 +397,7 @@ inferred AS
         * EXCEPT (head, time_text, time_pattern, time_this_year, year, level_after_time, level_at_start),
         multiIf(
             time_text = '', 0,
-            position(time_pattern, '%s') > 0 AND (time_this_year = 0 OR time_this_year > origin.2 + 86400000000000),
+            if(position(time_pattern, '%s') = 0, false, if(time_this_year = 0, true, time_this_year > origin.2 + 86400000000000)),
                 ifNull(toUnixTimestamp64Nano(parseDateTime64BestEffortOrNull(
                     replaceOne(time_pattern, '%s', toString(year - 1)), 9, 'UTC')), 0),
             time_this_year) AS text_time,
@@ -387,15 +406,15 @@ inferred AS
 )
 
 SELECT
-    fromUnixTimestamp64Nano(multiIf(time_usable, field_time, text_time BETWEEN earliest AND latest, text_time, origin.2), 'UTC') AS Timestamp,
+    fromUnixTimestamp64Nano(multiIf(time_usable, field_time, clamp(text_time, earliest, latest) = text_time, text_time, origin.2), 'UTC') AS Timestamp,
     if(trace_bad OR trace_hex IN ('', '0000000000000000', '00000000000000000000000000000000'), '', leftPad(trace_hex, 32, '0')) AS TraceId,
     if(span_bad OR span_value = '0000000000000000', '', span_value) AS SpanId,
     ifNull(flags_number, 0) AS TraceFlags,
     toUInt8(multiIf(level_number > 0, level_number, level_known > 0, level_known, text_level)) AS SeverityNumber,
     multiIf(
         level_known > 0, level_texts[level_known],
-        level_number > 0 AND level_value != '', level_value,
-        level_texts[SeverityNumber]) AS SeverityText,
+        level_number > 0, if(level_value = '', level_texts[level_number], level_value),
+        level_texts[text_level]) AS SeverityText,
     multiIf(resource['service.name'] != '', resource['service.name'], is_json, service_value, program = '-', '', program) AS ServiceName,
     body AS Body,
     resource_schema_url AS ResourceSchemaUrl,
@@ -417,13 +436,13 @@ SELECT
     toUInt32(origin.3 - 1) AS KafkaIndex,
     origin.1.5 AS Source,
     origin.1.6 AS IdempotencyKey,
-    arrayStringConcat(arrayFilter(reason -> reason != '', [
+    if(problems = 0, '', arrayStringConcat(arrayFilter(reason -> reason != '', [
         split_error,
-        if(looks_like_json AND NOT is_json, 'invalid JSON', ''),
-        if(time_value != '' AND NOT time_usable, 'unusable timestamp', ''),
-        if(level_value != '' AND NOT level_usable, 'unusable severity', ''),
-        if(level_number_value NOT IN ('', '0') AND level_number = 0, 'unusable severity number', ''),
-        if(trace_bad, 'unusable trace id', ''),
-        if(span_bad, 'unusable span id', ''),
-        if(flags_bad, 'unusable trace flags', '')]), ', ') AS ParseError
+            if(looks_like_json != is_json, 'invalid JSON', ''),
+            if(time_usable, '', if(time_value = '', '', 'unusable timestamp')),
+            if(level_usable, '', if(level_value = '', '', 'unusable severity')),
+            if(level_number > 0, '', if(level_number_value IN ('', '0'), '', 'unusable severity number')),
+            if(trace_bad, 'unusable trace id', ''),
+            if(span_bad, 'unusable span id', ''),
+            if(flags_bad, 'unusable trace flags', '')]), ', ')) AS ParseError
 FROM inferred;
