@@ -150,7 +150,7 @@ class Campaign:
         with Proxy(self.place.stack.clickhouse_port) as proxy:
             consumers = [
                 self.place.supervised(
-                    clickhouse_port=proxy.port, FAULT_SLOW_INSERT="0.1", LOGBROOK_CLICKHOUSE_TIMEOUT_SECONDS="3"
+                    clickhouse_port=proxy.port, FAULT_SLOW_INSERT="0.1", LOGBROOK_CLICKHOUSE_TIMEOUT_SECONDS="8"
                 )
                 for _ in range(2)
             ]
@@ -196,7 +196,7 @@ class Campaign:
         for fault in Fault:
             marker = b"" if fault is Fault.REFUSE else insert
             faults[f"connection: {fault.name.lower()}"] = partial(
-                proxy.arm, fault, times=3, marker=marker, seconds=4.0, for_seconds=2.0
+                proxy.arm, fault, times=3, marker=marker, seconds=9.0, for_seconds=3.0
             )
         return faults
 

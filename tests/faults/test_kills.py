@@ -8,7 +8,7 @@ from tests.faults.killing import POINTS
 from tests.faults.ledger import Ledger, Sender, check, compare
 from tests.faults.parts import in_full
 from tests.faults.processes import until
-from tests.faults.stack import Place
+from tests.faults.stack import Place, Stack
 
 # Points that a consumer reaches only when others take partitions away, or when it is told to leave.
 _IN_COMPANY = {"revoking", "revoked", "leaving"}
@@ -32,8 +32,11 @@ def test_killed_at_every_point(place: Place, ledger: Ledger, sender: Sender, see
     progress(str(check(ledger, place)))
 
 
-def test_killed_long_after_the_one_before(place: Place, ledger: Ledger, sender: Sender) -> None:
+def test_killed_long_after_the_one_before(stack: Stack, ledger: Ledger, seed: int) -> None:
     """What was stored but not committed is found by the second successor, too, however long ago it was stored."""
+    # One partition: the look-up is bounded by the oldest commit of all.
+    place = stack.place("long_after", partitions=1)
+    sender = Sender(ledger, place.kafka, seed)
     sender.send(400)
     first = place.consumer(FAULT_AT="before_commit:1", LOGBROOK_CONSUMER_FLUSH_AFTER_SECONDS="2")
     first.spawn()
@@ -46,6 +49,7 @@ def test_killed_long_after_the_one_before(place: Place, ledger: Ledger, sender: 
     until(lambda: not second.running, 40, "the second commits a part of it")
     place.consumer(FAULT_MARGIN_SECONDS="1").spawn()
     check(ledger, place)
+    place.close()
 
 
 @in_full
