@@ -15,7 +15,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 from logbrook import config
 from tests.query.door import Door, event, store
 
-PATIENCE = 30
+PATIENCE = 60
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 
 
