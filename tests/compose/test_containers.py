@@ -100,6 +100,9 @@ def test_limits_hold_in_the_engine(started: Stack, name: str) -> None:
         assert host["RestartPolicy"]["Name"] == wanted["restart"]
         published = [each["HostIp"] for ports in host["PortBindings"].values() for each in ports]
         assert published == ["127.0.0.1"] * len(wanted.get("ports", []))
+        # A volume without a name of ours would be left behind by each `down`.
+        volumes = [each["Name"] for each in container["Mounts"] if each["Type"] == "volume"]
+        assert all(volume.startswith(f"{started.project}_") for volume in volumes)
 
 
 def test_a_killed_process_comes_back(started: Stack) -> None:

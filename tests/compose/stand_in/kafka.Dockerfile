@@ -5,10 +5,10 @@ FROM ${BASE}
 ARG COMPONENT
 ENV COMPONENT=${COMPONENT}
 RUN useradd --uid 1000 --create-home appuser \
-    && mkdir -p /etc/kafka /var/lib/${COMPONENT}/data /var/lib/${COMPONENT}/log \
-    && chown -R appuser: /etc/kafka /var/lib/${COMPONENT}
+    && mkdir -p /etc/kafka /etc/${COMPONENT}/secrets /var/lib/${COMPONENT}/data /var/lib/${COMPONENT}/log \
+    && chown -R appuser: /etc/kafka /etc/${COMPONENT} /var/lib/${COMPONENT}
 COPY libs /usr/share/java/kafka
 COPY run /etc/confluent/docker/run
-VOLUME ["/var/lib/${COMPONENT}/data", "/var/lib/${COMPONENT}/log", "/etc/kafka/secrets"]
+VOLUME ["/var/lib/${COMPONENT}/data", "/etc/${COMPONENT}/secrets"]
 USER appuser
 CMD ["/etc/confluent/docker/run"]
