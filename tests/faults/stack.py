@@ -32,6 +32,7 @@ class Stack:
     password: str = field(default_factory=lambda: secrets.token_hex(16))
 
     def __post_init__(self) -> None:
+        self.places = list[Place]()
         self.zookeeper_port, self.kafka_port, self.clickhouse_port = ports.free(3)
         libraries = jars.ensure(REPOSITORY / ".local" / "jars")
         where = self.directory
@@ -59,7 +60,9 @@ class Stack:
             each.wait()
 
     def down(self) -> None:
-        """End all three, at once: nobody needs their data any more."""
+        """End all three, at once, and what a failed test left running: nobody needs their data any more."""
+        for place in self.places:
+            place.kill()
         for each in (self.clickhouse, self.kafka, self.zookeeper):
             each.kill()
 
@@ -82,7 +85,8 @@ class Stack:
         kafka = replace(self.kafka_settings(unique), partitions=partitions)
         database = self.clickhouse_settings(unique)
         migrate.run(config.Schema(), kafka, database)
-        return Place(self, kafka, database)
+        self.places.append(Place(self, kafka, database))
+        return self.places[-1]
 
 
 @dataclass
@@ -202,13 +206,17 @@ class Place:
         """What all processes of this place have printed."""
         return "\n".join(process.log for process in self.processes)
 
-    def close(self) -> None:
-        """Kill what runs and drop the database."""
+    def kill(self) -> None:
+        """Kill what runs."""
         self._closing.set()
         for supervisor in self._supervisors:
             supervisor.join()
         for process in self.processes:
             process.kill()
+
+    def close(self) -> None:
+        """Kill what runs and drop the database."""
+        self.kill()
         self._reader.close()
         self.client.command(f"DROP DATABASE IF EXISTS {self.database.database}")
         self.client.close()
