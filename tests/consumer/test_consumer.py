@@ -7,16 +7,16 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
-from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import KafkaException, Producer
+from confluent_kafka.admin import AdminClient, NewTopic
 
-from logbrook import clickhouse, config, migrate
+from logbrook import clickhouse, config
 from logbrook.consumer.audit import audit
 from logbrook.consumer.loop import Loop
 from logbrook.consumer.member import TopicRecreatedError
 from logbrook.consumer.replay import replay
 from logbrook.consumer.span import Bounds
-from logbrook.errors import LogbrookError, SchemaError
+from logbrook.errors import LogbrookError
 from logbrook.kafka import producer_config
 
 SETTINGS = config.Consumer(health_port=0, flush_after_seconds=0.1)
@@ -83,12 +83,13 @@ def numbered(first: int, end: int) -> list[bytes]:
     return [b"event %06d" % number for number in range(first, end)]
 
 
-def create_anew(topic: config.Kafka) -> bool:
+def create_anew(admin: AdminClient, kafka: config.Kafka) -> bool:
     """Create a topic whose predecessor is being deleted; False while the broker still knows that one."""
     try:
-        return migrate.create_topic(topic)
-    except SchemaError:
+        admin.create_topics([NewTopic(kafka.topic, kafka.partitions)])[kafka.topic].result()
+    except KafkaException:
         return False
+    return True
 
 
 def test_everything_arrives_once_over_restarts(topic: config.Kafka, database: config.ClickHouse) -> None:
@@ -147,7 +148,7 @@ def test_a_topic_created_anew_is_read_from_its_beginning(topic: config.Kafka, da
 
     admin = AdminClient({"bootstrap.servers": topic.bootstrap_servers})
     admin.delete_topics([topic.topic])[topic.topic].result()
-    eventually(lambda: create_anew(topic))
+    eventually(lambda: create_anew(admin, topic))
     send(topic, *numbered(50, 150), partition=0)
     running.thread.join(60)
     running.end()
