@@ -40,7 +40,9 @@ def consumer_config(settings: config.Consumer, kafka: config.Kafka) -> dict[str,
         "heartbeat.interval.ms": int(settings.session_timeout_seconds * 1000 / 4),
         "max.poll.interval.ms": 300_000,
         "queued.max.messages.kbytes": settings.fetch_queue_kilobytes,
-        "max.partition.fetch.bytes": 8 * 2**20,
+        # As they are sent: logs inflate to twenty times that, and librdkafka's queue is only looked at between fetches.
+        "fetch.max.bytes": 4 * 2**20,
+        "max.partition.fetch.bytes": 2**20,
         "fetch.wait.max.ms": 50,
         # librdkafka's default of a second shows as a stall each time that its queue was full.
         "fetch.queue.backoff.ms": 10,
