@@ -17,6 +17,8 @@ INSERT_SETTINGS: dict[str, int | str] = {
     # Planning the long view costs more than a small insert itself: leave out the two most expensive steps of it.
     "optimize_and_compare_chain": 0,
     "query_plan_merge_expressions": 0,
+    # An error in a view is an error of the insert, never a row left out.
+    "materialized_views_ignore_errors": 0,
     # The answer comes after the part is there, and the insert is not merged with others.
     "async_insert": 0,
     "wait_end_of_query": 1,
