@@ -29,6 +29,8 @@ from logbrook.errors import UnavailableError
 log = structlog.get_logger()
 
 _FETCH_MESSAGES = 10_000
+# What a message is taken to have before the first one was seen: the most that brokers accept, unless told otherwise.
+_FIRST_MESSAGE_BYTES = 2**20
 # A full buffer is waited for this long before fetching is paused: pausing throws librdkafka's queue away.
 _PATIENCE_SECONDS = 1.0
 _LAG_EVERY_SECONDS = 5.0
@@ -85,6 +87,7 @@ class Loop:
         self.job: Future[Finish] | None = None
         self.failures, self.not_before = 0, 0.0
         self.pieces = 1
+        self.message_bytes = _FIRST_MESSAGE_BYTES
         self.ticked_at = self.lag_due = time.monotonic()
 
     def run(self, stop: threading.Event) -> None:
@@ -115,7 +118,7 @@ class Loop:
             self._hold()
         else:
             self.member.resume()
-            self._collect(min(self.settings.max_batch_messages - len(self.filling.rows), _FETCH_MESSAGES))
+            self._collect(self._room())
         self._finish()
         if self.job is None and time.monotonic() >= self.not_before:
             self._start()
@@ -129,11 +132,18 @@ class Loop:
             or self.filling.size_bytes >= self.settings.max_batch_bytes
         )
 
+    def _room(self) -> int:
+        """Messages that fit into the batch, if they are as big as those before: one fetch could be many batches else."""
+        left = (self.settings.max_batch_bytes - self.filling.size_bytes) // self.message_bytes
+        return max(1, min(left, self.settings.max_batch_messages - len(self.filling.rows), _FETCH_MESSAGES))
+
     def _collect(self, most: int) -> None:
-        messages = self.member.fetch(most)
+        messages, before = self.member.fetch(most), self.filling.size_bytes
         if not self.filling.rows:
             self.filling.opened_at = time.monotonic()
         self.filling.add(messages)
+        if messages:
+            self.message_bytes = max(1, (self.filling.size_bytes - before) // len(messages))
 
     def _hold(self) -> None:
         """The buffer is full: wait for the worker; when that takes long, pause, so that rebalances are served."""
