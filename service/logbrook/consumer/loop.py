@@ -133,7 +133,7 @@ class Loop:
         )
 
     def _room(self) -> int:
-        """Messages that fit into the batch, if they are as big as those before: one fetch could be many batches else."""
+        """Messages that fit into the batch if they are as big as those before; one fetch could fill many else."""
         left = (self.settings.max_batch_bytes - self.filling.size_bytes) // self.message_bytes
         return max(1, min(left, self.settings.max_batch_messages - len(self.filling.rows), _FETCH_MESSAGES))
 
