@@ -29,7 +29,7 @@ class Running:
         self.loop = Loop(settings, kafka, database)
         self.stop = threading.Event()
         self.error: Exception | None = None
-        self.thread = threading.Thread(target=self._run)
+        self.thread = threading.Thread(target=self._run, daemon=True)
         self.thread.start()
 
     def _run(self) -> None:

@@ -1,5 +1,6 @@
 """What the infrastructure's tests share: the Pulumi CLI, found or built."""
 
+import asyncio
 import gc
 import importlib
 import os
@@ -22,6 +23,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"))
+
+
+def _loop() -> Iterator[None]:
+    """Pulumi's SDK asks for the thread's event loop; tests elsewhere that ran one have left none behind."""
+    asyncio.set_event_loop(asyncio.new_event_loop())
+    yield
+    asyncio.set_event_loop(None)
+
+
+loop_of_module = pytest.fixture(scope="module", autouse=True)(_loop)
+loop_of_test = pytest.fixture(autouse=True)(_loop)
 
 
 @pytest.fixture(scope="module", autouse=True)

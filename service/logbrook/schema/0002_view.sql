@@ -152,10 +152,11 @@ opened AS
 (
     SELECT
         * EXCEPT (resource_text, scope_text, attributes_text),
+        -- A string may start with a brace, too: what gave nothing is left over.
         bitOr(
-            if(startsWith(resource_text, '{'), resource_bit, 0), bitOr(
-            if(startsWith(scope_text, '{'), scope_bit, 0),
-            if(startsWith(attributes_text, '{'), attributes_bit, 0))) AS opened_bits,
+            if(notEmpty(plain_resource) OR resource_text = '{}', resource_bit, 0), bitOr(
+            if(notEmpty(scope) OR scope_text = '{}', scope_bit, 0),
+            if(notEmpty(plain_attributes) OR attributes_text = '{}', attributes_bit, 0))) AS opened_bits,
         -- Counting braces is quick, and says for most events that nothing is nested.
         countSubstrings(event, '{') > 1 + startsWith(resource_text, '{') + startsWith(attributes_text, '{')
             AND (arrayExists((bit, value) -> startsWith(value, '{') AND bitAnd(bit, whole_mask) = 0, key_bits, values)
