@@ -347,6 +347,26 @@ CASES = [
         {"LogAttributes": {"resource": "/cart", "scope": "1", "attributes": '["a"]'}},
     ),
     Case(
+        "a text with a brace in front is no object, wherever an object may stand",
+        {
+            "resource": "{x",
+            "scope": '{"a":1}',
+            "attributes": "{}",
+            "service": "{",
+            "y": {"z": "{", "{q": '{"a":{"b":1}}'},
+        },
+        {
+            "ServiceName": "{",
+            "LogAttributes": {
+                "resource": "{x",
+                "scope": '{"a":1}',
+                "attributes": "{}",
+                "y.z": "{",
+                "y.{q": '{"a":{"b":1}}',
+            },
+        },
+    ),
+    Case(
         "attributes and other keys come together",
         {"attributes": {"a": 1}, "b": 2},
         {"LogAttributes": {"a": "1", "b": "2"}},
