@@ -56,6 +56,10 @@ WITH
      5, 21, 22, 23, 24, 9, 13, 17, 21] AS level_meanings,
     ['TRACE', 'TRACE', 'TRACE', 'TRACE', 'DEBUG', 'DEBUG', 'DEBUG', 'DEBUG', 'INFO', 'INFO', 'INFO', 'INFO',
      'WARN', 'WARN', 'WARN', 'WARN', 'ERROR', 'ERROR', 'ERROR', 'ERROR', 'FATAL', 'FATAL', 'FATAL', 'FATAL'] AS level_texts,
+    -- As text, a string '{"a":1}' looks like an object. So a string that starts with a brace gets a mark before it, a
+    -- character that Unicode keeps out of text, which is taken away once objects are flattened.
+    '﷐' AS mark,
+    '"﷐{' AS marked_brace,
     -- Outside 1980 to 2099 a clock or a unit is wrong.
     315532800000000000 AS earliest,
     4102444799999999999 AS latest,
@@ -118,7 +122,7 @@ parsed AS
         split_error,
         event,
         startsWith(event, '{') OR startsWith(trimLeft(event, ' \t\r\n\xEF\xBB\xBF'), '{') AS looks_like_json,
-        if(looks_like_json, JSONExtract(event, 'Map(String, String)'), map()) AS pairs
+        if(looks_like_json, JSONExtract(replaceAll(event, '"{', marked_brace), 'Map(String, String)'), map()) AS pairs
     FROM events
     ARRAY JOIN all_events AS event, arrayEnumerate(all_events) AS number
 ),
@@ -142,74 +146,101 @@ objects AS
         if(has(key_bits, resource_bit), values[indexOf(key_bits, resource_bit)], '') AS resource_text,
         if(has(key_bits, scope_bit), values[indexOf(key_bits, scope_bit)], '') AS scope_text,
         if(has(key_bits, attributes_bit), values[indexOf(key_bits, attributes_bit)], '') AS attributes_text,
-        if(startsWith(resource_text, '{'), JSONExtract(resource_text, 'Map(String, String)'), map()) AS plain_resource,
-        if(startsWith(scope_text, '{'), JSONExtract(scope_text, 'Map(String, String)'), map()) AS scope,
-        if(startsWith(attributes_text, '{'), JSONExtract(attributes_text, 'Map(String, String)'), map()) AS plain_attributes
+        JSONExtract(resource_text, 'Map(String, String)') AS resource_pairs,
+        JSONExtract(scope_text, 'Map(String, String)') AS scope,
+        JSONExtract(attributes_text, 'Map(String, String)') AS attribute_pairs
     FROM keyed
 ),
 
 opened AS
 (
     SELECT
-        * EXCEPT (resource_text, scope_text, attributes_text),
-        -- A string may start with a brace, too: what gave nothing is left over.
+        * EXCEPT (resource_text, scope_text, attributes_text, resource_pairs, attribute_pairs),
+        mapKeys(resource_pairs) AS resource_keys,
+        mapValues(resource_pairs) AS resource_values,
+        mapKeys(attribute_pairs) AS attribute_keys,
+        mapValues(attribute_pairs) AS attribute_values,
+        position(event, '"{') > 0 AS marked,
+        -- What gave nothing is left over: not every text with a brace in front is an object.
         bitOr(
-            if(notEmpty(plain_resource) OR resource_text = '{}', resource_bit, 0), bitOr(
+            if(notEmpty(resource_pairs) OR resource_text = '{}', resource_bit, 0), bitOr(
             if(notEmpty(scope) OR scope_text = '{}', scope_bit, 0),
-            if(notEmpty(plain_attributes) OR attributes_text = '{}', attributes_bit, 0))) AS opened_bits,
+            if(notEmpty(attribute_pairs) OR attributes_text = '{}', attributes_bit, 0))) AS opened_bits,
         -- Counting braces is quick, and says for most events that nothing is nested.
         countSubstrings(event, '{') > 1 + startsWith(resource_text, '{') + startsWith(attributes_text, '{')
-            AND (arrayExists((bit, value) -> startsWith(value, '{') AND bitAnd(bit, whole_mask) = 0, key_bits, values)
-            OR arrayExists(value -> startsWith(value, '{'), mapValues(plain_resource))
-            OR arrayExists(value -> startsWith(value, '{'), mapValues(plain_attributes))) AS nested
+            AND (arrayExists((value, bit) -> startsWith(value, '{') AND bitAnd(bit, whole_mask) = 0, values, key_bits)
+            OR arrayExists(value -> startsWith(value, '{'), resource_values)
+            OR arrayExists(value -> startsWith(value, '{'), attribute_values)) AS nested
     FROM objects
 ),
 
--- Nested values (rare) are parsed again, with their types visible, a level at a time into (place, key, raw value).
--- Places: 0 top, 1 attributes, 2 resource, 3 a body, which stays whole.
+-- Nested values are parsed in turn, a level at a time, into (place, key, value): place 0 is the top, 1 the attributes, 2
+-- the resource.
 nests AS
 (
     SELECT
-        * EXCEPT (keys, values, plain_attributes),
-        (keys, values, mapKeys(plain_attributes), mapValues(plain_attributes)) AS plain,
-        if(nested, arrayFlatten(arrayMap((pair, bit) -> multiIf(
-                bitAnd(bit, body_objects_mask) != 0, [(3, pair.1, pair.2)],
-                bitAnd(bit, whole_mask) = 0 OR NOT startsWith(pair.2, '{'), [(0, pair.1, pair.2)],
-                bit = scope_bit, [],
-                arrayMap(inner -> (if(bit = resource_bit, 2, 1), inner.1, inner.2), JSONExtractKeysAndValuesRaw(pair.2))),
-            JSONExtractKeysAndValuesRaw(event), key_bits)), []) AS level_1,
-        if(nested, arrayFlatten(arrayMap(leaf -> if(leaf.1 = 3 OR NOT startsWith(leaf.3, '{') OR leaf.3 = '{}', [leaf],
-            arrayMap(inner -> (leaf.1, concat(leaf.2, '.', inner.1), inner.2), JSONExtractKeysAndValuesRaw(leaf.3))), level_1)), []) AS level_2,
-        if(nested, arrayFlatten(arrayMap(leaf -> if(leaf.1 = 3 OR NOT startsWith(leaf.3, '{') OR leaf.3 = '{}', [leaf],
-            arrayMap(inner -> (leaf.1, concat(leaf.2, '.', inner.1), inner.2), JSONExtractKeysAndValuesRaw(leaf.3))), level_2)), []) AS level_3,
-        if(nested, arrayFlatten(arrayMap(leaf -> if(leaf.1 = 3 OR NOT startsWith(leaf.3, '{') OR leaf.3 = '{}', [leaf],
-            arrayMap(inner -> (leaf.1, concat(leaf.2, '.', inner.1), inner.2), JSONExtractKeysAndValuesRaw(leaf.3))), level_3)), []) AS level_4,
-        if(nested, arrayFlatten(arrayMap(leaf -> if(leaf.1 = 3 OR NOT startsWith(leaf.3, '{') OR leaf.3 = '{}', [leaf],
-            arrayMap(inner -> (leaf.1, concat(leaf.2, '.', inner.1), inner.2), JSONExtractKeysAndValuesRaw(leaf.3))), level_4)), []) AS level_5,
-        if(nested, arrayMap(leaf -> (leaf.1, leaf.2, multiIf(
-            startsWith(leaf.3, '"'), JSONExtractString(leaf.3), leaf.3 = 'null', '', leaf.3)), level_5), []) AS leaves
+        *,
+        if(nested, arrayFilter(leaf -> startsWith(leaf.3, '{'), arrayConcat(
+            arrayMap((key, value, bit) -> (0, key, if(bitAnd(bit, whole_mask) = 0, value, '')), keys, values, key_bits),
+            arrayMap((key, value) -> (1, key, value), attribute_keys, attribute_values),
+            arrayMap((key, value) -> (2, key, value), resource_keys, resource_values))), []) AS level_1,
+        if(nested, arrayFlatten(arrayMap(leaf -> if(startsWith(leaf.3, '{') AND notEmpty(JSONExtract(leaf.3, 'Map(String, String)')),
+            arrayMap(inner -> (leaf.1, concat(leaf.2, '.', inner.1), inner.2),
+                JSONExtract(leaf.3, 'Map(String, String)')::Array(Tuple(String, String))), [leaf]), level_1)), []) AS level_2,
+        if(nested, arrayFlatten(arrayMap(leaf -> if(startsWith(leaf.3, '{') AND notEmpty(JSONExtract(leaf.3, 'Map(String, String)')),
+            arrayMap(inner -> (leaf.1, concat(leaf.2, '.', inner.1), inner.2),
+                JSONExtract(leaf.3, 'Map(String, String)')::Array(Tuple(String, String))), [leaf]), level_2)), []) AS level_3,
+        if(nested, arrayFlatten(arrayMap(leaf -> if(startsWith(leaf.3, '{') AND notEmpty(JSONExtract(leaf.3, 'Map(String, String)')),
+            arrayMap(inner -> (leaf.1, concat(leaf.2, '.', inner.1), inner.2),
+                JSONExtract(leaf.3, 'Map(String, String)')::Array(Tuple(String, String))), [leaf]), level_3)), []) AS level_4,
+        if(nested, arrayFlatten(arrayMap(leaf -> if(startsWith(leaf.3, '{') AND notEmpty(JSONExtract(leaf.3, 'Map(String, String)')),
+            arrayMap(inner -> (leaf.1, concat(leaf.2, '.', inner.1), inner.2),
+                JSONExtract(leaf.3, 'Map(String, String)')::Array(Tuple(String, String))), [leaf]), level_4)), []) AS level_5
     FROM opened
 ),
 
 placed AS
 (
     SELECT
-        * EXCEPT (level_1, level_2, level_3, level_4, level_5, leaves),
-        if(nested, arrayFilter(leaf -> leaf.1 IN (0, 3), leaves), []) AS top_leaves,
-        if(nested, arrayFilter(leaf -> leaf.1 = 1, leaves), []) AS attribute_leaves,
-        if(nested, arrayFilter(leaf -> leaf.1 = 2, leaves), []) AS resource_leaves
+        * EXCEPT (level_1, level_2, level_3, level_4, level_5),
+        if(nested, arrayFilter(leaf -> leaf.1 = 0, level_5), []) AS top_leaves,
+        if(nested, arrayFilter(leaf -> leaf.1 = 1, level_5), []) AS attribute_leaves,
+        if(nested, arrayFilter(leaf -> leaf.1 = 2, level_5), []) AS resource_leaves
     FROM nests
 ),
 
+-- Together again: what was not nested, and the leaves of what was.
 flattened AS
 (
     SELECT
-        * EXCEPT (nested, plain, plain_resource, key_bits, top_leaves, attribute_leaves, resource_leaves),
-        if(nested, top_leaves.2, plain.1) AS keys,
-        if(nested, top_leaves.3, plain.2) AS values,
-        if(nested, (attribute_leaves.2, attribute_leaves.3), (plain.3, plain.4)) AS attributes,
-        if(nested, mapFromArrays(resource_leaves.2, resource_leaves.3), plain_resource) AS resource,
-        if(nested, arrayMap(key -> transform(lower(key), names, bits_of_names, other_bit), top_leaves.2), key_bits) AS name_bits
+        * EXCEPT (nested, marked, keys, values, key_bits, top_leaves, resource_keys, resource_values, resource_leaves,
+            attribute_keys, attribute_values, attribute_leaves),
+        multiIf(
+            nested, arrayMap(key -> replaceAll(key, mark, ''), arrayConcat(arrayFilter((key, value, bit) -> NOT startsWith(value, '{') OR bitAnd(bit, whole_mask) != 0, keys, values, key_bits), top_leaves.2)),
+            marked, arrayMap(key -> replaceAll(key, mark, ''), keys),
+            keys) AS top_keys,
+        multiIf(
+            nested, arrayMap(value -> replaceAll(value, mark, ''), arrayConcat(arrayFilter((value, bit) -> NOT startsWith(value, '{') OR bitAnd(bit, whole_mask) != 0, values, key_bits), top_leaves.3)),
+            marked, arrayMap(value -> replaceAll(value, mark, ''), values),
+            values) AS top_values,
+        if(nested, arrayConcat(arrayFilter((bit, value) -> NOT startsWith(value, '{') OR bitAnd(bit, whole_mask) != 0, key_bits, values),
+            arrayMap(key -> transform(lower(key), names, bits_of_names, other_bit), top_leaves.2)), key_bits) AS name_bits,
+        multiIf(
+            nested, arrayMap(key -> replaceAll(key, mark, ''), arrayConcat(arrayFilter((key, value) -> NOT startsWith(value, '{'), resource_keys, resource_values), resource_leaves.2)),
+            marked, arrayMap(key -> replaceAll(key, mark, ''), resource_keys),
+            resource_keys) AS all_resource_keys,
+        multiIf(
+            nested, arrayMap(value -> replaceAll(value, mark, ''), arrayConcat(arrayFilter(value -> NOT startsWith(value, '{'), resource_values), resource_leaves.3)),
+            marked, arrayMap(value -> replaceAll(value, mark, ''), resource_values),
+            resource_values) AS all_resource_values,
+        multiIf(
+            nested, arrayMap(key -> replaceAll(key, mark, ''), arrayConcat(arrayFilter((key, value) -> NOT startsWith(value, '{'), attribute_keys, attribute_values), attribute_leaves.2)),
+            marked, arrayMap(key -> replaceAll(key, mark, ''), attribute_keys),
+            attribute_keys) AS all_attribute_keys,
+        multiIf(
+            nested, arrayMap(value -> replaceAll(value, mark, ''), arrayConcat(arrayFilter(value -> NOT startsWith(value, '{'), attribute_values), attribute_leaves.3)),
+            marked, arrayMap(value -> replaceAll(value, mark, ''), attribute_values),
+            attribute_values) AS all_attribute_values
     FROM placed
 ),
 
@@ -218,7 +249,7 @@ seen AS
 (
     SELECT
         *,
-        arrayMap((bit, value) -> if(value = '' AND bit != other_bit, empty_bit, bit), name_bits, values) AS bits,
+        arrayMap((bit, value) -> if(value = '' AND bit != other_bit, empty_bit, bit), name_bits, top_values) AS bits,
         arrayReduce('groupBitOr', bits) AS seen_bits
     FROM flattened
 ),
@@ -244,20 +275,21 @@ chosen AS
 (
     SELECT
         *,
-        values[indexOf(bits, time_bit)] AS time_value,
-        values[indexOf(bits, level_bit)] AS level_value,
-        values[indexOf(bits, level_number_bit)] AS level_number_value,
-        values[indexOf(bits, service_bit)] AS service_value,
-        if(is_json, values[indexOf(bits, body_bit)], event) AS body,
-        lower(values[indexOf(bits, trace_bit)]) AS trace_value,
-        lower(values[indexOf(bits, span_bit)]) AS span_value,
-        values[indexOf(bits, flags_bit)] AS flags_value,
-        values[indexOf(bits, event_name_bit)] AS event_name,
-        values[indexOf(bits, schema_url_bit)] AS resource_schema_url
+        top_values[indexOf(bits, time_bit)] AS time_value,
+        top_values[indexOf(bits, level_bit)] AS level_value,
+        top_values[indexOf(bits, level_number_bit)] AS level_number_value,
+        top_values[indexOf(bits, service_bit)] AS service_value,
+        all_resource_values[indexOf(all_resource_keys, 'service.name')] AS resource_service,
+        if(is_json, top_values[indexOf(bits, body_bit)], event) AS body,
+        lower(top_values[indexOf(bits, trace_bit)]) AS trace_value,
+        lower(top_values[indexOf(bits, span_bit)]) AS span_value,
+        top_values[indexOf(bits, flags_bit)] AS flags_value,
+        top_values[indexOf(bits, event_name_bit)] AS event_name,
+        top_values[indexOf(bits, schema_url_bit)] AS resource_schema_url
     FROM preferred
 ),
 
--- What the values mean; 0 and '' where they mean nothing.
+-- What the top_values mean; 0 and '' where they mean nothing.
 understood AS
 (
     SELECT
@@ -311,7 +343,7 @@ taken AS
         -- Bits of the names that became a column; every other key is left over for LogAttributes.
         bitOr(bitOr(bitOr(
             bitOr(if(time_usable, time_bit, 0), if(level_usable, level_bit, 0)),
-            bitOr(if(level_number > 0 OR level_number_value = '0', level_number_bit, 0), if(resource['service.name'] = '', service_bit, 0))), bitOr(
+            bitOr(if(level_number > 0 OR level_number_value = '0', level_number_bit, 0), if(resource_service = '', service_bit, 0))), bitOr(
             bitOr(if(trace_bad, 0, trace_bit), if(span_bad, 0, span_bit)),
             bitOr(if(flags_bad, 0, flags_bit), body_bit))), bitOr(
             bitOr(event_name_bit, schema_url_bit),
@@ -323,10 +355,10 @@ taken AS
 timed AS
 (
     SELECT
-        * EXCEPT (name_bits, bits, taken_bits, keys, values, time_bit, level_number_bit, service_bit, body_bit, trace_bit,
+        * EXCEPT (name_bits, bits, taken_bits, top_keys, top_values, time_bit, level_number_bit, service_bit, body_bit, trace_bit,
             span_bit, flags_bit, event_name_bit, schema_url_bit, opened_bits),
-        (arrayFilter((key, bit) -> bitAnd(bit, taken_bits) = 0, keys, bits),
-            arrayFilter((value, bit) -> bitAnd(bit, taken_bits) = 0, values, bits)) AS others,
+        arrayFilter((key, bit) -> bitAnd(bit, taken_bits) = 0, top_keys, bits) AS other_keys,
+        arrayFilter((value, bit) -> bitAnd(bit, taken_bits) = 0, top_values, bits) AS other_values,
         multiIf(
             head = '', '',
             match(head, '^(?:<\\d{1,3}>\\d? ?)?(?:\\S+ )?(?:\\w+=)?["\\[(]?\\d{4}[-/.]\\d\\d[-/.]\\d\\d[T ]\\d\\d:\\d\\d:\\d\\d'),
@@ -416,18 +448,17 @@ SELECT
         level_known > 0, level_texts[level_known],
         level_number > 0, if(level_value = '', level_texts[level_number], level_value),
         level_texts[text_level]) AS SeverityText,
-    multiIf(resource['service.name'] != '', resource['service.name'], is_json, service_value, program = '-', '', program) AS ServiceName,
+    multiIf(resource_service != '', resource_service, is_json, service_value, program = '-', '', program) AS ServiceName,
     body AS Body,
     resource_schema_url AS ResourceSchemaUrl,
-    resource AS ResourceAttributes,
-    scope['schema_url'] AS ScopeSchemaUrl,
-    scope['name'] AS ScopeName,
-    scope['version'] AS ScopeVersion,
-    if(notEmpty(scope), mapConcat(
-        mapFilter((key, value) -> key NOT IN ('name', 'version', 'schema_url', 'attributes'), scope),
-        if(startsWith(scope['attributes'], '{'), JSONExtract(scope['attributes'], 'Map(String, String)'),
-            mapFilter((key, value) -> key = 'attributes', scope))), map()) AS ScopeAttributes,
-    mapFromArrays(arrayConcat(attributes.1, others.1), arrayConcat(attributes.2, others.2)) AS LogAttributes,
+    mapFromArrays(all_resource_keys, all_resource_values) AS ResourceAttributes,
+    replaceAll(scope['schema_url'], mark, '') AS ScopeSchemaUrl,
+    replaceAll(scope['name'], mark, '') AS ScopeName,
+    replaceAll(scope['version'], mark, '') AS ScopeVersion,
+    mapApply((key, value) -> (replaceAll(key, mark, ''), replaceAll(value, mark, '')), mapConcat(
+        mapFilter((key, value) -> key NOT IN ('name', 'version', 'schema_url') AND NOT (key = 'attributes' AND startsWith(value, '{')), scope),
+        JSONExtract(scope['attributes'], 'Map(String, String)'))) AS ScopeAttributes,
+    mapFromArrays(arrayConcat(all_attribute_keys, other_keys), arrayConcat(all_attribute_values, other_values)) AS LogAttributes,
     event_name AS EventName,
     now64(3) AS IngestedAt,
     origin.1.1 AS KafkaTopic,
