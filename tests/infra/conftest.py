@@ -25,11 +25,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"))
 
 
+_LOOPS: list[asyncio.AbstractEventLoop] = []
+
+
 def _loop() -> Iterator[None]:
-    """Pulumi's SDK asks for the thread's event loop; tests elsewhere that ran one have left none behind."""
-    asyncio.set_event_loop(asyncio.new_event_loop())
+    """Pulumi's SDK asks for the thread's event loop; tests elsewhere that ran one have left none behind.
+
+    It is kept for good: the SDK may hold it longer than a test, and one that is collected unclosed warns.
+    """
+    if not _LOOPS or _LOOPS[-1].is_closed():
+        _LOOPS.append(asyncio.new_event_loop())
+    asyncio.set_event_loop(_LOOPS[-1])
     yield
-    asyncio.set_event_loop(None)
 
 
 loop_of_module = pytest.fixture(scope="module", autouse=True)(_loop)
