@@ -174,38 +174,39 @@ opened AS
     FROM objects
 ),
 
--- Nested values are parsed in turn, a level at a time, into (place, key, value): place 0 is the top, 1 the attributes, 2
--- the resource.
+-- Nested values are parsed in turn, four levels from the innermost call outwards, into (place, key, value): place 0 is
+-- the top, 1 the attributes, 2 the resource.
 nests AS
 (
     SELECT
         *,
-        if(nested, arrayFilter(leaf -> startsWith(leaf.3, '{'), arrayConcat(
+        if(NOT nested, [],
+        arrayFlatten(arrayMap(leaf -> if(startsWith(leaf.3, '{') AND notEmpty(JSONExtract(leaf.3, 'Map(String, String)')),
+            arrayMap(inner -> (leaf.1, concat(leaf.2, '.', inner.1), inner.2),
+                JSONExtract(leaf.3, 'Map(String, String)')::Array(Tuple(String, String))), [leaf]),
+        arrayFlatten(arrayMap(leaf -> if(startsWith(leaf.3, '{') AND notEmpty(JSONExtract(leaf.3, 'Map(String, String)')),
+            arrayMap(inner -> (leaf.1, concat(leaf.2, '.', inner.1), inner.2),
+                JSONExtract(leaf.3, 'Map(String, String)')::Array(Tuple(String, String))), [leaf]),
+        arrayFlatten(arrayMap(leaf -> if(startsWith(leaf.3, '{') AND notEmpty(JSONExtract(leaf.3, 'Map(String, String)')),
+            arrayMap(inner -> (leaf.1, concat(leaf.2, '.', inner.1), inner.2),
+                JSONExtract(leaf.3, 'Map(String, String)')::Array(Tuple(String, String))), [leaf]),
+        arrayFlatten(arrayMap(leaf -> if(startsWith(leaf.3, '{') AND notEmpty(JSONExtract(leaf.3, 'Map(String, String)')),
+            arrayMap(inner -> (leaf.1, concat(leaf.2, '.', inner.1), inner.2),
+                JSONExtract(leaf.3, 'Map(String, String)')::Array(Tuple(String, String))), [leaf]),
+        arrayFilter(leaf -> startsWith(leaf.3, '{'), arrayConcat(
             arrayMap((key, value, bit) -> (0, key, if(bitAnd(bit, whole_mask) = 0, value, '')), keys, values, key_bits),
             arrayMap((key, value) -> (1, key, value), attribute_keys, attribute_values),
-            arrayMap((key, value) -> (2, key, value), resource_keys, resource_values))), []) AS level_1,
-        if(nested, arrayFlatten(arrayMap(leaf -> if(startsWith(leaf.3, '{') AND notEmpty(JSONExtract(leaf.3, 'Map(String, String)')),
-            arrayMap(inner -> (leaf.1, concat(leaf.2, '.', inner.1), inner.2),
-                JSONExtract(leaf.3, 'Map(String, String)')::Array(Tuple(String, String))), [leaf]), level_1)), []) AS level_2,
-        if(nested, arrayFlatten(arrayMap(leaf -> if(startsWith(leaf.3, '{') AND notEmpty(JSONExtract(leaf.3, 'Map(String, String)')),
-            arrayMap(inner -> (leaf.1, concat(leaf.2, '.', inner.1), inner.2),
-                JSONExtract(leaf.3, 'Map(String, String)')::Array(Tuple(String, String))), [leaf]), level_2)), []) AS level_3,
-        if(nested, arrayFlatten(arrayMap(leaf -> if(startsWith(leaf.3, '{') AND notEmpty(JSONExtract(leaf.3, 'Map(String, String)')),
-            arrayMap(inner -> (leaf.1, concat(leaf.2, '.', inner.1), inner.2),
-                JSONExtract(leaf.3, 'Map(String, String)')::Array(Tuple(String, String))), [leaf]), level_3)), []) AS level_4,
-        if(nested, arrayFlatten(arrayMap(leaf -> if(startsWith(leaf.3, '{') AND notEmpty(JSONExtract(leaf.3, 'Map(String, String)')),
-            arrayMap(inner -> (leaf.1, concat(leaf.2, '.', inner.1), inner.2),
-                JSONExtract(leaf.3, 'Map(String, String)')::Array(Tuple(String, String))), [leaf]), level_4)), []) AS level_5
+            arrayMap((key, value) -> (2, key, value), resource_keys, resource_values)))))))))))) AS leaves
     FROM opened
 ),
 
 placed AS
 (
     SELECT
-        * EXCEPT (level_1, level_2, level_3, level_4, level_5),
-        if(nested, arrayFilter(leaf -> leaf.1 = 0, level_5), []) AS top_leaves,
-        if(nested, arrayFilter(leaf -> leaf.1 = 1, level_5), []) AS attribute_leaves,
-        if(nested, arrayFilter(leaf -> leaf.1 = 2, level_5), []) AS resource_leaves
+        * EXCEPT (leaves),
+        if(nested, arrayFilter(leaf -> leaf.1 = 0, leaves), []) AS top_leaves,
+        if(nested, arrayFilter(leaf -> leaf.1 = 1, leaves), []) AS attribute_leaves,
+        if(nested, arrayFilter(leaf -> leaf.1 = 2, leaves), []) AS resource_leaves
     FROM nests
 ),
 
