@@ -86,6 +86,11 @@ CASES = [
     Case("2024-05-06 12:00:00.123 UTC [123] ERROR:  relation \"x\" does not exist", MILLIS, 17),
     Case("2024-05-06T12:00:00.123456Z 0 [Warning] [MY-010068] CA certificate", "2024-05-06 12:00:00.123456000", 13),
     Case("2024.05.06 12:00:00.123456 [ 12 ] {} <Error> Application: Code: 60", "2024-05-06 12:00:00.123456000", 17),
+    Case("1:M 06 May 2024 12:00:00.123 * Ready to accept connections tcp", MILLIS),
+    # A time without a date is of the day of arrival, or of the day before if that were half a day ahead.
+    Case("11:00:00.123 [main] INFO  com.shop.Cart - started", "2025-03-01 11:00:00.123000000", 9),
+    Case("[11:00:00,123] WARN low", "2025-03-01 11:00:00.123000000", 13),
+    Case("13:00:00.000 [main] ERROR com.shop.Cart - ahead by an hour", "2025-03-01 13:00:00.000000000", 17),
     # Words in prose, numbers and dates elsewhere mean nothing.
     Case("an ERROR occurred in the INFO desk"),
     Case("errors were found"),
@@ -121,3 +126,10 @@ def test_text(case: Case, outcomes: dict[str, Row]) -> None:
     assert (row["Timestamp"], row["SeverityNumber"], row["ServiceName"]) == (case.time, case.severity, case.service)
     assert row["Body"] == case.line.encode()
     assert (row["ParseError"], row["LogAttributes"]) == ("", {})
+
+
+def test_a_time_without_a_date_may_be_of_yesterday(store: Store) -> None:
+    """Five minutes after midnight, a line of just before midnight is of the day before."""
+    midnight_ms = ARRIVAL_MS - 12 * 3600 * 1000
+    [[row]] = store([b"23:59:59.999 [main] DEBUG com.shop.Cart - late"], midnight_ms + 5 * 60 * 1000)
+    assert row["Timestamp"] == "2025-02-28 23:59:59.999000000"

@@ -360,81 +360,95 @@ timed AS
             span_bit, flags_bit, event_name_bit, schema_url_bit, opened_bits),
         arrayFilter((key, bit) -> bitAnd(bit, taken_bits) = 0, top_keys, bits) AS other_keys,
         arrayFilter((value, bit) -> bitAnd(bit, taken_bits) = 0, top_values, bits) AS other_values,
+        -- The form of the time at or near the start, 0 for none; 6 and up lack the year or the date.
         multiIf(
-            head = '', '',
-            match(head, '^(?:<\\d{1,3}>\\d? ?)?(?:\\S+ )?(?:\\w+=)?["\\[(]?\\d{4}[-/.]\\d\\d[-/.]\\d\\d[T ]\\d\\d:\\d\\d:\\d\\d'),
-                extract(head, '\\d{4}[-/.]\\d\\d[-/.]\\d\\d[T ]\\d\\d:\\d\\d:\\d\\d(?:[.,]\\d{1,9})?(?: ?(?:Z|UTC|[-+]\\d\\d:?\\d\\d))?'),
-            match(head, '^[\\[(]?\\d\\d/\\d\\d/\\d\\d \\d\\d:\\d\\d:\\d\\d'),
-                extract(head, '\\d\\d/\\d\\d/\\d\\d \\d\\d:\\d\\d:\\d\\d(?:[.,]\\d{1,9})?'),
-            match(head, '^\\d\\d-\\d\\d \\d\\d:\\d\\d:\\d\\d\\.\\d{3,9} '),
-                extract(head, '^\\d\\d-\\d\\d \\d\\d:\\d\\d:\\d\\d\\.\\d{3,9}'),
-            match(head, '^\\[?[A-Z][a-z]{2} [A-Z][a-z]{2} [ \\d]?\\d \\d\\d:\\d\\d:\\d\\d(?:\\.\\d{1,9})? \\d{4}\\b'),
-                extract(head, '[A-Z][a-z]{2} [ \\d]?\\d \\d\\d:\\d\\d:\\d\\d(?:\\.\\d{1,9})? \\d{4}'),
-            match(head, '^\\S+ \\S+ \\S+ \\[\\d\\d/[A-Z][a-z]{2}/\\d{4}:\\d\\d:\\d\\d:\\d\\d [-+]\\d{4}\\]'),
-                extract(head, '\\d\\d/[A-Z][a-z]{2}/\\d{4}:\\d\\d:\\d\\d:\\d\\d [-+]\\d{4}'),
-            match(head, '^(?:<\\d{1,3}>)?[A-Z][a-z]{2} [ \\d]\\d \\d\\d:\\d\\d:\\d\\d(?:\\.\\d{1,9})? '),
-                extract(head, '[A-Z][a-z]{2} [ \\d]\\d \\d\\d:\\d\\d:\\d\\d(?:\\.\\d{1,9})?'),
-            match(head, '^[IWEF]\\d{4} \\d\\d:\\d\\d:\\d\\d\\.\\d{6} '),
-                extract(head, '^[IWEF](\\d{4} \\d\\d:\\d\\d:\\d\\d\\.\\d{6})'),
-            '') AS time_text
+            head = '', 0,
+            -- 2024-05-06T12:00:00.123Z, after a word, a key or a bracket, or the head of an RFC 5424 message
+            match(head, '^(?:<\\d{1,3}>\\d? ?)?(?:\\S+ )?(?:\\w+=)?["\\[(]?\\d{4}[-/.]\\d\\d[-/.]\\d\\d[T ]\\d\\d:\\d\\d:\\d\\d'), 1,
+            -- [Mon May 06 12:00:00 2024]
+            match(head, '^\\[?[A-Z][a-z]{2} [A-Z][a-z]{2} [ \\d]?\\d \\d\\d:\\d\\d:\\d\\d(?:\\.\\d{1,9})? \\d{4}\\b'), 2,
+            -- 1:M 06 May 2024 12:00:00.123
+            match(head, '^(?:\\S+ )?\\d{1,2} [A-Z][a-z]{2} \\d{4} \\d\\d:\\d\\d:\\d\\d'), 3,
+            -- 192.0.2.1 - - [06/May/2024:12:00:00 +0000]
+            match(head, '^\\S+ \\S+ \\S+ \\[\\d\\d/[A-Z][a-z]{2}/\\d{4}:\\d\\d:\\d\\d:\\d\\d [-+]\\d{4}\\]'), 4,
+            -- 24/05/06 12:00:00
+            match(head, '^[\\[(]?\\d\\d/\\d\\d/\\d\\d \\d\\d:\\d\\d:\\d\\d'), 5,
+            -- 05-06 12:00:00.123
+            match(head, '^\\d\\d-\\d\\d \\d\\d:\\d\\d:\\d\\d\\.\\d{3,9} '), 6,
+            -- <34>May  6 12:00:00
+            match(head, '^(?:<\\d{1,3}>)?[A-Z][a-z]{2} [ \\d]\\d \\d\\d:\\d\\d:\\d\\d(?:\\.\\d{1,9})? '), 7,
+            -- I0506 12:00:00.123456
+            match(head, '^[IWEF]\\d{4} \\d\\d:\\d\\d:\\d\\d\\.\\d{6} '), 8,
+            -- 12:00:00.123
+            match(head, '^[\\[(]?\\d\\d:\\d\\d:\\d\\d[.,]\\d{3,9}[\\]) ]'), 9,
+            0) AS form
     FROM taken
 ),
 
-phrased AS
+stamped AS
 (
     SELECT
         *,
-        -- In a form that the date parser reads; %s stands for a year that is not there.
         multiIf(
-            time_text = '', '',
-            match(time_text, '^\\d{4}[-/]'), replaceOne(time_text, ',', '.'),
-            match(time_text, '^\\d{4}\\.'), replaceRegexpOne(time_text, '^(\\d{4}).(\\d\\d).', '\\1-\\2-'),
-            match(time_text, '^\\d\\d/\\d\\d/\\d\\d '), replaceRegexpOne(time_text, '^(\\d\\d)/(\\d\\d)/(\\d\\d) ([\\d:]+)[,.]?', '20\\1-\\2-\\3 \\4.0'),
-            match(time_text, '^\\d\\d-\\d\\d '), concat('%s-', time_text),
-            match(time_text, '^\\d{4} '), replaceRegexpOne(time_text, '^(\\d\\d)(\\d\\d)', '%s-\\1-\\2'),
-            match(time_text, '^\\d\\d/[A-Z]'), replaceRegexpOne(time_text, '^(\\d\\d)/(\\w+)/(\\d{4}):(\\S+)', '\\1 \\2 \\3 \\4'),
-            match(time_text, ' \\d{4}$'), replaceRegexpOne(time_text, '^(\\w+) +(\\d+) (\\S+) (\\d+)$', '\\2 \\1 \\4 \\3'),
-            replaceRegexpOne(time_text, '^(\\w+) +(\\d+) (\\S+)$', '\\2 \\1 %s \\3')) AS time_pattern,
-        if(time_text = '', head, substring(head, position(head, time_text) + length(time_text))) AS after_time,
-        if(startsWith(head, '<'), toUInt16OrZero(extract(head, '^<(\\d{1,3})>[^ ]')), 999) AS syslog_priority,
-        toYear(fromUnixTimestamp64Nano(origin.2, 'UTC')) AS year
+            form = 0, '',
+            form = 1, extract(head, '\\d{4}[-/.]\\d\\d[-/.]\\d\\d[T ]\\d\\d:\\d\\d:\\d\\d(?:[.,]\\d{1,9})?(?: ?(?:Z|UTC|[-+]\\d\\d:?\\d\\d))?'),
+            form = 2, extract(head, '[A-Z][a-z]{2} [ \\d]?\\d \\d\\d:\\d\\d:\\d\\d(?:\\.\\d{1,9})? \\d{4}'),
+            form = 3, extract(head, '\\d{1,2} [A-Z][a-z]{2} \\d{4} \\d\\d:\\d\\d:\\d\\d(?:[.,]\\d{1,9})?'),
+            form = 4, extract(head, '\\d\\d/[A-Z][a-z]{2}/\\d{4}:\\d\\d:\\d\\d:\\d\\d [-+]\\d{4}'),
+            form = 5, extract(head, '\\d\\d/\\d\\d/\\d\\d \\d\\d:\\d\\d:\\d\\d(?:[.,]\\d{1,9})?'),
+            form = 6, extract(head, '^\\S+ \\S+'),
+            form = 7, extract(head, '[A-Z][a-z]{2} [ \\d]\\d [\\d:.]+'),
+            form = 8, substring(head, 2, 20),
+            extract(head, '[\\d:.,]+')) AS time_text,
+        if(form = 0, head, substring(head, position(head, time_text) + length(time_text))) AS after_time,
+        fromUnixTimestamp64Nano(origin.2, 'UTC') AS arrival
     FROM timed
 ),
 
+-- The time in a form that the date parser reads, and the level where the format has it.
 dated AS
 (
     SELECT
-        * EXCEPT (after_time, syslog_priority),
-        if(time_text = '', 0, ifNull(toUnixTimestamp64Nano(parseDateTime64BestEffortOrNull(
-            replaceOne(time_pattern, '%s', toString(year)), 9, 'UTC')), 0)) AS time_this_year,
+        * EXCEPT (time_text, after_time),
+        replaceOne(time_text, if(form = 4, ':', ','), if(form = 4, ' ', '.')) AS stamp,
+        multiIf(
+            form = 0, 0,
+            ifNull(toUnixTimestamp64Nano(parseDateTime64BestEffortOrNull(concat(multiIf(
+                form = 5, '20',
+                form = 6, formatDateTime(arrival, '%Y-'),
+                form = 7, formatDateTime(arrival, '%Y '),
+                form = 8, formatDateTime(arrival, '%Y'),
+                form = 9, formatDateTime(arrival, '%F '),
+                ''), stamp), 9, 'UTC')), 0)) AS time_found,
         multiIf(
             head = '', '',
-            syslog_priority < 192, toString(syslog_priority % 8),
-            match(head, '^[IWEF]\\d{4} \\d\\d:'), substring(head, 1, 1),
+            match(head, '^<(?:\\d\\d?|1[0-8]\\d|19[01])>[^ ]'), toString(toUInt16OrZero(extract(head, '^<(\\d+)>')) % 8),
+            form = 8, substring(head, 1, 1),
+            form = 6, extract(after_time, '^ +\\d+ +\\d+ ([VDIWEF]) '),
             match(head, '(?:^|[ ,{])(?:level|lvl|severity|loglevel|log_level)="?[A-Za-z]+'),
                 extract(head, '(?:^|[ ,{])(?:level|lvl|severity|loglevel|log_level)="?([A-Za-z]+)'),
-            match(time_text, '^\\d\\d-\\d\\d '), extract(after_time, '^ +\\d+ +\\d+ ([VDIWEF]) '),
-            time_text = '', '',
+            form = 0, '',
             arrayStringConcat(extractGroups(after_time, '^["\\])|, \\t]*(?:(?:\\d+|\\[[^\\]]*\\]|\\([^)]*\\)|\\{[^}]*\\}|-+|\\||[\\w.$/-]+ +-) *){0,5}?(?:[\\[<(]?(?:\\w+:)?((?i)TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|ERR|SEVERE|CRIT|CRITICAL|ALERT|FATAL|EMERG|PANIC)(?: *[\\]>):|]|\\t)|(TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|ERR|SEVERE|CRIT|CRITICAL|ALERT|FATAL|EMERG|PANIC)(?:\\s|$))'))) AS level_after_time,
         if(head = '', '', arrayStringConcat(extractGroups(head, '^(?:[\\[<(]?((?i)TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|ERR|SEVERE|CRIT|CRITICAL|ALERT|FATAL|EMERG|PANIC)(?: *[\\]>):|]|\\t)|(TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|ERR|SEVERE|CRIT|CRITICAL|ALERT|FATAL|EMERG|PANIC)(?:\\s|$))'))) AS level_at_start,
         multiIf(
             is_json, '',
-            match(head, '^<\\d{1,3}>\\d \\S+ \\S+ \\S'), extract(head, '^<\\d{1,3}>\\d \\S+ \\S+ (\\S+)'),
-            match(time_text, '^[A-Z][a-z]{2} [ \\d]\\d [\\d:.]+$'), extract(after_time, '^ \\S+ ([\\w.@/-]+)(?:\\[\\d+\\])?:'),
+            form = 7, extract(after_time, '^ \\S+ ([\\w.@/-]+)(?:\\[\\d+\\])?:'),
+            startsWith(head, '<'), extract(head, '^<\\d{1,3}>\\d \\S+ \\S+ (\\S+)'),
             '') AS program
-    FROM phrased
+    FROM stamped
 ),
 
 inferred AS
 (
     SELECT
-        * EXCEPT (head, time_text, time_pattern, time_this_year, year, level_after_time, level_at_start),
+        * EXCEPT (head, form, stamp, time_found, arrival, level_after_time, level_at_start),
+        -- What would lie ahead without its year is of the year before; without its date, of the day before.
         multiIf(
-            time_text = '', 0,
-            if(position(time_pattern, '%s') = 0, false, if(time_this_year = 0, true, time_this_year > origin.2 + 86400000000000)),
-                ifNull(toUnixTimestamp64Nano(parseDateTime64BestEffortOrNull(
-                    replaceOne(time_pattern, '%s', toString(year - 1)), 9, 'UTC')), 0),
-            time_this_year) AS text_time,
+            form < 6, time_found,
+            form = 9, time_found - if(time_found > origin.2 + 43200000000000, 86400000000000, 0),
+            if(time_found = 0, false, time_found <= origin.2 + 86400000000000), time_found,
+            ifNull(toUnixTimestamp64Nano(parseDateTime64BestEffortOrNull(concat(
+                toString(toYear(arrival) - 1), transform(form, [6, 7], ['-', ' '], ''), stamp), 9, 'UTC')), 0)) AS text_time,
         transform(lower(if(level_after_time = '', level_at_start, level_after_time)), level_values, level_meanings, 0) AS text_level
     FROM dated
 )
