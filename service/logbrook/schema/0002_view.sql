@@ -22,17 +22,9 @@ WITH
         'resource', 'scope', 'attributes'
     ] AS names,
     arrayMap(place -> bitShiftLeft(1::UInt64, place), range(length(names))) AS bits_of_names,
-    -- The bits of each field's names.
-    0x1fff AS time_mask,
-    0xffe000 AS level_mask,
-    0x3000000 AS level_number_mask,
-    0x3fc000000 AS service_mask,
-    0xfc00000000 AS body_mask,
-    0x70000000000 AS trace_mask,
-    0x380000000000 AS span_mask,
-    0xc00000000000 AS flags_mask,
-    0x7000000000000 AS event_name_mask,
-    0x18000000000000 AS resource_schema_url_mask,
+    -- The bits of each field's names: time, level, level's number, service, body, trace, span, flags, event, schema URL.
+    [0x1fff, 0xffe000, 0x3000000, 0x3fc000000, 0xfc00000000, 0x70000000000, 0x380000000000, 0xc00000000000,
+     0x7000000000000, 0x18000000000000] AS masks,
     0x800000 AS levelno_bit,
     0x20000000000000 AS resource_bit,
     0x40000000000000 AS scope_bit,
@@ -259,16 +251,7 @@ preferred AS
 (
     SELECT
         * EXCEPT (seen_bits),
-        bitAnd(bitAnd(seen_bits, time_mask), bitNot(bitAnd(seen_bits, time_mask)) + 1) AS time_bit,
-        bitAnd(bitAnd(seen_bits, level_mask), bitNot(bitAnd(seen_bits, level_mask)) + 1) AS level_bit,
-        bitAnd(bitAnd(seen_bits, level_number_mask), bitNot(bitAnd(seen_bits, level_number_mask)) + 1) AS level_number_bit,
-        bitAnd(bitAnd(seen_bits, service_mask), bitNot(bitAnd(seen_bits, service_mask)) + 1) AS service_bit,
-        bitAnd(bitAnd(seen_bits, body_mask), bitNot(bitAnd(seen_bits, body_mask)) + 1) AS body_bit,
-        bitAnd(bitAnd(seen_bits, trace_mask), bitNot(bitAnd(seen_bits, trace_mask)) + 1) AS trace_bit,
-        bitAnd(bitAnd(seen_bits, span_mask), bitNot(bitAnd(seen_bits, span_mask)) + 1) AS span_bit,
-        bitAnd(bitAnd(seen_bits, flags_mask), bitNot(bitAnd(seen_bits, flags_mask)) + 1) AS flags_bit,
-        bitAnd(bitAnd(seen_bits, event_name_mask), bitNot(bitAnd(seen_bits, event_name_mask)) + 1) AS event_name_bit,
-        bitAnd(bitAnd(seen_bits, resource_schema_url_mask), bitNot(bitAnd(seen_bits, resource_schema_url_mask)) + 1) AS schema_url_bit
+        arrayMap(mask -> bitAnd(bitAnd(seen_bits, mask), bitNot(bitAnd(seen_bits, mask)) + 1), masks) AS field_bits
     FROM seen
 ),
 
@@ -276,17 +259,17 @@ chosen AS
 (
     SELECT
         *,
-        top_values[indexOf(bits, time_bit)] AS time_value,
-        top_values[indexOf(bits, level_bit)] AS level_value,
-        top_values[indexOf(bits, level_number_bit)] AS level_number_value,
-        top_values[indexOf(bits, service_bit)] AS service_value,
+        top_values[indexOf(bits, field_bits[1])] AS time_value,
+        top_values[indexOf(bits, field_bits[2])] AS level_value,
+        top_values[indexOf(bits, field_bits[3])] AS level_number_value,
+        top_values[indexOf(bits, field_bits[4])] AS service_value,
         all_resource_values[indexOf(all_resource_keys, 'service.name')] AS resource_service,
-        if(is_json, top_values[indexOf(bits, body_bit)], event) AS body,
-        lower(top_values[indexOf(bits, trace_bit)]) AS trace_value,
-        lower(top_values[indexOf(bits, span_bit)]) AS span_value,
-        top_values[indexOf(bits, flags_bit)] AS flags_value,
-        top_values[indexOf(bits, event_name_bit)] AS event_name,
-        top_values[indexOf(bits, schema_url_bit)] AS resource_schema_url
+        if(is_json, top_values[indexOf(bits, field_bits[5])], event) AS body,
+        lower(top_values[indexOf(bits, field_bits[6])]) AS trace_value,
+        lower(top_values[indexOf(bits, field_bits[7])]) AS span_value,
+        top_values[indexOf(bits, field_bits[8])] AS flags_value,
+        top_values[indexOf(bits, field_bits[9])] AS event_name,
+        top_values[indexOf(bits, field_bits[10])] AS resource_schema_url
     FROM preferred
 ),
 
@@ -313,7 +296,7 @@ understood AS
         if(toUInt8OrZero(level_number_value) <= 24, toUInt8OrZero(level_number_value), 0) AS level_number,
         multiIf(
             level_value = '', 0,
-            level_bit = levelno_bit, [0, 5, 9, 13, 17, 21][least(intDiv(toUInt16OrZero(level_value), 10), 5) + 1],
+            field_bits[2] = levelno_bit, [0, 5, 9, 13, 17, 21][least(intDiv(toUInt16OrZero(level_value), 10), 5) + 1],
             transform(lower(level_value), level_values, level_meanings, 0)) AS level_known,
         if(trace_value = '', '', replaceAll(trace_value, '-', '')) AS trace_hex,
         trace_value != '' AND NOT match(trace_hex, '^(?:[0-9a-f]{16}|[0-9a-f]{32})$') AS trace_bad,
@@ -342,13 +325,9 @@ taken AS
         *,
         if(time_usable, if(level_usable, '', substring(body, 1, 300)), substring(body, 1, 300)) AS head,
         -- Bits of the names that became a column; every other key is left over for LogAttributes.
-        bitOr(bitOr(bitOr(
-            bitOr(if(time_usable, time_bit, 0), if(level_usable, level_bit, 0)),
-            bitOr(if(level_number > 0 OR level_number_value = '0', level_number_bit, 0), if(resource_service = '', service_bit, 0))), bitOr(
-            bitOr(if(trace_bad, 0, trace_bit), if(span_bad, 0, span_bit)),
-            bitOr(if(flags_bad, 0, flags_bit), body_bit))), bitOr(
-            bitOr(event_name_bit, schema_url_bit),
-            bitOr(opened_bits, empty_bit))) AS taken_bits
+        bitOr(bitOr(opened_bits, empty_bit), arraySum(arrayMap((bit, used) -> if(used, bit, 0), field_bits, [
+            time_usable, level_usable, level_number > 0 OR level_number_value = '0', resource_service = '', true,
+            NOT trace_bad, NOT span_bad, NOT flags_bad, true, true]))) AS taken_bits
     FROM checked
 ),
 
@@ -356,8 +335,7 @@ taken AS
 timed AS
 (
     SELECT
-        * EXCEPT (name_bits, bits, taken_bits, top_keys, top_values, time_bit, level_number_bit, service_bit, body_bit, trace_bit,
-            span_bit, flags_bit, event_name_bit, schema_url_bit, opened_bits),
+        * EXCEPT (name_bits, bits, field_bits, taken_bits, opened_bits, top_keys, top_values),
         arrayFilter((key, bit) -> bitAnd(bit, taken_bits) = 0, top_keys, bits) AS other_keys,
         arrayFilter((value, bit) -> bitAnd(bit, taken_bits) = 0, top_values, bits) AS other_values,
         -- The form of the time at or near the start, 0 for none; 6 and up lack the year or the date.
