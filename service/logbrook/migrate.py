@@ -147,7 +147,7 @@ def _keep(client: HttpClient, days: int) -> None:
 
 
 def _keep_system_logs(client: HttpClient, days: int) -> None:
-    """Give ClickHouse's own logs a TTL: they would fill the disk. One that its configuration sets wins."""
+    """Give ClickHouse's own logs a TTL of so many days: they would fill the disk. Other forms of TTL are left alone."""
     rows = client.query(
         "SELECT name, engine_full FROM system.tables WHERE database = 'system' AND engine LIKE '%MergeTree'"
         " AND match(name, '_log(_[0-9]+)?$') AND (database, name) IN"
@@ -205,7 +205,9 @@ def create_topic(kafka: config.Kafka, wait_seconds: float = WAIT_SECONDS) -> boo
     admin = AdminClient(client_config(kafka))
     if kafka.sasl_mechanism == "OAUTHBEARER":
         admin.poll(1)  # serves the request for a token, which nothing else does for this kind of client
-    partitions = _wait("Kafka", wait_seconds, lambda: _partitions(admin, kafka))
+    partitions = _wait(
+        "Kafka", wait_seconds, lambda: _partitions(admin, kafka, min(wait_seconds, _KAFKA_TIMEOUT_SECONDS))
+    )
     settings = {
         "retention.ms": str(kafka.retention_hours * 3_600_000),
         "retention.bytes": str(kafka.retention_bytes),
@@ -233,10 +235,10 @@ def create_topic(kafka: config.Kafka, wait_seconds: float = WAIT_SECONDS) -> boo
     return False
 
 
-def _partitions(admin: AdminClient, kafka: config.Kafka) -> int:
+def _partitions(admin: AdminClient, kafka: config.Kafka, timeout_seconds: float = _KAFKA_TIMEOUT_SECONDS) -> int:
     """How many partitions the topic has, 0 if it is not there; UnavailableError if Kafka does not answer."""
     try:
-        topics = admin.list_topics(timeout=_KAFKA_TIMEOUT_SECONDS).topics
+        topics = admin.list_topics(timeout=timeout_seconds).topics
     except KafkaException as error:
         raise UnavailableError(503, "kafka_unavailable", f"Kafka at {kafka.bootstrap_servers}: {error}") from error
     return len(topics[kafka.topic].partitions) if kafka.topic in topics else 0

@@ -44,7 +44,26 @@ fragments = st.one_of(
     ),
     st.sampled_from([b"2024-05-06 12:00:00 INFO ", b"May  6 12:00:00 a b[1]: ", b"<13>", b"9999-99-99T99:99:99Z"]),
 )
+# Times in the shapes that are looked for, with numbers that no calendar has.
+stamps = st.one_of(
+    st.from_regex(
+        rb"\A(<[0-9]{1,3}>1? ?)?[0-9]{4}[-/.][0-9]{2}[-/.][0-9]{2}[T ][0-9]{2}(:[0-9]{2}){2}([,.][0-9]{1,9})?"
+    ),
+    st.from_regex(rb"\A\[?(Mon|Xyz) (Jan|Feb|Xyz) [ 0-9][0-9] [0-9]{2}(:[0-9]{2}){2} [0-9]{4}"),
+    st.from_regex(rb"\A(x )?[0-9]{1,2} (Jan|Feb|Xyz) [0-9]{4} [0-9]{2}(:[0-9]{2}){2}"),
+    st.from_regex(rb"\Aa b c \[[0-9]{2}/(Jan|Feb|Xyz)/[0-9]{4}(:[0-9]{2}){3} [+-][0-9]{4}\]"),
+    st.from_regex(rb"\A[0-9]{2}/[0-9]{2}/[0-9]{2} [0-9]{2}(:[0-9]{2}){2}"),
+    st.from_regex(rb"\A[0-9]{2}-[0-9]{2} [0-9]{2}(:[0-9]{2}){2}\.[0-9]{3,9}  1 2 [DIWEF] "),
+    st.from_regex(rb"\A(<[0-9]{1,3}>)?(Jan|Feb|Xyz) [ 0-9][0-9] [0-9]{2}(:[0-9]{2}){2} host a\[1\]: "),
+    st.from_regex(rb"\A[IWEF][0-9]{4} [0-9]{2}(:[0-9]{2}){2}\.[0-9]{6} "),
+    st.from_regex(rb"\A[0-9]{2}(:[0-9]{2}){2}[.,][0-9]{3,9} "),
+)
 payloads = st.one_of(
+    stamps,
+    st.binary(max_size=60).map(
+        lambda value: json.dumps({"time": value.decode("latin-1"), "level": value.hex()}).encode()
+    ),
+    stamps.map(lambda value: json.dumps({"timestamp": value.decode("latin-1"), "msg": "m"}).encode()),
     st.binary(max_size=100),
     st.lists(fragments, max_size=6).map(b"".join),
     st.lists(fragments, max_size=6).map(b"\n".join),

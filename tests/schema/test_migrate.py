@@ -100,6 +100,26 @@ def test_a_shorter_retention_applies_to_what_is_stored(database: config.ClickHou
     assert client.query(bodies).result_rows[0][0] == ["new"]
 
 
+def test_system_logs_get_a_ttl(database: config.ClickHouse, client: HttpClient) -> None:
+    """ClickHouse's own logs lose old rows: without a TTL they get one, one in days follows the setting, others stay."""
+    ttls = {"a_log": "", "b_log_1": "TTL event_date + toIntervalDay(3)", "c_log": "TTL event_date + toIntervalMonth(1)"}
+    for name, ttl in ttls.items():
+        client.command(f"CREATE TABLE system.{name} (event_date Date, x Int8) ENGINE = MergeTree ORDER BY x {ttl}")
+    try:
+        migrate.apply(config.Schema(system_log_retention_days=9), database)
+        engines = "SELECT name, extract(engine_full, 'TTL (.*) SETTINGS') FROM system.tables WHERE database = 'system'"
+        found = {row[0]: row[1] for row in client.query(engines).result_rows}
+    finally:
+        for name in ttls:
+            client.command(f"DROP TABLE system.{name} SYNC")
+    days = "event_date + toIntervalDay(9)"
+    assert {name: found[name] for name in ttls} == {
+        "a_log": days,
+        "b_log_1": days,
+        "c_log": "event_date + toIntervalMonth(1)",
+    }
+
+
 def test_a_refused_statement_names_its_file(empty: config.ClickHouse, monkeypatch: pytest.MonkeyPatch) -> None:
     """An error of ClickHouse says which file and statement it is about; nothing is recorded as applied."""
     broken = migrate.Migration("0001_broken.sql", "CREATE TABLE a (x Nonsense) ENGINE = Null;\n")

@@ -33,7 +33,6 @@ WITH
     0x8000000000000000 AS other_bit,
     0x4000000000000000 AS empty_bit,
     -- Objects that are not flattened: body, message and msg stay JSON; resource, scope and attributes have columns.
-    0x1c00000000 AS body_objects_mask,
     0xe0001c00000000 AS whole_mask,
     -- Values of a level, by name or number: OpenTelemetry's 1 to 24, pino's and bunyan's 10 to 60, syslog's 0 to 7.
     ['trace', 'trc', 'verbose', 'finest', 'finer', 'v', 't', 'debug', 'dbg', 'fine', 'd', 'info', 'inf', 'information',
