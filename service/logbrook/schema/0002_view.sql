@@ -51,6 +51,8 @@ WITH
     -- character that Unicode keeps out of text, which is taken away once objects are flattened.
     '﷐' AS mark,
     '"﷐{' AS marked_brace,
+    -- Words that are a level in a text: in capitals before a blank, in any case before a bracket, colon, bar or tab.
+    'TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|ERR|SEVERE|CRIT|CRITICAL|ALERT|FATAL|EMERG|PANIC' AS level_words,
     -- Outside 1980 to 2099 a clock or a unit is wrong.
     315532800000000000 AS earliest,
     4102444799999999999 AS latest,
@@ -66,7 +68,8 @@ split AS
         startsWith(payload, '{') AND position(payload, '\n') = 0 AS plain,
         if(plain, '', trimBoth(payload, ' \t\r\n\xEF\xBB\xBF')) AS trimmed,
         if(startsWith(trimmed, '{') AND position(trimmed, '\n') > 0,
-            arrayFilter(line -> trimBoth(line, ' \t\r') != '', splitByChar('\n', if(position(payload, '\r\n') > 0, replaceAll(payload, '\r\n', '\n'), payload))),
+            arrayFilter(line -> trimBoth(line, ' \t\r') != '', splitByChar('\n',
+                if(position(payload, '\r\n') > 0, replaceAll(payload, '\r\n', '\n'), payload))),
             []) AS lines,
         if(match(trimmed, '^\\[[ \t\r\n]*[{\\]]'), JSONType(payload) = 'Array', false) AS is_array
     FROM arrivals
@@ -208,29 +211,42 @@ flattened AS
         * EXCEPT (nested, marked, keys, values, key_bits, top_leaves, resource_keys, resource_values, resource_leaves,
             attribute_keys, attribute_values, attribute_leaves),
         multiIf(
-            nested, arrayMap(key -> replaceAll(key, mark, ''), arrayConcat(arrayFilter((key, value, bit) -> NOT startsWith(value, '{') OR bitAnd(bit, whole_mask) != 0, keys, values, key_bits), top_leaves.2)),
+            nested, arrayMap(key -> replaceAll(key, mark, ''), arrayConcat(
+                arrayFilter((key, value, bit) -> NOT startsWith(value, '{') OR bitAnd(bit, whole_mask) != 0, keys, values, key_bits),
+                top_leaves.2)),
             marked, arrayMap(key -> replaceAll(key, mark, ''), keys),
             keys) AS top_keys,
         multiIf(
-            nested, arrayMap(value -> replaceAll(value, mark, ''), arrayConcat(arrayFilter((value, bit) -> NOT startsWith(value, '{') OR bitAnd(bit, whole_mask) != 0, values, key_bits), top_leaves.3)),
+            nested, arrayMap(value -> replaceAll(value, mark, ''), arrayConcat(
+                arrayFilter((value, bit) -> NOT startsWith(value, '{') OR bitAnd(bit, whole_mask) != 0, values, key_bits),
+                top_leaves.3)),
             marked, arrayMap(value -> replaceAll(value, mark, ''), values),
             values) AS top_values,
-        if(nested, arrayConcat(arrayFilter((bit, value) -> NOT startsWith(value, '{') OR bitAnd(bit, whole_mask) != 0, key_bits, values),
+        if(nested, arrayConcat(
+            arrayFilter((bit, value) -> NOT startsWith(value, '{') OR bitAnd(bit, whole_mask) != 0, key_bits, values),
             arrayMap(key -> transform(lower(key), names, bits_of_names, other_bit), top_leaves.2)), key_bits) AS name_bits,
         multiIf(
-            nested, arrayMap(key -> replaceAll(key, mark, ''), arrayConcat(arrayFilter((key, value) -> NOT startsWith(value, '{'), resource_keys, resource_values), resource_leaves.2)),
+            nested, arrayMap(key -> replaceAll(key, mark, ''), arrayConcat(
+                arrayFilter((key, value) -> NOT startsWith(value, '{'), resource_keys, resource_values),
+                resource_leaves.2)),
             marked, arrayMap(key -> replaceAll(key, mark, ''), resource_keys),
             resource_keys) AS all_resource_keys,
         multiIf(
-            nested, arrayMap(value -> replaceAll(value, mark, ''), arrayConcat(arrayFilter(value -> NOT startsWith(value, '{'), resource_values), resource_leaves.3)),
+            nested, arrayMap(value -> replaceAll(value, mark, ''), arrayConcat(
+                arrayFilter(value -> NOT startsWith(value, '{'), resource_values),
+                resource_leaves.3)),
             marked, arrayMap(value -> replaceAll(value, mark, ''), resource_values),
             resource_values) AS all_resource_values,
         multiIf(
-            nested, arrayMap(key -> replaceAll(key, mark, ''), arrayConcat(arrayFilter((key, value) -> NOT startsWith(value, '{'), attribute_keys, attribute_values), attribute_leaves.2)),
+            nested, arrayMap(key -> replaceAll(key, mark, ''), arrayConcat(
+                arrayFilter((key, value) -> NOT startsWith(value, '{'), attribute_keys, attribute_values),
+                attribute_leaves.2)),
             marked, arrayMap(key -> replaceAll(key, mark, ''), attribute_keys),
             attribute_keys) AS all_attribute_keys,
         multiIf(
-            nested, arrayMap(value -> replaceAll(value, mark, ''), arrayConcat(arrayFilter(value -> NOT startsWith(value, '{'), attribute_values), attribute_leaves.3)),
+            nested, arrayMap(value -> replaceAll(value, mark, ''), arrayConcat(
+                arrayFilter(value -> NOT startsWith(value, '{'), attribute_values),
+                attribute_leaves.3)),
             marked, arrayMap(value -> replaceAll(value, mark, ''), attribute_values),
             attribute_values) AS all_attribute_values
     FROM placed
@@ -272,7 +288,7 @@ chosen AS
     FROM preferred
 ),
 
--- What the top_values mean; 0 and '' where they mean nothing.
+-- What the values mean; 0 and '' where they mean nothing.
 understood AS
 (
     SELECT
@@ -405,8 +421,12 @@ dated AS
             match(head, '(?:^|[ ,{])(?:level|lvl|severity|loglevel|log_level)="?[A-Za-z]+'),
                 extract(head, '(?:^|[ ,{])(?:level|lvl|severity|loglevel|log_level)="?([A-Za-z]+)'),
             form = 0, '',
-            arrayStringConcat(extractGroups(after_time, '^["\\])|, \\t]*(?:(?:\\d+|\\[[^\\]]*\\]|\\([^)]*\\)|\\{[^}]*\\}|-+|\\||[\\w.$/-]+ +-) *){0,5}?(?:[\\[<(]?(?:\\w+:)?((?i)TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|ERR|SEVERE|CRIT|CRITICAL|ALERT|FATAL|EMERG|PANIC)(?: *[\\]>):|]|\\t)|(TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|ERR|SEVERE|CRIT|CRITICAL|ALERT|FATAL|EMERG|PANIC)(?:\\s|$))'))) AS level_after_time,
-        if(head = '', '', arrayStringConcat(extractGroups(head, '^(?:[\\[<(]?((?i)TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|ERR|SEVERE|CRIT|CRITICAL|ALERT|FATAL|EMERG|PANIC)(?: *[\\]>):|]|\\t)|(TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|ERR|SEVERE|CRIT|CRITICAL|ALERT|FATAL|EMERG|PANIC)(?:\\s|$))'))) AS level_at_start,
+            -- Behind the time: numbers, brackets, dashes and a logger's name between dashes may come first.
+            arrayStringConcat(extractGroups(after_time, concat(
+                '^["\\])|, \\t]*(?:(?:\\d+|\\[[^\\]]*\\]|\\([^)]*\\)|\\{[^}]*\\}|-+|\\||[\\w.$/-]+ +-) *){0,5}?',
+                '(?:[\\[<(]?(?:\\w+:)?((?i)', level_words, ')(?: *[\\]>):|]|\\t)|(', level_words, ')(?:\\s|$))')))) AS level_after_time,
+        if(head = '', '', arrayStringConcat(extractGroups(head, concat(
+            '^(?:[\\[<(]?((?i)', level_words, ')(?: *[\\]>):|]|\\t)|(', level_words, ')(?:\\s|$))')))) AS level_at_start,
         multiIf(
             is_json, '',
             form = 7, extract(after_time, '^ \\S+ ([\\w.@/-]+)(?:\\[\\d+\\])?:'),
