@@ -19,10 +19,12 @@ with warnings.catch_warnings():
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Pulumi's SDK leaves its event loops open, and their sockets warn when they are collected."""
+    """Pulumi's SDK leaves its event loops open, and programs that failed half-way: both warn when they are collected."""
+    half_way = "ignore:Exception ignored in. <coroutine object run_:pytest.PytestUnraisableExceptionWarning"
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"))
+            item.add_marker(pytest.mark.filterwarnings(half_way))
 
 
 _LOOPS: list[asyncio.AbstractEventLoop] = []
