@@ -3,6 +3,8 @@
 from prometheus_client import Counter, Gauge, Histogram
 
 _LATENCY_BUCKETS_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+# 5 is the limit of the objective in compose/prometheus/rules.yml.
+_FRESHNESS_BUCKETS_SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
 
 # Gateway
 gateway_requests_total = Counter(
@@ -38,6 +40,11 @@ consumer_batch_age_seconds = Histogram(
     buckets=_LATENCY_BUCKETS_SECONDS,
 )
 consumer_insert_seconds = Histogram("consumer_insert_seconds", "Time of one insert.", buckets=_LATENCY_BUCKETS_SECONDS)
+consumer_freshness_seconds = Histogram(
+    "consumer_freshness_seconds",
+    "Time from when Kafka's message was made to when it can be queried: of the first in each insert.",
+    buckets=_FRESHNESS_BUCKETS_SECONDS,
+)
 consumer_insert_failures_total = Counter(
     "consumer_insert_failures_total", "Inserts whose outcome was an error or unknown.", ["reason"]
 )
@@ -49,6 +56,9 @@ consumer_lag_messages = Gauge("consumer_lag_messages", "Messages behind the end 
 # Audit
 audit_missing_events = Gauge("audit_missing_events", "Events that Kafka holds and ClickHouse lacks; should be 0.")
 audit_duplicate_events = Gauge("audit_duplicate_events", "Events stored more than once; should be 0.")
+audit_events = Gauge("audit_events", "Events stored of what Kafka still holds.")
+audit_flagged_events = Gauge("audit_flagged_events", "Of these, events with a ParseError.")
+audit_pending_messages = Gauge("audit_pending_messages", "Messages that the consumers are still to store.")
 audit_finished_timestamp_seconds = Gauge("audit_finished_timestamp_seconds", "When the last audit ended, Unix time.")
 
 # Query

@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 from confluent_kafka import KafkaException, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
+from prometheus_client import REGISTRY
 
 from logbrook import clickhouse, config
 from logbrook.consumer.audit import audit
@@ -212,3 +213,19 @@ def test_a_missing_topic_says_what_to_do(topic: config.Kafka, database: config.C
     """Without its topic the consumer does not start, and says how to create it."""
     with pytest.raises(LogbrookError, match="logbrook migrate"):
         Loop(SETTINGS, replace(topic, topic="never-created"), database)
+
+
+def test_what_the_metrics_tell(topic: config.Kafka, database: config.ClickHouse) -> None:
+    """Each insert tells how fresh its first message was, and an audit leaves its outcome behind."""
+
+    def sample(name: str) -> float:
+        return REGISTRY.get_sample_value(name) or 0.0
+
+    inserts = sample("consumer_freshness_seconds_count")
+    with consuming(SETTINGS, topic, database):
+        send(topic, *numbered(0, 100), b'{"message": "cut off')
+        eventually(lambda: not any(each.pending for each in audit(SETTINGS, topic, database, Bounds())))
+
+    assert sample("consumer_freshness_seconds_count") > inserts
+    names = ("events", "flagged_events", "missing_events", "duplicate_events", "pending_messages")
+    assert [sample(f"audit_{name}") for name in names] == [101, 1, 0, 0, 0]

@@ -50,6 +50,9 @@ def audit(settings: config.Consumer, kafka: config.Kafka, database: config.Click
     findings = [_examine(client, topic, span) for span in found]
     metrics.audit_missing_events.set(sum(each.missing for each in findings))
     metrics.audit_duplicate_events.set(sum(each.double for each in findings))
+    metrics.audit_events.set(sum(each.events for each in findings))
+    metrics.audit_flagged_events.set(sum(each.flagged for each in findings))
+    metrics.audit_pending_messages.set(sum(each.pending for each in findings))
     metrics.audit_finished_timestamp_seconds.set(time.time())
     return findings
 

@@ -91,6 +91,11 @@ class Batch:
             self.keys[coordinate] = key.decode(errors="backslashreplace")
         return _string(source) + _string(key)
 
+    def first_made_at(self) -> float | None:
+        """When the first message was made, Unix time; None if there is none, or it does not say."""
+        made_at_ms: int = _COORDINATES.unpack_from(self.rows[0])[2] if self.rows else 0
+        return made_at_ms / 1000 if made_at_ms > 0 else None
+
     def of(self, partitions: Collection[int]) -> "Batch":
         """The batch without the messages of other partitions."""
         if self.next_offsets.keys() <= set(partitions):

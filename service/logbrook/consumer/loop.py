@@ -242,6 +242,8 @@ class Loop:
         metrics.consumer_batch_messages.observe(len(stored.fresh.rows))
         metrics.consumer_insert_seconds.observe(stored.seconds)
         metrics.consumer_batch_age_seconds.observe(time.monotonic() - stored.batch.opened_at)
+        if made_at := stored.fresh.first_made_at():
+            metrics.consumer_freshness_seconds.observe(max(0.0, time.time() - made_at))
         log.debug("stored", messages=len(stored.fresh.rows), seconds=round(stored.seconds, 3), skipped=stored.skipped)
 
     def _finish(self) -> None:
