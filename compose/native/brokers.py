@@ -12,6 +12,7 @@ from native.failure import Failure
 from native.processes import Service
 
 HOST = "127.0.0.1"
+_COMPOSE = Path(__file__).parent.parent
 Settings = Mapping[str, object]
 _LOGGING = """\
 log4j.rootLogger={level}, stderr
@@ -25,7 +26,9 @@ log4j.logger.org.apache.zookeeper.audit=WARN
 """
 
 
-def zookeeper(directory: Path, jars: Path, port: int, *, level: str = "INFO") -> Service:
+def zookeeper(
+    directory: Path, jars: Path, port: int, *, level: str = "INFO", metrics_port: int | None = None
+) -> Service:
     """ZooKeeper with its data in `directory`."""
     settings = {
         "dataDir": directory / "data",
@@ -40,7 +43,7 @@ def zookeeper(directory: Path, jars: Path, port: int, *, level: str = "INFO") ->
     }
     properties = _write(directory, "zookeeper.properties", settings)
     main = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
-    command = [*_java(directory, jars, "192m", level), main, str(properties)]
+    command = [*_java(directory, jars, "192m", level, _agent("zookeeper", jars, metrics_port)), main, str(properties)]
     return Service("zookeeper", command, lambda: _answers_ruok(port), port)
 
 
@@ -53,12 +56,13 @@ def kafka(  # noqa: PLR0913 - what a broker needs to know
     level: str = "INFO",
     settings: Settings | None = None,
     needs: tuple[str, ...] = (),
+    metrics_port: int | None = None,
 ) -> Service:
     """One Kafka broker with its data in `directory`, coordinated by that ZooKeeper. `settings` are the broker's own."""
     properties = _write(
         directory, "server.properties", {**_kafka_settings(directory, port, zookeeper_port), **(settings or {})}
     )
-    command = [*_java(directory, jars, "512m", level), "kafka.Kafka", str(properties)]
+    command = [*_java(directory, jars, "512m", level, _agent("kafka", jars, metrics_port)), "kafka.Kafka", str(properties)]
     # A controlled shutdown hands over to ZooKeeper first. After a kill, ZooKeeper refuses the next broker until it has
     # forgotten the last one.
     return Service("kafka", command, _has_controller(port), port, needs=needs, attempts=4, stop_seconds=30)
@@ -104,7 +108,15 @@ def _write(directory: Path, name: str, settings: Mapping[str, object]) -> Path:
     return path
 
 
-def _java(directory: Path, jars: Path, heap: str, level: str) -> list[str]:
+def _agent(name: str, jars: Path, port: int | None) -> list[str]:
+    """Serves what compose/<name>/metrics.yaml picks from Java's own figures, for Prometheus."""
+    if port is None:
+        return []
+    [jar] = jars.glob("jmx_prometheus_javaagent-*.jar")
+    return [f"-javaagent:{jar}={HOST}:{port}:{_COMPOSE / name / 'metrics.yaml'}"]
+
+
+def _java(directory: Path, jars: Path, heap: str, level: str, agent: list[str]) -> list[str]:
     java = shutil.which("java")
     if java is None:
         raise Failure(
@@ -113,7 +125,7 @@ def _java(directory: Path, jars: Path, heap: str, level: str) -> list[str]:
     logging = directory / "log4j.properties"
     logging.write_text(_LOGGING.format(level=level))
     return [
-        java, f"-Xmx{heap}", "-Xms64m", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=50", "-XX:+ExitOnOutOfMemoryError",
+        java, *agent, f"-Xmx{heap}", "-Xms64m", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=50", "-XX:+ExitOnOutOfMemoryError",
         "-XX:-UsePerfData", "-Djava.awt.headless=true", "-Dzookeeper.jmx.log4j.disable=true",
         f"-Dlog4j.configuration=file:{logging}", "-cp", f"{jars}/*",
     ]  # fmt: skip

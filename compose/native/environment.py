@@ -14,6 +14,8 @@ REPOSITORY = Path(__file__).parent.parent.parent
 DEFAULT_STATE = REPOSITORY / ".local"
 # Settings of this stack alone, as of the Compose file: the service knows them as parts of others.
 KAFKA_PORT, ZOOKEEPER_PORT = "LOGBROOK_KAFKA_PORT", "LOGBROOK_ZOOKEEPER_PORT"
+AUDIT_PORT, PROMETHEUS_PORT = "LOGBROOK_AUDIT_PORT", "LOGBROOK_PROMETHEUS_PORT"
+KAFKA_METRICS_PORT, ZOOKEEPER_METRICS_PORT = "LOGBROOK_KAFKA_METRICS_PORT", "LOGBROOK_ZOOKEEPER_METRICS_PORT"
 READER_PASSWORD = "CLICKHOUSE_READONLY_PASSWORD"  # noqa: S105 - a variable's name
 
 
@@ -27,6 +29,10 @@ class Ports:
     gateway: int
     consumer: int
     query: int
+    audit: int
+    kafka_metrics: int
+    zookeeper_metrics: int
+    prometheus: int
 
     def variables(self) -> dict[str, tuple[int, str]]:
         """Each port by the name of its process, with the variable that moves it."""
@@ -37,6 +43,10 @@ class Ports:
             "gateway": (self.gateway, "LOGBROOK_GATEWAY_PORT"),
             "consumer": (self.consumer, "LOGBROOK_CONSUMER_HEALTH_PORT"),
             "query": (self.query, "LOGBROOK_QUERY_PORT"),
+            "audit": (self.audit, AUDIT_PORT),
+            "kafka's metrics": (self.kafka_metrics, KAFKA_METRICS_PORT),
+            "zookeeper's metrics": (self.zookeeper_metrics, ZOOKEEPER_METRICS_PORT),
+            "prometheus": (self.prometheus, PROMETHEUS_PORT),
         }
 
 
@@ -62,6 +72,10 @@ class Environment:
             self._port("LOGBROOK_GATEWAY_PORT", config.Gateway.port),
             self._port("LOGBROOK_CONSUMER_HEALTH_PORT", config.Consumer.health_port),
             self._port("LOGBROOK_QUERY_PORT", config.Query.port),
+            self._port(AUDIT_PORT, 9465),
+            self._port(KAFKA_METRICS_PORT, 9404),
+            self._port(ZOOKEEPER_METRICS_PORT, 9405),
+            self._port(PROMETHEUS_PORT, 9090),
         )
 
     @property

@@ -5,11 +5,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import logbrook.cli
-from native import brokers
+from native import brokers, prometheus
 from native.clickhouse import answers, clickhouse
 from native.environment import Environment
 from native.processes import Service
 
+AUDIT_EVERY_SECONDS = 300
 # Whose logs are shipped through the stack itself. Not the shipper's own: it would never come to an end.
 SHIPPED = ("zookeeper", "kafka", "clickhouse", "gateway", "consumer", "query")
 
@@ -21,8 +22,10 @@ def services(environment: Environment, jars: Path) -> list[Service]:
     own = environment.for_service()
     reader = {"LOGBROOK_CLICKHOUSE_USERNAME": "reader", "LOGBROOK_CLICKHOUSE_PASSWORD": environment.reader_password}
     found = [
-        brokers.zookeeper(data / "zookeeper", jars, ports.zookeeper),
-        brokers.kafka(data / "kafka", jars, ports.kafka, ports.zookeeper, needs=("zookeeper",)),
+        brokers.zookeeper(data / "zookeeper", jars, ports.zookeeper, metrics_port=ports.zookeeper_metrics),
+        brokers.kafka(
+            data / "kafka", jars, ports.kafka, ports.zookeeper, needs=("zookeeper",), metrics_port=ports.kafka_metrics
+        ),
         clickhouse(data / "clickhouse", ports.clickhouse, environment.password, environment.reader_password),
         _logbrook("migrate", own, once=True, needs=("kafka", "clickhouse")),
         _logbrook("gateway", own, port=ports.gateway, needs=("kafka", "migrate")),
@@ -30,6 +33,9 @@ def services(environment: Environment, jars: Path) -> list[Service]:
     ]
     if _has_command("query"):
         found.append(_logbrook("query", {**own, **reader}, port=ports.query, needs=("clickhouse", "migrate")))
+    found.append(_audit({**own, "LOGBROOK_CONSUMER_HEALTH_PORT": str(ports.audit)}, ports.audit))
+    if program := prometheus.installed():
+        found.append(prometheus.prometheus(program, data / "prometheus", ports))
     found.append(_ship(state, own, [service.name for service in found if service.name in SHIPPED]))
     return found
 
@@ -51,6 +57,12 @@ def _logbrook(
         needs=needs,
         once=once,
     )
+
+
+def _audit(environment: Mapping[str, str], port: int) -> Service:
+    """Whether anything is lost, looked at again and again."""
+    command = [sys.executable, "-m", "logbrook", "audit", f"--every={AUDIT_EVERY_SECONDS}"]
+    return Service("audit", command, lambda: answers(port, "/healthz"), port, environment, needs=("gateway", "consumer"))
 
 
 def _ship(state: Path, environment: Mapping[str, str], names: list[str]) -> Service:

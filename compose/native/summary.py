@@ -11,7 +11,7 @@ from rich.table import Table
 
 from logbrook import __version__, clickhouse
 from logbrook.errors import UnavailableError
-from native import jars, stack, status
+from native import jars, prometheus, stack, status
 from native.clickhouse import answers
 from native.environment import Environment
 from native.processes import Service, tail
@@ -34,6 +34,8 @@ def show(settings: Environment, way: str, console: Console) -> None:
         table.add_row("Consumer", f"http://127.0.0.1:{ports.consumer}/metrics", own)
         table.add_row("Kafka", f"127.0.0.1:{ports.kafka}", jars.version("kafka"))
         table.add_row("ZooKeeper", f"127.0.0.1:{ports.zookeeper}", jars.version("zookeeper"))
+        missing = "" if prometheus.installed() else f"not installed: {prometheus.INSTALL}"
+        table.add_row("Prometheus", missing or f"http://127.0.0.1:{ports.prometheus}", "" if missing else "figures, alerts")
     else:
         table.add_row("Kafka", f"127.0.0.1:{ports.kafka}", "cp-kafka 7.9 (Kafka 3.9), with ZooKeeper")
     table.add_row("Passwords", str(settings.env_file), "readable by you alone")

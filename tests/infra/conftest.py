@@ -19,7 +19,7 @@ with warnings.catch_warnings():
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Pulumi's SDK leaves its event loops open, and programs that failed half-way: both warn when they are collected."""
+    """Pulumi's SDK leaves its event loops open, and half-run programs: both warn when collected."""
     half_way = "ignore:Exception ignored in. <coroutine object run_:pytest.PytestUnraisableExceptionWarning"
     for item in items:
         if Path(__file__).parent in item.path.parents:

@@ -1,5 +1,8 @@
 """The engine's own metrics in Prometheus' text format, under the names that a server gives them."""
 
+import os
+from pathlib import Path
+
 from native.front.engine import Engine
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=UTF-8"
@@ -35,9 +38,21 @@ _ALL = (
 
 
 def text(engine: Engine) -> str:
-    """All metrics, and this process' resident memory."""
-    with open("/proc/self/statm") as file:
-        resident = int(file.read().split()[1]) * 4096
-    name = "ClickHouseAsyncMetrics_MemoryResident"
-    memory = f"# HELP {name} Resident memory of the process, bytes.\n# TYPE {name} gauge\n{name} {resident}\n"
-    return engine.ask(_ALL).decode() + memory
+    """All metrics, this process' resident memory, and what it may take."""
+    resident = int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+    memory = _gauge("MemoryResident", "Resident memory of the process, bytes.", resident)
+    return engine.ask(_ALL).decode() + memory + _gauge("CGroupMemoryTotal", "Memory limit, bytes.", _memory_limit())
+
+
+def _gauge(name: str, help_: str, value: int) -> str:
+    name = f"ClickHouseAsyncMetrics_{name}"
+    return f"# HELP {name} {help_}\n# TYPE {name} gauge\n{name} {value}\n"
+
+
+def _memory_limit() -> int:
+    """The container's limit, or the machine's memory."""
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for path in (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes")):
+        if path.exists() and (text := path.read_text().strip()).isdecimal():
+            return min(int(text), machine)
+    return machine
