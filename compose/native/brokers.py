@@ -62,7 +62,8 @@ def kafka(  # noqa: PLR0913 - what a broker needs to know
     properties = _write(
         directory, "server.properties", {**_kafka_settings(directory, port, zookeeper_port), **(settings or {})}
     )
-    command = [*_java(directory, jars, "512m", level, _agent("kafka", jars, metrics_port)), "kafka.Kafka", str(properties)]
+    agent = _agent("kafka", jars, metrics_port)
+    command = [*_java(directory, jars, "512m", level, agent), "kafka.Kafka", str(properties)]
     # A controlled shutdown hands over to ZooKeeper first. After a kill, ZooKeeper refuses the next broker until it has
     # forgotten the last one.
     return Service("kafka", command, _has_controller(port), port, needs=needs, attempts=4, stop_seconds=30)
@@ -125,8 +126,8 @@ def _java(directory: Path, jars: Path, heap: str, level: str, agent: list[str]) 
     logging = directory / "log4j.properties"
     logging.write_text(_LOGGING.format(level=level))
     return [
-        java, *agent, f"-Xmx{heap}", "-Xms64m", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=50", "-XX:+ExitOnOutOfMemoryError",
-        "-XX:-UsePerfData", "-Djava.awt.headless=true", "-Dzookeeper.jmx.log4j.disable=true",
+        java, *agent, f"-Xmx{heap}", "-Xms64m", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=50",
+        "-XX:+ExitOnOutOfMemoryError", "-XX:-UsePerfData", "-Djava.awt.headless=true", "-Dzookeeper.jmx.log4j.disable=true",
         f"-Dlog4j.configuration=file:{logging}", "-cp", f"{jars}/*",
     ]  # fmt: skip
 

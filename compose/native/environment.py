@@ -75,7 +75,8 @@ class Environment:
             self._port(AUDIT_PORT, 9465),
             self._port(KAFKA_METRICS_PORT, 9404),
             self._port(ZOOKEEPER_METRICS_PORT, 9405),
-            self._port(PROMETHEUS_PORT, 9090),
+            # Not 9090: Debian's package starts one of its own there.
+            self._port(PROMETHEUS_PORT, 9095),
         )
 
     @property

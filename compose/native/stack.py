@@ -12,7 +12,7 @@ from native.processes import Service
 
 AUDIT_EVERY_SECONDS = 300
 # Whose logs are shipped through the stack itself. Not the shipper's own: it would never come to an end.
-SHIPPED = ("zookeeper", "kafka", "clickhouse", "gateway", "consumer", "query")
+SHIPPED = ("zookeeper", "kafka", "clickhouse", "gateway", "consumer", "query", "audit")
 
 
 def services(environment: Environment, jars: Path) -> list[Service]:
@@ -31,10 +31,13 @@ def services(environment: Environment, jars: Path) -> list[Service]:
         _logbrook("gateway", own, port=ports.gateway, needs=("kafka", "migrate")),
         _logbrook("consumer", own, port=ports.consumer, needs=("kafka", "clickhouse", "migrate")),
     ]
+    program = prometheus.installed()
+    if program:
+        reader["LOGBROOK_QUERY_PROMETHEUS_URL"] = f"http://127.0.0.1:{ports.prometheus}"
     if _has_command("query"):
         found.append(_logbrook("query", {**own, **reader}, port=ports.query, needs=("clickhouse", "migrate")))
     found.append(_audit({**own, "LOGBROOK_CONSUMER_HEALTH_PORT": str(ports.audit)}, ports.audit))
-    if program := prometheus.installed():
+    if program:
         found.append(prometheus.prometheus(program, data / "prometheus", ports))
     found.append(_ship(state, own, [service.name for service in found if service.name in SHIPPED]))
     return found
@@ -62,7 +65,9 @@ def _logbrook(
 def _audit(environment: Mapping[str, str], port: int) -> Service:
     """Whether anything is lost, looked at again and again."""
     command = [sys.executable, "-m", "logbrook", "audit", f"--every={AUDIT_EVERY_SECONDS}"]
-    return Service("audit", command, lambda: answers(port, "/healthz"), port, environment, needs=("gateway", "consumer"))
+    return Service(
+        "audit", command, lambda: answers(port, "/healthz"), port, environment, needs=("gateway", "consumer")
+    )
 
 
 def _ship(state: Path, environment: Mapping[str, str], names: list[str]) -> Service:

@@ -34,8 +34,9 @@ def show(settings: Environment, way: str, console: Console) -> None:
         table.add_row("Consumer", f"http://127.0.0.1:{ports.consumer}/metrics", own)
         table.add_row("Kafka", f"127.0.0.1:{ports.kafka}", jars.version("kafka"))
         table.add_row("ZooKeeper", f"127.0.0.1:{ports.zookeeper}", jars.version("zookeeper"))
-        missing = "" if prometheus.installed() else f"not installed: {prometheus.INSTALL}"
-        table.add_row("Prometheus", missing or f"http://127.0.0.1:{ports.prometheus}", "" if missing else "figures, alerts")
+        missing = f"not installed: {prometheus.INSTALL}"
+        watched = f"http://127.0.0.1:{ports.prometheus}"
+        table.add_row("Prometheus", watched if prometheus.installed() else missing, "figures, alerts")
     else:
         table.add_row("Kafka", f"127.0.0.1:{ports.kafka}", "cp-kafka 7.9 (Kafka 3.9), with ZooKeeper")
     table.add_row("Passwords", str(settings.env_file), "readable by you alone")

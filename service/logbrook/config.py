@@ -156,6 +156,7 @@ class Query:
 @dataclass(frozen=True, kw_only=True)
 class Log:
     """The processes' own logs."""
+    prometheus_url: str = setting("", "Prometheus to ask for /v1/status, the explorer's view of the platform itself.")
 
     level: str = setting("INFO", "DEBUG, INFO, WARNING or ERROR.")
     format: str = setting("json", "json, or console for people.")

@@ -100,7 +100,7 @@ build() {
 build_images() {
   local here=$ROOT/tests/compose/stand_in context=$ENGINE/context
   rm -rf "$context"
-  mkdir -p "$context"/{python,clickhouse,kafka}
+  mkdir -p "$context"/{python,clickhouse,kafka,watching}
 
   cp /etc/ssl/certs/ca-certificates.crt "$context/python"
   build python "$here/python.Dockerfile" "$context/python" --build-arg "BASE=$BASE"
@@ -114,6 +114,9 @@ build_images() {
     mv "$jars.new" "$jars"
   fi
   cp -r "$jars" "$context/kafka/libs"
+  # Where the real image has it.
+  mkdir "$context/kafka/agent"
+  mv "$context"/kafka/libs/jmx_prometheus_javaagent-*.jar "$context/kafka/agent"
   install -m 0755 "$here/kafka-run.sh" "$context/kafka/run"
   for component in zookeeper kafka; do
     build "$component" "$here/kafka.Dockerfile" "$context/kafka" --build-arg "BASE=$BASE" \
@@ -126,6 +129,12 @@ build_images() {
   find "$context/clickhouse" -name __pycache__ -prune -exec rm -r {} +
   install -m 0755 "$here/clickhouse-server.py" "$context/clickhouse/clickhouse-server"
   build clickhouse "$here/clickhouse.Dockerfile" "$context/clickhouse" --build-arg BASE=logbrook-stand-in/python
+
+  local program
+  for program in prometheus alertmanager node_exporter; do
+    build "$program" "$here/watching.Dockerfile" "$context/watching" --build-arg "BASE=$BASE" \
+      --build-arg "PROGRAM=$program"
+  done
   rm -rf "$context"
 }
 

@@ -17,7 +17,7 @@ import yaml
 
 from logbrook.gateway import tokens
 from native import ports
-from tests.compose.compose_file import COMPOSE_FILE, ROOT, STAND_IN_FILE
+from tests.compose.compose_file import COMPOSE_FILE, ROOT, STAND_IN_FILE, load, services
 
 LOGS = ROOT / ".local" / "compose-logs"
 
@@ -38,10 +38,14 @@ class Stack:
         self.project = f"logbrook-test-{secrets.token_hex(4)}"
         self.password, self.reader_password = secrets.token_hex(16), secrets.token_hex(16)
         self._token = tokens.issue("tests")
-        self.kafka_port, self.clickhouse_port, self.gateway_port, self.query_port = ports.free(4)
+        self.kafka_port, self.clickhouse_port, self.gateway_port, self.query_port, self.prometheus_port, *others = (
+            ports.free(7)
+        )
+        self._other_ports = dict(zip(("LOGBROOK_ALERTMANAGER_PORT", "LOGBROOK_GRAFANA_PORT"), others, strict=True))
         (directory / "override.yaml").write_text(yaml.safe_dump(override))
         (directory / ".env").write_text("".join(f"{name}={value}\n" for name, value in self._variables().items()))
         stand_in = [STAND_IN_FILE] if docker("images", "--quiet", "logbrook-stand-in/kafka") else []
+        self._without_image = set(services()) - set(load(STAND_IN_FILE)["services"]) if stand_in else set()
         files = [COMPOSE_FILE, *stand_in, directory / "override.yaml"]
         self._command = ["compose", "--project-name", self.project, "--env-file", str(directory / ".env")]
         self._command += [word for file in files for word in ("--file", str(file))]
@@ -55,6 +59,8 @@ class Stack:
             "LOGBROOK_CLICKHOUSE_PORT": self.clickhouse_port,
             "LOGBROOK_GATEWAY_PORT": self.gateway_port,
             "LOGBROOK_QUERY_PORT": self.query_port,
+            "LOGBROOK_PROMETHEUS_PORT": self.prometheus_port,
+            **self._other_ports,
             "LOGBROOK_GATEWAY_TOKENS": self._token.entry,
             "LOGBROOK_TOKEN": self._token.token,
         }
@@ -65,7 +71,11 @@ class Stack:
 
     def up(self, *words: str) -> None:
         """Start what is not running, and wait until all of it is healthy."""
-        self.compose("up", "--detach", "--wait", "--wait-timeout", "240", *words)
+        self.compose("up", "--detach", "--wait", "--wait-timeout", "240", *words, *self.services())
+
+    def services(self) -> list[str]:
+        """Those that can run here: all but what there is no stand-in for."""
+        return sorted(set(services()) - self._without_image)
 
     @contextmanager
     def recording(self) -> Iterator[None]:

@@ -297,4 +297,5 @@ def test_metrics_for_prometheus(clickhouse: ClickHouseServer) -> None:
         "ClickHouseAsyncMetrics_MaxPartCountForPartition",
         "ClickHouseAsyncMetrics_DiskAvailable_default",
         "ClickHouseAsyncMetrics_MemoryResident",
+        "ClickHouseAsyncMetrics_CGroupMemoryTotal",
     }

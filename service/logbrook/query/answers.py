@@ -213,6 +213,43 @@ class SqlAnswer(Struct, kw_only=True):
     cost: Cost
 
 
+class Figure(Struct, kw_only=True):
+    """One number about the platform."""
+
+    name: str
+    unit: str
+    meaning: str
+    value: float | None  # null: there is no data yet
+
+
+class Alert(Struct, kw_only=True):
+    """An alert whose condition holds."""
+
+    name: str
+    severity: str
+    firing: bool  # false: it has not held for long enough
+    since: str
+    summary: str
+    description: str
+    runbook: str  # the page and heading of the documentation that say what to do
+
+
+class Process(Struct, kw_only=True):
+    """A process that Prometheus watches."""
+
+    name: str
+    address: str
+    up: bool
+
+
+class StatusAnswer(Struct, kw_only=True):
+    """How the platform itself is."""
+
+    figures: list[Figure]
+    alerts: list[Alert]
+    processes: list[Process]
+
+
 class ErrorBody(Struct, kw_only=True, omit_defaults=True):
     """What went wrong and what to do about it."""
 

@@ -86,6 +86,9 @@ class Engine:
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=64),
             trust_env=False,
         )
+        self.prometheus = (
+            httpx.AsyncClient(base_url=query.prometheus_url, trust_env=False) if query.prometheus_url else None
+        )
         self._readonly: bool | None = None
         self._table_rows, self._table_rows_at = 0, -_TABLE_ROWS_SECONDS
         self._kills: set[asyncio.Task[None]] = set()
@@ -96,6 +99,8 @@ class Engine:
         """Wait for cancellations under way, then close all connections."""
         await asyncio.gather(*self._kills, return_exceptions=True)
         await self._client.aclose()
+        if self.prometheus is not None:
+            await self.prometheus.aclose()
 
     async def rows(self, statement: Statement, spent: Spent | None = None) -> list[list[Any]]:
         """The rows of a result. Raises RejectedError past a limit, UnavailableError if ClickHouse can't answer now."""

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from logbrook.errors import RejectedError
-from logbrook.query import answers, counts, events, lookups, patterns, search, statement, timerange, values
+from logbrook.query import answers, counts, events, lookups, patterns, search, statement, status, timerange, values
 from logbrook.query.engine import Engine, Spent, Statement
 from logbrook.query.parameters import Parameter
 from logbrook.query.selection import Selection, select
@@ -123,6 +123,10 @@ async def _patterns(engine: Engine, given: Values) -> answers.PatternsAnswer:
     return await patterns.patterns(engine, selection(given), given["limit"])
 
 
+async def _status(engine: Engine, _given: Values) -> answers.StatusAnswer:
+    return await status.status(engine.prometheus)
+
+
 async def _sql(engine: Engine, given: Values) -> answers.SqlAnswer:
     rows_limit = engine.query.max_result_rows
     sql = statement.check(given["sql"], engine.clickhouse.database, rows_limit)
@@ -234,6 +238,14 @@ ROUTES = (
         (*_SELECTION, _limit(50, 200)),
         answers.PatternsAnswer,
         _patterns,
+    ),
+    Route(
+        "/v1/status",
+        "How the platform itself is: figures, alerts, and which processes answer. Needs Prometheus.",
+        (),
+        answers.StatusAnswer,
+        _status,
+        statuses=(404,),
     ),
     Route(
         "/v1/sql",

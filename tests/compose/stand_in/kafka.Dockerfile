@@ -8,6 +8,7 @@ RUN useradd --uid 1000 --create-home appuser \
     && mkdir -p /etc/kafka /etc/${COMPONENT}/secrets /var/lib/${COMPONENT}/data /var/lib/${COMPONENT}/log \
     && chown -R appuser: /etc/kafka /etc/${COMPONENT} /var/lib/${COMPONENT}
 COPY libs /usr/share/java/kafka
+COPY agent /usr/share/java/cp-base-new
 COPY run /etc/confluent/docker/run
 VOLUME ["/var/lib/${COMPONENT}/data", "/etc/${COMPONENT}/secrets"]
 USER appuser

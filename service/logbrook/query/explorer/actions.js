@@ -8,7 +8,7 @@ import { asSearch, change, state } from "./state.js";
 const dialog = byId("dialog");
 const SHORTCUTS = [
   ["/", "type a query"], ["Enter", "search"], ["j  k", "next, previous event"], ["o", "open the event"], ["Esc", "close"], ["l", "live tail on or off"],
-  ["p", "pause the live tail"], ["t", "time range"], ["z", "zoom out"], ["r", "search again"], ["s", "saved searches"], ["1 2 3", "events, patterns, services"], ["?", "this help"],
+  ["p", "pause the live tail"], ["t", "time range"], ["z", "zoom out"], ["r", "search again"], ["s", "saved searches"], ["1 2 3 4", "events, patterns, services, health"], ["?", "this help"],
 ];
 const LANGUAGE = [
   ["connection refused", "both words, anywhere in the message"], ['"timed out"', "the phrase"], ["-healthcheck", "without"], ["timeout OR refused", "either; ( ) group"],

@@ -12,10 +12,11 @@ import { showProblem } from "./searchbox.js";
 import { change, onChange, state } from "./state.js";
 import { Table } from "./table.js";
 import { zoomOut } from "./timepicker.js";
-import { patterns, services } from "./views.js";
+import { health, patterns, services } from "./views.js";
 
 const PAGE = 200;
-const VIEWS = [["events", "Events"], ["patterns", "Patterns"], ["services", "Services"]];
+const VIEWS = [["events", "Events"], ["patterns", "Patterns"], ["services", "Services"], ["health", "Health"]];
+const DRAW = { patterns, services, health };
 const content = byId("content");
 const status = byId("status");
 let cursor = null;
@@ -130,8 +131,9 @@ async function view() {
   if (state.view === "events") return search();
   live.stop();
   try {
-    const answer = await (state.view === "patterns" ? patterns : services)(content);
-    if (answer) told(answer);
+    const answer = await (DRAW[state.view] ?? services)(content);
+    if (answer?.cost) told(answer);
+    else if (answer) status.textContent = `${Math.round(answer.took)} ms`;
   } catch (error) {
     failed(error);
   }
@@ -162,6 +164,7 @@ byId("live").addEventListener("click", () => change(state.live ? { live: "" } : 
 window.addEventListener("logbrook-refresh", refresh);
 // While following, the chart and the filters keep up as well, only less often.
 setInterval(() => { if (state.live && !live.paused && !document.hidden) { chart(); sides(); } }, 10_000);
+setInterval(() => { if (state.view === "health" && !document.hidden) view(); }, 10_000);
 
 const KEYS = {
   "/": () => byId("query").focus(),
@@ -179,6 +182,7 @@ const KEYS = {
   1: () => change({ view: "events" }),
   2: () => change({ view: "patterns" }),
   3: () => change({ view: "services" }),
+  4: () => change({ view: "health" }),
   Escape: () => change({ event: "" }, { replace: true }),
 };
 document.addEventListener("keydown", (event) => {

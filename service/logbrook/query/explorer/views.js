@@ -64,6 +64,24 @@ export async function services(content) {
   return answer;
 }
 
+/** Fill the content with how the platform itself is. Returns the answer. */
+export async function health(content) {
+  const answer = await get("status", {}, "view");
+  if (!answer) return undefined;
+  const shown = ({ value, unit }) => (value === null ? "–" : unit === "bytes" ? bytes(value) : `${unit === "s" ? value.toFixed(2) : short(Math.round(value))} ${unit}`);
+  const down = answer.processes.filter((each) => !each.up);
+  content.replaceChildren(el("div.scroll.health", {},
+    el("div.facts", {}, answer.figures.map((each) => el("div.fact", { title: each.meaning }, el("b", {}, shown(each)), el("span", {}, each.name)))),
+    answer.alerts.length ? el("table.list", {},
+      el("thead", {}, el("tr", {}, ["Alert", "State", "What it means", "What to do", "Since"].map((name) => el("th", {}, name)))),
+      el("tbody", {}, answer.alerts.map((each) => el("tr", {},
+        el("td.name", {}, each.name), el(`td${each.firing ? ".bad" : ".muted"}`, {}, each.firing ? each.severity : "pending"),
+        el("td", {}, each.summary, ". ", each.description), el("td.muted", {}, each.runbook), el("td.muted", {}, fullTime(each.since))))))
+      : el("p.note", {}, "No alert."),
+    el("p.note", {}, down.length ? `Not answering: ${down.map((each) => `${each.name} (${each.address})`).join(", ")}.` : `All ${answer.processes.length} processes answer.`)));
+  return answer;
+}
+
 function age(seconds) {
   for (const [size, unit] of [[86400, "d"], [3600, "h"], [60, "min"]]) if (seconds >= size) return `${(seconds / size).toFixed(1)} ${unit}`;
   return `${seconds.toFixed(1)} s`;

@@ -1,0 +1,6 @@
+# Alertmanager reads the token of its webhook from a file alone: here in memory.
+set -euo pipefail
+umask 077
+printf %s "$LOGBROOK_TOKEN" > /tmp/token
+unset LOGBROOK_TOKEN
+exec /bin/alertmanager --config.file=/etc/alertmanager/alertmanager.yml --storage.path=/alertmanager --cluster.listen-address=

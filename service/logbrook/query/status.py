@@ -1,0 +1,86 @@
+"""How the platform itself is, from the figures that Prometheus has of it."""
+
+import asyncio
+import math
+from typing import Any
+
+import httpx
+
+from logbrook.errors import RejectedError, UnavailableError
+from logbrook.query.answers import Alert, Figure, Process, StatusAnswer
+
+# Name, unit, meaning, PromQL.
+FIGURES = (
+    ("accepted", "events/s", "Events that the gateway accepted.", "sum(rate(gateway_events_total[1m]))"),
+    ("stored", "messages/s", "Kafka messages that the consumers stored.", "sum(rate(consumer_messages_total[1m]))"),
+    ("lag", "messages", "Messages in Kafka that are still to be stored.", "sum(consumer_lag_messages)"),
+    (
+        "freshness",
+        "s",
+        "Time from Kafka's message to a queryable event, 99 of 100 inserts.",
+        "histogram_quantile(0.99, sum by (le) (rate(consumer_freshness_seconds_bucket[5m])))",
+    ),
+    ("missing", "events", "Events that the last audit found missing.", "sum(audit_missing_events)"),
+    (
+        "search",
+        "s",
+        "Time of a request to this API, 95 of 100.",
+        "histogram_quantile(0.95, sum by (le) (rate(query_request_seconds_bucket[5m])))",
+    ),
+    (
+        "disk",
+        "bytes",
+        "What ClickHouse's tables take on disk.",
+        "sum(ClickHouseAsyncMetrics_TotalBytesOfMergeTreeTables)",
+    ),
+)
+
+
+async def status(prometheus: httpx.AsyncClient | None) -> StatusAnswer:
+    """Figures, alerts and who answers. Raises RejectedError without a Prometheus, UnavailableError if it is away."""
+    if prometheus is None:
+        raise RejectedError(404, "no_prometheus", "no Prometheus is known: set LOGBROOK_QUERY_PROMETHEUS_URL")
+    queries = [_ask(prometheus, "query", query=promql) for *_, promql in FIGURES]
+    try:
+        up, alerts, *figures = await asyncio.gather(
+            _ask(prometheus, "query", query="up"), _ask(prometheus, "alerts"), *queries
+        )
+    except (httpx.HTTPError, KeyError, ValueError) as error:
+        reason = f"Prometheus can't be asked: {type(error).__name__}"
+        raise UnavailableError(503, "prometheus_unavailable", reason, 10) from error
+    return StatusAnswer(
+        figures=[
+            Figure(name=name, unit=unit, meaning=meaning, value=_value(found))
+            for (name, unit, meaning, _), found in zip(FIGURES, figures, strict=True)
+        ],
+        alerts=[_alert(each) for each in alerts["alerts"]],
+        processes=[
+            Process(name=each["metric"]["job"], address=each["metric"]["instance"], up=each["value"][1] == "1")
+            for each in sorted(up["result"], key=lambda each: str(each["metric"]["job"]))
+        ],
+    )
+
+
+async def _ask(prometheus: httpx.AsyncClient, path: str, **parameters: str) -> Any:
+    response = await prometheus.get(f"/api/v1/{path}", params=parameters)
+    response.raise_for_status()
+    return response.json()["data"]
+
+
+def _value(found: Any) -> float | None:
+    """The one number of a result; None where there is none, or no data to compute it from."""
+    value = float(found["result"][0]["value"][1]) if found["result"] else math.nan
+    return value if math.isfinite(value) else None
+
+
+def _alert(found: Any) -> Alert:
+    annotations, labels = found["annotations"], found["labels"]
+    return Alert(
+        name=labels["alertname"],
+        severity=labels.get("severity", ""),
+        firing=found["state"] == "firing",
+        since=found["activeAt"],
+        summary=annotations.get("summary", ""),
+        description=annotations.get("description", ""),
+        runbook=annotations.get("runbook", ""),
+    )

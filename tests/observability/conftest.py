@@ -1,0 +1,91 @@
+"""The whole native stack, watched by a real Prometheus, with events in it."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import pytest
+
+from native import environment, ports, prometheus
+from tests.components import REPOSITORY, until
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A running stack, its settings, and what its Prometheus answers."""
+
+    settings: environment.Environment
+    variables: Mapping[str, str]
+
+    def native(self, *arguments: str) -> str:
+        """Run `python -m native` on it; what it printed."""
+        line = [sys.executable, "-m", "native", arguments[0], "--state", str(self.settings.state), *arguments[1:]]
+        done = subprocess.run(line, env=self.variables, capture_output=True, text=True, timeout=200, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    def prometheus(self, path: str, **parameters: str) -> Any:
+        """`data` of Prometheus' answer."""
+        url = f"http://127.0.0.1:{self.settings.ports.prometheus}/api/v1/{path}"
+        answer = httpx.get(url, params=parameters, timeout=30)
+        assert answer.status_code == 200, answer.text
+        return answer.json()["data"]
+
+    def query(self, promql: str) -> list[dict[str, Any]]:
+        """The series that an expression has now."""
+        found: list[dict[str, Any]] = self.prometheus("query", query=promql)["result"]
+        return found
+
+    @property
+    def explorer(self) -> str:
+        """The address of the query service."""
+        return f"http://127.0.0.1:{self.settings.ports.query}"
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+    """It came up, took made-up events and an odd one, was asked, and Prometheus has seen all that twice."""
+    if not prometheus.installed():
+        pytest.skip(f"Prometheus is not installed: {prometheus.INSTALL}")
+    state = tmp_path_factory.mktemp("watched")
+    own = {name: value for name, value in os.environ.items() if not name.startswith("LOGBROOK_")}
+    names = [variable for _, variable in environment.Environment(state, {}).ports.variables().values()]
+    moved = {name: str(port) for name, port in zip(names, ports.free(len(names)), strict=True)}
+    variables = {**own, **moved, "PYTHONPATH": str(REPOSITORY / "compose"), "RUNTIME": "native", "COLUMNS": "200"}
+    settings = environment.load(state)
+    watched = Watched(environment.Environment(state, {**settings.variables, **moved}), variables)
+    try:
+        watched.native("up")
+        fill(watched)
+        yield watched
+    finally:
+        subprocess.run(
+            [sys.executable, "-m", "native", "down", "--state", str(state)], env=variables, check=False, timeout=200
+        )
+
+
+def fill(watched: Watched) -> None:
+    """Give every figure something to count, again and again until Prometheus has seen it grow."""
+
+    def counted() -> bool:
+        watched.native("run", "produce", "--count", "2000", "--spread", "30m", "--to", "gateway")
+        for path in ("search", "stats", "histogram", "search?query=service:("):
+            httpx.get(f"{watched.explorer}/v1/{path}", timeout=30)
+        return all(watched.query(f"sum(rate({name}[1m])) > 0") for name in GROWING)
+
+    until(counted)
+
+
+GROWING = (
+    "gateway_events_total",
+    "consumer_messages_total",
+    "consumer_freshness_seconds_count",
+    "query_requests_total",
+    "query_rejected_total",
+    "kafka_server_bytesin_total",
+    "ClickHouseProfileEvents_InsertedRows",
+)

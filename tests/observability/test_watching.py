@@ -1,0 +1,64 @@
+"""The running stack in the eyes of its Prometheus, and of the explorer, which asks it."""
+
+import httpx
+import pytest
+
+from native import prometheus
+from tests.observability.conftest import Watched
+from tests.observability.test_rules import ALERTS
+
+
+def test_every_process_is_watched(stack: Watched) -> None:
+    """All of them answer, and no alert but those that time alone can tell holds."""
+    targets = stack.prometheus("targets")["activeTargets"]
+    names = {each["labels"]["job"] for each in targets}
+
+    assert {each["labels"]["job"]: each["health"] for each in targets} == dict.fromkeys(names, "up")
+    assert names >= {"gateway", "consumer", "query", "audit", "kafka", "zookeeper", "clickhouse", "prometheus"}
+    assert stack.prometheus("alerts")["alerts"] == []
+
+
+@pytest.mark.parametrize("name", [alert["alert"] for alert in ALERTS])
+def test_every_rule_can_be_evaluated(stack: Watched, name: str) -> None:
+    """Prometheus has evaluated it on real series, without an error."""
+    rules = [rule for group in stack.prometheus("rules")["groups"] for rule in group["rules"]]
+    [rule] = [rule for rule in rules if rule["name"] == name]
+
+    assert (rule["health"], rule["state"]) == ("ok", "inactive")
+
+
+@pytest.mark.parametrize(
+    "metric",
+    [
+        "kafka_server_bytesin_total",
+        "kafka_log_size_bytes{topic='logs'}",
+        "kafka_controller_activecontrollercount == 1",
+        "zookeeper_nodecount",
+        "ClickHouseAsyncMetrics_DiskAvailable_default",
+        "ClickHouseAsyncMetrics_CGroupMemoryTotal",
+        "audit_missing_events == 0",
+        "consumer_lag_messages",
+        "query_rejected_total{code='query_syntax'} > 0",
+    ],
+)
+def test_what_the_rules_look_at_is_there(stack: Watched, metric: str) -> None:
+    """An alert on a metric that nobody serves would never fire."""
+    assert stack.query(metric)
+
+
+def test_the_api_tells_how_it_is(stack: Watched) -> None:
+    """/v1/status has a value for each figure, no alert, and every process as answering."""
+    found = httpx.get(f"{stack.explorer}/v1/status", timeout=30).json()
+
+    assert not [each["name"] for each in found["figures"] if each["value"] is None]
+    assert {each["name"]: each["value"] for each in found["figures"]}["missing"] == 0
+    assert found["alerts"] == []
+    assert [each["name"] for each in found["processes"] if each["up"]] == sorted(
+        each["labels"]["job"] for each in stack.prometheus("targets")["activeTargets"]
+    )
+
+
+def test_the_end_of_up_names_prometheus(stack: Watched) -> None:
+    """Where it listens is among what `up` prints."""
+    assert f"http://127.0.0.1:{stack.settings.ports.prometheus}" in stack.native("up")
+    assert prometheus.NAME in stack.native("status")
