@@ -127,8 +127,8 @@ def _java(directory: Path, jars: Path, heap: str, level: str, agent: list[str]) 
     logging.write_text(_LOGGING.format(level=level))
     return [
         java, *agent, f"-Xmx{heap}", "-Xms64m", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=50",
-        "-XX:+ExitOnOutOfMemoryError", "-XX:-UsePerfData", "-Djava.awt.headless=true", "-Dzookeeper.jmx.log4j.disable=true",
-        f"-Dlog4j.configuration=file:{logging}", "-cp", f"{jars}/*",
+        "-XX:+ExitOnOutOfMemoryError", "-XX:-UsePerfData", "-Djava.awt.headless=true",
+        "-Dzookeeper.jmx.log4j.disable=true", f"-Dlog4j.configuration=file:{logging}", "-cp", f"{jars}/*",
     ]  # fmt: skip
 
 

@@ -193,7 +193,10 @@ def test_a_port_that_is_taken(tmp_path: Path, variables: dict[str, str]) -> None
     """The message names the port, who has it, and the variable that moves it; nothing is started."""
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        moved = {**variables, **{name: str(free) for name, free in zip(VARIABLES, ports.free(6), strict=True)}}
+        moved = {
+            **variables,
+            **{name: str(free) for name, free in zip(VARIABLES, ports.free(len(VARIABLES)), strict=True)},
+        }
         moved["LOGBROOK_KAFKA_PORT"] = str(port)
         line = [*command("up"), "--state", str(tmp_path)]
         done = subprocess.run(line, env=moved, capture_output=True, text=True, timeout=100, check=False)
@@ -206,7 +209,7 @@ def test_a_port_that_is_taken(tmp_path: Path, variables: dict[str, str]) -> None
 
 def test_ctrl_c_on_the_way_up_leaves_nothing(tmp_path: Path, variables: dict[str, str]) -> None:
     """Whoever changes their mind does not have to clean up."""
-    moved = {**variables, **{name: str(free) for name, free in zip(VARIABLES, ports.free(6), strict=True)}}
+    moved = {**variables, **{name: str(free) for name, free in zip(VARIABLES, ports.free(len(VARIABLES)), strict=True)}}
     process = subprocess.Popen([*command("up"), "--state", str(tmp_path)], env=moved, stderr=subprocess.PIPE, text=True)
     until(lambda: _state(tmp_path, "zookeeper") == "ready")
     status = json.loads((tmp_path / "run" / "status.json").read_text())

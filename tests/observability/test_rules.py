@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
-from native import ports, prometheus
+from native import environment, prometheus, stack
 from native.environment import Environment
+from native.up import JARS
 from tests.components import REPOSITORY
 from tests.unit.test_docs import anchor
 
@@ -64,10 +65,12 @@ def test_the_native_stack_is_watched_as_the_other_one(tmp_path: Path) -> None:
     assert [Path(each).name for each in native["rule_files"]] == COMPOSE["rule_files"]
 
 
-@pytest.mark.skipif(not shutil.which("prometheus"), reason=f"Prometheus is not installed: {prometheus.INSTALL}")
-def test_without_prometheus_the_stack_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the program is not on PATH there is none to start."""
-    monkeypatch.setenv("PATH", "/nowhere")
+def test_without_prometheus_the_stack_runs_unwatched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the program is not installed the others are started all the same, and the query API knows of none."""
+    (tmp_path / "java").symlink_to(str(shutil.which("java")))
+    monkeypatch.setenv("PATH", str(tmp_path))
 
-    assert prometheus.installed() is None
-    assert ports.is_free(ports.free(1)[0])
+    services = {each.name: each for each in stack.services(environment.load(tmp_path), JARS)}
+
+    assert {"kafka", "query", "audit"} < set(services) - {"prometheus"} == set(services)
+    assert "LOGBROOK_QUERY_PROMETHEUS_URL" not in services["query"].environment
