@@ -68,6 +68,11 @@ class Schema:
         30, "Days that an event is kept, counted from its arrival. Keep it longer than Kafka's retention."
     )
     system_log_retention_days: int = setting(7, "Days that ClickHouse's own system logs are kept.")
+    cluster: str = setting(
+        "",
+        "Name of the ClickHouse cluster (in `system.clusters`) that gets the schema, `default` on ClickHouse Cloud; "
+        "empty for one server. Only `logbrook migrate` reads it: the schema tells the consumers.",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,12 +156,12 @@ class Query:
         100_000, "Newest matching events that patterns and facets look at when all would be too many."
     )
     tail_poll_seconds: float = setting(0.5, "Pause between two looks for new events in a live tail.")
+    prometheus_url: str = setting("", "Prometheus to ask for /v1/status, the explorer's view of the platform itself.")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Log:
     """The processes' own logs."""
-    prometheus_url: str = setting("", "Prometheus to ask for /v1/status, the explorer's view of the platform itself.")
 
     level: str = setting("INFO", "DEBUG, INFO, WARNING or ERROR.")
     format: str = setting("json", "json, or console for people.")

@@ -27,6 +27,7 @@ from confluent_kafka.admin import (
 
 from logbrook import config
 from logbrook.clickhouse import ClickHouseError, HttpClient, connect
+from logbrook.cluster import ONE_SERVER, Cluster
 from logbrook.errors import SchemaError, UnavailableError
 from logbrook.kafka import client_config
 
@@ -93,24 +94,35 @@ def apply(schema: config.Schema, clickhouse: config.ClickHouse, wait_seconds: fl
     UnavailableError if ClickHouse does not answer within `wait_seconds`.
     """
     client = _wait("ClickHouse", wait_seconds, lambda: connect(clickhouse, database="default"))
-    _execute(client, f"CREATE DATABASE IF NOT EXISTS {_quoted(clickhouse.database)}", clickhouse.database)
-    client.close()
+    try:
+        cluster = Cluster.named(client, schema.cluster)
+        database = f"{_quoted(clickhouse.database)}{cluster.on}"
+        _execute(client, f"CREATE DATABASE IF NOT EXISTS {database}", clickhouse.database, cluster)
+    finally:
+        client.close()
     client = connect(clickhouse)
     try:
-        return _apply(client, schema)
+        return _apply(client, schema, cluster)
     finally:
         client.close()
 
 
-def _apply(client: HttpClient, schema: config.Schema) -> list[str]:
-    _execute(
-        client,
+def _apply(client: HttpClient, schema: config.Schema, cluster: Cluster) -> list[str]:
+    made_for = Cluster.of(client)
+    if made_for not in (None, cluster):
+        raise SchemaError(
+            f"the schema in {client.database} was made for {made_for}, and LOGBROOK_SCHEMA_CLUSTER says {cluster}:"
+            " make a new database (LOGBROOK_CLICKHOUSE_DATABASE) and copy the rows (docs/deploy.md)."
+        )
+    record = cluster.local("schema_migrations")
+    for statement in cluster.rendered(
         "CREATE TABLE IF NOT EXISTS schema_migrations"
         " (name String, checksum String, applied_at DateTime64(3) DEFAULT now64(3))"
         " ENGINE = ReplacingMergeTree ORDER BY name",
-        "schema_migrations",
-    )
-    rows = client.query("SELECT name, any(checksum) FROM schema_migrations GROUP BY name").result_rows
+        client.database or "",
+    ):
+        _execute(client, statement, "schema_migrations", cluster)
+    rows = client.query(f"SELECT name, any(checksum) FROM {record} GROUP BY name").result_rows
     known: dict[str, str] = {row[0]: row[1] for row in rows}
     pending = []
     for migration in migrations():
@@ -123,26 +135,29 @@ def _apply(client: HttpClient, schema: config.Schema) -> list[str]:
             )
     for migration in pending:
         for statement in migration.statements(schema):
-            _execute(client, statement, migration.name)
+            for form in cluster.rendered(statement, client.database or ""):
+                _execute(client, form, migration.name, cluster)
         client.insert(
-            "schema_migrations",
+            record,
             [[migration.name, migration.checksum]],
             column_names=["name", "checksum"],
             settings={"async_insert": 0},
         )
         log.info("applied", file=migration.name)
-    _keep(client, schema.retention_days)
+    _keep(client, schema.retention_days, cluster)
     _keep_system_logs(client, schema.system_log_retention_days)
     return [migration.name for migration in pending]
 
 
-def _keep(client: HttpClient, days: int) -> None:
+def _keep(client: HttpClient, days: int, cluster: Cluster) -> None:
     """Bring the retention of our tables in line."""
     rows = client.query("SELECT name, engine_full FROM system.tables WHERE database = currentDatabase()").result_rows
+    retained = {cluster.local(table): column for table, column in _RETAINED.items()}
     for name, engine in rows:
-        column = _RETAINED.get(name)
+        column = retained.get(name)
         if column and _days(engine) != days:
-            _execute(client, f"ALTER TABLE {name} MODIFY TTL toDate({column}) + toIntervalDay({days})", name)
+            change = f"ALTER TABLE {name}{cluster.on} MODIFY TTL toDate({column}) + toIntervalDay({days})"
+            _execute(client, change, name, cluster)
             log.info("retention changed", table=name, days=days)
 
 
@@ -173,9 +188,9 @@ def _quoted(name: str) -> str:
     return "`" + name.replace("\\", "\\\\").replace("`", "\\`") + "`"
 
 
-def _execute(client: HttpClient, statement: str, where: str) -> None:
+def _execute(client: HttpClient, statement: str, where: str, cluster: Cluster = ONE_SERVER) -> None:
     try:
-        client.command(statement)
+        client.command(statement, settings=dict(cluster.waiting))
     except ClickHouseError as error:
         raise SchemaError(f"{where}: ClickHouse refuses `{statement.splitlines()[0]} ...`: {error}") from error
 

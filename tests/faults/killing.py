@@ -179,7 +179,7 @@ def fresh_metadata(seconds: str) -> None:
 
 
 def _no_fence() -> None:
-    def fence(client: HttpClient, inlets: Sequence[str]) -> None:
+    def fence(client: HttpClient, inlets: Sequence[str], *_: Any) -> None:
         inlet._drain(client, inlets)
 
     setattr(inlet, "fence", fence)  # noqa: B010

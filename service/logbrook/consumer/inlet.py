@@ -11,6 +11,9 @@ partitions it stands for. Whoever takes partitions over
 4. reads which messages, from the committed offset on, are stored.
 
 Then nothing but this consumer can add messages of these partitions, and what it knows to be stored is all there is.
+
+On a cluster an inlet is on the one server that its consumer talks to; fences and drains reach every server, and before
+the look-up each replica catches up with the others.
 """
 
 import json
@@ -23,6 +26,7 @@ from typing import Any
 import structlog
 
 from logbrook.clickhouse import HttpClient
+from logbrook.cluster import ONE_SERVER, Cluster
 from logbrook.consumer.batch import Batch, Coordinate
 from logbrook.schema import INSERT_SETTINGS
 
@@ -61,6 +65,7 @@ class Inlet:
     name: str
     stored: dict[int, list[range]] = field(default_factory=dict)
     """By partition: the offsets at or above the committed one that were stored when the inlet took over."""
+    cluster: Cluster = ONE_SERVER
 
     def insert(self, rows: Sequence[bytes]) -> None:
         """Store rows (of Batch) as one part: all or none.
@@ -71,7 +76,8 @@ class Inlet:
         # clickhouse-connect sends bytes a second time when the connection is reset, whatever its settings say: the
         # first may have been stored. What a generator gave out it can't send again.
         body = (whole for whole in (b"".join(rows),))
-        self.client.raw_insert(self.name, insert_block=body, settings=dict(INSERT_SETTINGS), fmt="RowBinary")
+        settings = {**INSERT_SETTINGS, **self.cluster.inserting}
+        self.client.raw_insert(self.name, insert_block=body, settings=settings, fmt="RowBinary")
 
     def repeated(self, batch: Batch) -> set[Coordinate]:
         """Record the batch's idempotency keys, and return the messages whose key an earlier offset has already.
@@ -84,19 +90,22 @@ class Inlet:
             return set()
         keyed = [[key, self.topic.id, partition, offset] for (partition, offset), key in batch.keys.items()]
         self.client.insert(
-            "idempotency_keys",
+            self.cluster.local("idempotency_keys"),
             keyed,
             column_names=["idempotency_key", "topic_id", "partition", "offset"],
-            settings={"async_insert": 0},
+            settings={"async_insert": 0, **self.cluster.inserting},
         )
         first: dict[tuple[str, int], int] = {}
         keys = list({key for key, *_ in keyed})
+        # Of a cluster, only the server that has this inlet is known to have every key.
+        here = f" AND (SELECT count() FROM {self.name}) = 0" if self.cluster.name else ""
         for start in range(0, len(keys), 1000):
             answer = self.client.query(
                 "SELECT idempotency_key, partition, min(offset) FROM idempotency_keys"
-                " WHERE idempotency_key IN {keys:Array(String)} AND topic_id = {topic_id:String}"
+                f" WHERE idempotency_key IN {{keys:Array(String)}} AND topic_id = {{topic_id:String}}{here}"
                 " GROUP BY idempotency_key, partition",
                 parameters={"keys": keys[start : start + 1000], "topic_id": self.topic.id},
+                settings=dict(self.cluster.reading),
             )
             first |= {(key, partition): offset for key, partition, offset in answer.result_rows}
         return {
@@ -113,7 +122,7 @@ class Inlet:
 
     def close(self) -> None:
         """Remove the inlet: what is on its way through it is ended."""
-        fence(self.client, [self.name])
+        fence(self.client, [self.name], self.cluster)
 
 
 def take_over(client: HttpClient, topic: Topic, positions: Mapping[int, Position], writer: str = "consumer") -> Inlet:
@@ -123,7 +132,8 @@ def take_over(client: HttpClient, topic: Topic, positions: Mapping[int, Position
 
     Raises ClickHouseError when ClickHouse can't be reached or refuses; nothing is lost by trying again.
     """
-    inlet = Inlet(client, topic, f"inlet_{secrets.token_hex(8)}")
+    cluster = Cluster.of(client) or ONE_SERVER
+    inlet = Inlet(client, topic, f"inlet_{secrets.token_hex(8)}", cluster=cluster)
     # Kafka allows letters, digits and ._- in a topic's name: neither literal needs escaping.
     owner = {"writer": writer, "topic": topic.name, "topic_id": topic.id, "partitions": sorted(positions)}
     comment = json.dumps(owner)
@@ -132,15 +142,18 @@ def take_over(client: HttpClient, topic: Topic, positions: Mapping[int, Position
         f"CREATE MATERIALIZED VIEW {inlet.name}_view TO arrivals AS"
         f" SELECT '{topic.name}' AS topic, '{topic.id}' AS topic_id, * FROM {inlet.name}"
     )
-    fence(client, [name for name in _rivals(client, owner) if name != inlet.name])
-    inlet.stored = stored_offsets(client, topic, positions)
+    fence(client, [name for name in _rivals(client, owner, cluster) if name != inlet.name], cluster)
+    cluster.catch_up(client)
+    inlet.stored = stored_offsets(client, topic, positions, None, cluster)
     return inlet
 
 
-def _rivals(client: HttpClient, owner: Mapping[str, Any]) -> list[str]:
+def _rivals(client: HttpClient, owner: Mapping[str, Any], cluster: Cluster) -> list[str]:
     """The inlets that share a partition with `owner`, and what an interrupted fence left behind."""
     rows = client.query(
-        "SELECT name, comment FROM system.tables WHERE database = currentDatabase() AND name LIKE 'inlet\\_%'"
+        f"SELECT name, comment FROM {cluster.every('system.tables')}"
+        f" WHERE database = {cluster.database(client)} AND name LIKE 'inlet\\_%'",
+        settings=dict(cluster.reading),
     ).result_rows
     comments = {name: json.loads(comment) for name, comment in rows if not name.endswith("_view")}
     sharing = [
@@ -153,32 +166,43 @@ def _rivals(client: HttpClient, owner: Mapping[str, Any]) -> list[str]:
     return sharing + sorted(orphans)
 
 
-def fence(client: HttpClient, inlets: Sequence[str]) -> None:
+def fence(client: HttpClient, inlets: Sequence[str], cluster: Cluster = ONE_SERVER) -> None:
     """Make sure that nothing can come through these inlets any more, and that nothing is on its way.
 
     The table goes first: from then on an insert fails. The view goes last, when no insert is left: an insert that had
     found its table but not yet its view would otherwise report success and store nothing.
     """
     for name in inlets:
-        client.command(f"DROP TABLE IF EXISTS {name}")
-    _drain(client, inlets)
+        client.command(f"DROP TABLE IF EXISTS {name}{cluster.on}", settings=dict(cluster.waiting))
+    _drain(client, inlets, cluster)
     for name in inlets:
-        client.command(f"DROP TABLE IF EXISTS {name}_view")
+        client.command(f"DROP TABLE IF EXISTS {name}_view{cluster.on}", settings=dict(cluster.waiting))
     if inlets:
         log.info("fenced", inlets=len(inlets))
 
 
-def _drain(client: HttpClient, inlets: Sequence[str]) -> None:
+def _drain(client: HttpClient, inlets: Sequence[str], cluster: Cluster = ONE_SERVER) -> None:
     """End the inserts into these inlets that had begun, and return when none is left: DROP waits for none."""
+    database = cluster.database(client)
     for name in inlets:
-        running = f"query_kind = 'Insert' AND current_database = currentDatabase() AND position(query, '{name}') > 0"
-        while client.query(f"SELECT query_id FROM system.processes WHERE {running}").result_rows:
-            client.command(f"KILL QUERY WHERE {running} SYNC")
-            time.sleep(0.02)
+        running = f"query_kind = 'Insert' AND current_database = {database} AND position(query, '{name}') > 0"
+        looks = [f"SELECT query_id FROM {cluster.every('system.processes')} WHERE {running}"]
+        if cluster.name:
+            # Where the DROP has not arrived yet, an insert could still begin.
+            there = f"database = {database} AND name = '{name}'"
+            looks.insert(0, f"SELECT name FROM {cluster.every('system.tables')} WHERE {there}")
+        for look in looks:
+            while client.query(look, settings=dict(cluster.reading)).result_rows:
+                client.command(f"KILL QUERY{cluster.on_each} WHERE {running} SYNC")
+                time.sleep(0.02)
 
 
 def stored_offsets(
-    client: HttpClient, topic: Topic, positions: Mapping[int, Position], end: int | None = None
+    client: HttpClient,
+    topic: Topic,
+    positions: Mapping[int, Position],
+    end: int | None = None,
+    cluster: Cluster = ONE_SERVER,
 ) -> dict[int, list[range]]:
     """By partition: the stored offsets from its position on (below `end`), as ranges. A set, never a maximum."""
     if not positions:
@@ -198,6 +222,7 @@ def stored_offsets(
         f"  WHERE KafkaTopic = {{topic:String}} AND KafkaTopicId = {{topic_id:String}} AND ({above}) {below} {bound}))"
         " GROUP BY KafkaPartition, island ORDER BY KafkaPartition, island",
         parameters={"topic": topic.name, "topic_id": topic.id},
+        settings=dict(cluster.reading),
     ).result_rows
     stored: dict[int, list[range]] = {}
     for partition, first, last in rows:

@@ -1,0 +1,268 @@
+"""The schema and the delivery protocol on a cluster: tests/clusters.py says what of it is real here."""
+
+import threading
+import uuid
+from collections.abc import Iterator, Sequence
+
+import pytest
+
+from logbrook import clickhouse as connection
+from logbrook import config, migrate
+from logbrook.clickhouse import ClickHouseError, HttpClient, connect
+from logbrook.cluster import ONE_SERVER, STORED, Cluster
+from logbrook.consumer.inlet import fence, take_over
+from logbrook.errors import SchemaError
+from native import brokers, jars, ports
+from tests import clusters
+from tests.components import REPOSITORY, ClickHouseServer, running, until
+from tests.consumer.test_inlet import START, TOPIC, inlets, insert, keyed
+
+CLUSTER = Cluster(clusters.NAME)
+SCHEMA = config.Schema(cluster=clusters.NAME)
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[ClickHouseServer]]:
+    """Two servers, and a ZooKeeper that both know."""
+    directory = tmp_path_factory.mktemp("cluster")
+    [port] = ports.free(1)
+    zookeeper = brokers.zookeeper(directory / "zookeeper", jars.ensure(REPOSITORY / ".local/jars"), port, level="WARN")
+    with running(zookeeper, directory / "zookeeper.log"), clusters.servers(directory, port) as both:
+        yield both
+
+
+@pytest.fixture
+def database(servers: Sequence[ClickHouseServer]) -> Iterator[str]:
+    """The name of a database that neither server has yet."""
+    name = f"cluster_{uuid.uuid4().hex[:12]}"
+    yield name
+    for server in servers:
+        client = connect(server.settings(name), database="default")
+        client.command(f"DROP DATABASE IF EXISTS {name} SYNC")
+        client.close()
+
+
+@pytest.fixture
+def migrated(servers: Sequence[ClickHouseServer], database: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The same, with the schema of the cluster."""
+    monkeypatch.setattr(
+        migrate, "connect", lambda _, **more: clusters.connected(servers, more.get("database", database))
+    )
+    applied = migrate.apply(SCHEMA, servers[0].settings(database))
+    assert applied == [each.name for each in migrate.migrations()]
+    return database
+
+
+@pytest.fixture
+def first(servers: Sequence[ClickHouseServer], migrated: str) -> HttpClient:
+    """A consumer's connection to the first server."""
+    return clusters.connected(servers, migrated)
+
+
+@pytest.fixture
+def second(servers: Sequence[ClickHouseServer], migrated: str) -> HttpClient:
+    """A consumer's connection to the second server."""
+    return clusters.connected(servers[::-1], migrated)
+
+
+def rendered(database: str = "otel") -> list[str]:
+    """Every statement of the schema in the cluster's form."""
+    statements = (each for migration in migrate.migrations() for each in migration.statements(SCHEMA))
+    return [form for statement in statements for form in CLUSTER.rendered(statement, database)]
+
+
+# The schema
+
+
+def test_every_statement_reaches_every_server(servers: Sequence[ClickHouseServer]) -> None:
+    """Each statement of the schema has a form with ON CLUSTER, which the engine's parser takes for one."""
+    client = connect(servers[0].settings())
+    for statement in rendered():
+        [[text]] = client.query("SELECT formatQuery({text:String})", parameters={"text": statement}).result_rows
+        assert " ON CLUSTER logs" in text
+    client.close()
+
+
+def test_all_that_keep_rows_are_known(migrated: str, servers: Sequence[ClickHouseServer]) -> None:
+    """The tables that keep rows are exactly those that get a replicated and a distributed form."""
+    client = connect(servers[1].settings(migrated))
+    look = "SELECT name, engine FROM system.tables WHERE database = currentDatabase()"
+    engines: dict[str, str] = {row[0]: row[1] for row in client.query(look).result_rows}
+    client.close()
+    assert {name for name, engine in engines.items() if engine.endswith("MergeTree")} == {f"{t}_local" for t in STORED}
+    assert {name for name, engine in engines.items() if engine == "Distributed"} == set(STORED)
+
+
+def test_replicas_meet_in_zookeeper(servers: Sequence[ClickHouseServer], database: str) -> None:
+    """The engine takes the replicated form, and in a real ZooKeeper the servers' tables are replicas of one."""
+    tables = {f"{table}_local" for table in STORED} - {"schema_migrations_local"}
+    clients = [connect(server.settings("default")) for server in servers]
+    found, path = [], f"/clickhouse/tables/1/{database}"
+    for client in clients:
+        client.command(f"CREATE DATABASE {database}")
+        for statement in rendered(database):
+            if "Replicated" in statement:
+                plain = statement.replace(f" ON CLUSTER `{clusters.NAME}`", "")
+                client.command(plain.replace("IF NOT EXISTS ", f"IF NOT EXISTS {database}."))
+        look = "SELECT table, zookeeper_path, replica_name FROM system.replicas WHERE database = {database:String}"
+        found.append(set(client.query(look, parameters={"database": database}).result_rows))
+    assert found == [{(table, f"{path}/{table}", replica) for table in tables} for replica in ("r1", "r2")]
+
+    # Another table there does not fit what ZooKeeper has of the first two.
+    other = f"ENGINE = ReplicatedMergeTree('{path}/otel_logs_local', 'r3') ORDER BY Body"
+    with pytest.raises(ClickHouseError, match="toStartOfFiveMinutes"):
+        clients[0].command(f"CREATE TABLE {database}.other (Body String) {other}")
+    for client in clients:
+        client.close()
+
+
+def test_a_migration_can_be_repeated(migrated: str, servers: Sequence[ClickHouseServer]) -> None:
+    """The second run on a cluster applies nothing; another retention reaches every server."""
+    assert migrate.apply(config.Schema(cluster=clusters.NAME, retention_days=5), servers[0].settings(migrated)) == []
+    for server in servers:
+        client = connect(server.settings(migrated))
+        [[engine]] = client.query("SELECT engine_full FROM system.tables WHERE name = 'otel_logs_local'").result_rows
+        client.close()
+        assert "toIntervalDay(5)" in engine
+
+
+def test_an_unknown_cluster_is_refused(servers: Sequence[ClickHouseServer], database: str) -> None:
+    """A name that ClickHouse does not have is an error that lists those that it has."""
+    with pytest.raises(SchemaError, match=r"no cluster 'lgos'.*logs"):
+        migrate.apply(config.Schema(cluster="lgos"), servers[0].settings(database))
+
+
+def test_a_schema_stays_what_it_was_made_for(migrated: str, servers: Sequence[ClickHouseServer]) -> None:
+    """A cluster's schema is not continued as one server's: the setting was forgotten, and the tables would differ."""
+    with pytest.raises(SchemaError, match="made for cluster logs, and LOGBROOK_SCHEMA_CLUSTER says one server"):
+        migrate.apply(config.Schema(), servers[0].settings(migrated))
+
+
+def test_one_servers_schema_does_not_become_a_clusters(
+    servers: Sequence[ClickHouseServer], database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tables that exist are left alone when a cluster is named later: they are not replicated."""
+    migrate.apply(config.Schema(), servers[0].settings(database))
+    monkeypatch.setattr(
+        migrate, "connect", lambda _, **more: clusters.connected(servers, more.get("database", database))
+    )
+    with pytest.raises(SchemaError, match="made for one server, and LOGBROOK_SCHEMA_CLUSTER says cluster logs"):
+        migrate.apply(SCHEMA, servers[0].settings(database))
+
+
+def test_a_statement_of_another_kind_is_refused() -> None:
+    """What can't be said to run on every server alike is an error, not run on one."""
+    with pytest.raises(SchemaError, match="DROP VIEW arrivals_view"):
+        CLUSTER.rendered("DROP VIEW arrivals_view", "otel")
+
+
+def test_one_server_gets_the_files_as_they_are() -> None:
+    """Without a cluster a statement is run to the letter; on ClickHouse Cloud too, but for a note of its name."""
+    cloud = Cluster("default", cloud=True)
+    for migration in migrate.migrations():
+        for statement in migration.statements(config.Schema()):
+            assert ONE_SERVER.rendered(statement, "otel") == [statement]
+            [noted] = cloud.rendered(statement, "otel")
+            assert noted.replace(" COMMENT 'cloud default'", "") == statement
+            assert (noted != statement) == ("TABLE IF NOT EXISTS arrivals\n" in statement)
+
+
+# Delivery
+
+
+def test_events_are_read_through_the_distributed_table(first: HttpClient) -> None:
+    """What a consumer stores on its server is read under the name that has every shard, search columns included."""
+    insert(take_over(first, TOPIC, {0: START}), 0, range(3))
+    condition = "has(LogAttributeItems, 'a=b')"
+    assert first.query(f"SELECT count(), countIf({condition}) FROM otel_logs").result_rows == [(3, 0)]
+
+
+def test_a_take_over_fences_on_every_server(first: HttpClient, second: HttpClient) -> None:
+    """An inlet on another server is dropped, too: its late insert there is refused and stores nothing."""
+    former = take_over(first, TOPIC, {0: START})
+
+    latter = take_over(second, TOPIC, {0: START})
+
+    with pytest.raises(ClickHouseError) as refusal:
+        insert(former, 0, [1])
+    assert connection.error_code(refusal.value) == connection.UNKNOWN_TABLE
+    assert first.query("SELECT count() FROM otel_logs_local").result_rows == [(0,)]
+    assert inlets(first) == set()
+    insert(latter, 0, [1])
+
+
+def test_a_take_over_drains_every_server(
+    servers: Sequence[ClickHouseServer], migrated: str, first: HttpClient, second: HttpClient
+) -> None:
+    """An insert that is under way on another server is ended before the take-over returns."""
+    former = take_over(first, TOPIC, {0: START})
+    errors: list[Exception] = []
+
+    def slow(client: HttpClient) -> None:
+        try:
+            client.command(
+                f"INSERT INTO {former.name} SELECT 0, number, 0, '', '', 'late' FROM numbers(600)"
+                " WHERE sleepEachRow(0.1) = 0 SETTINGS max_block_size = 1"
+            )
+        except ClickHouseError as error:
+            errors.append(error)
+
+    inserting = threading.Thread(target=slow, args=(connect(servers[0].settings(migrated)),))
+    inserting.start()
+    running_there = f"SELECT count() FROM system.processes WHERE query_kind = 'Insert' AND query LIKE '%{former.name}%'"
+    until(lambda: bool(first.query(running_there).result_rows[0][0]))
+
+    take_over(second, TOPIC, {0: START})
+
+    assert first.query(running_there).result_rows == [(0,)]
+    inserting.join(60)
+    assert len(errors) == 1
+
+
+def test_replicas_catch_up_between_drain_and_look_up(first: HttpClient, second: HttpClient) -> None:
+    """What is stored is read only after no insert is left anywhere and each replica has what the others had then."""
+    take_over(first, TOPIC, {0: START})
+
+    take_over(second, TOPIC, {0: START})
+
+    said = clusters.said(second)
+    drop, look, sync, read = (
+        next(index for index, statement in enumerate(said) if start in statement)
+        for start in ("DROP TABLE", "system.processes", "SYSTEM SYNC REPLICA", "FROM otel_logs")
+    )
+    assert drop < look < sync < read
+    assert [each for each in said if "SYNC REPLICA" in each] == [
+        f"SYSTEM SYNC REPLICA ON CLUSTER `logs` {table} LIGHTWEIGHT"
+        for table in ("otel_logs_local", "idempotency_keys_local")
+    ]
+
+
+def test_keys_are_looked_up_where_the_inlet_is(first: HttpClient, second: HttpClient) -> None:
+    """Repeated keys are found; once the inlet is gone, or on a server that never had it, the look-up fails."""
+    inlet = take_over(first, TOPIC, {0: START})
+    assert inlet.repeated(keyed((1, "a"), (2, "b"))) == set()
+    assert inlet.repeated(keyed((3, "a"))) == {(0, 3)}
+
+    inlet.client = second
+    with pytest.raises(ClickHouseError) as refusal:
+        inlet.repeated(keyed((4, "a")))
+    assert connection.error_code(refusal.value) == connection.UNKNOWN_TABLE
+
+
+def test_no_answer_while_a_server_is_away(servers: Sequence[ClickHouseServer], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reads of every server fail when one can't be reached, although a user's profile may allow to leave it out."""
+    away = Cluster("broken")
+    client = connect(servers[0].settings())
+    look = f"SELECT count() FROM {away.every('system.tables')}"
+    assert client.query(look, settings={"skip_unavailable_shards": 1}).result_rows[0][0] > 0
+    with pytest.raises(ClickHouseError, match="ALL_CONNECTION_TRIES_FAILED"):
+        client.query(look, settings={"skip_unavailable_shards": 1} | dict(away.reading))
+    client.close()
+
+
+def test_closing_leaves_nothing_on_any_server(first: HttpClient, second: HttpClient) -> None:
+    """A consumer that leaves takes its inlet along; to fence what is gone is no error on a cluster either."""
+    inlet = take_over(first, TOPIC, {0: START})
+    inlet.close()
+    fence(second, [inlet.name], CLUSTER)
+    assert inlets(first) | inlets(second) == set()
