@@ -91,6 +91,20 @@ def test_a_message_without_payload_or_headers_is_a_row() -> None:
     assert batch.next_offsets == {2: 8}
 
 
+# Keys that are alike to what stands in for bytes that are no UTF-8, among any others.
+key_bytes = st.lists(st.sampled_from([b"\\", b"\\xff", b"\xff", b"xff", b"\xc3\xa4", b"\xc3"]) | st.binary(max_size=3))
+
+
+@given(st.sets(key_bytes.map(b"".join).filter(bool), min_size=2, max_size=20))
+def test_different_keys_stay_different(keys: set[bytes]) -> None:
+    """Idempotency keys are any bytes: no two of them are taken for the same, and each can be sent as UTF-8."""
+    batch = Batch()
+
+    batch.add([Fake((0, offset), extra=[("idempotency-key", key)]) for offset, key in enumerate(keys)])
+
+    assert len({key.encode() for key in batch.keys.values()}) == len(keys)
+
+
 def test_what_is_stored_is_left_out_and_still_committed() -> None:
     """Stored offsets are taken out of the rows by set difference, holes included; the offset to commit stays."""
     batch = Batch()

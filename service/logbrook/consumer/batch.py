@@ -88,7 +88,8 @@ class Batch:
         source = source.encode() if isinstance(source, str) else source
         key = key.encode() if isinstance(key, str) else key
         if key:
-            self.keys[coordinate] = key.decode(errors="backslashreplace")
+            # Any bytes as text, and other bytes as another text: the escapes of what is no UTF-8 can't be a key's own.
+            self.keys[coordinate] = key.replace(b"\\", b"\\\\").decode(errors="backslashreplace")
         return _string(source) + _string(key)
 
     def first_made_at(self) -> float | None:
