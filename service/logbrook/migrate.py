@@ -220,20 +220,25 @@ def create_topic(kafka: config.Kafka, wait_seconds: float = WAIT_SECONDS) -> boo
     admin = AdminClient(client_config(kafka))
     if kafka.sasl_mechanism == "OAUTHBEARER":
         admin.poll(1)  # serves the request for a token, which nothing else does for this kind of client
-    partitions = _wait(
-        "Kafka", wait_seconds, lambda: _partitions(admin, kafka, min(wait_seconds, _KAFKA_TIMEOUT_SECONDS))
-    )
     settings = {
         "retention.ms": str(kafka.retention_hours * 3_600_000),
         "retention.bytes": str(kafka.retention_bytes),
     }
-    if partitions == 0:
-        topic = NewTopic(kafka.topic, kafka.partitions, kafka.replication_factor, config=settings)
+    timeout_seconds = min(wait_seconds, _KAFKA_TIMEOUT_SECONDS)
+    return _wait("Kafka", wait_seconds, lambda: _created(admin, kafka, settings, timeout_seconds))
+
+
+def _created(admin: AdminClient, kafka: config.Kafka, settings: Mapping[str, str], timeout_seconds: float) -> bool:
+    """The same, once; UnavailableError while the topic is neither there nor gone."""
+    if _partitions(admin, kafka, timeout_seconds) == 0:
+        topic = NewTopic(kafka.topic, kafka.partitions, kafka.replication_factor, config=dict(settings))
         if _done(admin.create_topics([topic]), kafka.topic, tolerated=KafkaError.TOPIC_ALREADY_EXISTS):
             return True
-    # Somebody else's creation may be under way: the topic exists, but not every broker knows it yet.
-    _wait("Kafka", wait_seconds, lambda: _alter(admin, kafka.topic, settings))
+    # Exists, but is not known: somebody else's creation is under way, or the deletion of an old topic of this name.
+    _alter(admin, kafka.topic, settings)
     partitions = _partitions(admin, kafka)
+    if partitions == 0:
+        raise UnavailableError(503, "kafka_unavailable", f"Kafka no longer knows the topic {kafka.topic!r}")
     if partitions < kafka.partitions:
         wanted = NewPartitions(kafka.topic, kafka.partitions)
         # Somebody else may have added them in between.

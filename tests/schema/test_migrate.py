@@ -1,18 +1,20 @@
 """Migrations can be repeated, run side by side, and say what to do when they can't go on."""
 
+import contextlib
 import multiprocessing
 import uuid
 from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
+from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 
 from logbrook import config, migrate
 from logbrook.clickhouse import HttpClient, connect
 from logbrook.errors import SchemaError, UnavailableError
 from logbrook.kafka import client_config
-from tests.components import ClickHouseServer, KafkaBroker
+from tests.components import ClickHouseServer, KafkaBroker, until
 
 NAMES = [migration.name for migration in migrate.migrations()]
 
@@ -218,3 +220,21 @@ def test_two_create_the_topic_at_once(kafka: KafkaBroker) -> None:
         process.join(120)
     assert [process.exitcode for process in processes] == [0, 0, 0]
     assert topic_settings(settings)[0] == settings.partitions
+
+
+def test_a_topic_is_created_after_the_deletion_of_the_old_one(
+    kafka: KafkaBroker, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """While an old topic of the name is being deleted, creation waits until it is gone; then it creates the new one."""
+    settings = replace(kafka.settings(f"again-{uuid.uuid4().hex[:12]}"), partitions=100)
+    migrate.create_topic(settings)
+    admin = AdminClient(client_config(settings))
+    until(lambda: len(admin.list_topics(timeout=10).topics[settings.topic].partitions) == 100)
+    for future in admin.delete_topics([settings.topic], operation_timeout=0).values():
+        with contextlib.suppress(KafkaException):  # "timed out": it goes on
+            future.result(30)
+
+    assert migrate.create_topic(replace(settings, partitions=2)) is True
+
+    assert topic_settings(settings)[0] == 2
+    assert "waiting for Kafka" in "".join(capfd.readouterr())
