@@ -12,7 +12,7 @@ ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 NATIVE := PYTHONPATH=compose $(BIN)/python -m native
-CHECKED := $(wildcard service/logbrook compose/native infra tests bench)
+CHECKED := $(wildcard service/logbrook compose/native compose/grafana infra tests bench)
 
 ##@ The local stack
 
@@ -83,9 +83,12 @@ include infra/Makefile.inc tests/faults/Makefile.inc
 
 ##@ Upkeep
 
-.PHONY: docs lock clean help
+.PHONY: docs dashboards lock clean help
 docs: $(VENV)/.native ## Write the reference pages that are made from the code
 	$(BIN)/python -m logbrook.reference docs
+
+dashboards: $(VENV)/.tests ## Write Grafana's dashboards, which are made from compose/grafana
+	PYTHONPATH=compose $(BIN)/python -m grafana compose/grafana/dashboards
 
 lock: $(VENV)/.tests ## Pin every requirements.in anew, with hashes (UPGRADE=1 takes new versions)
 	@$(call pin,tests,)

@@ -1,5 +1,5 @@
 # Alertmanager reads the token of its webhook from a file alone: here in memory.
-set -euo pipefail
+set -eu
 umask 077
 printf %s "$LOGBROOK_TOKEN" > /tmp/token
 unset LOGBROOK_TOKEN

@@ -66,7 +66,8 @@ def test_clickhouses_default_user_stays_inside() -> None:
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_shell_scripts_are_sound(path: Path) -> None:
     """Bash can read each script; ShellCheck, where it is installed, has nothing to say."""
-    assert "set -euo pipefail" in path.read_text()
+    # Not every image has a bash, and pipefail is bash's.
+    assert ("set -eu\n" if path.parent.name == "alertmanager" else "set -euo pipefail") in path.read_text()
     subprocess.run(["bash", "-n", path], check=True)
     if shutil.which("shellcheck"):
         subprocess.run(["shellcheck", "--shell=bash", "--severity=warning", path], check=True)

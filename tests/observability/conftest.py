@@ -71,10 +71,16 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
 def fill(watched: Watched) -> None:
     """Give every figure something to count, again and again until Prometheus has seen it grow."""
 
+    gateway = f"http://127.0.0.1:{watched.settings.ports.gateway}/ingest"
+    token = {"Authorization": f"Bearer {watched.settings.variables['LOGBROOK_TOKEN']}"}
+    odd = {"service": "it's", "level": "error", "message": "order 17 failed"}
+    assert httpx.post(gateway, json=odd, headers=token, timeout=30).status_code == 200
+
     def counted() -> bool:
-        watched.native("run", "produce", "--count", "2000", "--spread", "30m", "--to", "gateway")
+        watched.native("run", "produce", "--count", "5000", "--spread", "30m", "--to", "gateway")
         for path in ("search", "stats", "histogram", "search?query=service:("):
             httpx.get(f"{watched.explorer}/v1/{path}", timeout=30)
+        httpx.post(gateway, content="from nobody", timeout=30)
         return all(watched.query(f"sum(rate({name}[1m])) > 0") for name in GROWING)
 
     until(counted)
@@ -82,6 +88,7 @@ def fill(watched: Watched) -> None:
 
 GROWING = (
     "gateway_events_total",
+    "gateway_rejected_total",
     "consumer_messages_total",
     "consumer_freshness_seconds_count",
     "query_requests_total",

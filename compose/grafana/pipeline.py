@@ -1,0 +1,275 @@
+"""*Pipeline health*: from the gateway to a query, in the order in which an event passes."""
+
+from grafana_foundation_sdk.builders import dashboard
+
+from grafana.panels import Panel, Text, board, line, number
+
+
+def _quantile(share: float, metric: str, by: str = "", window: str = "$__rate_interval") -> str:
+    return f"histogram_quantile({share}, sum by (le{by and f', {by}'}) (rate({metric}_bucket[{window}])))"
+
+
+def _mean(metric: str) -> str:
+    return f"sum(rate({metric}_sum[$__rate_interval])) / sum(rate({metric}_count[$__rate_interval]))"
+
+
+def build() -> dashboard.Dashboard:
+    """The dashboard."""
+    return board(
+        "logbrook-pipeline",
+        "Pipeline health",
+        "From the gateway through Kafka and the consumers to the query API, left to right as an event passes.",
+        {
+            "Is anything lost?": _delivery(),
+            "Gateway": _gateway(),
+            "Kafka": _kafka(),
+            "Consumers": _consumers(),
+            "Query": _query(),
+        },
+    )
+
+
+def _delivery() -> list[Panel]:
+    return [
+        number(
+            Text("Events lost", "What the last audit found in Kafka and not in ClickHouse.", "0, always."),
+            "short",
+            {"lost": "sum(audit_missing_events)"},
+            bad_above=1,
+        ),
+        number(
+            Text("Events double", "Rows that the last audit found more than once.", "0, always."),
+            "short",
+            {"double": "sum(audit_duplicate_events)"},
+            bad_above=1,
+        ),
+        number(
+            Text("Last audit", "Time since it ended.", "Below 10 minutes: one begins every 5."),
+            "s",
+            {"ago": "time() - max(audit_finished_timestamp_seconds)"},
+            bad_above=3600,
+        ),
+        number(
+            Text(
+                "In time",
+                "Share of the inserts in the range that could be queried within 5 s.",
+                "Above 99 %: that is the objective.",
+            ),
+            "percentunit",
+            {
+                "in time": 'sum(increase(consumer_freshness_seconds_bucket{le="5.0"}[$__range]))'
+                " / sum(increase(consumer_freshness_seconds_count[$__range]))"
+            },
+        ),
+        number(
+            Text(
+                "Flagged events",
+                "Events that could not be read in full, of what Kafka holds.",
+                "Few; none are dropped.",
+            ),
+            "short",
+            {"flagged": "sum(audit_flagged_events)"},
+        ),
+        number(
+            Text("Alerts", "Alerts that fire now. Each is explained in docs/operations.md.", "0."),
+            "short",
+            {"alerts": 'count(ALERTS{alertstate="firing"}) or vector(0)'},
+            bad_above=1,
+        ),
+    ]
+
+
+def _gateway() -> list[Panel]:
+    return [
+        line(
+            Text("Events", "Events that Kafka acknowledged, by source.", "As the senders' traffic; no gap, no cliff."),
+            "cps",
+            {"{{source}}": "sum by (source) (rate(gateway_events_total[$__rate_interval]))"},
+            span=8,
+        ),
+        line(
+            Text("Bytes", "Payload that Kafka acknowledged, by source.", "In step with the events."),
+            "Bps",
+            {"{{source}}": "sum by (source) (rate(gateway_bytes_total[$__rate_interval]))"},
+            span=8,
+        ),
+        line(
+            Text(
+                "Requests by status",
+                "Answers by HTTP status.",
+                "Nearly all 200. 4xx is a sender's mistake; 429 and 503 are for Kafka to explain.",
+            ),
+            "reqps",
+            {"{{status}}": "sum by (status) (rate(gateway_requests_total[$__rate_interval]))"},
+            span=8,
+        ),
+        line(
+            Text("Refused", "Requests that were refused, by error code.", "None, or a sender that is known for it."),
+            "reqps",
+            {"{{code}}": "sum by (code) (rate(gateway_rejected_total[$__rate_interval]))"},
+            span=8,
+        ),
+        line(
+            Text(
+                "Latency",
+                "From a request's first byte to its answer, by route: it holds Kafka's acknowledgement.",
+                "Below 50 ms; below 1 s for large bodies.",
+            ),
+            "s",
+            {
+                "{{route}} p50": _quantile(0.5, "gateway_request_seconds", "route"),
+                "{{route}} p99": _quantile(0.99, "gateway_request_seconds", "route"),
+            },
+            span=8,
+        ),
+        line(
+            Text(
+                "Waiting",
+                "Bytes that wait for Kafka's acknowledgement, and requests being worked on.",
+                "Near 0. At 128 MiB senders get 429: Kafka does not keep up.",
+            ),
+            "short",
+            {"bytes": "sum(gateway_queued_bytes)", "requests": "sum(gateway_requests_in_flight)"},
+            span=8,
+        ),
+    ]
+
+
+def _kafka() -> list[Panel]:
+    return [
+        line(
+            Text(
+                "Bytes in and out", "What the broker takes and gives.", "Out as in; more out while consumers catch up."
+            ),
+            "Bps",
+            {
+                "in": "sum(rate(kafka_server_bytesin_total[$__rate_interval]))",
+                "out": "sum(rate(kafka_server_bytesout_total[$__rate_interval]))",
+            },
+            span=8,
+        ),
+        line(
+            Text(
+                "Request time",
+                "99 of 100 requests to the broker. A fetch waits until there is something to fetch.",
+                "Produce below 50 ms; fetch below its wait of 0.5 s.",
+            ),
+            "s",
+            {"{{request}}": "max by (request) (kafka_network_request_p99_seconds)"},
+            span=8,
+        ),
+        line(
+            Text(
+                "Lag",
+                "Messages that are still to be stored, by partition.",
+                "Near 0, with spikes that go away within seconds. One partition that stays behind is a stuck consumer.",
+            ),
+            "short",
+            {"partition {{partition}}": "sum by (partition) (consumer_lag_messages)"},
+            span=8,
+        ),
+    ]
+
+
+def _consumers() -> list[Panel]:
+    return [
+        line(
+            Text("Messages", "Kafka messages stored in ClickHouse. One holds many events.", "As many as come in."),
+            "cps",
+            {"{{instance}}": "sum by (instance) (rate(consumer_messages_total[$__rate_interval]))"},
+            span=8,
+        ),
+        line(
+            Text(
+                "Freshness",
+                "From Kafka's message until its events can be queried.",
+                "Below 1 s; the objective is 5 s for 99 of 100 inserts.",
+            ),
+            "s",
+            {
+                "p50": _quantile(0.5, "consumer_freshness_seconds"),
+                "p99": _quantile(0.99, "consumer_freshness_seconds"),
+            },
+            span=8,
+        ),
+        line(
+            Text(
+                "Insert time",
+                "Time of one insert.",
+                "Below 0.5 s. A rise means that ClickHouse is busy: see Data node.",
+            ),
+            "s",
+            {"p50": _quantile(0.5, "consumer_insert_seconds"), "p99": _quantile(0.99, "consumer_insert_seconds")},
+            span=8,
+        ),
+        line(
+            Text(
+                "Batch",
+                "Messages in an insert, on average.",
+                "Few while it is quiet; thousands while consumers catch up.",
+            ),
+            "short",
+            {"messages": _mean("consumer_batch_messages")},
+            span=8,
+        ),
+        line(
+            Text(
+                "Batch age",
+                "From the first fetch of a batch to the end of its insert.",
+                "About LOGBROOK_CONSUMER_FLUSH_AFTER_SECONDS and an insert.",
+            ),
+            "s",
+            {"p99": _quantile(0.99, "consumer_batch_age_seconds")},
+            span=8,
+        ),
+        line(
+            Text(
+                "Trouble",
+                "Failed inserts, take-overs, pauses, rebalances, and offsets that Kafka had deleted, each a minute.",
+                "0 but for starts, stops and scaling. Deleted offsets are lost events.",
+            ),
+            "short",
+            {
+                "failed inserts": "60 * (sum(rate(consumer_insert_failures_total[$__rate_interval])) or vector(0))",
+                "take-overs": "60 * (sum(rate(consumer_take_overs_total[$__rate_interval])) or vector(0))",
+                "pauses": "60 * sum(rate(consumer_pauses_total[$__rate_interval]))",
+                "rebalances": "60 * sum(rate(consumer_rebalances_total[$__rate_interval]))",
+                "deleted offsets": "60 * sum(rate(consumer_missing_offsets_total[$__rate_interval]))",
+            },
+            span=8,
+        ),
+    ]
+
+
+def _query() -> list[Panel]:
+    return [
+        line(
+            Text("Requests", "Requests to the query API, by route.", "As people and programs ask."),
+            "reqps",
+            {"{{route}}": "sum by (route) (rate(query_requests_total[$__rate_interval]))"},
+            span=8,
+        ),
+        line(
+            Text(
+                "Latency",
+                "95 of 100 requests, by route. Tails and exports last as long as their clients want.",
+                "Searches below 0.5 s.",
+            ),
+            "s",
+            {"{{route}}": _quantile(0.95, "query_request_seconds", "route")},
+            span=8,
+        ),
+        line(
+            Text(
+                "Rows read, refusals",
+                "Rows that ClickHouse read for requests; requests that were refused.",
+                "Rows follow the requests: many more for each mean searches without a time range or an index.",
+            ),
+            "cps",
+            {
+                "rows": "sum(rate(query_rows_read_total[$__rate_interval]))",
+                "refused": "sum(rate(query_rejected_total[$__rate_interval])) or vector(0)",
+            },
+            span=8,
+        ),
+    ]
