@@ -114,8 +114,11 @@ class Consumer:
     """Topic to ClickHouse."""
 
     group: str = setting("logbrook", "Kafka consumer group.")
-    max_batch_messages: int = setting(100_000, "Most messages in one insert.")
-    max_batch_bytes: int = setting(32 * 2**20, "Most bytes in one insert: bounds the memory of both ends.")
+    max_batch_messages: int = setting(100_000, "Most messages in one batch.")
+    max_batch_bytes: int = setting(32 * 2**20, "Most bytes in one batch: bounds the memory of both ends.")
+    parallel_inserts: int = setting(
+        2, "Inserts that a batch of 8 MiB and more is divided into: so many of ClickHouse's cores are used."
+    )
     flush_after_seconds: float = setting(0.5, "Age at which a batch is inserted although it is not full.")
     session_timeout_seconds: float = setting(
         10.0,

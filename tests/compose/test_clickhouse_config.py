@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
@@ -82,3 +83,26 @@ def test_every_setting_of_the_profiles_exists(answers: list[dict[str, str]]) -> 
 
     assert {each.tag for each in profiles} == {"default", "reader"}
     assert {setting.tag for each in profiles for setting in each} <= set(answers[2])
+
+
+@pytest.mark.parametrize(
+    "file", [CONFIGURATION / "server.xml", ROOT / "compose/native/front/engine.xml"], ids=lambda f: f.name
+)
+def test_what_grows_is_compressed_better(tmp_path: Path, environment: dict[str, str], file: Path) -> None:
+    """In both runtimes a fresh part is compressed quickly, and the big one that merges make of several is small."""
+    (tmp_path / "config.d").mkdir()
+    (tmp_path / "config.xml").write_text(IMAGE)
+    (tmp_path / "config.d" / "logbrook.xml").write_bytes(file.read_bytes())
+    statements = [
+        "CREATE TABLE default.logs (body String) ENGINE = MergeTree ORDER BY tuple()",
+        *["INSERT INTO default.logs SELECT randomPrintableASCII(99) FROM numbers(500000)"] * 2,
+        "SELECT DISTINCT default_compression_codec AS codec FROM system.parts WHERE table = 'logs' AND active",
+        "OPTIMIZE TABLE default.logs FINAL",
+        "SELECT DISTINCT default_compression_codec AS codec FROM system.parts WHERE table = 'logs' AND active",
+    ]
+    command = [sys.executable, "-c", ASK, str(tmp_path), *statements]
+    variables = os.environ | environment | {"CLICKHOUSE_BACKUPS": str(tmp_path)}
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    fresh, grown = (json.loads(answer)["data"] for answer in json.loads(done.stdout)[3::2])
+    assert (fresh, grown) == ([{"codec": "LZ4"}], [{"codec": "ZSTD(1)"}])

@@ -53,10 +53,10 @@ def schema_client(clickhouse: ClickHouseServer) -> Iterator[HttpClient]:
 def store(schema_client: HttpClient) -> Store:
     """Send messages in one insert, and return the events of each, in order. Bodies are bytes."""
 
-    def send(payloads: Sequence[bytes], timestamp_ms: int = ARRIVAL_MS) -> list[list[Row]]:
+    def send(payloads: Sequence[bytes], timestamp_ms: int = ARRIVAL_MS, table: str = "arrivals") -> list[list[Row]]:
         schema_client.command("TRUNCATE TABLE otel_logs")
         schema_client.raw_insert(
-            "arrivals",
+            table,
             insert_block=messages(payloads, timestamp_ms),
             settings=dict(INSERT_SETTINGS),
             fmt="RowBinary",

@@ -8,7 +8,7 @@ import pytest
 from logbrook import migrate
 
 REPOSITORY = Path(__file__).parent.parent.parent
-[VIEW] = [migration.text for migration in migrate.migrations() if migration.name == "0002_view.sql"]
+[VIEW] = [migration.text for migration in migrate.migrations() if migration.name == "0003_parse.sql"]
 # In the order of the view's masks: what a field is, and the first and the last of its names.
 FIELDS = [
     ("timestamp", "observedtimeunixnano"),

@@ -1,4 +1,4 @@
-"""One insert into an inlet is one part of otel_logs, whatever its messages are: a batch is there whole or not."""
+"""An insert into an inlet is one part of otel_logs for each of the two ways: a message is there whole or not at all."""
 
 import json
 import struct
@@ -18,7 +18,7 @@ def event(number: int) -> bytes:
             "timestamp": ARRIVAL_MS * 1_000_000 + number,
             "severity_text": "INFO",
             "body": f"request {number} of user-{number % 977} took {number % 89} ms, the cart holds {number % 7} items",
-            "trace_id": f"{number * 0x9E3779B97F4A7C15F39CC0605CEDC835 % 2**128:032x}",
+            "trace_id": f"{(number + 1) * 0x9E3779B97F4A7C15F39CC0605CEDC835 % 2**128:032x}",
             "resource": {"service.name": f"shop-{number % 12}", "host.name": f"web-{number % 20}"},
             "attributes": {"http.method": "GET", "http.status_code": 200, "user_id": f"user-{number % 977}"},
         }
@@ -51,10 +51,8 @@ BATCHES = {
 }
 
 
-@pytest.mark.parametrize("name", BATCHES)
-def test_one_insert_is_one_part(schema_client: HttpClient, name: str) -> None:
-    """An insert as the consumer makes it leads to one part, with all the events and no merge in between."""
-    client = schema_client
+def parts_of(client: HttpClient, payloads: list[bytes]) -> list[int]:
+    """How many rows each part has after one insert as the consumer makes it, before any merge."""
     client.command("DROP TABLE IF EXISTS inlet_test_view SYNC")
     client.command("DROP TABLE IF EXISTS inlet_test SYNC")
     client.command(
@@ -67,17 +65,32 @@ def test_one_insert_is_one_part(schema_client: HttpClient, name: str) -> None:
     )
     client.command("TRUNCATE TABLE otel_logs")
     client.command("SYSTEM STOP MERGES otel_logs")
-    payloads = BATCHES[name]()
     rows = b"".join(
         struct.pack("<iqq", 0, offset, ARRIVAL_MS) + b"\0\0" + encoded(payload)
         for offset, payload in enumerate(payloads)
     )
     client.raw_insert("inlet_test", insert_block=rows, settings=dict(INSERT_SETTINGS), fmt="RowBinary")
     parts = client.query(
-        "SELECT name, rows FROM system.parts WHERE database = currentDatabase() AND table = 'otel_logs' AND active"
+        "SELECT rows FROM system.parts WHERE database = currentDatabase() AND table = 'otel_logs' AND active"
     ).result_rows
     client.command("SYSTEM START MERGES otel_logs")
+    return [rows for (rows,) in parts]
+
+
+@pytest.mark.parametrize("name", BATCHES)
+def test_messages_that_go_one_way_are_one_part(schema_client: HttpClient, name: str) -> None:
+    """Whatever their number, size and ages, an insert makes one part of them."""
+    payloads = BATCHES[name]()
     events = sum(payload.count(b"\n") + 1 if payload[:1] == b"{" else 1 for payload in payloads)
-    assert len(parts) == 1
     expected = {"a message of 150,000 tiny events": 150_000, "a JSON array of 2,000 events": 2_000}
-    assert parts[0][1] == expected.get(name, events)
+    assert parts_of(schema_client, payloads) == [expected.get(name, events)]
+
+
+def test_mixed_messages_are_two_parts(schema_client: HttpClient) -> None:
+    """Canonical messages are in one part, all others in a second; a message with both kinds of events is an other."""
+    canonical = list(coalesced(4 * 2**20, 500))
+    others = [b"a line of text", event(1) + b"\n" + b'{"msg": "of another form"}'] * 2_000
+    mixed = [message for pair in zip(others, canonical * 400, strict=False) for message in pair][: 2 * len(canonical)]
+    canonical_events = sum(message.count(b"\n") + 1 for message in mixed[1::2])
+    other_events = sum(message.count(b"\n") + 1 for message in mixed[0::2])
+    assert sorted(parts_of(schema_client, mixed)) == sorted([canonical_events, other_events])

@@ -68,7 +68,7 @@ class Inlet:
     cluster: Cluster = ONE_SERVER
 
     def insert(self, rows: Sequence[bytes]) -> None:
-        """Store rows (of Batch) as one part: all or none.
+        """Store rows (of Batch), each message with all of its events or not at all.
 
         Any error, a refusal as well as a lost answer, leaves open whether they are stored: take over anew before
         trying again. ClickHouse's code 60, UNKNOWN_TABLE, says that somebody else took over.

@@ -1,7 +1,8 @@
 """The consumer's one loop: fetch, batch, insert, commit.
 
-The main thread fetches and serves Kafka's callbacks; one worker thread talks to ClickHouse, so that an insert overlaps
-with the fetching of the next batch. At most one batch is being inserted and one being filled: memory is bounded.
+The main thread fetches and serves Kafka's callbacks; a worker thread talks to ClickHouse, so that an insert overlaps
+with the fetching of the next batch. At most one batch is being inserted and one being filled: memory is bounded. A big
+batch goes in several inserts at the same time, since ClickHouse gives each no more than one core.
 
 Whatever goes wrong with an insert, the answer is the same: its batch is kept, the partitions are taken over anew, what
 turns out to be stored is left out, and the rest is tried again.
@@ -11,7 +12,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
 from dataclasses import dataclass
@@ -37,6 +38,8 @@ _LAG_EVERY_SECONDS = 5.0
 _STUCK_AFTER_SECONDS = 120.0
 _LONGEST_BACK_OFF_SECONDS = 5.0
 _MOST_PIECES = 64
+# Below this, one insert is quick, and two would be one more part to merge.
+_SHARED_FROM_BYTES = 8 * 2**20
 # Errors of an insert after which its batch goes in smaller pieces. None is no answer in time: a take-over ends such an
 # insert, and were it tried again as a whole, it might never have the time that it needs.
 _TOO_MUCH_AT_ONCE = {clickhouse.MEMORY_LIMIT_EXCEEDED, clickhouse.TIMEOUT_EXCEEDED, None}
@@ -80,6 +83,7 @@ class Loop:
         self.client = clickhouse.connect(database)
         self.member = Member(settings, kafka, self._changing, self._changed)
         self.worker = ThreadPoolExecutor(1, thread_name_prefix="clickhouse")
+        self.inserters = ThreadPoolExecutor(settings.parallel_inserts, thread_name_prefix="insert")
         self.filling = Batch()
         self.inserting: Batch | None = None
         self.inlet: Inlet | None = None
@@ -210,20 +214,28 @@ class Loop:
         self.member.check_topic()
         wanted = batch.without(inlet.stored)
         fresh = wanted.without_coordinates(inlet.repeated(wanted))
-        self._insert_pieces(inlet, fresh.rows)
+        self._insert_pieces(inlet, fresh)
         skipped = {"stored": len(batch.rows) - len(wanted.rows), "repeated key": len(wanted.rows) - len(fresh.rows)}
         stored = Stored(batch, fresh, skipped, started_at_seconds, time.monotonic() - started_at)
         return lambda: self._inserted(inlet, stored)
 
-    def _insert_pieces(self, inlet: Inlet, rows: Sequence[bytes]) -> None:
-        step = max(1, -(-len(rows) // self.pieces))
+    def _insert_pieces(self, inlet: Inlet, fresh: Batch) -> None:
+        """Insert in so many pieces, a few at a time; returns or raises when none is under way any more."""
+        rows = fresh.rows
+        pieces = max(self.pieces, self.settings.parallel_inserts if fresh.size_bytes >= _SHARED_FROM_BYTES else 1)
+        step = max(1, -(-len(rows) // pieces))
+        jobs = [self.inserters.submit(inlet.insert, rows[at : at + step]) for at in range(0, len(rows), step)]
         try:
-            for first in range(0, len(rows), step):
-                inlet.insert(rows[first : first + step])
+            for job in jobs:
+                job.result()
         except ClickHouseError as error:
             if clickhouse.error_code(error) in _TOO_MUCH_AT_ONCE:
                 self.pieces = min(2 * self.pieces, _MOST_PIECES)
             raise
+        finally:
+            for job in jobs:
+                job.cancel()
+            wait_for(jobs)
 
     def _inserted(self, inlet: Inlet, stored: Stored) -> None:
         """Commit, now that all of the batch is in ClickHouse, and count.
@@ -283,6 +295,7 @@ class Loop:
             wait_for([self.job], timeout=self.settings.stop_seconds)
             self._finish()
         self.worker.shutdown(wait=False, cancel_futures=True)
+        self.inserters.shutdown(wait=False, cancel_futures=True)
         closing = threading.Thread(target=self._close, daemon=True)
         closing.start()
         closing.join(max(1.0, deadline - time.monotonic()))

@@ -16,32 +16,32 @@ ENGINE = Null;
 -- so that Grafana's ClickHouse data source and ClickStack read the table unchanged.
 CREATE TABLE IF NOT EXISTS otel_logs
 (
-    Timestamp DateTime64(9) CODEC(Delta(8), ZSTD(1)),
-    TraceId String CODEC(ZSTD(1)),
-    SpanId String CODEC(ZSTD(1)),
-    TraceFlags UInt8 CODEC(ZSTD(1)),
-    SeverityText LowCardinality(String) CODEC(ZSTD(1)),
-    SeverityNumber UInt8 CODEC(ZSTD(1)),
-    ServiceName LowCardinality(String) CODEC(ZSTD(1)),
-    Body String CODEC(ZSTD(1)),
-    ResourceSchemaUrl LowCardinality(String) CODEC(ZSTD(1)),
-    ResourceAttributes Map(LowCardinality(String), String) CODEC(ZSTD(1)),
-    ScopeSchemaUrl LowCardinality(String) CODEC(ZSTD(1)),
-    ScopeName String CODEC(ZSTD(1)),
-    ScopeVersion LowCardinality(String) CODEC(ZSTD(1)),
-    ScopeAttributes Map(LowCardinality(String), String) CODEC(ZSTD(1)),
-    LogAttributes Map(LowCardinality(String), String) CODEC(ZSTD(1)),
-    EventName String CODEC(ZSTD(1)),
-    IngestedAt DateTime64(3) CODEC(Delta(8), ZSTD(1)),
-    KafkaTopic LowCardinality(String) CODEC(ZSTD(1)),
+    Timestamp DateTime64(9) CODEC(Delta(8), Default),
+    TraceId String,
+    SpanId String,
+    TraceFlags UInt8,
+    SeverityText LowCardinality(String),
+    SeverityNumber UInt8,
+    ServiceName LowCardinality(String),
+    Body String,
+    ResourceSchemaUrl LowCardinality(String),
+    ResourceAttributes Map(LowCardinality(String), String),
+    ScopeSchemaUrl LowCardinality(String),
+    ScopeName String,
+    ScopeVersion LowCardinality(String),
+    ScopeAttributes Map(LowCardinality(String), String),
+    LogAttributes Map(LowCardinality(String), String),
+    EventName String,
+    IngestedAt DateTime64(3) CODEC(Delta(8), Default),
+    KafkaTopic LowCardinality(String),
     -- A topic that was deleted and created anew counts its offsets from 0 again: its id tells the two apart.
-    KafkaTopicId LowCardinality(String) CODEC(ZSTD(1)),
-    KafkaPartition Int32 CODEC(ZSTD(1)),
-    KafkaOffset Int64 CODEC(Delta(8), ZSTD(1)),
-    KafkaIndex UInt32 CODEC(ZSTD(1)),
-    Source LowCardinality(String) CODEC(ZSTD(1)),
-    IdempotencyKey String CODEC(ZSTD(1)),
-    ParseError LowCardinality(String) CODEC(ZSTD(1)),
+    KafkaTopicId LowCardinality(String),
+    KafkaPartition Int32,
+    KafkaOffset Int64 CODEC(Delta(8), Default),
+    KafkaIndex UInt32,
+    Source LowCardinality(String),
+    IdempotencyKey String,
+    ParseError LowCardinality(String),
     -- A filter on Timestamp alone can't use the sorting key, whose first column is a bucket of it.
     INDEX by_time Timestamp TYPE minmax GRANULARITY 1,
     INDEX by_trace TraceId TYPE bloom_filter(0.001) GRANULARITY 1,
@@ -59,11 +59,11 @@ SETTINGS ttl_only_drop_parts = 1;
 -- one with the lowest offset counts; the others were left out as repetitions (docs/delivery.md).
 CREATE TABLE IF NOT EXISTS idempotency_keys
 (
-    idempotency_key String CODEC(ZSTD(1)),
+    idempotency_key String,
     topic_id LowCardinality(String),
-    partition Int32 CODEC(ZSTD(1)),
-    offset Int64 CODEC(Delta(8), ZSTD(1)),
-    RecordedAt DateTime64(3) DEFAULT now64(3) CODEC(Delta(8), ZSTD(1))
+    partition Int32,
+    offset Int64 CODEC(Delta(8), Default),
+    RecordedAt DateTime64(3) DEFAULT now64(3) CODEC(Delta(8), Default)
 )
 ENGINE = ReplacingMergeTree
 PARTITION BY toDate(RecordedAt)

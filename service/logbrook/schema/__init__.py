@@ -23,4 +23,4 @@ INSERT_SETTINGS: dict[str, int | str] = {
     "async_insert": 0,
     "wait_end_of_query": 1,
 }
-"""Settings of an insert into an inlet or `arrivals` that make its rows exactly one part of otel_logs."""
+"""Settings of an insert into an inlet or `arrivals` that put each of its messages into one part of otel_logs."""

@@ -3,7 +3,7 @@
 -- No step may throw, whatever bytes arrive: only functions with an answer for every input are used, and none relies on
 -- `if` to keep an argument away from it. Steps are many and short because ClickHouse expands an alias wherever it is
 -- used: an alias of an alias of an alias in one SELECT costs seconds before the first row is looked at.
-CREATE MATERIALIZED VIEW IF NOT EXISTS arrivals_view TO otel_logs AS
+CREATE MATERIALIZED VIEW IF NOT EXISTS parse_view TO otel_logs AS
 WITH
     -- The names that a field may have, the preferred first; compared in lower case. Each has a bit, in this order.
     [
@@ -72,7 +72,7 @@ split AS
                 if(position(payload, '\r\n') > 0, replaceAll(payload, '\r\n', '\n'), payload))),
             []) AS lines,
         if(match(trimmed, '^\\[[ \t\r\n]*[{\\]]'), JSONType(payload) = 'Array', false) AS is_array
-    FROM arrivals
+    FROM rest
 ),
 
 -- A message's events: lines, elements of an array, or the message itself.
