@@ -85,6 +85,9 @@ class Settings:
     managed_kafka_memory_gib: int = key(12, "managed: memory of the Kafka cluster, 1 to 8 GiB per CPU.", least=3)
     clickhouse_host: str = key("", "managed: host of ClickHouse, reached over TLS.")
     clickhouse_port: int = key(8443, "managed: port of ClickHouse's HTTPS interface.", least=1)
+    clickhouse_cluster: str = key(
+        "", "managed: name of ClickHouse's cluster, `default` on ClickHouse Cloud. Empty: one server."
+    )
 
     @property
     def prod(self) -> bool:

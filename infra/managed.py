@@ -92,6 +92,7 @@ class Managed(pulumi.ComponentResource):
                     "LOGBROOK_KAFKA_RETENTION_HOURS": str(settings.kafka_retention_hours),
                     "LOGBROOK_KAFKA_RETENTION_BYTES": str(settings.kafka_retention_bytes),
                     "LOGBROOK_SCHEMA_RETENTION_DAYS": str(settings.retention_days),
+                    "LOGBROOK_SCHEMA_CLUSTER": settings.clickhouse_cluster,
                 }
             )
         )

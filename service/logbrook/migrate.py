@@ -145,7 +145,7 @@ def _apply(client: HttpClient, schema: config.Schema, cluster: Cluster) -> list[
         )
         log.info("applied", file=migration.name)
     _keep(client, schema.retention_days, cluster)
-    _keep_system_logs(client, schema.system_log_retention_days)
+    _keep_system_logs(client, schema.system_log_retention_days, cluster)
     return [migration.name for migration in pending]
 
 
@@ -161,7 +161,7 @@ def _keep(client: HttpClient, days: int, cluster: Cluster) -> None:
             log.info("retention changed", table=name, days=days)
 
 
-def _keep_system_logs(client: HttpClient, days: int) -> None:
+def _keep_system_logs(client: HttpClient, days: int, cluster: Cluster) -> None:
     """Give ClickHouse's own logs a TTL of so many days: they would fill the disk. Other forms of TTL are left alone."""
     rows = client.query(
         "SELECT name, engine_full FROM system.tables WHERE database = 'system' AND engine LIKE '%MergeTree'"
@@ -171,8 +171,9 @@ def _keep_system_logs(client: HttpClient, days: int) -> None:
     for name, engine in rows:
         if (_days(engine) or days) == days and "TTL" in engine:
             continue
+        change = f"ALTER TABLE system.{_quoted(name)}{cluster.on} MODIFY TTL event_date + toIntervalDay({days})"
         try:
-            client.command(f"ALTER TABLE system.{_quoted(name)} MODIFY TTL event_date + toIntervalDay({days})")
+            client.command(change, settings=dict(cluster.waiting))
             log.info("retention changed", table=f"system.{name}", days=days)
         except ClickHouseError as error:
             log.warning("a system log keeps its rows for ever", table=f"system.{name}", error=str(error))

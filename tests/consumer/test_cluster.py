@@ -219,6 +219,29 @@ def test_a_take_over_drains_every_server(
     assert len(errors) == 1
 
 
+def test_where_ddl_spreads_by_itself(servers: Sequence[ClickHouseServer], database: str) -> None:
+    """In ClickHouse Cloud's form the protocol needs no ON CLUSTER: here the engine itself, as a cluster of one."""
+    client = connect(servers[0].settings(database), database="default")
+    client.command(f"CREATE DATABASE {database}")
+    client.close()
+    client = connect(servers[0].settings(database))
+    for migration in migrate.migrations():
+        for statement in migration.statements(SCHEMA):
+            for form in Cluster(clusters.NAME, cloud=True).rendered(statement, database):
+                client.command(form)
+    former = take_over(client, TOPIC, {0: START})
+    insert(former, 0, range(3))
+
+    latter = take_over(client, TOPIC, {0: START})
+
+    assert latter.stored == {0: [range(3)]}
+    with pytest.raises(ClickHouseError) as refusal:
+        insert(former, 0, [3])
+    assert connection.error_code(refusal.value) == connection.UNKNOWN_TABLE
+    assert latter.repeated(keyed((3, "a"))) == set()
+    client.close()
+
+
 def test_replicas_catch_up_between_drain_and_look_up(first: HttpClient, second: HttpClient) -> None:
     """What is stored is read only after no insert is left anywhere and each replica has what the others had then."""
     take_over(first, TOPIC, {0: START})

@@ -19,7 +19,9 @@ DIRECTORY = Path(__file__).parent / "inventory"
 STACKS = {
     "dev": stack_config("dev"),
     "prod": stack_config("prod"),
-    "prod-managed": stack_config("prod", backend="managed", clickhouseHost="abc.clickhouse.example"),
+    "prod-managed": stack_config(
+        "prod", backend="managed", clickhouseHost="abc.clickhouse.example", clickhouseCluster="default"
+    ),
 }
 
 

@@ -124,6 +124,18 @@ def test_programs_get_settings_that_they_know(prod: list[Declared]) -> None:
     assert set(_variables(job)) <= known
 
 
+@pytest.mark.parametrize("cluster", ["", "default"])
+def test_the_schema_is_made_for_the_cluster(cluster: str) -> None:
+    """The job that creates the tables is told the cluster's name; no other program needs it."""
+    chosen = {"backend": "managed", "clickhouseHost": "c.example", "clickhouseCluster": cluster}
+    managed = record(program, stack_config("dev", **chosen))
+    told = [each.name for each in managed if "LOGBROOK_SCHEMA_CLUSTER" in str(each.inputs)]
+    assert told == ["migrate"]
+    (container,) = _one(managed, "Job", "migrate")["template"]["template"]["containers"]
+    values = {each["name"]: each.get("value") for each in container["envs"]}
+    assert values["LOGBROOK_SCHEMA_CLUSTER"] == cluster
+
+
 def test_programs_are_started_by_commands_that_exist(prod: list[Declared]) -> None:
     """The first argument of each container is a command of `logbrook`."""
     commands = {each.name or (each.callback.__name__ if each.callback else "") for each in app.registered_commands}
