@@ -51,9 +51,12 @@ restore: $(VENV)/.native ## Put a backup back, NAME=..., and store from Kafka wh
 
 ##@ Checks
 
-.PHONY: test lint format audit-deps
+.PHONY: test e2e-test lint format audit-deps
 test: $(VENV)/.tests ## Every test that needs no Docker, on real Kafka, ZooKeeper and ClickHouse (ARGS for pytest)
 	$(BIN)/pytest -m "not docker" $(ARGS)
+
+e2e-test: $(VENV)/.tests ## The end-to-end cases on the whole stack, in containers or without (RUNTIME=auto|native|compose)
+	RUNTIME=$(RUNTIME) $(BIN)/pytest tests/e2e $(ARGS)
 
 lint: $(VENV)/.tests ## ruff (rules and format) and mypy --strict
 	$(BIN)/ruff check .

@@ -1,13 +1,16 @@
-"""The real components that tests run against, and a way to run one for the time of a block."""
+"""The real components that tests run against, and a way to run one, or all of them, for the time of a block."""
 
+import os
+import subprocess
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from logbrook import config
-from native import processes
+from native import environment, ports, processes
 
 REPOSITORY = Path(__file__).parent.parent
 
@@ -50,6 +53,37 @@ def running(service: processes.Service, log: Path) -> Iterator[None]:
         yield
     finally:
         processes.stop(service, process)
+
+
+@dataclass(frozen=True)
+class NativeStack:
+    """The whole stack without Docker, on ports of its own."""
+
+    settings: environment.Environment
+    variables: Mapping[str, str]
+
+    def run(self, command: str, *arguments: str) -> str:
+        """Run `python -m native` on it; what it printed."""
+        line = [sys.executable, "-m", "native", command, "--state", str(self.settings.state), *arguments]
+        done = subprocess.run(line, env=self.variables, capture_output=True, text=True, timeout=200, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+
+@contextmanager
+def native_stack(state: Path, extra: Mapping[str, str] = {}) -> Iterator[NativeStack]:
+    """The stack for the time of a block, with all its files in `state`. `extra` are more of its variables."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith("LOGBROOK_")}
+    names = [variable for _, variable in environment.Environment(state, {}).ports.variables().values()]
+    moved = {**extra, **{name: str(port) for name, port in zip(names, ports.free(len(names)), strict=True)}}
+    variables = {**own, **moved, "PYTHONPATH": str(REPOSITORY / "compose"), "RUNTIME": "native", "COLUMNS": "200"}
+    secrets = {name: value for name, value in environment.load(state).variables.items() if name not in os.environ}
+    stack = NativeStack(environment.Environment(state, {**secrets, **moved}), variables)
+    try:
+        stack.run("up")
+        yield stack
+    finally:
+        stack.run("down")
 
 
 def until(condition: Callable[[], bool], seconds: float = 120) -> None:

@@ -34,21 +34,23 @@ class Happening(NamedTuple):
 class Stack:
     """One project of the Compose file, with an override for the test's purpose."""
 
-    def __init__(self, directory: Path, override: dict[str, Any]) -> None:
+    def __init__(self, directory: Path, override: dict[str, Any], source: str = "tests") -> None:
         self.project = f"logbrook-test-{secrets.token_hex(4)}"
         self.password, self.reader_password = secrets.token_hex(16), secrets.token_hex(16)
-        self._token = tokens.issue("tests")
+        self._token, self._ship = tokens.issue(source), tokens.issue("ship")
+        self.token = self._token.token
         self.kafka_port, self.clickhouse_port, self.gateway_port, self.query_port, self.prometheus_port, *others = (
             ports.free(7)
         )
         self._other_ports = dict(zip(("LOGBROOK_ALERTMANAGER_PORT", "LOGBROOK_GRAFANA_PORT"), others, strict=True))
         (directory / "override.yaml").write_text(yaml.safe_dump(override))
-        (directory / ".env").write_text("".join(f"{name}={value}\n" for name, value in self._variables().items()))
+        self.env_file = directory / ".env"
+        self.env_file.write_text("".join(f"{name}={value}\n" for name, value in self._variables().items()))
         stand_in = [STAND_IN_FILE] if docker("images", "--quiet", "logbrook-stand-in/kafka") else []
         self._without_image = set(services()) - set(load(STAND_IN_FILE)["services"]) if stand_in else set()
-        files = [COMPOSE_FILE, *stand_in, directory / "override.yaml"]
-        self._command = ["compose", "--project-name", self.project, "--env-file", str(directory / ".env")]
-        self._command += [word for file in files for word in ("--file", str(file))]
+        self.files = [COMPOSE_FILE, *stand_in, directory / "override.yaml"]
+        self._command = ["compose", "--project-name", self.project, "--env-file", str(self.env_file)]
+        self._command += [word for file in self.files for word in ("--file", str(file))]
         self._events = directory / "events"
 
     def _variables(self) -> dict[str, object]:
@@ -61,8 +63,8 @@ class Stack:
             "LOGBROOK_QUERY_PORT": self.query_port,
             "LOGBROOK_PROMETHEUS_PORT": self.prometheus_port,
             **self._other_ports,
-            "LOGBROOK_GATEWAY_TOKENS": self._token.entry,
-            "LOGBROOK_TOKEN": self._token.token,
+            "LOGBROOK_GATEWAY_TOKENS": f"{self._token.entry},{self._ship.entry}",
+            "LOGBROOK_TOKEN": self._ship.token,
         }
 
     def compose(self, *words: str) -> str:
@@ -71,7 +73,11 @@ class Stack:
 
     def up(self, *words: str) -> None:
         """Start what is not running, and wait until all of it is healthy."""
-        self.compose("up", "--detach", "--wait", "--wait-timeout", "240", *words, *self.services())
+        self.compose(*self.up_words(*words))
+
+    def up_words(self, *words: str) -> list[str]:
+        """The command that starts what is not running, and waits until all of it is healthy."""
+        return ["up", "--detach", "--wait", "--wait-timeout", "240", *words, *self.services()]
 
     def services(self) -> list[str]:
         """Those that can run here: all but what there is no stand-in for."""
@@ -117,7 +123,7 @@ class Stack:
         answer = httpx.post(
             f"http://127.0.0.1:{self.gateway_port}/ingest",
             content="\n".join(json.dumps(line) for line in lines),
-            headers={"Authorization": f"Bearer {self._token.token}", "Content-Type": "application/x-ndjson"},
+            headers={"Authorization": f"Bearer {self.token}", "Content-Type": "application/x-ndjson"},
             timeout=30,
         )
         assert answer.status_code == 200, answer.text

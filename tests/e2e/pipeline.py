@@ -1,14 +1,8 @@
-"""The whole pipeline as processes: gateway -> Kafka -> consumer -> ClickHouse, and a look at what came out."""
+"""The whole stack, native or in containers: gateway -> Kafka -> consumer -> ClickHouse, and a look at what came out."""
 
-import os
-import subprocess
-import sys
 import time
-import urllib.error
-import urllib.request
-import uuid
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -19,9 +13,8 @@ from logbrook import clickhouse as connection
 from logbrook import config
 from logbrook.gateway import tokens
 from logbrook.kafka import client_config
-from native import ports
-from native.processes import Service
-from tests.components import ClickHouseServer, KafkaBroker, running
+from tests.components import native_stack
+from tests.compose.stack import Stack
 
 # From a send to its rows; far above what it takes, so that only a lost event runs into it.
 DEADLINE_SECONDS = 60.0
@@ -35,7 +28,6 @@ class Pipeline:
     token: str
     kafka: config.Kafka
     clickhouse: config.ClickHouse
-    environment: dict[str, str]
 
     def position(self) -> "Position":
         """The end of the topic now: what is sent from now on comes after it."""
@@ -58,24 +50,27 @@ class Position:
     pipeline: Pipeline
     ends: tuple[int, ...]
 
+    @property
+    def _ours(self) -> str:
+        """What was sent after it, but for the stack's own logs."""
+        after = " OR ".join(f"(KafkaPartition = {n} AND KafkaOffset >= {end})" for n, end in enumerate(self.ends))
+        return f"KafkaTopic = '{self.pipeline.kafka.topic}' AND Source != 'ship' AND ({after})"
+
     def query(self, sql: str) -> str:
         """The answer to `sql` as ClickHouse formats it (TabSeparated if it does not say)."""
-        after = " OR ".join(f"(KafkaPartition = {n} AND KafkaOffset >= {end})" for n, end in enumerate(self.ends))
-        events = f"SELECT * FROM otel_logs WHERE KafkaTopic = '{self.pipeline.kafka.topic}' AND ({after})"
         client = connection.connect(self.pipeline.clickhouse)
         try:
+            events = f"SELECT * FROM otel_logs WHERE {self._ours}"
             return client.raw_query(f"WITH events AS ({events}) {sql}").decode(errors="replace")
         finally:
             client.close()
 
     def rows(self, columns: str) -> list[Any]:
         """Columns of the events, in the order of the topic: partition, offset, index."""
-        after = " OR ".join(f"(KafkaPartition = {n} AND KafkaOffset >= {end})" for n, end in enumerate(self.ends))
         client = connection.connect(self.pipeline.clickhouse)
         try:
             answer = client.query(
-                f"SELECT {columns} FROM otel_logs WHERE KafkaTopic = '{self.pipeline.kafka.topic}' AND ({after})"
-                " ORDER BY KafkaPartition, KafkaOffset, KafkaIndex",
+                f"SELECT {columns} FROM otel_logs WHERE {self._ours} ORDER BY KafkaPartition, KafkaOffset, KafkaIndex",
                 column_formats={"Body": "bytes"},
             )
             return cast(list[Any], answer.result_rows)
@@ -97,47 +92,35 @@ def eventually(look: Callable[[], Any], expected: Any) -> None:
 
 
 @contextmanager
-def started(clickhouse: ClickHouseServer, kafka: KafkaBroker, directory: Path) -> Iterator[Pipeline]:
-    """A pipeline with a topic and a database of its own, for the time of the block."""
-    name = f"e2e_{uuid.uuid4().hex[:12]}"
-    gateway_port, health_port = ports.free(2)
-    issued = tokens.issue("e2e")
-    topic, database = kafka.settings(name), clickhouse.settings(name)
-    environment = {
-        "LOGBROOK_KAFKA_BOOTSTRAP_SERVERS": topic.bootstrap_servers,
-        "LOGBROOK_KAFKA_TOPIC": topic.topic,
-        "LOGBROOK_CLICKHOUSE_HOST": database.host,
-        "LOGBROOK_CLICKHOUSE_PORT": str(database.port),
-        "LOGBROOK_CLICKHOUSE_PASSWORD": database.password,
-        "LOGBROOK_CLICKHOUSE_DATABASE": database.database,
-        "LOGBROOK_GATEWAY_PORT": str(gateway_port),
-        "LOGBROOK_GATEWAY_TOKENS": issued.entry,
-        "LOGBROOK_CONSUMER_HEALTH_PORT": str(health_port),
+def native(directory: Path) -> Iterator[Pipeline]:
+    """The stack without Docker, for the time of the block."""
+    ship, sender = tokens.issue("ship"), tokens.issue("e2e")
+    extra = {
+        "LOGBROOK_GATEWAY_TOKENS": f"{ship.entry},{sender.entry}",
+        "LOGBROOK_TOKEN": ship.token,
         # The consumer's batches are short, so that a test waits less.
         "LOGBROOK_CONSUMER_FLUSH_AFTER_SECONDS": "0.1",
     }
-    subprocess.run(_command("migrate"), env=os.environ | environment, check=True, capture_output=True, timeout=120)
-    with ExitStack() as stack:
-        for command, port in (("gateway", gateway_port), ("consumer", health_port)):
-            service = _service(command, environment, _answers(f"http://127.0.0.1:{port}/readyz"))
-            stack.enter_context(running(service, directory / f"{command}.log"))
-        yield Pipeline(f"http://127.0.0.1:{gateway_port}", issued.token, topic, database, environment)
+    with native_stack(directory, extra) as stack:
+        ports = stack.settings.ports
+        yield Pipeline(
+            f"http://127.0.0.1:{ports.gateway}",
+            sender.token,
+            config.Kafka(bootstrap_servers=f"127.0.0.1:{ports.kafka}"),
+            stack.settings.clickhouse,
+        )
 
 
-def _service(command: str, environment: dict[str, str], ready: Callable[[], bool]) -> Service:
-    return Service(command, _command(command), ready, 0, environment)
-
-
-def _command(command: str) -> list[str]:
-    return [sys.executable, "-m", "logbrook", command]
-
-
-def _answers(url: str) -> Callable[[], bool]:
-    def ready() -> bool:
-        try:
-            with urllib.request.urlopen(url, timeout=2) as response:
-                return bool(response.status == 200)
-        except (urllib.error.URLError, OSError):
-            return False
-
-    return ready
+def in_containers(stack: Stack) -> Pipeline:
+    """A Compose stack that is up."""
+    return Pipeline(
+        f"http://127.0.0.1:{stack.gateway_port}",
+        stack.token,
+        config.Kafka(bootstrap_servers=f"127.0.0.1:{stack.kafka_port}"),
+        config.ClickHouse(
+            port=stack.clickhouse_port,
+            username="logbrook",
+            password=stack.password,
+            database=config.ClickHouse.database,
+        ),
+    )

@@ -1,32 +1,17 @@
 """The whole native stack, watched by a real Prometheus, with events in it."""
 
-import os
-import subprocess
-import sys
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
 
-from native import environment, ports, prometheus
-from tests.components import REPOSITORY, until
+from native import prometheus
+from tests.components import NativeStack, native_stack, until
 
 
-@dataclass(frozen=True)
-class Watched:
-    """A running stack, its settings, and what its Prometheus answers."""
-
-    settings: environment.Environment
-    variables: Mapping[str, str]
-
-    def native(self, *arguments: str) -> str:
-        """Run `python -m native` on it; what it printed."""
-        line = [sys.executable, "-m", "native", arguments[0], "--state", str(self.settings.state), *arguments[1:]]
-        done = subprocess.run(line, env=self.variables, capture_output=True, text=True, timeout=200, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout + done.stderr
+class Watched(NativeStack):
+    """A running stack, and what its Prometheus answers."""
 
     def prometheus(self, path: str, **parameters: str) -> Any:
         """`data` of Prometheus' answer."""
@@ -51,21 +36,10 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     """It came up, took made-up events and an odd one, was asked, and Prometheus has seen all that twice."""
     if not prometheus.installed():
         pytest.skip(f"Prometheus is not installed: {prometheus.INSTALL}")
-    state = tmp_path_factory.mktemp("watched")
-    own = {name: value for name, value in os.environ.items() if not name.startswith("LOGBROOK_")}
-    names = [variable for _, variable in environment.Environment(state, {}).ports.variables().values()]
-    moved = {name: str(port) for name, port in zip(names, ports.free(len(names)), strict=True)}
-    variables = {**own, **moved, "PYTHONPATH": str(REPOSITORY / "compose"), "RUNTIME": "native", "COLUMNS": "200"}
-    settings = environment.load(state)
-    watched = Watched(environment.Environment(state, {**settings.variables, **moved}), variables)
-    try:
-        watched.native("up")
+    with native_stack(tmp_path_factory.mktemp("watched")) as running:
+        watched = Watched(running.settings, running.variables)
         fill(watched)
         yield watched
-    finally:
-        subprocess.run(
-            [sys.executable, "-m", "native", "down", "--state", str(state)], env=variables, check=False, timeout=200
-        )
 
 
 def fill(watched: Watched) -> None:
@@ -77,7 +51,7 @@ def fill(watched: Watched) -> None:
     assert httpx.post(gateway, json=odd, headers=token, timeout=30).status_code == 200
 
     def counted() -> bool:
-        watched.native("run", "produce", "--count", "5000", "--spread", "30m", "--to", "gateway")
+        watched.run("run", "produce", "--count", "5000", "--spread", "30m", "--to", "gateway")
         for path in ("search", "stats", "histogram", "search?query=service:("):
             httpx.get(f"{watched.explorer}/v1/{path}", timeout=30)
         httpx.post(gateway, content="from nobody", timeout=30)

@@ -9,13 +9,13 @@ from tests.observability.test_rules import ALERTS
 
 
 def test_every_process_is_watched(stack: Watched) -> None:
-    """All of them answer, and no alert but those that time alone can tell holds."""
+    """All of them answer, and no alert fires."""
     targets = stack.prometheus("targets")["activeTargets"]
     names = {each["labels"]["job"] for each in targets}
 
     assert {each["labels"]["job"]: each["health"] for each in targets} == dict.fromkeys(names, "up")
     assert names >= {"gateway", "consumer", "query", "audit", "kafka", "zookeeper", "clickhouse", "prometheus"}
-    assert stack.prometheus("alerts")["alerts"] == []
+    assert [each for each in stack.prometheus("alerts")["alerts"] if each["state"] == "firing"] == []
 
 
 @pytest.mark.parametrize("name", [alert["alert"] for alert in ALERTS])
@@ -24,16 +24,18 @@ def test_every_rule_can_be_evaluated(stack: Watched, name: str) -> None:
     rules = [rule for group in stack.prometheus("rules")["groups"] for rule in group["rules"]]
     [rule] = [rule for rule in rules if rule["name"] == name]
 
-    assert (rule["health"], rule["state"]) == ("ok", "inactive")
+    # What a minute's figures suggest, such as the end of a disk, may be pending.
+    assert rule["health"] == "ok", rule["lastError"]
+    assert rule["state"] in ("inactive", "pending")
 
 
 def test_the_api_tells_how_it_is(stack: Watched) -> None:
-    """/v1/status has a value for each figure, no alert, and every process as answering."""
+    """/v1/status has a value for each figure, no alert that fires, and every process as answering."""
     found = httpx.get(f"{stack.explorer}/v1/status", timeout=30).json()
 
     assert not [each["name"] for each in found["figures"] if each["value"] is None]
     assert {each["name"]: each["value"] for each in found["figures"]}["missing"] == 0
-    assert found["alerts"] == []
+    assert not [each for each in found["alerts"] if each["firing"]]
     assert [each["name"] for each in found["processes"] if each["up"]] == sorted(
         each["labels"]["job"] for each in stack.prometheus("targets")["activeTargets"]
     )
@@ -41,5 +43,5 @@ def test_the_api_tells_how_it_is(stack: Watched) -> None:
 
 def test_the_end_of_up_names_prometheus(stack: Watched) -> None:
     """Where it listens is among what `up` prints."""
-    assert f"http://127.0.0.1:{stack.settings.ports.prometheus}" in stack.native("up")
-    assert prometheus.NAME in stack.native("status")
+    assert f"http://127.0.0.1:{stack.settings.ports.prometheus}" in stack.run("up")
+    assert prometheus.NAME in stack.run("status")
