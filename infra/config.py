@@ -41,6 +41,9 @@ class Settings:
     crema_image: str = key(
         "us-central1-docker.pkg.dev/cloud-run-oss-images/crema-v1/autoscaler:1.2", "The lag autoscaler's image."
     )
+    collector_image: str = key(
+        "", "Google's Prometheus sidecar, version 1.9 or newer, beside each consumer. Empty: their metrics stay inside."
+    )
 
     vm_subnet: str = key("10.10.0.0/24", "Addresses of the data node's subnet.")
     run_subnet: str = key("10.10.1.0/24", "Addresses of Cloud Run's instances: two for each, /26 or larger.")

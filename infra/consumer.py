@@ -4,10 +4,12 @@ import pulumi
 import pulumi_gcp as gcp
 
 from infra.backend import Backend, Environment, clickhouse, kafka, pool_variables
+from infra.config import Settings
 from infra.foundation import Foundation
 from infra.identity import Identity
 
-HEALTH_PORT = 9464
+# Where Google's collector looks unless it is told otherwise, which takes a secret with a file.
+HEALTH_PORT = 8080
 
 
 class Consumer(pulumi.ComponentResource):
@@ -26,10 +28,17 @@ class Consumer(pulumi.ComponentResource):
         rights = [*store.grant(self.identity), *images.grant(self.identity)]
         if not backend.kafka_has_passwords:
             rights.append(self.identity.in_project(settings, "roles/managedkafka.client"))
+        containers = []
+        if settings.collector_image:
+            rights.append(self.identity.in_project(settings, "roles/monitoring.metricWriter"))
+            containers.append(_collector(settings))
         environment = (
             kafka(backend, "consumer")
             | clickhouse(backend, "writer", "clickhouse-writer-password")
-            | Environment({"LOGBROOK_CONSUMER_HEALTH_HOST": "0.0.0.0"})  # noqa: S104 - the probe comes from outside
+            | Environment(
+                # The probe comes from outside.
+                {"LOGBROOK_CONSUMER_HEALTH_HOST": "0.0.0.0", "LOGBROOK_CONSUMER_HEALTH_PORT": str(HEALTH_PORT)}  # noqa: S104
+            )
         )
         args = gcp.cloudrunv2
         self.pool = args.WorkerPool(
@@ -42,7 +51,7 @@ class Consumer(pulumi.ComponentResource):
             scaling=args.WorkerPoolScalingArgs(manual_instance_count=settings.consumer_min),
             template=args.WorkerPoolTemplateArgs(
                 service_account=self.identity.email,
-                containers=[_container(foundation, environment)],
+                containers=[_container(foundation, environment), *containers],
                 vpc_access=args.WorkerPoolTemplateVpcAccessArgs(
                     egress="PRIVATE_RANGES_ONLY",
                     network_interfaces=[
@@ -83,4 +92,14 @@ def _container(foundation: Foundation, environment: Environment) -> gcp.cloudrun
             timeout_seconds=10,
             failure_threshold=4,
         ),
+    )
+
+
+def _collector(settings: Settings) -> gcp.cloudrunv2.WorkerPoolTemplateContainerArgs:
+    """Sends the consumer's /metrics to Managed Service for Prometheus: nobody reaches an instance from outside."""
+    args = gcp.cloudrunv2
+    return args.WorkerPoolTemplateContainerArgs(
+        name="collector",
+        image=settings.collector_image,
+        resources=args.WorkerPoolTemplateContainerResourcesArgs(limits={"cpu": "1", "memory": "512Mi"}),
     )

@@ -229,3 +229,19 @@ def test_the_images_tag_is_its_content(tmp_path: Path) -> None:
     second = images.content_tag(tmp_path)
     (tmp_path / "other.py").write_text("")
     assert len({first, second, images.content_tag(tmp_path)}) == 3
+
+
+def test_a_collector_sends_the_consumers_metrics_on() -> None:
+    """With an image for it, it runs beside the consumer, which serves where it looks, and may write metrics."""
+    found = record(program, stack_config("prod", collectorImage="collector:1.9.2"))
+    consumer, collector = _one(found, "WorkerPool", "pool")["template"]["containers"]
+    served = {each["name"]: each.get("value") for each in consumer["envs"]}
+
+    assert collector["image"] == "collector:1.9.2"
+    assert (served["LOGBROOK_CONSUMER_HEALTH_HOST"], served["LOGBROOK_CONSUMER_HEALTH_PORT"]) == ("0.0.0.0", "8080")
+    [right] = [
+        each
+        for each in found
+        if each.inputs.get("role") == "roles/monitoring.metricWriter" and "-consumer@" in each.inputs["member"]
+    ]
+    assert right.kind == "IAMMember"
