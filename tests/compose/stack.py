@@ -23,7 +23,7 @@ LOGS = ROOT / ".local" / "compose-logs"
 
 
 class Happening(NamedTuple):
-    """Something that the engine reported of a container: `start`, `die` or `health_status: healthy`."""
+    """Something that the engine reported of a container: `start`, `die`, `oom` or `health_status: healthy`."""
 
     service: str
     what: str
@@ -39,10 +39,9 @@ class Stack:
         self.password, self.reader_password = secrets.token_hex(16), secrets.token_hex(16)
         self._token, self._ship = tokens.issue(source), tokens.issue("ship")
         self.token = self._token.token
-        self.kafka_port, self.clickhouse_port, self.gateway_port, self.query_port, self.prometheus_port, *others = (
-            ports.free(7)
-        )
-        self._other_ports = dict(zip(("LOGBROOK_ALERTMANAGER_PORT", "LOGBROOK_GRAFANA_PORT"), others, strict=True))
+        free = ports.free(7)
+        self.kafka_port, self.clickhouse_port, self.gateway_port, self.query_port = free[:4]
+        self.prometheus_port, self.alertmanager_port, self._grafana_port = free[4:]
         (directory / "override.yaml").write_text(yaml.safe_dump(override))
         self.env_file = directory / ".env"
         self.env_file.write_text("".join(f"{name}={value}\n" for name, value in self._variables().items()))
@@ -62,7 +61,8 @@ class Stack:
             "LOGBROOK_GATEWAY_PORT": self.gateway_port,
             "LOGBROOK_QUERY_PORT": self.query_port,
             "LOGBROOK_PROMETHEUS_PORT": self.prometheus_port,
-            **self._other_ports,
+            "LOGBROOK_ALERTMANAGER_PORT": self.alertmanager_port,
+            "LOGBROOK_GRAFANA_PORT": self._grafana_port,
             "LOGBROOK_GATEWAY_TOKENS": f"{self._token.entry},{self._ship.entry}",
             "LOGBROOK_TOKEN": self._ship.token,
         }
@@ -100,7 +100,7 @@ class Stack:
         for line in self._events.read_text().splitlines():
             event = json.loads(line)
             attributes = event["Actor"]["Attributes"]
-            if event["Type"] == "container" and event["Action"].startswith(("start", "die", "health_status")):
+            if event["Type"] == "container" and event["Action"].startswith(("start", "die", "oom", "health_status")):
                 exit_code = attributes.get("exitCode")
                 found.append(
                     Happening(
@@ -148,6 +148,19 @@ class Stack:
         assert answer.status_code == 200, answer.text
         found: dict[str, Any] = answer.json()
         return found
+
+    def figures(self, promql: str) -> list[dict[str, Any]]:
+        """The series that an expression has in Prometheus now."""
+        url = f"http://127.0.0.1:{self.prometheus_port}/api/v1/query"
+        answer = httpx.get(url, params={"query": promql}, timeout=30)
+        assert answer.status_code == 200, answer.text
+        found: list[dict[str, Any]] = answer.json()["data"]["result"]
+        return found
+
+    def alert(self, alert: dict[str, Any]) -> None:
+        """Send an alert to Alertmanager, as Prometheus does."""
+        url = f"http://127.0.0.1:{self.alertmanager_port}/api/v2/alerts"
+        assert httpx.post(url, json=[alert], timeout=30).status_code == 200
 
     def keep_logs(self) -> Path:
         """Write down what the containers said; the file."""

@@ -7,14 +7,17 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.compose import stack
-from tests.compose.compose_file import dependencies, mebibytes, services
+from tests.compose.compose_file import COMPOSE_FILE, dependencies, mebibytes, services
+from tests.compose.load import Load, load
 from tests.compose.stack import Happening, Stack, until
 
-pytestmark = [pytest.mark.docker, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(900)]
 
 HEALTHY = "health_status: healthy"
+PROMETHEUS = COMPOSE_FILE.parent / "prometheus" / "prometheus.yml"
 KILL_ALL_BUT_INIT = """
 import os
 for name in os.listdir("/proc"):
@@ -129,6 +132,56 @@ def test_three_consumers_share_the_work(started: Stack) -> None:
     assert duplicates(started) == 0
 
 
+@pytest.mark.parametrize("name", ["zookeeper", "kafka", "clickhouse", "gateway", "consumer", "query", "ship"])
+def test_a_restart_under_load_loses_nothing(started: Stack, name: str) -> None:
+    """`docker compose restart` of any service, while events come: all that were acknowledged are stored, once each."""
+    with load(started, f"restart-{name}") as sender:
+        until(lambda: sender.accepted > 100, "events before the restart")
+        started.compose("restart", name)
+        started.up("--no-recreate")
+        seen = sender.accepted
+        until(lambda: sender.accepted > seen + 100, "events after the restart")
+
+    stored_once(started, sender)
+
+
+def test_clickhouse_killed_by_its_memory_limit_comes_back(started: Stack) -> None:
+    """The kernel ends the server at its container's limit; the engine starts it again; nothing is lost or double."""
+    before = len(deaths(started, "clickhouse"))
+    with load(started, "out-of-memory") as sender:
+        until(lambda: sender.accepted > 100, "events before the kill")
+        # Of what is in the container the server is to be the victim; then something eats memory without end.
+        eat = "echo 1000 > /proc/1/oom_score_adj; exec tail /dev/zero"
+        with pytest.raises(AssertionError):
+            started.compose("exec", "--no-TTY", "clickhouse", "bash", "-c", eat)
+        until(lambda: len(deaths(started, "clickhouse")) == before + 1, "the server's death")
+        until(lambda: all(healthy(each) for each in started.containers("clickhouse")), "a healthy server", 120)
+        seen = sender.accepted
+        until(lambda: sender.accepted > seen + 100, "events after the kill")
+
+    assert deaths(started, "clickhouse")[-1].exit_code == 137
+    assert [each for each in started.happenings() if (each.service, each.what) == ("clickhouse", "oom")]
+    stored_once(started, sender)
+
+
+def test_everything_is_watched(started: Stack) -> None:
+    """Prometheus reaches each process, however many consumers there are, and the machine's own figures."""
+    watched = {each["job_name"] for each in yaml.safe_load(PROMETHEUS.read_text())["scrape_configs"]}
+
+    until(lambda: {each["metric"]["job"] for each in started.figures("up == 1")} == watched, "all to answer", 120)
+    assert started.figures("up == 0") == []
+    for name in ("node_memory_MemAvailable_bytes", "node_filesystem_avail_bytes", "kafka_server_bytesin_total"):
+        assert started.figures(name), name
+
+
+def test_an_alert_becomes_an_event(started: Stack) -> None:
+    """Alertmanager's webhook, as an example, brings alerts into the table."""
+    alert = {"labels": {"alertname": "Drill", "severity": "warning"}, "annotations": {"summary": "only a drill"}}
+    started.alert(alert)
+
+    until(lambda: count(started, "LogAttributes['commonAnnotations.summary'] = 'only a drill'") == 1, "the event", 120)
+
+
 def test_down_and_up_keeps_the_data(started: Stack) -> None:
     """After `down` and `up` the rows are there, Kafka knows what was consumed, and new events arrive."""
     started.send([{"message": f"kept {number}", "service": "kept"} for number in range(100)])
@@ -159,6 +212,13 @@ def deaths(started: Stack, service: str) -> list[Happening]:
 def healthy(container: dict[str, Any]) -> bool:
     """Whether the engine holds a container to be healthy."""
     return bool(container["State"]["Health"]["Status"] == "healthy")
+
+
+def stored_once(started: Stack, sender: Load) -> None:
+    """All that the sender was promised is there, and nothing twice."""
+    until(lambda: stored(started, sender.service) >= sender.accepted, f"{sender.accepted} rows", 120)
+    distinct = started.query(f"SELECT uniqExact(Body) FROM otel_logs WHERE ServiceName = '{sender.service}'")
+    assert (stored(started, sender.service), int(distinct)) == (sender.accepted, sender.accepted)
 
 
 def count(started: Stack, condition: str) -> int:

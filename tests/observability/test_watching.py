@@ -2,10 +2,15 @@
 
 import httpx
 import pytest
+from selenium.webdriver import Chrome
+from selenium.webdriver.support.ui import WebDriverWait
 
 from native import prometheus
+from tests.browser.conftest import browser
 from tests.observability.conftest import Watched
 from tests.observability.test_rules import ALERTS
+
+__all__ = ["browser"]
 
 
 def test_every_process_is_watched(stack: Watched) -> None:
@@ -45,3 +50,16 @@ def test_the_end_of_up_names_prometheus(stack: Watched) -> None:
     """Where it listens is among what `up` prints."""
     assert f"http://127.0.0.1:{stack.settings.ports.prometheus}" in stack.run("up")
     assert prometheus.NAME in stack.run("status")
+
+
+def test_the_explorer_shows_how_it_is(stack: Watched, browser: Chrome) -> None:
+    """The view Health has each figure with its unit, and says that all processes answer."""
+    browser.get(f"{stack.explorer}/?view=health")
+    WebDriverWait(browser, 60).until(lambda page: "processes answer" in page.page_source)
+    script = "return [...document.querySelectorAll('.health .fact')].map((fact) => fact.textContent)"
+    shown = browser.execute_script(script)
+
+    assert [each for each in shown if each.endswith("freshness") and " s" in each], shown
+    assert [each for each in shown if each == "0 eventsmissing"], shown
+    assert len(shown) == len(httpx.get(f"{stack.explorer}/v1/status", timeout=30).json()["figures"])
+    assert not [each for each in shown if "\N{EN DASH}" in each or "NaN" in each], shown
