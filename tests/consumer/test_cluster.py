@@ -3,6 +3,7 @@
 import threading
 import uuid
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import pytest
 
@@ -217,6 +218,33 @@ def test_a_take_over_drains_every_server(
     assert first.query(running_there).result_rows == [(0,)]
     inserting.join(60)
     assert len(errors) == 1
+
+
+def test_a_drop_that_comes_late_is_waited_for(
+    first: HttpClient, second: HttpClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A take-over goes on when no server has the former inlet any more, not when the DROP was answered."""
+    former = take_over(first, TOPIC, {0: START})
+    late: list[str] = []
+    run, ask = second.command, second.query
+
+    def command(statement: str, **more: Any) -> Any:
+        if statement == f"DROP TABLE IF EXISTS {former.name}{CLUSTER.on}":
+            late.append(f"DROP TABLE {former.name}")
+        else:
+            run(statement, **more)
+
+    def query(statement: str, **more: Any) -> Any:
+        answer = ask(statement, **more)
+        if late and f"name = '{former.name}'" in statement:
+            first.command(late.pop())
+        return answer
+
+    monkeypatch.setattr(second, "command", command)
+    monkeypatch.setattr(second, "query", query)
+    take_over(second, TOPIC, {0: START})
+
+    assert inlets(first) == set()
 
 
 def test_where_ddl_spreads_by_itself(servers: Sequence[ClickHouseServer], database: str) -> None:
