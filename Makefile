@@ -90,8 +90,8 @@ include infra/Makefile.inc tests/faults/Makefile.inc
 docs: $(VENV)/.native ## Write the reference pages that are made from the code
 	$(BIN)/python -m logbrook.reference docs
 
-dashboards: $(VENV)/.tests ## Write Grafana's dashboards, which are made from compose/grafana
-	PYTHONPATH=compose $(BIN)/python -m grafana compose/grafana/dashboards
+dashboards: $(VENV)/.tests ## Write Grafana's dashboards and their page, which are made from compose/grafana
+	PYTHONPATH=compose $(BIN)/python -m grafana compose/grafana/dashboards docs/dashboards.md
 
 lock: $(VENV)/.tests ## Pin every requirements.in anew, with hashes (UPGRADE=1 takes new versions)
 	@$(call pin,tests,)

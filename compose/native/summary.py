@@ -39,6 +39,9 @@ def show(settings: Environment, way: str, console: Console) -> None:
         table.add_row("Prometheus", watched if prometheus.installed() else missing, "figures, alerts")
     else:
         table.add_row("Kafka", f"127.0.0.1:{ports.kafka}", "cp-kafka 7.9 (Kafka 3.9), with ZooKeeper")
+        table.add_row("Prometheus", f"http://127.0.0.1:{ports.prometheus}", "figures, alerts")
+        grafana = settings.variables.get("LOGBROOK_GRAFANA_PORT", "3000")
+        table.add_row("Grafana", f"http://127.0.0.1:{grafana}", "dashboards")
     table.add_row("Passwords", str(settings.env_file), "readable by you alone")
     console.print()
     console.print(table, highlight=False)

@@ -44,6 +44,11 @@ def test_a_dashboard_is_in_step_with_its_code(name: str) -> None:
     assert json.loads(json.dumps(read, cls=JSONEncoder)) == json.loads(text)
 
 
+def test_the_page_of_panels_is_in_step() -> None:
+    """docs/dashboards.md has every panel with what it shows and what is normal."""
+    assert (REPOSITORY / "docs" / "dashboards.md").read_text() == grafana.page(), "run `make dashboards`"
+
+
 @pytest.mark.parametrize(("name", "panel"), PANELS, ids=[f"{name}: {panel['title']}" for name, panel in PANELS])
 def test_every_panel_says_what_is_normal(name: str, panel: dict[str, Any]) -> None:
     """Its description has two parts: what it shows, and what one would see on a good day."""
@@ -78,7 +83,7 @@ def test_what_is_provisioned_fits_together() -> None:
         (each["datasource"]["type"], each["datasource"]["uid"]) for _, each in PANELS
     }
     assert f"!{service['image'].rpartition(':')[2]}\n" in pinned
-    assert service["environment"]["GF_INSTALL_PLUGINS"] == f"grafana-clickhouse-datasource {panels.PLUGIN}"
+    assert service["environment"]["GF_PLUGINS_PREINSTALL"] == f"grafana-clickhouse-datasource@{panels.PLUGIN}"
     home = service["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"].removeprefix("/etc/grafana/")
     assert (FOLDER / home).exists()
 
