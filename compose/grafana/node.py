@@ -48,7 +48,7 @@ def _now() -> list[Panel]:
         number(
             Text("ClickHouse's memory", "Share of its limit.", "Below 85 %: the server keeps itself there."),
             "percentunit",
-            {"used": "max(ClickHouseAsyncMetrics_MemoryResident / ClickHouseAsyncMetrics_CGroupMemoryTotal)"},
+            {"used": "max(ClickHouseAsyncMetrics_MemoryResident / (ClickHouseAsyncMetrics_CGroupMemoryTotal > 0))"},
             bad_above=0.9,
         ),
         number(

@@ -37,7 +37,7 @@ def pytest_report_header() -> str:
     return f"end-to-end tests run on the {chosen} stack{why}"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def pipeline(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[pipelines.Pipeline]:
     """A whole stack that is ready."""
     if runtime() == "compose":

@@ -31,7 +31,7 @@ class Watched(NativeStack):
         return f"http://127.0.0.1:{self.settings.ports.query}"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     """It came up, took made-up events and an odd one, was asked, and Prometheus has seen all that twice."""
     if not prometheus.installed():
