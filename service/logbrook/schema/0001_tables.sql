@@ -53,7 +53,8 @@ ENGINE = MergeTree
 PARTITION BY toDate(IngestedAt)
 ORDER BY (toStartOfFiveMinutes(Timestamp), ServiceName, Timestamp)
 TTL toDate(IngestedAt) + toIntervalDay({retention_days})
-SETTINGS ttl_only_drop_parts = 1;
+-- Small granules and blocks: a search for something rare reads all columns of every granule that has it.
+SETTINGS index_granularity = 1024, min_compress_block_size = 16384, ttl_only_drop_parts = 1;
 
 -- Every message that carries an idempotency key, recorded before its batch is stored. Of the messages with one key, the
 -- one with the lowest offset counts; the others were left out as repetitions (docs/delivery.md).
