@@ -133,3 +133,11 @@ def test_a_time_without_a_date_may_be_of_yesterday(store: Store) -> None:
     midnight_ms = ARRIVAL_MS - 12 * 3600 * 1000
     [[row]] = store([b"23:59:59.999 [main] DEBUG com.shop.Cart - late"], midnight_ms + 5 * 60 * 1000)
     assert row["Timestamp"] == "2025-02-28 23:59:59.999000000"
+
+
+def test_a_line_within_an_event_is_read_as_well(store: Store) -> None:
+    """A shipper's event that is a line and no more says its program, too; what the event says itself comes first."""
+    line = '"body": "<13>May  6 12:00:00 host shop[123]: hello"'
+    [[bare], [named]] = store([f"{{{line}}}".encode(), f'{{{line}, "service": "cart"}}'.encode()])
+    assert (bare["ServiceName"], bare["Timestamp"], bare["SeverityNumber"]) == ("shop", NOON, 10)
+    assert named["ServiceName"] == "cart"

@@ -428,7 +428,6 @@ dated AS
         if(head = '', '', arrayStringConcat(extractGroups(head, concat(
             '^(?:[\\[<(]?((?i)', level_words, ')(?: *[\\]>):|]|\\t)|(', level_words, ')(?:\\s|$))')))) AS level_at_start,
         multiIf(
-            is_json, '',
             form = 7, extract(after_time, '^ \\S+ ([\\w.@/-]+)(?:\\[\\d+\\])?:'),
             startsWith(head, '<'), extract(head, '^<\\d{1,3}>\\d \\S+ \\S+ (\\S+)'),
             '') AS program
@@ -460,7 +459,7 @@ SELECT
         level_known > 0, level_texts[level_known],
         level_number > 0, if(level_value = '', level_texts[level_number], level_value),
         level_texts[text_level]) AS SeverityText,
-    multiIf(resource_service != '', resource_service, is_json, service_value, program = '-', '', program) AS ServiceName,
+    multiIf(resource_service != '', resource_service, service_value != '', service_value, program = '-', '', program) AS ServiceName,
     body AS Body,
     resource_schema_url AS ResourceSchemaUrl,
     mapFromArrays(all_resource_keys, all_resource_values) AS ResourceAttributes,
