@@ -84,6 +84,8 @@ def test_what_is_provisioned_fits_together() -> None:
     }
     assert f"!{service['image'].rpartition(':')[2]}\n" in pinned
     assert service["environment"]["GF_PLUGINS_PREINSTALL"] == f"grafana-clickhouse-datasource@{panels.PLUGIN}"
+    passwords = [each["secureJsonData"]["password"] for each in sources if "secureJsonData" in each]
+    assert {each.removeprefix("$") for each in passwords} <= set(service["environment"])
     home = service["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"].removeprefix("/etc/grafana/")
     assert (FOLDER / home).exists()
 
