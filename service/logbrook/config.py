@@ -125,7 +125,7 @@ class Consumer:
         "Silence after which a consumer counts as dead and its partitions go to the others: the delay after a crash. "
         "Below it, a stall takes partitions away from one that lives.",
     )
-    fetch_queue_kilobytes: int = setting(32_768, "Most kilobytes that librdkafka fetches ahead.")
+    fetch_queue_kilobytes: int = setting(16_384, "Most kilobytes that librdkafka fetches ahead.")
     idempotency_window_hours: int = setting(
         24, "How far back a repeated idempotency key is recognised: longer than any client retries."
     )

@@ -276,12 +276,18 @@ def _alter(admin: AdminClient, topic: str, settings: Mapping[str, str]) -> None:
 
 
 def _done(futures: Mapping[Any, Future[Any]], topic: str, tolerated: int | None = None) -> bool:
-    """Wait for Kafka's answer: True if it did what was asked, False if it gave the tolerated error."""
+    """Wait for Kafka's answer: True if it did what was asked, False if it gave the tolerated error.
+
+    Raises UnavailableError for an error that passes. UNKNOWN is one: a broker says so, for example, while its session
+    with ZooKeeper is renewed.
+    """
     try:
         for future in futures.values():
             future.result(_KAFKA_TIMEOUT_SECONDS)
     except KafkaException as error:
         if error.args[0].code() == tolerated:
             return False
+        if error.args[0].retriable() or error.args[0].code() == KafkaError.UNKNOWN:
+            raise UnavailableError(503, "kafka_unavailable", f"topic {topic!r}: {error.args[0].str()}") from error
         raise SchemaError(f"topic {topic!r}: Kafka refuses: {error.args[0].str()}") from error
     return True
