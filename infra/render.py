@@ -26,6 +26,7 @@ _LOADERS = {
     "/usr/local/sbin/logbrook-fetch": "fetch.py",
     "/usr/local/sbin/logbrook-watch": "watch.sh",
     "/usr/local/sbin/logbrook-agent": "agent.sh",
+    "/usr/local/share/logbrook-agent.yaml": "agent.yaml",
     "/etc/systemd/system/logbrook.service": "logbrook.service",
     "/etc/systemd/system/logbrook-watch.service": "logbrook-watch.service",
     "/etc/docker/daemon.json": "daemon.json",

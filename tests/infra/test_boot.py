@@ -59,6 +59,11 @@ class _Google(BaseHTTPRequestHandler):
         """Keep quiet."""
 
 
+AGENT = yaml.safe_load((render.BOOT / "agent.yaml").read_text())["metrics"]["receivers"]["logbrook"]["config"][
+    "scrape_configs"
+]
+
+
 @pytest.fixture
 def google() -> Iterator[str]:
     """Both servers on one free port."""
@@ -196,8 +201,34 @@ def test_two_listeners(configured: dict[str, Any]) -> None:
     assert advertised.keys() == protocols.keys()
     assert environment["KAFKA_ALLOW_EVERYONE_IF_NO_ACL_FOUND"] == "false"
     ports = {(port.get("host_ip"), port["published"]) for port in configured["services"]["kafka"]["ports"]}
-    assert ports == {("127.0.0.1", "9092"), (SETTINGS.node_address, "9094")}
-    assert "ports" not in configured["services"]["zookeeper"]
+    assert ports == {("127.0.0.1", "9092"), ("127.0.0.1", "9404"), (SETTINGS.node_address, "9094")}
+
+
+def test_the_agent_asks_the_three_servers_on_loopback(configured: dict[str, Any]) -> None:
+    """Each of its targets is a port that the node publishes to itself, and ZooKeeper publishes nothing besides."""
+    published = {
+        f"{port['host_ip']}:{port['published']}": (name, port["target"])
+        for name in ("zookeeper", "kafka", "clickhouse")
+        for port in configured["services"][name]["ports"]
+    }
+    asked = {each["job_name"]: published[each["static_configs"][0]["targets"][0]] for each in AGENT}
+
+    assert asked == {"zookeeper": ("zookeeper", 9404), "kafka": ("kafka", 9404), "clickhouse": ("clickhouse", 9363)}
+    assert [port["host_ip"] for port in configured["services"]["zookeeper"]["ports"]] == ["127.0.0.1"]
+
+
+def test_the_agent_keeps_what_rules_and_dashboards_use() -> None:
+    """A name of these servers that an alert or a panel mentions is sent on."""
+    places = [
+        render.ROOT / "compose/prometheus/rules.yml",
+        *(render.ROOT / "compose/grafana/dashboards").glob("*.json"),
+    ]
+    text = "".join(path.read_text() for path in places)
+    kept = [re.compile(each["metric_relabel_configs"][0]["regex"]) for each in AGENT]
+    used = set(re.findall(r"\b(?:kafka_|zookeeper_|ClickHouse[A-Z]\w+_|process_resident)\w+", text))
+
+    assert len(used) > 20
+    assert not [name for name in used if not any(pattern.fullmatch(name) for pattern in kept)]
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=[path.name for path in SCRIPTS])
