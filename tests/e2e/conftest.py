@@ -18,7 +18,7 @@ from tests.e2e import pipeline as pipelines  # noqa: E402
 
 
 def obstacle() -> str | None:
-    """Why no containers can run here; None if they can."""
+    """Why no containers can run here without pulling anything; None if they can."""
     images = ("logbrook-stand-in/kafka", services()["kafka"]["image"])
     return containers.why_not() or (None if any(docker("images", "--quiet", each) for each in images) else "no images")
 
@@ -89,7 +89,7 @@ def docker_cleanup() -> list[str]:
 @pytest.fixture(scope="session")
 def containers_up(request: pytest.FixtureRequest, compose_stack: Stack) -> Iterator[Stack]:
     """The stack in containers. What they said is kept if a test failed, or if they did not come up."""
-    if reason := obstacle():
+    if reason := containers.why_not():
         pytest.fail(f"RUNTIME=compose: {reason}")
     try:
         request.getfixturevalue("docker_services")
