@@ -147,7 +147,7 @@ class Query:
     )
     timeout_seconds: float = setting(20.0, "Longest time that one statement may run in ClickHouse.")
     max_memory_bytes: int = setting(2 * 2**30, "Most memory of one statement in ClickHouse.")
-    max_rows_read: int = setting(2_000_000_000, "Most rows that one statement may read; 0 is no limit.")
+    max_bytes_read: int = setting(2**40, "Most bytes, uncompressed, that one statement may read; 0 is no limit.")
     max_result_rows: int = setting(10_000, "Most rows in one answer of /v1/sql.")
     max_result_bytes: int = setting(64 * 2**20, "Largest result of one statement; exports are not bounded by it.")
     max_body_characters: int = setting(16_384, "Longest body in a list of events; one event alone comes whole.")

@@ -17,7 +17,6 @@ SETTINGS = {
     "max_memory_usage": "1825361100",
     "max_bytes_before_external_group_by": "912680550",
     "max_bytes_before_external_sort": "912680550",
-    "max_rows_to_read": "2000000000",
     "max_bytes_to_read": "1099511627776",
     "max_result_rows": "1000000",
     "max_result_bytes": "1073741824",

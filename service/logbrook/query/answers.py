@@ -13,7 +13,7 @@ class Cost(Struct, kw_only=True):
     bytes_read: int
     statements: int
     table_rows: int  # in the whole table
-    pruned: bool  # an index, a key or a projection spared the reading of some rows of the table
+    pruned: bool  # fewer rows were read than the table has
 
 
 class Event(Struct, kw_only=True):

@@ -53,7 +53,6 @@ class Spent:
     rows_read: int = 0
     bytes_read: int = 0
     statements: int = 0
-    largest_read: int = 0
 
     def add(self, statistics: Mapping[str, Any]) -> None:
         """Add what ClickHouse says about a statement."""
@@ -61,7 +60,6 @@ class Spent:
         self.rows_read += statistics["rows_read"]
         self.bytes_read += statistics["bytes_read"]
         self.statements += 1
-        self.largest_read = max(self.largest_read, statistics["rows_read"])
 
 
 @dataclass
@@ -137,7 +135,7 @@ class Engine:
             bytes_read=spent.bytes_read,
             statements=spent.statements,
             table_rows=table_rows,
-            pruned=spent.largest_read < table_rows,
+            pruned=spent.rows_read < table_rows,
         )
 
     async def table_rows(self) -> int:
@@ -199,7 +197,8 @@ class Engine:
         limits: dict[str, str | float] = {
             "max_execution_time": self.query.timeout_seconds,
             "max_memory_usage": self.query.max_memory_bytes,
-            "max_rows_to_read": self.query.max_rows_read,
+            # Not max_rows_to_read: with it, a count from a projection costs the analysis of the whole table.
+            "max_bytes_to_read": self.query.max_bytes_read,
             "max_result_bytes": self.query.max_result_bytes,
             "result_overflow_mode": "throw",
             "cancel_http_readonly_queries_on_client_close": 1,
