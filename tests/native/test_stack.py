@@ -90,8 +90,9 @@ def count(native: Native) -> int:
 def test_up_says_why_it_runs_this_way_and_what_runs_where(up: str, variables: dict[str, str]) -> None:
     """The reason in one line, each step, and then addresses, versions and the events that arrived."""
     assert "Running native: RUNTIME=native says so." in up
-    for name in ("zookeeper", "kafka", "clickhouse", "migrate", "gateway", "consumer", "ship"):
+    for name in ("zookeeper", "kafka", "clickhouse", "migrate", "gateway", "consumer", "query", "audit", "ship"):
         assert f"✓ {name} " in up
+    assert (f"127.0.0.1:{variables['LOGBROOK_PROMETHEUS_PORT']}" in up) or "not installed: apt-get install prom" in up
     for variable in VARIABLES[:5]:
         assert f"127.0.0.1:{variables[variable]}" in up
     assert "3.9.1" in up
