@@ -127,6 +127,7 @@ class Loop:
         if self.job is None and time.monotonic() >= self.not_before:
             self._start()
         if self.ticked_at >= self.lag_due:
+            self.member.commit_again()
             self.member.report_lag()
             self.lag_due = self.ticked_at + _LAG_EVERY_SECONDS
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import cast
 
 import structlog
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
 from logbrook import config, metrics
 from logbrook.consumer.batch import Fetched
@@ -70,8 +70,11 @@ class Member:
         self._expected: dict[int, int] = {}
         self._positions: dict[int, Position] = {}
         self._looked_for: dict[int, tuple[int, int]] = {}
+        self._refused: set[int] = set()
         self._paused = False
-        self._consumer = Consumer(consumer_config(settings, kafka), logger=logging.getLogger("librdkafka"))
+        self._consumer = Consumer(
+            consumer_config(settings, kafka) | {"on_commit": self._answered}, logger=logging.getLogger("librdkafka")
+        )
         self._consumer.subscribe(
             [self.topic.name], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost
         )
@@ -143,14 +146,27 @@ class Member:
     def commit(self, next_offsets: Mapping[int, int], stored_at_seconds: int, ahead: Collection[int]) -> None:
         """Let the group resume at these offsets, below which everything is stored. May get lost harmlessly.
 
+        One that is refused, as during a rebalance, is sent again by `commit_again`, so that the lag tells the truth.
+
         What lies above was stored no earlier than `stored_at_seconds`. Not so for the partitions in `ahead`, of which
         a former owner has stored some above: there, what was known before still holds.
         """
         for partition, offset in next_offsets.items():
             since = self._positions[partition].stored_at_seconds if partition in ahead else stored_at_seconds
             self._positions[partition] = Position(offset, since)
-        if next_offsets:
-            self._consumer.commit(offsets=[self._marked(each) for each in next_offsets], asynchronous=True)
+        self._send_commit(next_offsets)
+
+    def commit_again(self) -> None:
+        """Send again what was refused of partitions that are still ours."""
+        self._send_commit(self._refused & self.owned)
+
+    def _send_commit(self, partitions: Collection[int]) -> None:
+        self._refused -= set(partitions)
+        if partitions:
+            self._consumer.commit(offsets=[self._marked(each) for each in partitions], asynchronous=True)
+
+    def _answered(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
+        self._refused |= {each.partition for each in partitions if error is not None or each.error is not None}
 
     def _marked(self, partition: int) -> TopicPartition:
         """A partition's position, to be committed with what _committed reads."""
