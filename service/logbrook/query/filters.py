@@ -81,6 +81,16 @@ def condition(node: Node, parameters: Parameters) -> str:  # noqa: PLR0911 - one
     return _field(node, parameters)
 
 
+def is_indexed(node: Node) -> bool:
+    """Whether its condition is nothing but what a text index answers by itself."""
+    match node:
+        case Equals(field=Field(place=place, name=key), value=value):
+            return place in _ITEMS and "=" not in key + value
+        case Text(text=text):
+            return words(lowered(text)) == [lowered(text)]
+    return False
+
+
 def _bracketed(node: Node, parameters: Parameters) -> str:
     return f"({condition(node, parameters)})"
 

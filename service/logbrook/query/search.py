@@ -23,6 +23,8 @@ _STEPS = 500
 # Within this the counts cost more than they spare.
 SHORT = 5 * _MINUTE
 _EVERYTHING = 2**62
+# So few matches are read at once, wherever they are.
+_FEW_MATCHES = 1_000
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ async def page(look: Look, limit: int) -> Page:
 async def _periods(look: Look, wanted: int, found: list[list[Any]]) -> AsyncIterator[TimeRange]:
     """The parts of the range to read, one after the other; `found` grows in between."""
     rest: TimeRange = _behind(look.selection.period, look.after, look.oldest_first)
-    if rest.end - rest.start <= SHORT or look.selection.is_rare():
+    if rest.end - rest.start <= SHORT or look.selection.is_rare() or await _has_few_matches(look):
         yield rest
         return
     target = wanted if look.selection.is_counted() else max(_FIRST_LOOK_EVENTS, wanted)
@@ -106,6 +108,17 @@ async def _periods(look: Look, wanted: int, found: list[list[Any]]) -> AsyncIter
             yield window
             rows = len(found) - before
             target = 2 * target * (wanted - len(found)) // rows if rows else _EVERYTHING
+
+
+async def _has_few_matches(look: Look) -> bool:
+    """Whether an index says that little of the whole table matches; it says so in milliseconds."""
+    part = look.selection.indexed_part()
+    if part is None:
+        return False
+    parameters = filters.Parameters()
+    matches = f"SELECT 1 FROM otel_logs WHERE {filters.condition(part, parameters)} LIMIT {_FEW_MATCHES + 1:d}"
+    sql = f"SELECT count() FROM ({matches})"
+    return int((await look.engine.rows(Statement(sql, parameters.values), look.spent))[0][0]) <= _FEW_MATCHES
 
 
 async def newest(look: Look, size: int) -> TimeRange:

@@ -33,6 +33,11 @@ class Selection:
         parts = self.node.parts if isinstance(self.node, All) else (self.node,)
         return any(_is_rare(part) for part in parts)
 
+    def indexed_part(self) -> Node | None:
+        """A part of the filter whose matches an index can count without reading the table, if there is one."""
+        parts = self.node.parts if isinstance(self.node, All) else (self.node,)
+        return next((part for part in parts if filters.is_indexed(part)), None)
+
     def counted_part(self) -> Node:
         """What of the filter the counts can tell: it matches these events and possibly others."""
         if self.is_counted():
