@@ -8,6 +8,8 @@ PYTHON ?= python3
 # auto, native or compose
 RUNTIME ?= auto
 ARGS ?=
+# Tests run in so many processes; each starts a Kafka and a ClickHouse of its own. 0: in this one, with all output.
+WORKERS ?= 2
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -52,8 +54,8 @@ restore: $(VENV)/.native ## Put a backup back, NAME=..., and store from Kafka wh
 ##@ Checks
 
 .PHONY: test e2e-test lint format audit-deps
-test: $(VENV)/.tests ## Every test that needs no Docker, on real Kafka, ZooKeeper and ClickHouse (ARGS for pytest)
-	$(BIN)/pytest -m "not docker" $(ARGS)
+test: $(VENV)/.tests ## Every test that needs no Docker, on real Kafka, ZooKeeper and ClickHouse (WORKERS=2, ARGS for pytest)
+	$(BIN)/pytest -m "not docker" -n $(WORKERS) --dist loadgroup $(ARGS)
 
 e2e-test: $(VENV)/.tests ## The end-to-end cases on the whole stack, in containers or without (RUNTIME=auto|native|compose)
 	RUNTIME=$(RUNTIME) $(BIN)/pytest tests/e2e $(ARGS)

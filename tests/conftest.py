@@ -18,6 +18,14 @@ from tests.components import REPOSITORY, ClickHouseServer, KafkaBroker, running
 HOST = "127.0.0.1"
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of several workers, one has all tests of a directory: what they share is started once."""
+    for item in items:
+        directory = item.path.relative_to(REPOSITORY / "tests").parts[0]
+        item.add_marker(pytest.mark.xdist_group(directory))
+
+
 @pytest.fixture(scope="session")
 def clickhouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseServer]:
     """A ClickHouse front over an empty data directory."""

@@ -1,11 +1,13 @@
 """Kafka's and ZooKeeper's jars: fetched once by Maven, checked against jars.sha256 every time."""
 
+import contextlib
+import fcntl
 import hashlib
 import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from native.failure import Failure
@@ -17,8 +19,12 @@ POM, CHECKSUMS = HERE / "pom.xml", HERE / "jars.sha256"
 def ensure(directory: Path, progress: Callable[[str], None] = lambda _: None) -> Path:
     """Make sure that `directory` holds exactly the pinned jars; returns it. Raises Failure if it can't be done."""
     pinned = _pinned()
-    if _sums(directory) != pinned:
-        directory.parent.mkdir(parents=True, exist_ok=True)
+    if _sums(directory) == pinned:
+        return directory
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    with _alone(directory.parent):
+        if _sums(directory) == pinned:
+            return directory
         with tempfile.TemporaryDirectory(dir=directory.parent, prefix="jars-") as temporary:
             fetched = Path(temporary)
             _fetch(fetched, len(pinned), progress)
@@ -33,6 +39,17 @@ def ensure(directory: Path, progress: Callable[[str], None] = lambda _: None) ->
             fetched.rename(directory)
             fetched.mkdir()  # what the `with` block deletes
     return directory
+
+
+@contextlib.contextmanager
+def _alone(directory: Path) -> Iterator[None]:
+    """Wait until no other process is in here: of two at once the second finds what the first fetched."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def version(artifact: str) -> str:

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,15 @@ def test_a_jar_that_was_changed_is_fetched_again(tmp_path: Path, pinned: Path, m
     jars.ensure(copy)
     assert kafka.read_bytes() == good
     assert [path.name for path in copy.parent.iterdir()] == ["jars"]
+
+
+def test_two_at_once_fetch_once(tmp_path: Path, pinned: Path, maven: Maven) -> None:
+    """The second waits for the first, and takes what that one fetched."""
+    maven(f'echo >> {tmp_path}/fetched; sleep 0.3; cp {pinned}/*.jar "$out"')
+    with ThreadPoolExecutor() as threads:
+        directories = list(threads.map(jars.ensure, [tmp_path / "state" / "jars"] * 2))
+    assert len({*directories}) == 1
+    assert (tmp_path / "fetched").read_text() == "\n"
 
 
 def test_a_wrong_jar_is_never_used(tmp_path: Path, pinned: Path, maven: Maven) -> None:
