@@ -23,8 +23,9 @@ _STEPS = 500
 # Within this the counts cost more than they spare.
 SHORT = 5 * _MINUTE
 _EVERYTHING = 2**62
-# So few matches are read at once, wherever they are.
+# So few matches are read by their number alone, and so much more than are wanted: they do not come evenly.
 _FEW_MATCHES = 1_000
+_MARGIN = 1.3
 
 
 @dataclass(frozen=True)
@@ -86,8 +87,13 @@ async def page(look: Look, limit: int) -> Page:
 async def _periods(look: Look, wanted: int, found: list[list[Any]]) -> AsyncIterator[TimeRange]:
     """The parts of the range to read, one after the other; `found` grows in between."""
     rest: TimeRange = _behind(look.selection.period, look.after, look.oldest_first)
-    if rest.end - rest.start <= SHORT or look.selection.is_rare() or await _has_few_matches(look):
+    if rest.end - rest.start <= SHORT or look.selection.is_rare():
         yield rest
+        return
+    matches = await _few_matches(look)
+    if matches is not None:
+        async for period in _shares(look, rest, wanted, matches, found):
+            yield period
         return
     target = wanted if look.selection.is_counted() else max(_FIRST_LOOK_EVENTS, wanted)
     first, rest = look.split(rest, _first_segment(rest, look.oldest_first))
@@ -110,15 +116,31 @@ async def _periods(look: Look, wanted: int, found: list[list[Any]]) -> AsyncIter
             target = 2 * target * (wanted - len(found)) // rows if rows else _EVERYTHING
 
 
-async def _has_few_matches(look: Look) -> bool:
-    """Whether an index says that little of the whole table matches; it says so in milliseconds."""
+async def _shares(
+    look: Look, rest: TimeRange, wanted: int, matches: int, found: list[list[Any]]
+) -> AsyncIterator[TimeRange]:
+    """The parts of a range with few matches: first the share that should do if they are spread evenly."""
+    length = rest.end - rest.start
+    share = _MARGIN * wanted / max(matches, 1)
+    while rest.start < rest.end:
+        size = min(int(share * length) + 1, rest.end - rest.start)
+        window, rest = look.split(rest, rest.start + size if look.oldest_first else rest.end - size)
+        before = len(found)
+        yield window
+        rows = len(found) - before
+        share = _MARGIN * share * (wanted - len(found)) / rows if rows else 1
+
+
+async def _few_matches(look: Look) -> int | None:
+    """How much of the whole table matches at most, where an index knows that it is little: in milliseconds."""
     part = look.selection.indexed_part()
     if part is None:
-        return False
+        return None
     parameters = filters.Parameters()
-    matches = f"SELECT 1 FROM otel_logs WHERE {filters.condition(part, parameters)} LIMIT {_FEW_MATCHES + 1:d}"
-    sql = f"SELECT count() FROM ({matches})"
-    return int((await look.engine.rows(Statement(sql, parameters.values), look.spent))[0][0]) <= _FEW_MATCHES
+    inner = f"SELECT 1 FROM otel_logs WHERE {filters.condition(part, parameters)} LIMIT {_FEW_MATCHES + 1:d}"
+    sql = f"SELECT count() FROM ({inner})"
+    [[matches]] = await look.engine.rows(Statement(sql, parameters.values), look.spent)
+    return int(matches) if int(matches) <= _FEW_MATCHES else None
 
 
 async def newest(look: Look, size: int) -> TimeRange:
@@ -177,8 +199,12 @@ async def _counts(look: Look, period: TimeRange) -> tuple[int, list[tuple[int, i
 
 def minutes(period: TimeRange) -> str:
     """SQL for the whole minutes of a range, in the form that the projection answers."""
-    first, last = period.start // timerange.SECOND, period.end // timerange.SECOND
-    return f"toStartOfMinute(Timestamp) >= toDateTime({first:d}) AND toStartOfMinute(Timestamp) < toDateTime({last:d})"
+    seconds = TimeRange(period.start // timerange.SECOND, period.end // timerange.SECOND)
+    inside = timerange.outside_the_key(
+        f"toStartOfMinute(Timestamp) >= toDateTime({seconds.start:d})",
+        f"toStartOfMinute(Timestamp) < toDateTime({seconds.end:d})",
+    )
+    return f"{timerange.buckets(seconds)} AND {inside}"
 
 
 def _window(look: Look, rest: TimeRange, densities: list[tuple[int, int]], wanted: int) -> tuple[TimeRange, TimeRange]:

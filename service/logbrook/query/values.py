@@ -60,11 +60,11 @@ async def _attributes(engine: Engine, selection: Selection, spent: Spent) -> tup
     """All attributes of the event and of the resource."""
     if _is_sketched(selection):
         hours = selection.period.aligned(_HOUR)
-        source = (
-            f"otel_logs WHERE toStartOfHour(Timestamp) >= toDateTime({hours.start // SECOND:d}) "
-            f"AND toStartOfHour(Timestamp) < toDateTime({hours.end // SECOND:d})"
+        within = timerange.outside_the_key(
+            f"toStartOfHour(Timestamp) >= toDateTime({hours.start // SECOND:d})",
+            f"toStartOfHour(Timestamp) < toDateTime({hours.end // SECOND:d})",
         )
-        [row] = await engine.rows(Statement(f"{_SKETCHES} FROM {source}"), spent)
+        [row] = await engine.rows(Statement(f"{_SKETCHES} FROM otel_logs WHERE {within}"), spent)
         return _read_sketches(row[0], row[1]), _read_sketches(row[2], row[3]), Counted(0, exact=True)
     parameters = filters.Parameters()
     sample = await sampling.sample(engine, selection, spent)

@@ -42,9 +42,8 @@ CREATE TABLE IF NOT EXISTS otel_logs
     Source LowCardinality(String),
     IdempotencyKey String,
     ParseError LowCardinality(String),
-    -- A filter on Timestamp alone can't use the sorting key, whose first column is a bucket of it.
-    INDEX by_time Timestamp TYPE minmax GRANULARITY 8,
-    INDEX by_trace TraceId TYPE bloom_filter(0.001) GRANULARITY 1,
+    -- Few filters for many granules each: a search for a trace looks into all of them.
+    INDEX by_trace TraceId TYPE bloom_filter(0.0001) GRANULARITY 8,
     -- The consumer looks up what is stored of a range of offsets.
     INDEX by_offset KafkaOffset TYPE minmax GRANULARITY 8
 )
@@ -54,7 +53,7 @@ PARTITION BY toDate(IngestedAt)
 ORDER BY (toStartOfFiveMinutes(Timestamp), ServiceName, Timestamp)
 TTL toDate(IngestedAt) + toIntervalDay({retention_days})
 -- Small granules and blocks: a search for something rare reads all columns of every granule that has it.
-SETTINGS index_granularity = 512, min_compress_block_size = 16384, ttl_only_drop_parts = 1;
+SETTINGS index_granularity = 512, min_compress_block_size = 4096, ttl_only_drop_parts = 1;
 
 -- Every message that carries an idempotency key, recorded before its batch is stored. Of the messages with one key, the
 -- one with the lowest offset counts; the others were left out as repetitions (docs/delivery.md).

@@ -12,11 +12,14 @@ ALTER TABLE otel_logs ADD INDEX IF NOT EXISTS by_log_attribute LogAttributeItems
 ALTER TABLE otel_logs ADD INDEX IF NOT EXISTS by_resource_attribute ResourceAttributeItems TYPE text(tokenizer = 'array');
 
 -- Projections are part of each part: they can't differ from the rows, and an insert stays one part.
--- Histograms, top services, error rates, and how far back a search must look.
+-- Histograms, top services, error rates, and how far back a search must look. The bucket of the sorting key stands first,
+-- so that one range of it is found by binary search in both, the table and the projection.
 ALTER TABLE otel_logs ADD PROJECTION IF NOT EXISTS by_minute
 (
-    SELECT toStartOfMinute(Timestamp), ServiceName, SeverityNumber, count(), sum(length(Body)), max(IngestedAt)
-    GROUP BY toStartOfMinute(Timestamp), ServiceName, SeverityNumber
+    SELECT
+        toStartOfFiveMinutes(Timestamp), toStartOfMinute(Timestamp), ServiceName, SeverityNumber,
+        count(), sum(length(Body)), max(IngestedAt)
+    GROUP BY toStartOfFiveMinutes(Timestamp), toStartOfMinute(Timestamp), ServiceName, SeverityNumber
 );
 -- For each attribute how many events have it, and its most frequent values: a sketch that is exact up to 64 of them.
 ALTER TABLE otel_logs ADD PROJECTION IF NOT EXISTS by_hour
