@@ -1,0 +1,84 @@
+"""What ClickHouse does for an answer: which index finds it, and how little it reads."""
+
+import pytest
+
+from logbrook import clickhouse, config
+from tests.query.door import NOW_NS, Door, event, moment, serving, store
+
+_HOUR = 3600
+
+
+def fill(database: config.ClickHouse, events: int) -> None:
+    """Many events of one service in the hour before the tests' moment, each with a `user` of four, as one part."""
+    client = clickhouse.connect(database)
+    client.command(
+        "INSERT INTO otel_logs (Timestamp, ServiceName, SeverityNumber, Body, LogAttributes, KafkaOffset, IngestedAt) "
+        f"SELECT fromUnixTimestamp64Nano({NOW_NS} - intDiv(number * {_HOUR} * 1000000000, {events})), 'checkout', "
+        "9, concat('event ', toString(number)), map('user', toString(number % 4)), number, now64(3) "
+        f"FROM numbers({events})"
+    )
+    client.close()
+
+
+@pytest.mark.parametrize("query", ["attr.user:2", "level>=error", "trace:0af7651916cd43dd"])
+def test_a_long_range_is_found_by_binary_search(database: config.ClickHouse, query: str) -> None:
+    """Whatever else is asked for, ClickHouse does not compare a day's time with every granule of the table."""
+    fill(database, 20_000)
+
+    # The reader may not ask for a plan.
+    with serving(config.Query(), database) as service:
+        plan = "\n".join(service.search(query, explain="true")["explain"])
+
+    assert "toStartOfFiveMinutes(Timestamp)" in plan
+    assert "binary search" in plan
+    assert "generic exclusion search" not in plan
+
+
+@pytest.mark.parametrize("path", ["histogram", "stats", "values", "facets"])
+def test_counts_are_not_counted_anew(service: Door, database: config.ClickHouse, path: str) -> None:
+    """What the counts by minute or by hour tell is read from there: some rows for twenty thousand events."""
+    fill(database, 20_000)
+    field = {"field": "attr.user"} if path == "values" else {}
+
+    answer = service.get(path, from_="2025-11-24T00:00:00Z", to="2025-11-25T00:00:00Z", **field)
+
+    assert 0 < answer["cost"]["rows_read"] < 1000
+
+
+def test_few_matches_are_read_by_their_share(service: Door, database: config.ClickHouse) -> None:
+    """Of some hundred matches that an index knows of, the newest are read, and not the rest of the day."""
+    store(
+        database,
+        [event(offset, LogAttributes={"user": "rare"}, Timestamp=moment(-offset * 240)) for offset in range(300)],
+    )
+    fill(database, 100_000)
+
+    answer = service.search("attr.user:rare", limit=10)
+
+    assert [each["offset"] for each in answer["events"]] == list(range(10))
+    assert answer["cost"]["rows_read"] < 50_000
+
+
+@pytest.mark.parametrize("order", ["newest", "oldest"])
+def test_few_matches_are_all_found_however_they_lie(service: Door, database: config.ClickHouse, order: str) -> None:
+    """All at one end of the range, with a few at the other: page after page gives each once, in order."""
+    side = 1 if order == "oldest" else -1
+    dense = [
+        event(offset, LogAttributes={"user": "rare"}, Timestamp=moment(side * offset / 1000)) for offset in range(600)
+    ]
+    sparse = [
+        event(1000 + offset, LogAttributes={"user": "rare"}, Timestamp=moment(-side * offset * 1800))
+        for offset in range(15)
+    ]
+    store(database, dense + sparse)
+
+    seen: list[dict[str, str]] = []
+    cursor = ""
+    while cursor is not None:
+        answer = service.search("attr.user:rare", limit=50, cursor=cursor)
+        seen += answer["events"]
+        cursor = answer["cursor"]
+
+    assert len({each["id"] for each in seen}) == len(seen) == 615
+    times = [each["timestamp"] for each in seen]
+    assert times == sorted(times, reverse=True)
