@@ -194,7 +194,15 @@ async def _counts(look: Look, period: TimeRange) -> tuple[int, list[tuple[int, i
         f"AND ({filters.condition(look.selection.counted_part(), parameters)}) GROUP BY step"
     )
     rows = await look.engine.rows(Statement(sql, parameters.values), look.spent)
-    return step * _MINUTE, sorted((row[0] * timerange.SECOND, row[1]) for row in rows)
+    length = step * _MINUTE
+    steps = sorted((row[0] * timerange.SECOND, row[1]) for row in rows)
+    return length, [(start, _inside(count, start, start + length, counted, period)) for start, count in steps]
+
+
+def _inside(count: int, start: int, end: int, counted: TimeRange, period: TimeRange) -> int:
+    """What of a step's count lies in a range if it is spread evenly: the range begins and ends within a minute."""
+    start, end = max(start, counted.start), min(end, counted.end)
+    return count * max(min(end, period.end) - max(start, period.start), 0) // (end - start)
 
 
 def minutes(period: TimeRange) -> str:
