@@ -21,6 +21,7 @@ from logbrook.errors import ConfigError, UnavailableError
 log = structlog.get_logger()
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_FILE_COLUMNS = 200
 
 
 def time_ms(text: str | None) -> int | None:
@@ -71,7 +72,8 @@ def _show(findings: list[Finding], missing: int, double: int) -> None:
     for each in findings:
         style = "bold red" if each.missing or each.double else None
         table.add_row(*(f"{getattr(each, column):,}" for column in columns), style=style)
-    console = Console()
+    # Into a file or a pipe it would have 80 columns, and cut the headings.
+    console = Console(width=None if sys.stdout.isatty() else _FILE_COLUMNS)
     console.print(table)
     for each in findings:
         for first, last in each.missing_offsets:
