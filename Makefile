@@ -55,7 +55,7 @@ restore: $(VENV)/.native ## Put a backup back, NAME=..., and store from Kafka wh
 
 .PHONY: test e2e-test lint format audit-deps
 test: $(VENV)/.tests ## Every test that needs no Docker, on real Kafka, ZooKeeper and ClickHouse (WORKERS=2, ARGS for pytest)
-	$(BIN)/pytest -m "not docker" -n $(WORKERS) --dist loadgroup $(ARGS)
+	$(BIN)/pytest -m "not docker" -n $(WORKERS) --no-loadscope-reorder $(ARGS)
 
 e2e-test: $(VENV)/.tests ## The end-to-end cases on the whole stack, in containers or without (RUNTIME=auto|native|compose)
 	RUNTIME=$(RUNTIME) $(BIN)/pytest tests/e2e $(ARGS)

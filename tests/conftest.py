@@ -8,6 +8,8 @@ import uuid
 from collections.abc import Iterator
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from logbrook import clickhouse as connection
 from logbrook import config, migrate
@@ -18,12 +20,16 @@ from tests.components import REPOSITORY, ClickHouseServer, KafkaBroker, running
 HOST = "127.0.0.1"
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+class ByDirectory(LoadScopeScheduling):  # type: ignore[misc]
     """Of several workers, one has all tests of a directory: what they share is started once."""
-    for item in items:
-        directory = item.path.relative_to(REPOSITORY / "tests").parts[0]
-        item.add_marker(pytest.mark.xdist_group(directory))
+
+    def _split_scope(self, nodeid: str) -> str:
+        return nodeid.split("::", 1)[0].rsplit("/", 1)[0]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    """Which worker has which test."""
+    return ByDirectory(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ import pytest
 
 from native import prometheus
 from tests.components import NativeStack, native_stack, until
+from tests.observability.test_rules import GROUPS
 
 
 class Watched(NativeStack):
@@ -33,7 +34,7 @@ class Watched(NativeStack):
 
 @pytest.fixture(scope="package")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
-    """It came up, took made-up events and an odd one, was asked, and Prometheus has seen all that twice."""
+    """It came up, took made-up events and an odd one, was asked, and Prometheus has seen and recorded all that."""
     if not prometheus.installed():
         pytest.skip(f"Prometheus is not installed: {prometheus.INSTALL}")
     with native_stack(tmp_path_factory.mktemp("watched")) as running:
@@ -58,8 +59,10 @@ def fill(watched: Watched) -> None:
         return all(watched.query(f"sum(rate({name}[1m])) > 0") for name in GROWING)
 
     until(counted)
+    until(lambda: all(watched.query(name) for name in RECORDED))
 
 
+RECORDED = [rule["record"] for group in GROUPS for rule in group["rules"] if "record" in rule]
 GROWING = (
     "gateway_events_total",
     "gateway_rejected_total",
