@@ -10,6 +10,8 @@ RUNTIME ?= auto
 ARGS ?=
 # Tests run in so many processes; each starts a Kafka and a ClickHouse of its own. 0: in this one, with all output.
 WORKERS ?= 2
+# What `make tools` builds with Go, once, for the tests. TOOLS= does without.
+TOOLS ?= pulumi docker-compose cloud-init-schema
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -53,12 +55,18 @@ restore: $(VENV)/.native ## Put a backup back, NAME=..., and store from Kafka wh
 
 ##@ Checks
 
-.PHONY: test e2e-test lint format audit-deps
-test: $(VENV)/.tests ## Every test that needs no Docker, on real Kafka, ZooKeeper and ClickHouse (WORKERS=2, ARGS for pytest)
+.PHONY: test e2e-test jars tools lint format audit-deps
+test: $(VENV)/.tests jars tools ## Every test that needs no Docker, on real Kafka, ZooKeeper and ClickHouse (WORKERS=2, ARGS for pytest)
 	$(BIN)/pytest -m "not docker" -n $(WORKERS) --no-loadscope-reorder $(ARGS)
 
 e2e-test: $(VENV)/.tests ## The end-to-end cases on the whole stack, in containers or without (RUNTIME=auto|native|compose)
 	RUNTIME=$(RUNTIME) $(BIN)/pytest tests/e2e $(ARGS)
+
+jars: $(VENV)/.native
+	@$(NATIVE) fetch
+
+tools: ## Build the programs that tests drive, with Go, unless they are there
+	@$(if $(TOOLS),$(PYTHON) tests/tools/build.py $(TOOLS))
 
 lint: $(VENV)/.tests ## ruff (rules and format) and mypy --strict
 	$(BIN)/ruff check .

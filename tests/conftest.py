@@ -17,6 +17,7 @@ from native import brokers, jars, ports
 from native.clickhouse import clickhouse as clickhouse_service
 from tests.components import REPOSITORY, ClickHouseServer, KafkaBroker, running
 
+pytest_plugins = ["pytester", "tests.skips"]
 HOST = "127.0.0.1"
 
 

@@ -42,6 +42,12 @@ def up(state: State = DEFAULT_STATE, wanted: Wanted = "auto") -> None:
 
 
 @app.command()
+def fetch() -> None:
+    """Fetch Kafka's and ZooKeeper's jars, if they are not there, and start nothing."""
+    up_.fetch(console)
+
+
+@app.command()
 def down(state: State = DEFAULT_STATE) -> None:
     """Stop the stack. Its data stays."""
     state = state.resolve()

@@ -27,7 +27,7 @@ def ensure(directory: Path, progress: Callable[[str], None] = lambda _: None) ->
             return directory
         with tempfile.TemporaryDirectory(dir=directory.parent, prefix="jars-") as temporary:
             fetched = Path(temporary)
-            _fetch(fetched, len(pinned), progress)
+            _fetch(fetched, progress)
             found = _sums(fetched)
             if found != pinned:
                 wrong = sorted(name for name in {*found, *pinned} if found.get(name) != pinned.get(name))
@@ -72,7 +72,7 @@ def _sums(directory: Path) -> dict[str, str]:
     return found
 
 
-def _fetch(directory: Path, expected: int, progress: Callable[[str], None]) -> None:
+def _fetch(directory: Path, progress: Callable[[str], None]) -> None:
     maven = shutil.which("mvn")
     if maven is None:
         raise Failure(
@@ -81,20 +81,20 @@ def _fetch(directory: Path, expected: int, progress: Callable[[str], None]) -> N
     command = [
         maven,
         "-B",
-        "-q",
         "-C",
         "-f",
         str(POM),
         "dependency:copy-dependencies",
         f"-DoutputDirectory={directory}",
     ]
-    with tempfile.TemporaryFile("w+") as output:
+    with tempfile.NamedTemporaryFile("w+") as output:
         # Java's default is a part of the machine's memory; fetching needs little.
         environment = {"MAVEN_OPTS": "-Xmx256m", **os.environ}
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)
         try:
             while process.poll() is None:
-                progress(f"{len(list(directory.glob('*.jar')))} of {expected} jars")
+                # Maven copies all jars at its end: what it has downloaded, its own plugins too, is what moves.
+                progress(f"{Path(output.name).read_text().count('Downloaded from')} files downloaded")
                 try:
                     process.wait(0.5)
                 except subprocess.TimeoutExpired:

@@ -27,12 +27,17 @@ def native(state: Path, console: Console) -> Environment:
     """Start the stack and wait until all of it works. Raises Failure; whatever was started is stopped then."""
     settings = environment.load(state)
     if status.read(state) is None:
-        _step(console, "Kafka and ZooKeeper jars", lambda say: jars.ensure(JARS, say))
+        fetch(console)
         _need_free_ports(settings)
         _start(state, console)
     else:
         _watch(state, None, console)
     return settings
+
+
+def fetch(console: Console) -> None:
+    """Fetch what the stack runs, if it is not there, and start nothing. Raises Failure."""
+    _step(console, "Kafka and ZooKeeper jars", lambda say: jars.ensure(JARS, say))
 
 
 def stop(state: Path, console: Console) -> bool:

@@ -65,7 +65,9 @@ class Schema:
     """What `logbrook migrate` declares."""
 
     retention_days: int = setting(
-        30, "Days that an event is kept, counted from its arrival. Keep it longer than Kafka's retention."
+        30,
+        "Days that an event is kept, counted from its arrival, and that a repeated idempotency key is recognised. "
+        "Keep it longer than Kafka's retention.",
     )
     system_log_retention_days: int = setting(7, "Days that ClickHouse's own system logs are kept.")
     cluster: str = setting(
@@ -126,9 +128,6 @@ class Consumer:
         "Below it, a stall takes partitions away from one that lives.",
     )
     fetch_queue_kilobytes: int = setting(16_384, "Most kilobytes that librdkafka fetches ahead.")
-    idempotency_window_hours: int = setting(
-        24, "How far back a repeated idempotency key is recognised: longer than any client retries."
-    )
     stop_seconds: float = setting(8.0, "Time for the insert under way after SIGTERM; Cloud Run kills after 10.")
     health_host: str = setting("127.0.0.1", "Address of /healthz, /readyz and /metrics.")
     health_port: int = setting(9464, "Port of /healthz, /readyz and /metrics.")

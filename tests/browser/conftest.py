@@ -33,7 +33,7 @@ def browser(tmp_path: Path) -> Iterator[webdriver.Chrome]:
     """A browser with an empty profile. Skips, by name, where no Chromium is installed."""
     chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if not chromium or not driver:
-        pytest.skip("chromium and chromedriver are not installed (Debian: chromium chromium-driver)")
+        pytest.skip("chromium and chromedriver are not installed: apt-get install chromium chromium-driver")
     options = webdriver.ChromeOptions()
     options.binary_location = chromium
     for flag in (*_FLAGS, f"--user-data-dir={tmp_path}"):

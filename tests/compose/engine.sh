@@ -9,7 +9,6 @@ set -euo pipefail
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/logbrook
 ENGINE=$CACHE/engine
-COMPOSE_VERSION=v2.40.3
 RELEASE=bookworm
 PACKAGES=binutils,ca-certificates,openjdk-17-jre-headless,python3,python3-venv
 BASE=logbrook-stand-in/base:$RELEASE-$(printf %s "$PACKAGES" | sha256sum | cut -c 1-8)
@@ -39,19 +38,8 @@ install_packages() {
 
 build_compose_plugin() {
   docker compose version > /dev/null 2>&1 && return
-  local plugin=$CACHE/docker-compose-$COMPOSE_VERSION
-  if [[ ! -x $plugin ]]; then
-    say "building docker compose $COMPOSE_VERSION from source"
-    mkdir -p "$ENGINE/compose-source"
-    cd "$ENGINE/compose-source"
-    printf 'module logbrook.invalid/compose\n\ngo 1.24\n' > go.mod
-    quietly compose-get go get "github.com/docker/compose/v2/cmd@$COMPOSE_VERSION"
-    quietly compose-build go build -trimpath -o "$plugin.new" \
-      -ldflags "-s -w -X github.com/docker/compose/v2/internal.Version=$COMPOSE_VERSION" \
-      github.com/docker/compose/v2/cmd
-    mv "$plugin.new" "$plugin"
-    say "built docker compose"
-  fi
+  local plugin
+  plugin=$(python3 "$ROOT/tests/tools/build.py" --path docker-compose) || die "see above"
   mkdir -p "$HOME/.docker/cli-plugins"
   ln -sf "$plugin" "$HOME/.docker/cli-plugins/docker-compose"
 }

@@ -235,7 +235,7 @@ def test_the_agent_keeps_what_rules_and_dashboards_use() -> None:
 def test_shellcheck(script: Path) -> None:
     """Each script of the boot passes shellcheck."""
     if not shutil.which("shellcheck"):
-        pytest.skip("needs shellcheck on PATH")
+        pytest.skip("shellcheck is not installed: apt-get install shellcheck")
     done = subprocess.run(["shellcheck", str(script)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
 
@@ -316,7 +316,10 @@ def test_a_failed_start_is_a_failure(tmp_path: Path) -> None:
     assert "Restart=on-failure" in (render.BOOT / "logbrook.service").read_text()
 
 
-@pytest.mark.skipif(not (shutil.which("mkfs.ext4") and shutil.which("wipefs")), reason="needs mkfs.ext4 and wipefs")
+@pytest.mark.skipif(
+    not (shutil.which("mkfs.ext4") and shutil.which("wipefs")),
+    reason="needs mkfs.ext4 and wipefs: apt-get install e2fsprogs util-linux",
+)
 def test_a_disk_with_data_is_left_alone(tmp_path: Path) -> None:
     """A blank disk gets a file system; one that has something keeps it, bit for bit."""
     blank, used = tmp_path / "blank", tmp_path / "used"

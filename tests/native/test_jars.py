@@ -72,6 +72,21 @@ def test_a_wrong_jar_is_never_used(tmp_path: Path, pinned: Path, maven: Maven) -
     assert not (tmp_path / "jars").exists()
 
 
+def test_progress_moves(tmp_path: Path, pinned: Path, maven: Maven) -> None:
+    """What is downloaded is counted while Maven still downloads: it copies the jars at its very end."""
+    maven(f"""echo Downloaded from a: x.pom; while [ ! -e {tmp_path}/seen ]; do sleep 0.1; done
+        echo Downloaded from a: y.jar; sleep 0.6; cp {pinned}/*.jar "$out" """)
+    said = []
+
+    def progress(text: str) -> None:
+        said.append(text)
+        if text == "1 files downloaded":
+            (tmp_path / "seen").touch()
+
+    jars.ensure(tmp_path / "jars", progress)
+    assert said[-1] == "2 files downloaded"
+
+
 def test_maven_s_own_words_when_it_fails(tmp_path: Path, maven: Maven) -> None:
     """No network, for example."""
     maven("echo could not transfer artifact; exit 1")

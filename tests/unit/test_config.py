@@ -1,6 +1,9 @@
 """Settings: from environment variables alone, typed, and never silently wrong."""
 
+import ast
+from collections import Counter
 from dataclasses import MISSING
+from pathlib import Path
 
 import pytest
 
@@ -55,6 +58,16 @@ def test_a_secret_is_not_shown() -> None:
 def test_a_switch_is_true_or_false(text: str, value: bool) -> None:
     """Switches take true, false, 1 and 0, in any case."""
     assert config.load(config.Gateway, {"LOGBROOK_GATEWAY_ALLOW_ANONYMOUS": text}).allow_anonymous is value
+
+
+def test_every_setting_is_read() -> None:
+    """The service reads each setting outside of its declaration; one whose name several sections have, as often."""
+    service = Path(config.__file__).parent
+    trees = [ast.parse(path.read_text()) for path in service.rglob("*.py") if path.name != "config.py"]
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    read = Counter(node.attr for node in nodes if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load))
+    named = Counter(each.name for _, each, _ in config.declared())
+    assert [variable for _, each, variable in config.declared() if read[each.name] < named[each.name]] == []
 
 
 def test_every_setting_says_what_it_means() -> None:
