@@ -9,6 +9,7 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 COMPOSE_FILE = ROOT / "compose" / "compose.yaml"
+CLOUD_FILE = ROOT / "compose" / "compose.cloud.yaml"
 STAND_IN_FILE = ROOT / "tests" / "compose" / "compose.stand-in.yaml"
 # What the file needs to be given; everything else has a default.
 REQUIRED = {"LOGBROOK_CLICKHOUSE_PASSWORD": "a-password"}
@@ -33,6 +34,13 @@ def fill_in(text: str, environ: Mapping[str, str]) -> str:
     filled = _VARIABLE.sub(value, text)
     assert "${" not in filled, f"a form of variable that this reader doesn't know: {text}"
     return filled
+
+
+def required(path: Path) -> dict[str, str]:
+    """A value for each variable that a file needs to be given."""
+    return REQUIRED | {
+        match["name"]: "1" for match in _VARIABLE.finditer(path.read_text()) if match["operator"] == ":?"
+    }
 
 
 def load(path: Path = COMPOSE_FILE, environ: Mapping[str, str] = REQUIRED) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,21 +11,13 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from tests.compose.compose_file import ROOT, services
+from tests.compose.compose_file import CLOUD_FILE, COMPOSE_FILE, ROOT, load, required, services
+from tests.compose.stand_in import clickhouse_config
 
 CONFIGURATION = ROOT / "compose" / "clickhouse"
-# What the image's own file has, as far as ours changes or removes it.
-IMAGE = """
-<clickhouse>
-  <logger><level>trace</level></logger>
-  <mysql_port>9004</mysql_port>
-  <postgresql_port>9005</postgresql_port>
-  <interserver_http_port>9009</interserver_http_port>
-  <mark_cache_size>5368709120</mark_cache_size>
-  <query_log><database>system</database><table>query_log</table></query_log>
-  <trace_log><database>system</database><table>trace_log</table></trace_log>
-</clickhouse>
-"""
+# As the image has it in /etc/clickhouse-server; each file names its source.
+IMAGE = Path(__file__).parent / "stand_in" / "clickhouse"
+SERVER_FILES = "/etc/clickhouse-server/"
 ASK = """
 import json, sys
 import chdb
@@ -37,17 +30,86 @@ print(json.dumps([connection.query(each, "JSON").bytes().decode() for each in st
 
 @pytest.fixture(scope="module")
 def environment() -> dict[str, str]:
-    """What Compose gives to the container."""
-    return {name: str(value) for name, value in services()["clickhouse"]["environment"].items()}
+    """What Compose gives to the container, and start.sh to the server."""
+    given = {name: str(value) for name, value in services()["clickhouse"]["environment"].items()}
+    return given | {f"CLICKHOUSE_{name}PASSWORD_SHA256": "0" * 64 for name in ("", "READER_", "WRITER_")}
+
+
+def laid_out(directory: Path, *overrides: Path) -> Path:
+    """The server's folder as the container has it: the image's files, and what Compose mounts over them."""
+    shutil.copytree(IMAGE, directory, dirs_exist_ok=True)
+    (directory / "config.d").mkdir()
+    (directory / "users.d").mkdir()
+    shutil.move(directory / "docker_related_config.xml", directory / "config.d")
+    for file in (COMPOSE_FILE, *overrides):
+        for volume in load(file, required(file))["services"]["clickhouse"]["volumes"]:
+            source, target, *_ = volume.split(":")
+            if target.startswith(SERVER_FILES):
+                shutil.copy(COMPOSE_FILE.parent / source, directory / target.removeprefix(SERVER_FILES))
+    return directory
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str]) -> ET.Element:
+    """The server's configuration, merged as the server does it."""
+    return clickhouse_config.load(laid_out(tmp_path_factory.mktemp("server")) / "config.xml", environment)
+
+
+def test_the_server_writes_no_log_file(server: ET.Element) -> None:
+    """Its log goes to the console: the image's default files lie on the read-only root, and the server would end."""
+    assert server.find("logger/log") is None
+    assert server.find("logger/errorlog") is None
+    assert server.findtext("logger/console") == "true"
+
+
+def test_the_server_writes_on_its_volume_alone(server: ET.Element) -> None:
+    """Every path of the merged configuration lies on the data volume."""
+    paths = {element.tag: element.text or "" for element in server.iter() if (element.text or "").startswith("/")}
+
+    assert paths
+    assert {text for tag, text in paths.items() if tag != "endpoint"} <= {
+        text for text in paths.values() if text.startswith("/var/lib/clickhouse/")
+    }
+
+
+def test_the_server_opens_the_ports_that_we_mean(server: ET.Element) -> None:
+    """HTTP, the native protocol for clickhouse-client in the container, and metrics; on all of its addresses."""
+    ports = {element.tag: element.text for element in server if element.tag.endswith("_port")}
+
+    assert ports == {"http_port": "8123", "tcp_port": "9000"}
+    assert server.findtext("prometheus/port") == "9363"
+    assert [element.text for element in server.findall("listen_host")] == ["::", "0.0.0.0"]
+
+
+def test_the_server_keeps_to_itself(server: ET.Element) -> None:
+    """It reports no crashes to anybody, and keeps those logs about itself that have a limit in time."""
+    assert server.findtext("send_crash_reports/enabled") == "false"
+    logs = {element.tag: element for element in server if element.tag.endswith("_log")}
+    assert set(logs) == {"query_log", "part_log", "error_log", "metric_log", "crash_log"}
+    assert {element.findtext("ttl") for element in logs.values()} == {"event_date + INTERVAL 7 DAY DELETE"}
+
+
+@pytest.mark.parametrize("overrides", [(), (CLOUD_FILE,)], ids=["local", "cloud"])
+def test_users_come_from_hashes(tmp_path: Path, environment: dict[str, str], overrides: tuple[Path, ...]) -> None:
+    """Nobody but `default`, who can log in from inside alone and only read, is without a password; none is in clear."""
+    users = clickhouse_config.load(laid_out(tmp_path, *overrides) / "users.xml", environment).find("users")
+
+    assert users is not None
+    for user in users:
+        if user.tag == "default":
+            assert [element.text for element in user.iter("ip")] == ["127.0.0.1"]
+            assert user.findtext("profile") == "readonly"
+            assert user.find("access_management") is None
+        else:
+            assert user.findtext("password_sha256_hex") == "0" * 64
+            assert user.find("password") is None
 
 
 @pytest.fixture(scope="module")
 def answers(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str]) -> list[dict[str, str]]:
     """Names and values of the server's, MergeTree's and the known query settings, as the engine has them."""
-    directory = tmp_path_factory.mktemp("configuration")
-    (directory / "config.d").mkdir()
-    (directory / "config.xml").write_text(IMAGE)
-    (directory / "config.d" / "logbrook.xml").write_bytes((CONFIGURATION / "server.xml").read_bytes())
+    directory = laid_out(tmp_path_factory.mktemp("configuration"))
+    on_the_data_volume_of_this_test(directory)
     statements = [
         f"SELECT name, toString(value) AS value FROM system.{table}"
         for table in ("server_settings", "merge_tree_settings", "settings")
@@ -55,8 +117,14 @@ def answers(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str
     command = [sys.executable, "-c", ASK, str(directory), *statements]
     done = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    documents: list[dict[str, Any]] = [json.loads(each) for each in json.loads(done.stdout)]
+    documents: list[dict[str, Any]] = [json.loads(each) for each in json.loads(done.stdout.splitlines()[-1])]
     return [{row["name"]: row["value"] for row in document["data"]} for document in documents]
+
+
+def on_the_data_volume_of_this_test(directory: Path) -> None:
+    """Make the directories of a configuration's data this test's own."""
+    config = directory / "config.xml"
+    config.write_text(config.read_text().replace("/var/lib/clickhouse/", f"{directory}/var/lib/clickhouse/"))
 
 
 def test_the_server_takes_its_sizes_from_the_environment(
@@ -67,6 +135,19 @@ def test_the_server_takes_its_sizes_from_the_environment(
 
     assert server["max_server_memory_usage"] == environment["CLICKHOUSE_SERVER_MEMORY_BYTES"]
     assert server["mark_cache_size"] == environment["CLICKHOUSE_MARK_CACHE_BYTES"]
+
+
+def test_the_engine_merges_the_files_as_our_reader_does(answers: list[dict[str, str]], server: ET.Element) -> None:
+    """What ClickHouse's own code made of the files is what the stand-in's reader makes of them."""
+    # chdb always logs everything. The data lie where this test has them.
+    names = {name for name in answers[0] if not name.endswith("path") and name != "logger.level"}
+    ours = {name: server.findtext(name.replace(".", "/")) for name in names}
+    as_numbers = {"true": "1", "false": "0"}
+
+    common = {name: as_numbers.get(text, text) for name, text in ours.items() if text and text.strip()}
+
+    assert {name: answers[0][name] for name in common} == common
+    assert {"max_server_memory_usage", "logger.size", "background_schedule_pool_size", "listen_try"} <= set(common)
 
 
 def test_merges_fit_the_small_pool(answers: list[dict[str, str]]) -> None:
@@ -91,8 +172,8 @@ def test_every_setting_of_the_profiles_exists(answers: list[dict[str, str]]) -> 
 def test_what_grows_is_compressed_better(tmp_path: Path, environment: dict[str, str], file: Path) -> None:
     """In both runtimes a fresh part is compressed quickly, and the big one that merges make of several is small."""
     (tmp_path / "config.d").mkdir()
-    (tmp_path / "config.xml").write_text(IMAGE)
-    (tmp_path / "config.d" / "logbrook.xml").write_bytes(file.read_bytes())
+    (tmp_path / "config.xml").write_text("<clickhouse/>")
+    shutil.copy(file, tmp_path / "config.d")
     statements = [
         "CREATE TABLE default.logs (body String) ENGINE = MergeTree ORDER BY tuple()",
         *["INSERT INTO default.logs SELECT randomPrintableASCII(99) FROM numbers(500000)"] * 2,
@@ -104,5 +185,5 @@ def test_what_grows_is_compressed_better(tmp_path: Path, environment: dict[str, 
     variables = os.environ | environment | {"CLICKHOUSE_BACKUPS": str(tmp_path)}
     done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    fresh, grown = (json.loads(answer)["data"] for answer in json.loads(done.stdout)[3::2])
+    fresh, grown = (json.loads(answer)["data"] for answer in json.loads(done.stdout.splitlines()[-1])[3::2])
     assert (fresh, grown) == ([{"codec": "LZ4"}], [{"codec": "ZSTD(1)"}])
