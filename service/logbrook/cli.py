@@ -72,7 +72,7 @@ def audit(
     every: float | None = typer.Option(None, min=1, help="Again and again, so many seconds apart, served as metrics."),
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
 ) -> None:
-    """Compare Kafka's offsets with what ClickHouse holds; exit with 1 if anything is missing or double."""
+    """Compare Kafka's offsets with what ClickHouse holds; exit with 1 if any is missing, double or stuck."""
     from logbrook.consumer import report
     from logbrook.consumer.span import Bounds
 

@@ -46,4 +46,4 @@ def connect(settings: ClickHouse, *, database: str | None = None) -> HttpClient:
 def error_code(error: Exception) -> int | None:
     """ClickHouse's own code of an error (60 is UNKNOWN_TABLE), None if the server did not answer with one."""
     code = getattr(error, "code", None)
-    return int(code) if code is not None else None
+    return code if isinstance(code, int) else None

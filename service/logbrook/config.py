@@ -127,6 +127,11 @@ class Consumer:
         "Silence after which a consumer counts as dead and its partitions go to the others: the delay after a crash. "
         "Below it, a stall takes partitions away from one that lives.",
     )
+    stalled_after_seconds: float = setting(
+        60.0,
+        "Messages that wait so long without one being stored count as stalled: /readyz says 503, and the audit fails. "
+        "Longer than an insert may take (`LOGBROOK_CLICKHOUSE_TIMEOUT_SECONDS`).",
+    )
     fetch_queue_kilobytes: int = setting(16_384, "Most kilobytes that librdkafka fetches ahead.")
     stop_seconds: float = setting(8.0, "Time for the insert under way after SIGTERM; Cloud Run kills after 10.")
     health_host: str = setting("127.0.0.1", "Address of /healthz, /readyz and /metrics.")

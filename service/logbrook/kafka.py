@@ -1,10 +1,12 @@
 """librdkafka settings and names that gateway, consumer and command line share."""
 
+from collections.abc import Iterable
+from concurrent.futures import Future
 from functools import cache
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException, TopicCollection
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from logbrook import google
 from logbrook.config import Kafka
@@ -59,6 +61,19 @@ def topic_id(settings: Kafka, timeout_seconds: float) -> str:
             raise LogbrookError(f"topic {settings.topic!r} does not exist: run `logbrook migrate` first") from error
         raise UnavailableError(503, "kafka_unavailable", f"Kafka at {settings.bootstrap_servers}: {error}") from error
     return str(described.topic_id)
+
+
+def end_offsets(settings: Kafka, partitions: Iterable[int], timeout_seconds: float = 10.0) -> dict[int, Future[Any]]:
+    """By partition, where its messages end (`.offset` of the result), as the broker says it; returns at once.
+
+    Messages of a transaction that is open do not count: they can't be read yet.
+    """
+    latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+    asked = {TopicPartition(settings.topic, partition): latest for partition in partitions}
+    answers = _admin(settings).list_offsets(
+        asked, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=timeout_seconds
+    )
+    return {place.partition: answer for place, answer in answers.items()}
 
 
 @cache

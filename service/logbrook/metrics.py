@@ -51,7 +51,12 @@ consumer_insert_failures_total = Counter(
 consumer_take_overs_total = Counter("consumer_take_overs_total", "Take-overs of partitions, by their cause.", ["cause"])
 consumer_rebalances_total = Counter("consumer_rebalances_total", "Changes of the consumer's partitions.")
 consumer_pauses_total = Counter("consumer_pauses_total", "Times that fetching was paused, the buffer being full.")
-consumer_lag_messages = Gauge("consumer_lag_messages", "Messages behind the end of a partition.", ["partition"])
+consumer_lag_messages = Gauge(
+    "consumer_lag_messages", "Messages in Kafka beyond what is stored, of the partitions that it owns.", ["partition"]
+)
+consumer_stalled_seconds = Gauge(
+    "consumer_stalled_seconds", "Time since a partition moved in which messages wait; 0 if none does.", ["partition"]
+)
 
 # Audit
 audit_missing_events = Gauge("audit_missing_events", "Events that Kafka holds and ClickHouse lacks; should be 0.")
@@ -59,7 +64,12 @@ audit_duplicate_events = Gauge("audit_duplicate_events", "Events stored more tha
 audit_events = Gauge("audit_events", "Events stored of what Kafka still holds.")
 audit_flagged_events = Gauge("audit_flagged_events", "Of these, events with a ParseError.")
 audit_pending_messages = Gauge("audit_pending_messages", "Messages that the consumers are still to store.")
-audit_finished_timestamp_seconds = Gauge("audit_finished_timestamp_seconds", "When the last audit ended, Unix time.")
+audit_stalled_messages = Gauge(
+    "audit_stalled_messages", "Of these, messages of partitions in which nothing moved; should be 0."
+)
+audit_finished_timestamp_seconds = Gauge(
+    "audit_finished_timestamp_seconds", "When the last audit ended, Unix time by ClickHouse's clock."
+)
 
 # Query
 query_requests_total = Counter("query_requests_total", "Requests answered, by route and status.", ["route", "status"])

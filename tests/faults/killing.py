@@ -9,6 +9,7 @@ The product's code knows nothing of this: named functions are wrapped from outsi
     FAULT_SLOW_ROWS=0.005          ... and so many for each message
     FAULT_INSERT_SETTINGS={...}    more settings for the first FAULT_INSERTS inserts, as JSON
     FAULT_MARGIN_SECONDS=1         the look-up trusts clocks and commits so far, not a day
+    FAULT_CLOCK_SECONDS=259200     its clock is so far ahead (behind if negative)
     FAULT_METADATA_SECONDS=1       new partitions are noticed so soon, not after librdkafka's five minutes
     FAULT_MUTANT=no_fence          a part of the protocol is missing: see MUTANTS
 """
@@ -21,7 +22,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import urllib3.connection
 
@@ -168,6 +169,13 @@ def other_insert_settings(settings: dict[str, Any], inserts: int) -> None:
     setattr(Inlet, "insert", wrapped)  # noqa: B010
 
 
+def wrong_clock(seconds: float) -> None:
+    """Shift what every module of the process reads as the time. Intervals (`time.monotonic`) stay true."""
+    seconds_since_epoch, nanoseconds_since_epoch = time.time, time.time_ns
+    setattr(time, "time", lambda: seconds_since_epoch() + seconds)  # noqa: B010
+    setattr(time, "time_ns", lambda: nanoseconds_since_epoch() + int(seconds * 1e9))  # noqa: B010
+
+
 def fresh_metadata(seconds: str) -> None:
     """Look for new partitions often."""
     usual = member.consumer_config
@@ -206,7 +214,7 @@ def _commit_before_insert() -> None:
     insert = Loop._insert
 
     def wrapped(self: Loop, way: Inlet, batch: Batch) -> Any:
-        self.member.commit(batch.next_offsets, int(time.time()), ())
+        self.member.commit(batch.next_offsets, int(way.now_seconds()), ())
         # So that it is on its way, as it would be with a synchronous commit.
         time.sleep(0.05)
         return insert(self, way, batch)
@@ -266,6 +274,28 @@ def _no_forgetting() -> None:
     setattr(Batch, "of", lambda self, _: self)  # noqa: B010
 
 
+def _pause_stays() -> None:
+    """Partitions that come back are not told to go on."""
+    assigned = Member._assigned
+
+    class Deaf:
+        def __init__(self, consumer: Any) -> None:
+            self.consumer = consumer
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.consumer, name) if name != "resume" else lambda _: None
+
+    def wrapped(self: Member, consumer: Any, partitions: Any) -> None:
+        assigned(self, cast(Any, Deaf(consumer)), partitions)
+
+    setattr(Member, "_assigned", wrapped)  # noqa: B010
+
+
+def _own_clock() -> None:
+    """What is committed says when it was stored by the consumer's own clock."""
+    setattr(Inlet, "now_seconds", lambda _: time.time())  # noqa: B010
+
+
 def _early_acknowledgement() -> None:
     from logbrook.gateway.topic import KafkaTopic  # noqa: PLC0415 - the consumer needs nothing of it
 
@@ -291,6 +321,8 @@ MUTANTS: dict[str, Callable[[], None]] = {
     "no_keys": _no_keys,
     "no_topic_check": _no_topic_check,
     "no_forgetting": _no_forgetting,
+    "pause_stays": _pause_stays,
+    "own_clock": _own_clock,
     "early_acknowledgement": _early_acknowledgement,
 }
 
@@ -308,6 +340,8 @@ def main() -> None:
         other_insert_settings(json.loads(environ["FAULT_INSERT_SETTINGS"]), int(environ["FAULT_INSERTS"]))
     if "FAULT_MARGIN_SECONDS" in environ:
         setattr(inlet, "_CLOCK_MARGIN_SECONDS", int(environ["FAULT_MARGIN_SECONDS"]))  # noqa: B010
+    if "FAULT_CLOCK_SECONDS" in environ:
+        wrong_clock(float(environ["FAULT_CLOCK_SECONDS"]))
     if "FAULT_METADATA_SECONDS" in environ:
         fresh_metadata(environ["FAULT_METADATA_SECONDS"])
     if "FAULT_AT" in environ:

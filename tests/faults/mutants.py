@@ -25,6 +25,8 @@ TESTS: dict[str, tuple[str, ...]] = {
     "no_keys": ("test_messages.py::test_repeated_keys",),
     "no_topic_check": ("test_brokers.py::test_topic_created_anew",),
     "no_forgetting": ("test_rebalances.py::test_given_up_and_back_while_inserting",),
+    "pause_stays": ("test_rebalances.py::test_revoked_while_paused",),
+    "own_clock": ("test_kills.py::test_killed_with_a_wrong_clock",),
     "early_acknowledgement": ("test_gateways.py::test_killed_after_produce",),
 }
 

@@ -3,6 +3,8 @@
 import random
 import time
 
+import pytest
+
 from tests.faults.campaign import Progress
 from tests.faults.killing import POINTS
 from tests.faults.ledger import Ledger, Sender, check, compare
@@ -50,6 +52,21 @@ def test_killed_long_after_the_one_before(stack: Stack, ledger: Ledger, seed: in
     place.consumer(FAULT_MARGIN_SECONDS="1").spawn()
     check(ledger, place)
     place.close()
+
+
+@pytest.mark.parametrize("days", [3, pytest.param(-3, marks=in_full)])
+def test_killed_with_a_wrong_clock(days: int, place: Place, ledger: Ledger, sender: Sender) -> None:
+    """A consumer whose clock is days off commits, stores more and is killed: its heir finds all that it stored (I2)."""
+    sender.send(400, 1, partition=0)
+    wrong = place.consumer(
+        FAULT_AT="before_commit:3",
+        FAULT_CLOCK_SECONDS=str(days * 24 * 3600),
+        LOGBROOK_CONSUMER_MAX_BATCH_MESSAGES="50",
+    )
+    wrong.spawn()
+    until(lambda: not wrong.running, 40, "it has committed two batches and stored a third")
+    place.consumer().spawn()
+    check(ledger, place)
 
 
 @in_full

@@ -2,12 +2,12 @@
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from logbrook import clickhouse, config, metrics
 from logbrook.clickhouse import HttpClient
-from logbrook.consumer.inlet import Position, Topic, stored_offsets
-from logbrook.consumer.span import Bounds, Span, reader, spans
+from logbrook.consumer.inlet import Position, Topic, server_time, stored_offsets
+from logbrook.consumer.span import Bounds, Span, reader, spans, stalled
 
 # Offsets that one query looks at: bounds its memory.
 _WINDOW = 2_000_000
@@ -34,26 +34,33 @@ class Finding:
     """Offsets above the committed one, which the consumers are still to store."""
     missing_offsets: tuple[tuple[int, int], ...]
     """The first of the missing ranges: from, up to and including."""
+    stalled: int = 0
+    """Of the pending ones, those of a partition in which none was stored for `stalled_after_seconds`."""
 
 
 def audit(settings: config.Consumer, kafka: config.Kafka, database: config.ClickHouse, bounds: Bounds) -> list[Finding]:
     """Compare Kafka's offsets with the identities in ClickHouse, partition by partition.
 
+    Where messages wait, it looks again until one of them was stored, for `stalled_after_seconds` at most.
     Raises UnavailableError if one of them does not answer.
     """
     client = clickhouse.connect(database)
     consumer = reader(kafka, settings.group)
     try:
+        began = time.monotonic()
         topic, found = spans(consumer, kafka, bounds)
+        findings = [_examine(client, topic, span) for span in found]
+        still = stalled(consumer, topic, found, began + settings.stalled_after_seconds)
     finally:
         consumer.close()
-    findings = [_examine(client, topic, span) for span in found]
+    findings = [replace(each, stalled=each.pending) if each.partition in still else each for each in findings]
     metrics.audit_missing_events.set(sum(each.missing for each in findings))
     metrics.audit_duplicate_events.set(sum(each.double for each in findings))
     metrics.audit_events.set(sum(each.events for each in findings))
     metrics.audit_flagged_events.set(sum(each.flagged for each in findings))
     metrics.audit_pending_messages.set(sum(each.pending for each in findings))
-    metrics.audit_finished_timestamp_seconds.set(time.time())
+    metrics.audit_stalled_messages.set(sum(each.stalled for each in findings))
+    metrics.audit_finished_timestamp_seconds.set(server_time(client))
     return findings
 
 

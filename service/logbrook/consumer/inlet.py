@@ -33,7 +33,7 @@ from logbrook.schema import INSERT_SETTINGS
 log = structlog.get_logger()
 
 _COLUMNS = "partition Int32, offset Int64, timestamp_ms Int64, source String, idempotency_key String, payload String"
-# Clocks of consumers and ClickHouse may differ, and a commit may be late: a bound on ingest time leaves this much room.
+# Clocks of a cluster's servers may differ: a bound on ingest time leaves this much room.
 _CLOCK_MARGIN_SECONDS = 24 * 3600
 
 
@@ -47,7 +47,8 @@ class Topic:
 
 @dataclass(frozen=True)
 class Position:
-    """Where a partition's reader resumes: the committed offset, and when (Unix seconds) all below it was stored.
+    """Where a partition's reader resumes: the committed offset, and a time (Unix seconds, ClickHouse's clock) before
+    which nothing above it was stored.
 
     0 as time means unknown: then the look-up of what is stored has no lower bound on ingest time.
     """
@@ -66,6 +67,13 @@ class Inlet:
     stored: dict[int, list[range]] = field(default_factory=dict)
     """By partition: the offsets at or above the committed one that were stored when the inlet took over."""
     cluster: Cluster = ONE_SERVER
+    opened_at_seconds: float = 0.0
+    """When the take-over began, by ClickHouse's clock, Unix time."""
+    opened_at: float = field(default_factory=time.monotonic)
+
+    def now_seconds(self) -> float:
+        """ClickHouse's time or a moment before it. This machine's clock may be days off and has no part in it."""
+        return self.opened_at_seconds + time.monotonic() - self.opened_at
 
     def insert(self, rows: Sequence[bytes]) -> None:
         """Store rows (of Batch), each message with all of its events or not at all.
@@ -133,7 +141,8 @@ def take_over(client: HttpClient, topic: Topic, positions: Mapping[int, Position
     Raises ClickHouseError when ClickHouse can't be reached or refuses; nothing is lost by trying again.
     """
     cluster = Cluster.of(client) or ONE_SERVER
-    inlet = Inlet(client, topic, f"inlet_{secrets.token_hex(8)}", cluster=cluster)
+    now_seconds = server_time(client)
+    inlet = Inlet(client, topic, f"inlet_{secrets.token_hex(8)}", cluster=cluster, opened_at_seconds=now_seconds)
     # Kafka allows letters, digits and ._- in a topic's name: neither literal needs escaping.
     owner = {"writer": writer, "topic": topic.name, "topic_id": topic.id, "partitions": sorted(positions)}
     comment = json.dumps(owner)
@@ -144,8 +153,18 @@ def take_over(client: HttpClient, topic: Topic, positions: Mapping[int, Position
     )
     fence(client, [name for name in _rivals(client, owner, cluster) if name != inlet.name], cluster)
     cluster.catch_up(client)
-    inlet.stored = stored_offsets(client, topic, positions, None, cluster)
+    # A time that is still to come shows that ClickHouse's clock was set back since: it bounds nothing.
+    believed = {
+        partition: at if at.stored_at_seconds <= now_seconds else Position(at.offset, 0)
+        for partition, at in positions.items()
+    }
+    inlet.stored = stored_offsets(client, topic, believed, None, cluster)
     return inlet
+
+
+def server_time(client: HttpClient) -> float:
+    """Unix time by ClickHouse's clock: rows have their IngestedAt from it, and nothing is compared with another one."""
+    return float(client.query("SELECT toUnixTimestamp64Milli(now64(3)) / 1000").result_rows[0][0])
 
 
 def _rivals(client: HttpClient, owner: Mapping[str, Any], cluster: Cluster) -> list[str]:

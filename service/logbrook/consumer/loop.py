@@ -25,6 +25,7 @@ from logbrook import clickhouse, config, health, metrics
 from logbrook.consumer.batch import Batch
 from logbrook.consumer.inlet import Inlet, Position, take_over
 from logbrook.consumer.member import Member
+from logbrook.consumer.progress import Progress
 from logbrook.errors import UnavailableError
 
 log = structlog.get_logger()
@@ -82,6 +83,7 @@ class Loop:
         self.settings = settings
         self.client = clickhouse.connect(database)
         self.member = Member(settings, kafka, self._changing, self._changed)
+        self.progress = Progress(kafka, settings.stalled_after_seconds)
         self.worker = ThreadPoolExecutor(1, thread_name_prefix="clickhouse")
         self.inserters = ThreadPoolExecutor(settings.parallel_inserts, thread_name_prefix="insert")
         self.filling = Batch()
@@ -109,11 +111,18 @@ class Loop:
     def unhealthy(self) -> str | None:
         """Why this process should be restarted, if it should."""
         age = time.monotonic() - self.ticked_at
-        return f"the loop has not turned for {age:.0f} s" if age > _STUCK_AFTER_SECONDS else None
+        if age > _STUCK_AFTER_SECONDS:
+            return f"the loop has not turned for {age:.0f} s"
+        busy = self.failures or self.member.paused or self.job is not None
+        if not busy and self.progress.stalled_seconds() > self.settings.stalled_after_seconds + _STUCK_AFTER_SECONDS:
+            return self.progress.complaint()
+        return None
 
     def unready(self) -> str | None:
         """What keeps events from being stored just now, if anything does."""
-        return f"ClickHouse or Kafka failed {self.failures} times in a row" if self.failures else None
+        if self.failures:
+            return f"ClickHouse or Kafka failed {self.failures} times in a row"
+        return self.progress.complaint()
 
     def step(self) -> None:
         """One turn: collect, finish what is done, start what is due."""
@@ -128,7 +137,7 @@ class Loop:
             self._start()
         if self.ticked_at >= self.lag_due:
             self.member.commit_again()
-            self.member.report_lag()
+            self.progress.look(self.member.stored())
             self.lag_due = self.ticked_at + _LAG_EVERY_SECONDS
 
     def _full(self) -> bool:
@@ -210,7 +219,7 @@ class Loop:
             log.info("took over", inlet=inlet.name, partitions=len(self.member.owned), stored_above_committed=stored)
 
     def _insert(self, inlet: Inlet, batch: Batch) -> Finish:
-        started_at_seconds, started_at = int(time.time()), time.monotonic()
+        started_at_seconds, started_at = int(inlet.now_seconds()), time.monotonic()
         # After the fetch and before the insert: so the batch is of the incarnation that its rows are labelled with.
         self.member.check_topic()
         wanted = batch.without(inlet.stored)
@@ -256,7 +265,7 @@ class Loop:
         metrics.consumer_insert_seconds.observe(stored.seconds)
         metrics.consumer_batch_age_seconds.observe(time.monotonic() - stored.batch.opened_at)
         if made_at := stored.fresh.first_made_at():
-            metrics.consumer_freshness_seconds.observe(max(0.0, time.time() - made_at))
+            metrics.consumer_freshness_seconds.observe(max(0.0, inlet.now_seconds() - made_at))
         log.debug("stored", messages=len(stored.fresh.rows), seconds=round(stored.seconds, 3), skipped=stored.skipped)
 
     def _finish(self) -> None:

@@ -38,6 +38,8 @@ def consumer_config(settings: config.Consumer, kafka: config.Kafka) -> dict[str,
         "session.timeout.ms": int(settings.session_timeout_seconds * 1000),
         # Two may get lost before the third counts.
         "heartbeat.interval.ms": int(settings.session_timeout_seconds * 1000 / 4),
+        # Tells `stored` how far there is nothing to fetch: a transaction's end has an offset and is no message.
+        "enable.partition.eof": True,
         "max.poll.interval.ms": 300_000,
         "queued.max.messages.kbytes": settings.fetch_queue_kilobytes,
         # As they are sent: logs inflate to twenty times that, and librdkafka's queue is only looked at between fetches.
@@ -70,6 +72,7 @@ class Member:
         self._expected: dict[int, int] = {}
         self._positions: dict[int, Position] = {}
         self._looked_for: dict[int, tuple[int, int]] = {}
+        self._read_to: dict[int, int] = {}
         self._refused: set[int] = set()
         self._paused = False
         self._consumer = Consumer(
@@ -87,8 +90,11 @@ class Member:
         expected, fresh = self._expected, list[Fetched]()
         sought, fetched_before = set[int](), 0
         for each in self._consumer.consume(most, FETCH_SECONDS):
-            if each.error() is not None:
-                log.warning("fetch failed", error=str(each.error()))
+            if (error := each.error()) is not None:
+                if error.code() == KafkaError._PARTITION_EOF:
+                    self._read_to[cast(int, each.partition())] = cast(int, each.offset())
+                else:
+                    log.warning("fetch failed", error=str(error))
                 continue
             message = cast(Fetched, each)
             partition, offset = message.partition(), message.offset()
@@ -128,6 +134,11 @@ class Member:
             last=offset - 1,
         )
         return True
+
+    @property
+    def paused(self) -> bool:
+        """Whether fetching is stopped."""
+        return self._paused
 
     def pause(self) -> bool:
         """Stop fetching but keep serving rebalances; True if this changed anything."""
@@ -171,7 +182,9 @@ class Member:
     def _marked(self, partition: int) -> TopicPartition:
         """A partition's position, to be committed with what _committed reads."""
         position = self._positions[partition]
-        metadata = json.dumps({"topic_id": self.topic.id, "stored_at_seconds": position.stored_at_seconds})
+        metadata = json.dumps(
+            {"topic_id": self.topic.id, "stored_at_seconds": position.stored_at_seconds, "clock": "clickhouse"}
+        )
         return TopicPartition(self.topic.name, partition, position.offset, metadata)
 
     def positions(self) -> dict[int, Position]:
@@ -192,7 +205,9 @@ class Member:
             if each.metadata:
                 entry = json.loads(each.metadata)
                 ours = entry["topic_id"] == self.topic.id
-                position = Position(each.offset, entry["stored_at_seconds"]) if ours else Position(0, 0)
+                # Before commits named their clock, the time was the consumer's: it may be any.
+                since = entry["stored_at_seconds"] if entry.get("clock") == "clickhouse" else 0
+                position = Position(each.offset, since) if ours else Position(0, 0)
             positions[each.partition] = position
         return positions
 
@@ -201,12 +216,14 @@ class Member:
         if topic_id(self.kafka, _TIMEOUT_SECONDS) != self.topic.id:
             raise TopicRecreatedError(f"topic {self.topic.name!r} was created anew: starting over at its beginning")
 
-    def report_lag(self) -> None:
-        """Set the lag metric from what the last fetches told."""
-        for partition in self.owned & self._expected.keys():
-            _, high = self._consumer.get_watermark_offsets(TopicPartition(self.topic.name, partition), cached=True)
-            if high >= 0:
-                metrics.consumer_lag_messages.labels(partition).set(max(0, high - self._expected[partition]))
+    def stored(self) -> dict[int, int]:
+        """By owned partition: below this offset there is nothing that is not stored."""
+        return {
+            partition: max(at.offset, self._read_to.get(partition, 0))
+            if self._expected.get(partition) == at.offset
+            else at.offset
+            for partition, at in self.positions().items()
+        }
 
     def close(self) -> None:
         """Send what is left to commit and leave the group."""
@@ -222,8 +239,8 @@ class Member:
         consumer.incremental_assign(start)
         self._expected |= {partition: at.offset for partition, at in positions.items()}
         self._positions |= positions
-        if self._paused:
-            consumer.pause(start)
+        # Either way: librdkafka keeps the pause of a partition that was revoked while it was paused.
+        (consumer.pause if self._paused else consumer.resume)(start)
         self._own(self.owned | positions.keys(), "assigned")
 
     def _revoked(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
@@ -238,7 +255,7 @@ class Member:
         metrics.consumer_rebalances_total.inc()
         for partition in self.owned - owned:
             self._expected.pop(partition, None)
-            metrics.consumer_lag_messages.labels(partition).set(0)
+            self._read_to.pop(partition, None)
         self.owned = owned
         self._changed(cause)
 

@@ -4,6 +4,7 @@ import json
 import re
 import sys
 import threading
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 
@@ -42,19 +43,23 @@ def time_ms(text: str | None) -> int | None:
 
 
 def run_audit(bounds: Bounds, *, as_json: bool) -> int:
-    """Audit once and print it; 1 if anything is missing or double, else 0."""
+    """Audit once and print it; 1 if anything is missing or double, or waits and does not move, else 0."""
     settings = config.load(config.Consumer)
     findings = audit(settings, config.load(config.Kafka), config.load(config.ClickHouse), bounds)
-    missing, double = (sum(getattr(each, name) for each in findings) for name in ("missing", "double"))
+    totals = _totals(findings)
     if as_json:
-        totals = {"missing": missing, "double": double, "partitions": [asdict(each) for each in findings]}
-        print(json.dumps(totals))  # noqa: T201 - what was asked for
+        print(json.dumps({**totals, "partitions": [asdict(each) for each in findings]}))  # noqa: T201 - asked for
     else:
-        _show(findings, missing, double)
-    return int(bool(missing or double))
+        _show(findings, totals, settings.stalled_after_seconds)
+    return int(any(totals.values()))
 
 
-def _show(findings: list[Finding], missing: int, double: int) -> None:
+def _totals(findings: list[Finding]) -> dict[str, int]:
+    """What should be 0, over all partitions."""
+    return {name: sum(getattr(each, name) for each in findings) for name in ("missing", "double", "stalled")}
+
+
+def _show(findings: list[Finding], totals: Mapping[str, int], stalled_after_seconds: float) -> None:
     table = Table(title="Kafka's offsets against ClickHouse's rows")
     columns = (
         "partition",
@@ -70,7 +75,7 @@ def _show(findings: list[Finding], missing: int, double: int) -> None:
     for column in columns:
         table.add_column(column.replace("_", " "), justify="right")
     for each in findings:
-        style = "bold red" if each.missing or each.double else None
+        style = "bold red" if each.missing or each.double or each.stalled else None
         table.add_row(*(f"{getattr(each, column):,}" for column in columns), style=style)
     # Into a file or a pipe it would have 80 columns, and cut the headings.
     console = Console(width=None if sys.stdout.isatty() else _FILE_COLUMNS)
@@ -78,13 +83,17 @@ def _show(findings: list[Finding], missing: int, double: int) -> None:
     for each in findings:
         for first, last in each.missing_offsets:
             console.print(f"[red]missing[/] partition {each.partition}, offsets {first} to {last}", highlight=False)
-    events = sum(each.events for each in findings)
-    if missing or double:
-        console.print(f"[bold red]{missing:,} missing, {double:,} double[/] of {events:,} events", highlight=False)
-        if missing:
-            console.print("What Kafka still holds comes back with: logbrook replay")
-    else:
-        console.print(f"[green]0 missing, 0 double[/] of {events:,} events", highlight=False)
+        if each.stalled:
+            console.print(
+                f"[red]stalled[/] partition {each.partition}: {each.stalled:,} messages wait, and none of them was"
+                f" stored for {stalled_after_seconds:g} s. Is a consumer running? Its /readyz says what it waits for.",
+                highlight=False,
+            )
+    events, missing, double = sum(each.events for each in findings), totals["missing"], totals["double"]
+    style = "bold red" if missing or double else "green"
+    console.print(f"[{style}]{missing:,} missing, {double:,} double[/] of {events:,} events", highlight=False)
+    if missing:
+        console.print("What Kafka still holds comes back with: logbrook replay")
 
 
 def watch(every_seconds: float) -> None:
@@ -101,9 +110,9 @@ def watch(every_seconds: float) -> None:
             log.warning("audit failed", error=str(error))
         else:
             failed.clear()
-            missing, double = (sum(getattr(each, name) for each in findings) for name in ("missing", "double"))
-            write = log.error if missing or double else log.info
-            write("audited", events=sum(each.events for each in findings), missing=missing, double=double)
+            totals = _totals(findings)
+            write = log.error if any(totals.values()) else log.info
+            write("audited", events=sum(each.events for each in findings), **totals)
         threading.Event().wait(every_seconds)
 
 

@@ -1,6 +1,8 @@
 """A span of a topic: by partition, the offsets from one on up to (without) another."""
 
 import json
+import time
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
@@ -24,12 +26,13 @@ class Bounds:
 
 @dataclass(frozen=True)
 class Span:
-    """Offsets of one partition: `first` up to `end`, and how many the group has not committed yet (`pending`)."""
+    """Offsets of one partition: `first` up to `end`, and how many the group, at `committed`, has not stored yet."""
 
     partition: int
     first: int
     end: int
     pending: int
+    committed: int = 0
 
 
 def reader(kafka: config.Kafka, group: str) -> Consumer:
@@ -58,10 +61,31 @@ def spans(consumer: Consumer, kafka: config.Kafka, bounds: Bounds) -> tuple[Topi
             since = 0 if bounds.from_time_ms is None else lower.get(each.partition, high)
             first = max(low, bounds.from_offset or 0, since)
             end = min(max(committed, low), upper.get(each.partition, high))
-            found.append(Span(each.partition, min(first, end), end, max(0, high - max(committed, low))))
+            pending = max(0, high - max(committed, low))
+            found.append(Span(each.partition, min(first, end), end, pending, committed))
     except KafkaException as error:
         raise UnavailableError(503, "kafka_unavailable", f"Kafka at {kafka.bootstrap_servers}: {error}") from error
     return topic, found
+
+
+def stalled(consumer: Consumer, topic: Topic, found: Collection[Span], until: float) -> set[int]:
+    """The partitions in which messages wait, and of which the group commits none until then (monotonic time).
+
+    Returns as soon as all of them have moved. Raises UnavailableError if the brokers do not answer.
+    """
+    waiting = {span.partition: span.committed for span in found if span.pending}
+    while waiting:
+        asked = [TopicPartition(topic.name, partition) for partition in waiting]
+        try:
+            answer = consumer.committed(asked, timeout=_TIMEOUT_SECONDS)
+        except KafkaException as error:
+            raise UnavailableError(503, "kafka_unavailable", f"Kafka: {error}") from error
+        now = {each.partition: each.offset if _is_for(topic, each) else 0 for each in answer}
+        waiting = {partition: at for partition, at in waiting.items() if now[partition] == at}
+        if time.monotonic() >= until:
+            break
+        time.sleep(0.2)
+    return set(waiting)
 
 
 def _is_for(topic: Topic, committed: TopicPartition) -> bool:

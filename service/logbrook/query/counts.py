@@ -1,6 +1,5 @@
 """Counting events: histograms and what the services send, from the counts by minute wherever those can tell."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 from logbrook.query import catalog, filters, search, timerange
@@ -116,15 +115,14 @@ async def stats(engine: Engine, period: TimeRange, limit: int) -> StatsAnswer:
         f"FROM otel_logs WHERE {search.minutes(minute)} GROUP BY ServiceName, SeverityNumber"
     )
     rows = await engine.rows(Statement(sql), spent)
-    newest = (await engine.rows(Statement(_NEWEST), spent))[0][0]
+    age_seconds = (await engine.rows(Statement(_NEWEST_AGE), spent))[0][0]
     seconds = (minute.end - minute.start) / SECOND
     services = _services(rows, seconds)
-    freshness = max(0.0, datetime.now(UTC).timestamp() - newest / 1000) if newest else None
     return StatsAnswer(
         services=services[:limit],
         events=sum(each.events for each in services),
         errors=sum(each.errors for each in services),
-        freshness_seconds=freshness,
+        freshness_seconds=age_seconds,
         table_rows=await engine.table_rows(),
         table_bytes=await _table_bytes(engine, spent),
         cost=await engine.cost(spent),
@@ -132,7 +130,7 @@ async def stats(engine: Engine, period: TimeRange, limit: int) -> StatsAnswer:
 
 
 # The newest arrival is known from the parts' own metadata; nothing is read.
-_NEWEST = "SELECT if(count() = 0, 0, toUnixTimestamp64Milli(max(IngestedAt))) FROM otel_logs"
+_NEWEST_AGE = "SELECT if(count() = 0, NULL, greatest(dateDiff('millisecond', max(IngestedAt), now64(3)), 0) / 1000) FROM otel_logs"
 _BYTES = "SELECT total_bytes FROM system.tables WHERE database = currentDatabase() AND name = 'otel_logs'"
 
 

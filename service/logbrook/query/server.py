@@ -71,7 +71,7 @@ class Api:
         try:
             given = parameters.read(routes.TAIL, request.query_params.multi_items())
             node = routes.selection(given, node_only=True).node
-            since = streams.since(request.headers.get("last-event-id"))
+            since = await streams.since(self.engine, request.headers.get("last-event-id"))
             return await self._stream(streams.tail(self.engine, node, since), "text/event-stream", {})
         except Exception as error:
             return error_answer(error)

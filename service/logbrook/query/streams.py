@@ -117,9 +117,10 @@ def _safe(sql: str) -> str:
     return f"if(match({sql}, '{_FORMULA}'), concat('''', {sql}), {sql})"
 
 
-def since(last_event_id: str | None) -> int:
-    """The arrival, in ms, to begin a tail behind: where the client left if it was not long ago, else now."""
-    now_ms = time.time_ns() // 10**6
+async def since(engine: Engine, last_event_id: str | None) -> int:
+    """The arrival, in ms by ClickHouse's clock, to begin a tail behind: where the client left if it was not long ago,
+    else now."""
+    now_ms = int((await engine.rows(Statement("SELECT toUnixTimestamp64Milli(now64(3))")))[0][0])
     if last_event_id and last_event_id.isascii() and last_event_id.isdigit():
         return max(min(int(last_event_id), now_ms), now_ms - 60_000)
     return now_ms - 1000

@@ -1,0 +1,92 @@
+"""Work that does not move is seen by everybody who is asked, and moves again when its cause is gone."""
+
+from dataclasses import replace
+
+import pytest
+from prometheus_client import REGISTRY
+
+from logbrook import clickhouse, config
+from logbrook.consumer import report
+from logbrook.consumer.audit import audit
+from logbrook.consumer.span import Bounds
+from logbrook.errors import UnavailableError
+from tests.consumer.test_consumer import SETTINGS, bodies, consuming, eventually, numbered, send
+
+# So small that a part of what is sent fills it; so impatient that a test need not wait.
+IMPATIENT = replace(SETTINGS, max_batch_messages=50, stalled_after_seconds=3.0)
+
+
+def test_partitions_that_were_revoked_while_paused_are_fetched_again(
+    topic: config.Kafka, database: config.ClickHouse
+) -> None:
+    """A pause ends for every partition that is owned when it ends, also for those that were away meanwhile."""
+    client = clickhouse.connect(database)
+    with consuming(IMPATIENT, topic, database) as running:
+        eventually(lambda: len(running.loop.member.owned) == 8)
+        client.command("RENAME TABLE arrivals TO elsewhere")
+        send(topic, *numbered(0, 1000))
+        eventually(lambda: running.loop.member.paused)
+        with consuming(IMPATIENT, topic, database) as guest:
+            eventually(lambda: len(guest.loop.member.owned) == 4 == len(running.loop.member.owned))
+            client.command("RENAME TABLE elsewhere TO arrivals")
+            eventually(lambda: not running.loop.member.paused)
+            eventually(lambda: len(bodies(database)) == 1000)
+        eventually(lambda: len(running.loop.member.owned) == 8)
+        send(topic, *numbered(1000, 2000))
+
+        eventually(lambda: len(bodies(database)) == 2000)
+    assert bodies(database) == [each.decode() for each in numbered(0, 2000)]
+
+
+def test_what_does_not_move_is_not_called_well(topic: config.Kafka, database: config.ClickHouse) -> None:
+    """A partition that is not fetched for whatever reason: /readyz, the lag, the audit and its exit status say so."""
+
+    def sample(name: str) -> float:
+        return REGISTRY.get_sample_value(name, {"partition": "3"}) or 0.0
+
+    with consuming(IMPATIENT, topic, database) as running:
+        send(topic, *numbered(0, 100))
+        eventually(lambda: len(bodies(database)) == 100)
+        member = running.loop.member
+        member._consumer.pause(member._partitions({3}))
+        send(topic, *numbered(100, 200), partition=3)
+        send(topic, *numbered(200, 300), partition=4)
+
+        eventually(lambda: "100 messages wait in partition 3" in (running.loop.unready() or ""))
+        assert running.loop.unhealthy() is None, "it may yet pass"
+        assert sample("consumer_lag_messages") == 100
+        assert sample("consumer_stalled_seconds") >= 3
+        findings = audit(IMPATIENT, topic, database, Bounds())
+        assert [each.stalled for each in findings] == [0, 0, 0, 100, 0, 0, 0, 0]
+
+        member._consumer.resume(member._partitions({3}))
+        eventually(lambda: running.loop.unready() is None)
+        assert not any(each.stalled for each in audit(IMPATIENT, topic, database, Bounds()))
+
+
+def test_without_a_consumer_the_audit_fails(
+    topic: config.Kafka,
+    database: config.ClickHouse,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """What waits while nobody works is no good outcome: exit status 1, and where it waits."""
+    send(topic, *numbered(0, 10), partition=2)
+    for name, value in {
+        "KAFKA_BOOTSTRAP_SERVERS": topic.bootstrap_servers,
+        "KAFKA_TOPIC": topic.topic,
+        "CLICKHOUSE_PORT": str(database.port),
+        "CLICKHOUSE_PASSWORD": database.password,
+        "CLICKHOUSE_DATABASE": database.database,
+        "CONSUMER_STALLED_AFTER_SECONDS": "1",
+    }.items():
+        monkeypatch.setenv(f"LOGBROOK_{name}", value)
+
+    assert report.run_audit(Bounds(), as_json=False) == 1
+
+    assert "stalled partition 2: 10 messages wait" in capsys.readouterr().out
+
+
+def test_an_error_of_kafka_has_no_code_of_clickhouse() -> None:
+    """What is no answer of ClickHouse is handled like no answer, whatever else the error calls its code."""
+    assert clickhouse.error_code(UnavailableError(503, "kafka_unavailable", "Kafka: no answer")) is None
