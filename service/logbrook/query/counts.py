@@ -130,7 +130,10 @@ async def stats(engine: Engine, period: TimeRange, limit: int) -> StatsAnswer:
 
 
 # The newest arrival is known from the parts' own metadata; nothing is read.
-_NEWEST_AGE = "SELECT if(count() = 0, NULL, greatest(dateDiff('millisecond', max(IngestedAt), now64(3)), 0) / 1000) FROM otel_logs"
+_NEWEST_AGE = (
+    "SELECT if(count() = 0, NULL, greatest(dateDiff('millisecond', max(IngestedAt), now64(3)), 0) / 1000)"
+    " FROM otel_logs"
+)
 _BYTES = "SELECT total_bytes FROM system.tables WHERE database = currentDatabase() AND name = 'otel_logs'"
 
 
