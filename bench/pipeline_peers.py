@@ -15,6 +15,7 @@ from typing import Any
 from confluent_kafka import Consumer
 
 from logbrook import clickhouse, config
+from logbrook.consumer.batch import ROW_COLUMNS
 from logbrook.kafka import client_config
 from logbrook.produce.generator import BLOCK_EVENTS, Events
 from logbrook.schema import INSERT_SETTINGS
@@ -89,7 +90,7 @@ def engine_view(database: config.ClickHouse, count: int) -> float:
         offset += len(messages)
     began = time.perf_counter()
     for body in bodies:
-        client.raw_insert("arrivals", insert_block=body, settings=_settings(), fmt="RowBinary")
+        client.raw_insert("arrivals", ("topic", "topic_id", *ROW_COLUMNS), body, _settings(), "RowBinary")
     return time.perf_counter() - began
 
 

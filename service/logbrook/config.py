@@ -69,6 +69,11 @@ class Schema:
         "Days that an event is kept, counted from its arrival, and that a repeated idempotency key is recognised. "
         "Keep it longer than Kafka's retention.",
     )
+    max_event_names: int = setting(
+        1000,
+        "Most names in each of an event's maps (attributes, resource, scope). The rest becomes one JSON attribute, and "
+        "the event is flagged. Each name takes some 25 kB of ClickHouse's memory while names are counted by the hour.",
+    )
     system_log_retention_days: int = setting(7, "Days that ClickHouse's own system logs are kept.")
     cluster: str = setting(
         "",

@@ -1,5 +1,7 @@
 """librdkafka settings and names that gateway, consumer and command line share."""
 
+import hashlib
+import re
 from collections.abc import Iterable
 from concurrent.futures import Future
 from functools import cache
@@ -12,10 +14,22 @@ from logbrook import google
 from logbrook.config import Kafka
 from logbrook.errors import LogbrookError, UnavailableError
 
-# Header of a message: who sent it. The gateway sets it from the token; the payload can't.
+# Header of a message: who sent it. The gateway sets it from the token, the payload can't; but whoever may write to the
+# topic can set any.
 SOURCE_HEADER = "source"
 # Header of a message: a repeated one is stored once (see docs/delivery.md).
 IDEMPOTENCY_KEY_HEADER = "idempotency-key"
+
+
+_KEY = re.compile(rb"[0-9a-f]{32}")
+
+
+def fixed_key(given: bytes) -> bytes:
+    """The idempotency key that stands for the one in a message's header, of 32 hexadecimal digits whatever was given.
+
+    The gateway's keys have that form and stay as they are; those of Kafka clients may be anything.
+    """
+    return given if _KEY.fullmatch(given) else hashlib.blake2b(given, digest_size=16).hexdigest().encode()
 
 
 def client_config(settings: Kafka) -> dict[str, Any]:

@@ -28,6 +28,9 @@ consumer_bytes_total = Counter("consumer_bytes_total", "Bytes of message payload
 consumer_skipped_messages_total = Counter(
     "consumer_skipped_messages_total", "Messages that were stored already and so were left out.", ["reason"]
 )
+consumer_raw_messages_total = Counter(
+    "consumer_raw_messages_total", "Messages that ClickHouse refused even alone, and that go in as one raw event."
+)
 consumer_missing_offsets_total = Counter(
     "consumer_missing_offsets_total", "Offsets that Kafka no longer had when they were due: lost to its retention."
 )

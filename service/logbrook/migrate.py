@@ -57,6 +57,7 @@ class Migration:
     def statements(self, schema: config.Schema) -> Iterator[str]:
         """The statements with their parameters filled in. A line that ends with `;` ends a statement."""
         text = self.text.replace("{retention_days}", str(schema.retention_days))
+        text = text.replace("{max_event_names}", str(schema.max_event_names))
         for statement in re.split(r";[ \t]*(?:\n|$)", text):
             if re.sub(r"--.*", "", statement).strip():
                 yield statement.strip()
@@ -130,8 +131,12 @@ def _apply(client: HttpClient, schema: config.Schema, cluster: Cluster) -> list[
             pending.append(migration)
         elif migration.checksum != known[migration.name]:
             raise SchemaError(
-                f"{migration.name} was applied to this database with other contents. An applied file stays as it was:"
-                " restore it from the version that applied it, and put the change into a new file with a higher number."
+                f"{migration.name} was applied to the database {client.database!r} with other contents, by another"
+                " version: there is no upgrade in place between the two. Keep the events with the version that made"
+                " it: `logbrook backup`, and copy the archive away. Then make the database anew with this version"
+                " (`make local-reset`, or another LOGBROOK_CLICKHOUSE_DATABASE) and `logbrook restore` it:"
+                " docs/operations.md#upgrade. (If you changed the file: an applied one stays as it was; put the change"
+                " into a new file with a higher number.)"
             )
     for migration in pending:
         for statement in migration.statements(schema):
@@ -144,9 +149,23 @@ def _apply(client: HttpClient, schema: config.Schema, cluster: Cluster) -> list[
             settings={"async_insert": 0},
         )
         log.info("applied", file=migration.name)
+    _bound_names(client, schema.max_event_names, cluster)
     _keep(client, schema.retention_days, cluster)
     _keep_system_logs(client, schema.system_log_retention_days, cluster)
     return [migration.name for migration in pending]
+
+
+def _bound_names(client: HttpClient, most: int, cluster: Cluster) -> None:
+    """Bring the views' bound of an event's names in line."""
+    rows = client.query(
+        "SELECT name, as_select FROM system.tables"
+        " WHERE database = currentDatabase() AND match(as_select, '[0-9]+ AS most_names')"
+    ).result_rows
+    for name, select in rows:
+        wanted = re.sub(r"\b\d+ AS most_names", f"{most} AS most_names", select)
+        if wanted != select:
+            _execute(client, f"ALTER TABLE {name}{cluster.on} MODIFY QUERY {wanted}", name, cluster)
+            log.info("bound of names changed", view=name, names=most)
 
 
 def _keep(client: HttpClient, days: int, cluster: Cluster) -> None:

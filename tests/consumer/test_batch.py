@@ -1,5 +1,6 @@
 """Batches: what becomes a row, and what is left out of one."""
 
+import re
 import struct
 from dataclasses import dataclass, field
 
@@ -7,6 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from logbrook.consumer.batch import Batch, Fetched
+from logbrook.gateway.topic import chunk_key
+from logbrook.kafka import fixed_key
 
 
 @dataclass
@@ -76,7 +79,8 @@ def test_rows_are_rowbinary(messages: list[tuple[bytes, bytes, bytes]]) -> None:
     batch.add(fetched)
 
     assert decode(batch.rows) == [
-        (index % 3, index, index, source, key, payload) for index, (payload, source, key) in enumerate(messages)
+        (index % 3, index, index, source, key and fixed_key(key), payload)
+        for index, (payload, source, key) in enumerate(messages)
     ]
     assert batch.size_bytes == len(b"".join(batch.rows))
 
@@ -91,18 +95,30 @@ def test_a_message_without_payload_or_headers_is_a_row() -> None:
     assert batch.next_offsets == {2: 8}
 
 
-# Keys that are alike to what stands in for bytes that are no UTF-8, among any others.
-key_bytes = st.lists(st.sampled_from([b"\\", b"\\xff", b"\xff", b"xff", b"\xc3\xa4", b"\xc3"]) | st.binary(max_size=3))
+# Keys that are alike to each other and to the gateway's, among any others.
+key_bytes = st.lists(st.sampled_from([b"\\", b"\\xff", b"\xff", b"xff", b"0" * 32, b"A" * 32]) | st.binary(max_size=3))
 
 
 @given(st.sets(key_bytes.map(b"".join).filter(bool), min_size=2, max_size=20))
 def test_different_keys_stay_different(keys: set[bytes]) -> None:
-    """Idempotency keys are any bytes: no two of them are taken for the same, and each can be sent as UTF-8."""
+    """Idempotency keys are any bytes: no two of them are taken for the same, and each has the one fixed form."""
     batch = Batch()
 
     batch.add([Fake((0, offset), extra=[("idempotency-key", key)]) for offset, key in enumerate(keys)])
 
-    assert len({key.encode() for key in batch.keys.values()}) == len(keys)
+    assert len(set(batch.keys.values())) == len(keys)
+    assert all(re.fullmatch("[0-9a-f]{32}", key) for key in batch.keys.values())
+    assert [row[4].decode() for row in decode(batch.rows)] == list(batch.keys.values())
+
+
+def test_keys_of_the_gateway_stay_as_they_are() -> None:
+    """What the gateway made has the fixed form already, as recorded by every version before."""
+    key = chunk_key("shop", b"request 17", 0, b"{}")
+    batch = Batch()
+
+    batch.add([Fake((0, 0), extra=[("idempotency-key", key)])])
+
+    assert batch.keys == {(0, 0): key.decode()}
 
 
 def test_what_is_stored_is_left_out_and_still_committed() -> None:
@@ -123,7 +139,7 @@ def test_a_partition_given_up_leaves_nothing_behind() -> None:
 
     kept = batch.of({1})
 
-    assert (kept.coordinates, kept.keys, kept.next_offsets) == ([(1, 1)], {(1, 1): "b"}, {1: 2})
+    assert (kept.coordinates, kept.keys, kept.next_offsets) == ([(1, 1)], {(1, 1): fixed_key(b"b").decode()}, {1: 2})
     assert kept.size_bytes == len(kept.rows[0])
 
 

@@ -29,10 +29,11 @@ import urllib3.connection
 from logbrook import cli
 from logbrook.clickhouse import ClickHouseError, HttpClient
 from logbrook.consumer import inlet, loop, member
-from logbrook.consumer.batch import Batch
+from logbrook.consumer.batch import ROW_COLUMNS, Batch
 from logbrook.consumer.inlet import Inlet
 from logbrook.consumer.loop import Loop
 from logbrook.consumer.member import Member
+from logbrook.consumer.pieces import Pieces
 from logbrook.schema import INSERT_SETTINGS
 
 Hit = Callable[[], None]
@@ -236,13 +237,13 @@ def _blind_resend() -> None:
 
 def _library_resend() -> None:
     def insert(self: Inlet, rows: Sequence[bytes]) -> None:
-        self.client.raw_insert(self.name, insert_block=b"".join(rows), settings=dict(INSERT_SETTINGS), fmt="RowBinary")
+        self.client.raw_insert(self.name, ROW_COLUMNS, b"".join(rows), dict(INSERT_SETTINGS), "RowBinary")
 
     setattr(Inlet, "insert", insert)  # noqa: B010
 
 
 def _whole_batch_again() -> None:
-    setattr(loop, "_TOO_MUCH_AT_ONCE", set())  # noqa: B010
+    setattr(Pieces, "_learn", lambda *_: None)  # noqa: B010
 
 
 def _committed_instead_of_held() -> None:
@@ -296,6 +297,11 @@ def _own_clock() -> None:
     setattr(Inlet, "now_seconds", lambda _: time.time())  # noqa: B010
 
 
+def _never_raw() -> None:
+    """What is refused alone is tried again and again."""
+    setattr(Inlet, "insert_raw", lambda self, row, _: self.insert([row]))  # noqa: B010
+
+
 def _early_acknowledgement() -> None:
     from logbrook.gateway.topic import KafkaTopic  # noqa: PLC0415 - the consumer needs nothing of it
 
@@ -323,6 +329,7 @@ MUTANTS: dict[str, Callable[[], None]] = {
     "no_forgetting": _no_forgetting,
     "pause_stays": _pause_stays,
     "own_clock": _own_clock,
+    "never_raw": _never_raw,
     "early_acknowledgement": _early_acknowledgement,
 }
 

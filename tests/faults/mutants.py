@@ -27,6 +27,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "no_forgetting": ("test_rebalances.py::test_given_up_and_back_while_inserting",),
     "pause_stays": ("test_rebalances.py::test_revoked_while_paused",),
     "own_clock": ("test_kills.py::test_killed_with_a_wrong_clock",),
+    "never_raw": ("test_messages.py::test_refused_whatever_the_reason",),
     "early_acknowledgement": ("test_gateways.py::test_killed_after_produce",),
 }
 

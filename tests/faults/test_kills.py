@@ -14,6 +14,7 @@ from tests.faults.stack import Place, Stack
 
 # Points that a consumer reaches only when others take partitions away, or when it is told to leave.
 _IN_COMPANY = {"revoking", "revoked", "leaving"}
+_DAY = 24 * 3600
 
 
 def test_killed_at_every_point(place: Place, ledger: Ledger, sender: Sender, seed: int, progress: Progress) -> None:
@@ -54,18 +55,29 @@ def test_killed_long_after_the_one_before(stack: Stack, ledger: Ledger, seed: in
     place.close()
 
 
-@pytest.mark.parametrize("days", [3, pytest.param(-3, marks=in_full)])
-def test_killed_with_a_wrong_clock(days: int, place: Place, ledger: Ledger, sender: Sender) -> None:
-    """A consumer whose clock is days off commits, stores more and is killed: its heir finds all that it stored (I2)."""
+# Seconds that the clock is ahead, how far the look-up trusts clocks, and how long the heir comes afterwards.
+_CLOCKS = {
+    "days ahead": (3 * _DAY, _DAY, 0),
+    "days behind": (-3 * _DAY, _DAY, 0),
+    "ahead until the heir comes": (5, 1, 7),
+}
+
+
+@pytest.mark.parametrize("clock", [pytest.param(each, marks=in_full if "behind" in each else ()) for each in _CLOCKS])
+def test_killed_with_a_wrong_clock(clock: str, place: Place, ledger: Ledger, sender: Sender) -> None:
+    """A consumer whose clock is wrong commits, stores more and is killed: its heir finds all that it stored (I2)."""
+    ahead, margin, later = _CLOCKS[clock]
     sender.send(400, 1, partition=0)
     wrong = place.consumer(
         FAULT_AT="before_commit:3",
-        FAULT_CLOCK_SECONDS=str(days * 24 * 3600),
+        FAULT_CLOCK_SECONDS=str(ahead),
+        FAULT_MARGIN_SECONDS=str(margin),
         LOGBROOK_CONSUMER_MAX_BATCH_MESSAGES="50",
     )
     wrong.spawn()
     until(lambda: not wrong.running, 40, "it has committed two batches and stored a third")
-    place.consumer().spawn()
+    time.sleep(later)
+    place.consumer(FAULT_MARGIN_SECONDS=str(margin)).spawn()
     check(ledger, place)
 
 

@@ -1,11 +1,16 @@
 """Messages that nobody would send on purpose, each stored once all the same; and what is left out on purpose."""
 
 import json
+import time
 
+import pytest
 from confluent_kafka import Producer
 
 from logbrook.kafka import IDEMPOTENCY_KEY_HEADER, producer_config
+from tests.faults.campaign import Progress
 from tests.faults.ledger import Ledger, Sender, check
+from tests.faults.parts import in_full
+from tests.faults.processes import until
 from tests.faults.stack import Place
 
 # By name: a message, and the rows that it becomes (None: at least one).
@@ -115,3 +120,56 @@ def test_repeated_keys(place: Place, ledger: Ledger, sender: Sender) -> None:
         doomed.child.wait(40)
     place.consumer().spawn()
     check(ledger, place)
+
+
+def test_refused_whatever_the_reason(place: Place, progress: Progress) -> None:
+    """Messages that ClickHouse refuses even alone are stored raw and flagged, once, and hold up none of the others."""
+    place.client.command(
+        "ALTER TABLE otel_logs ADD CONSTRAINT picky"
+        " CHECK NOT startsWith(Body, 'poison') OR startsWith(ParseError, 'stored raw')"
+    )
+    total, poisoned = 3000, {7, 8, 1500, 2999}
+    producer = Producer(producer_config(place.kafka, 30))
+    for number in range(total):
+        text = b"poison %d" if number in poisoned else b"fine %d"
+        producer.produce(place.kafka.topic, text % number, partition=0)
+    assert producer.flush(30) == 0
+    doomed = place.consumer(FAULT_AT="before_commit:1", LOGBROOK_CONSUMER_FLUSH_AFTER_SECONDS="2")
+    doomed.spawn()
+    until(lambda: not doomed.running, 120, "it has stored a batch with all of it, and committed nothing")
+    progress(f"{doomed.log.count('taking over anew')} tries until all were found")
+    place.consumer().spawn()
+    place.drain()
+    rows = place.client.query("SELECT KafkaOffset, Body, ParseError FROM otel_logs ORDER BY KafkaOffset").result_rows
+    assert [offset for offset, *_ in rows] == list(range(total)), "offsets that are missing or double"
+    assert {offset: (body, error) for offset, body, error in rows if error} == {
+        offset: (f"poison {offset}", "stored raw: ClickHouse error 469") for offset in poisoned
+    }
+
+
+@pytest.mark.parametrize(
+    ("keys", "size"), [pytest.param(250_000, 32, marks=in_full), (30_000, 32), (1_000, 20_000), (4, 500_000)]
+)
+def test_a_backlog_of_keyed_messages(keys: int, size: int, place: Place, progress: Progress) -> None:
+    """However many keys wait and however long they are: each message is stored once, by a consumer that never ends."""
+    producer = Producer(producer_config(place.kafka, 120) | {"message.max.bytes": 1_000_000})
+    for number in range(keys):
+        # A tenth is sent twice.
+        for _ in range(2 if number % 10 == 0 else 1):
+            headers: dict[str, str | bytes | None] = {IDEMPOTENCY_KEY_HEADER: f"{number:0{size}x}"}
+            while True:
+                try:
+                    producer.produce(place.kafka.topic, str(number), partition=number % 8, headers=headers)
+                    break
+                except BufferError:
+                    producer.poll(0.1)
+    assert producer.flush(120) == 0
+    consumer = place.consumer()
+    consumer.spawn()
+    began = time.monotonic()
+    place.drain(300)
+    progress(f"{keys} keys of {size}: {time.monotonic() - began:.0f} s, {consumer.rss_bytes / 2**20:.0f} MiB")
+    rows = place.client.query("SELECT count(), uniqExact(Body), uniqExact(IdempotencyKey) FROM otel_logs").result_rows
+    assert rows == [(keys, keys, keys)]
+    assert (consumer.running, consumer.starts) == (True, 1)
+    assert "taking over anew" not in consumer.log

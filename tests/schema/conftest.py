@@ -2,13 +2,15 @@
 
 import struct
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import pytest
 
 from logbrook import config, migrate
 from logbrook.clickhouse import HttpClient, connect
+from logbrook.consumer.batch import ROW_COLUMNS
 from logbrook.schema import INSERT_SETTINGS
 from tests.components import ClickHouseServer
 
@@ -53,12 +55,18 @@ def schema_client(clickhouse: ClickHouseServer) -> Iterator[HttpClient]:
 def store(schema_client: HttpClient) -> Store:
     """Send messages in one insert, and return the events of each, in order. Bodies are bytes."""
 
-    def send(payloads: Sequence[bytes], timestamp_ms: int = ARRIVAL_MS, table: str = "arrivals") -> list[list[Row]]:
+    def send(
+        payloads: Sequence[bytes],
+        timestamp_ms: int = ARRIVAL_MS,
+        table: str = "arrivals",
+        settings: Mapping[str, Any] = MappingProxyType({}),
+    ) -> list[list[Row]]:
         schema_client.command("TRUNCATE TABLE otel_logs")
         schema_client.raw_insert(
             table,
+            column_names=("topic", "topic_id", *ROW_COLUMNS),
             insert_block=messages(payloads, timestamp_ms),
-            settings=dict(INSERT_SETTINGS),
+            settings={**INSERT_SETTINGS, **settings},
             fmt="RowBinary",
         )
         answer = schema_client.query(

@@ -10,8 +10,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from logbrook.kafka import IDEMPOTENCY_KEY_HEADER, SOURCE_HEADER
+from logbrook.kafka import IDEMPOTENCY_KEY_HEADER, SOURCE_HEADER, fixed_key
 
+ROW_COLUMNS = ("partition", "offset", "timestamp_ms", "source", "idempotency_key", "payload")
+"""What a row of a batch holds, in this order."""
 _COORDINATES = struct.Struct("<iqq")
 _NO_HEADERS = b"\0\0"
 
@@ -29,7 +31,8 @@ def _leb128(number: int) -> bytes:
 _SHORT = [_leb128(number) for number in range(1 << 14)]
 
 
-def _string(value: bytes) -> bytes:
+def string(value: bytes) -> bytes:
+    """A string in RowBinary."""
     return (_SHORT[len(value)] if len(value) < len(_SHORT) else _leb128(len(value))) + value
 
 
@@ -54,7 +57,7 @@ class Batch:
     rows: list[bytes] = field(default_factory=list)
     coordinates: list[Coordinate] = field(default_factory=list)
     keys: dict[Coordinate, str] = field(default_factory=dict)
-    """Idempotency keys of the messages that have one."""
+    """Idempotency keys (`fixed_key`) of the messages that have one."""
     next_offsets: dict[int, int] = field(default_factory=dict)
     """By partition: the offset to commit once all rows are stored."""
     size_bytes: int = 0
@@ -88,9 +91,9 @@ class Batch:
         source = source.encode() if isinstance(source, str) else source
         key = key.encode() if isinstance(key, str) else key
         if key:
-            # Any bytes as text, and other bytes as another text: the escapes of what is no UTF-8 can't be a key's own.
-            self.keys[coordinate] = key.replace(b"\\", b"\\\\").decode(errors="backslashreplace")
-        return _string(source) + _string(key)
+            key = fixed_key(key)
+            self.keys[coordinate] = key.decode()
+        return string(source) + string(key)
 
     def first_made_at(self) -> float | None:
         """When the first message was made, Unix time; None if there is none, or it does not say."""

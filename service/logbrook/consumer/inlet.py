@@ -27,12 +27,17 @@ import structlog
 
 from logbrook.clickhouse import HttpClient
 from logbrook.cluster import ONE_SERVER, Cluster
-from logbrook.consumer.batch import Batch, Coordinate
+from logbrook.consumer.batch import ROW_COLUMNS, Batch, Coordinate, string
 from logbrook.schema import INSERT_SETTINGS
 
 log = structlog.get_logger()
 
-_COLUMNS = "partition Int32, offset Int64, timestamp_ms Int64, source String, idempotency_key String, payload String"
+_COLUMNS = (
+    "partition Int32, offset Int64, timestamp_ms Int64, source String, idempotency_key String, payload String,"
+    " refused String"
+)
+# Of 36 bytes each: a quarter of the longest statement that ClickHouse reads by default (`max_query_size`, 256 KiB).
+_KEYS_AT_A_TIME = 2000
 # Clocks of a cluster's servers may differ: a bound on ingest time leaves this much room.
 _CLOCK_MARGIN_SECONDS = 24 * 3600
 
@@ -81,11 +86,19 @@ class Inlet:
         Any error, a refusal as well as a lost answer, leaves open whether they are stored: take over anew before
         trying again. ClickHouse's code 60, UNKNOWN_TABLE, says that somebody else took over.
         """
+        self._insert(b"".join(rows), ROW_COLUMNS)
+
+    def insert_raw(self, row: bytes, reason: str) -> None:
+        """Store a message that ClickHouse refuses otherwise: one event, the payload as its body, the reason as its
+        ParseError. The same holds as for `insert`: it is one part, and an error leaves open whether it is stored."""
+        self._insert(row + string(reason.encode()), (*ROW_COLUMNS, "refused"))
+
+    def _insert(self, rows: bytes, columns: Sequence[str]) -> None:
         # clickhouse-connect sends bytes a second time when the connection is reset, whatever its settings say: the
         # first may have been stored. What a generator gave out it can't send again.
-        body = (whole for whole in (b"".join(rows),))
+        body = (whole for whole in (rows,))
         settings = {**INSERT_SETTINGS, **self.cluster.inserting}
-        self.client.raw_insert(self.name, insert_block=body, settings=settings, fmt="RowBinary")
+        self.client.raw_insert(self.name, columns, body, settings, "RowBinary")
 
     def repeated(self, batch: Batch) -> set[Coordinate]:
         """Record the batch's idempotency keys, and return the messages whose key an earlier offset has already.
@@ -104,15 +117,18 @@ class Inlet:
             settings={"async_insert": 0, **self.cluster.inserting},
         )
         first: dict[tuple[str, int], int] = {}
-        keys = list({key for key, *_ in keyed})
+        # In the order of the table: so each look-up reads another part of it.
+        keys = sorted(set(batch.keys.values()))
         # Of a cluster, only the server that has this inlet is known to have every key.
         here = f" AND (SELECT count() FROM {self.name}) = 0" if self.cluster.name else ""
-        for start in range(0, len(keys), 1000):
+        for start in range(0, len(keys), _KEYS_AT_A_TIME):
+            # Hexadecimal digits need no escaping, and a statement's text has more room than the parameters in its URL.
+            some = "', '".join(keys[start : start + _KEYS_AT_A_TIME])
             answer = self.client.query(
                 "SELECT idempotency_key, partition, min(offset) FROM idempotency_keys"
-                f" WHERE idempotency_key IN {{keys:Array(String)}} AND topic_id = {{topic_id:String}}{here}"
+                f" WHERE idempotency_key IN ('{some}') AND topic_id = {{topic_id:String}}{here}"
                 " GROUP BY idempotency_key, partition",
-                parameters={"keys": keys[start : start + 1000], "topic_id": self.topic.id},
+                parameters={"topic_id": self.topic.id},
                 settings=dict(self.cluster.reading),
             )
             first |= {(key, partition): offset for key, partition, offset in answer.result_rows}

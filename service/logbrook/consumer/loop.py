@@ -25,8 +25,10 @@ from logbrook import clickhouse, config, health, metrics
 from logbrook.consumer.batch import Batch
 from logbrook.consumer.inlet import Inlet, Position, take_over
 from logbrook.consumer.member import Member
+from logbrook.consumer.pieces import Pieces, refuses_messages
 from logbrook.consumer.progress import Progress
 from logbrook.errors import UnavailableError
+from logbrook.waiting import Waiting, need_tables, need_topic
 
 log = structlog.get_logger()
 
@@ -38,25 +40,35 @@ _PATIENCE_SECONDS = 1.0
 _LAG_EVERY_SECONDS = 5.0
 _STUCK_AFTER_SECONDS = 120.0
 _LONGEST_BACK_OFF_SECONDS = 5.0
-_MOST_PIECES = 64
-# Below this, one insert is quick, and two would be one more part to merge.
-_SHARED_FROM_BYTES = 8 * 2**20
-# Errors of an insert after which its batch goes in smaller pieces. None is no answer in time: a take-over ends such an
-# insert, and were it tried again as a whole, it might never have the time that it needs.
-_TOO_MUCH_AT_ONCE = {clickhouse.MEMORY_LIMIT_EXCEEDED, clickhouse.TIMEOUT_EXCEEDED, None}
 
 
 def run(settings: config.Consumer, kafka: config.Kafka, database: config.ClickHouse) -> None:
-    """Consume until SIGTERM or SIGINT, then leave within `stop_seconds`.
+    """Wait for Kafka, the topic, ClickHouse and the tables; consume until SIGTERM or SIGINT; leave within
+    `stop_seconds`. The health port is open all the time.
 
-    Raises LogbrookError when the topic or the tables are missing, or the topic was created anew.
+    Raises LogbrookError when the topic was created anew.
     """
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    loop = Loop(settings, kafka, database)
-    loop.run(stop)
-    if loop.job is not None:
+    loop: Loop | None = None
+
+    def connected() -> Loop:
+        need_topic(kafka)
+        need_tables(database)
+        return Loop(settings, kafka, database)
+
+    waiting = Waiting(connected)
+    health.serve(
+        settings.health_host,
+        settings.health_port,
+        lambda: loop.unhealthy() if loop is not None else None,
+        lambda: loop.unready() if loop is not None else waiting.reason,
+    )
+    loop = waiting.until_there(stop)
+    if loop is not None:
+        loop.run(stop)
+    if loop is None or loop.job is not None:
         # Its thread would be waited for at exit, until the client's time-out. The batch was not committed.
         os._exit(0)
 
@@ -85,28 +97,24 @@ class Loop:
         self.member = Member(settings, kafka, self._changing, self._changed)
         self.progress = Progress(kafka, settings.stalled_after_seconds)
         self.worker = ThreadPoolExecutor(1, thread_name_prefix="clickhouse")
-        self.inserters = ThreadPoolExecutor(settings.parallel_inserts, thread_name_prefix="insert")
+        self.pieces = Pieces(settings.max_batch_messages, settings.parallel_inserts)
         self.filling = Batch()
         self.inserting: Batch | None = None
         self.inlet: Inlet | None = None
         self.stale: str | None = None
         self.job: Future[Finish] | None = None
         self.failures, self.not_before = 0, 0.0
-        self.pieces = 1
         self.message_bytes = _FIRST_MESSAGE_BYTES
         self.ticked_at = self.lag_due = time.monotonic()
 
     def run(self, stop: threading.Event) -> None:
         """Loop until `stop` is set."""
-        server = health.serve(self.settings.health_host, self.settings.health_port, self.unhealthy, self.unready)
         log.info("consuming", topic=self.member.topic.name, group=self.settings.group)
         try:
             while not stop.is_set():
                 self.step()
         finally:
             self._leave()
-            server.shutdown()
-            server.server_close()
 
     def unhealthy(self) -> str | None:
         """Why this process should be restarted, if it should."""
@@ -224,28 +232,10 @@ class Loop:
         self.member.check_topic()
         wanted = batch.without(inlet.stored)
         fresh = wanted.without_coordinates(inlet.repeated(wanted))
-        self._insert_pieces(inlet, fresh)
+        self.pieces.insert(inlet, fresh)
         skipped = {"stored": len(batch.rows) - len(wanted.rows), "repeated key": len(wanted.rows) - len(fresh.rows)}
         stored = Stored(batch, fresh, skipped, started_at_seconds, time.monotonic() - started_at)
         return lambda: self._inserted(inlet, stored)
-
-    def _insert_pieces(self, inlet: Inlet, fresh: Batch) -> None:
-        """Insert in so many pieces, a few at a time; returns or raises when none is under way any more."""
-        rows = fresh.rows
-        pieces = max(self.pieces, self.settings.parallel_inserts if fresh.size_bytes >= _SHARED_FROM_BYTES else 1)
-        step = max(1, -(-len(rows) // pieces))
-        jobs = [self.inserters.submit(inlet.insert, rows[at : at + step]) for at in range(0, len(rows), step)]
-        try:
-            for job in jobs:
-                job.result()
-        except ClickHouseError as error:
-            if clickhouse.error_code(error) in _TOO_MUCH_AT_ONCE:
-                self.pieces = min(2 * self.pieces, _MOST_PIECES)
-            raise
-        finally:
-            for job in jobs:
-                job.cancel()
-            wait_for(jobs)
 
     def _inserted(self, inlet: Inlet, stored: Stored) -> None:
         """Commit, now that all of the batch is in ClickHouse, and count.
@@ -254,7 +244,7 @@ class Loop:
         from its committed offset, and the take-over to come must see what this batch stored of it.
         """
         assert self.inserting is not None
-        kept, self.inserting, self.pieces = self.inserting.next_offsets, None, max(1, self.pieces // 2)
+        kept, self.inserting = self.inserting.next_offsets, None
         inlet.forget(kept)
         self.member.commit(kept, stored.started_at_seconds, inlet.stored.keys())
         metrics.consumer_messages_total.inc(len(stored.fresh.rows))
@@ -289,7 +279,10 @@ class Loop:
             reason = "fenced"
         else:
             reason = f"code {code}" if code is not None else type(error).__name__
-            self.not_before = time.monotonic() + min(0.1 * 2**self.failures, _LONGEST_BACK_OFF_SECONDS)
+            # Smaller pieces are tried at once: it takes a few tries until a message that is to blame is alone.
+            halved = isinstance(error, ClickHouseError) and refuses_messages(error)
+            wait_seconds = 0.1 if halved else min(0.1 * 2**self.failures, _LONGEST_BACK_OFF_SECONDS)
+            self.not_before = time.monotonic() + wait_seconds
             self.failures += 1
         metrics.consumer_insert_failures_total.labels(reason).inc()
         log.warning("refused, or the outcome is unknown: taking over anew", reason=reason, error=str(error)[:500])
@@ -305,7 +298,7 @@ class Loop:
             wait_for([self.job], timeout=self.settings.stop_seconds)
             self._finish()
         self.worker.shutdown(wait=False, cancel_futures=True)
-        self.inserters.shutdown(wait=False, cancel_futures=True)
+        self.pieces.close()
         closing = threading.Thread(target=self._close, daemon=True)
         closing.start()
         closing.join(max(1.0, deadline - time.monotonic()))

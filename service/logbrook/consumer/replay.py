@@ -1,13 +1,16 @@
 """Read a span of Kafka again and store what is missing of it, and nothing else."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import cast
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from logbrook import clickhouse, config
+from logbrook.clickhouse import ClickHouseError
 from logbrook.consumer.batch import Batch, Fetched
 from logbrook.consumer.inlet import Inlet, Position, take_over
+from logbrook.consumer.pieces import Pieces, refuses_messages
 from logbrook.consumer.span import Bounds, Span, reader, spans
 from logbrook.errors import UnavailableError
 
@@ -33,18 +36,21 @@ def replay(
         todo = {span.partition: span for span in found if span.first < span.end}
         if not todo:
             return 0
-        inlet = take_over(client, topic, {p: Position(span.first, 0) for p, span in todo.items()}, writer="replay")
+        positions = {p: Position(span.first, 0) for p, span in todo.items()}
+        inlet = take_over(client, topic, positions, writer="replay")
         consumer.assign([TopicPartition(topic.name, p, span.first) for p, span in todo.items()])
+        store = _Store(inlet, Pieces(settings.max_batch_messages, settings.parallel_inserts), positions)
         try:
-            return _read(consumer, inlet, todo, settings, progress)
+            return _read(consumer, store, todo, settings, progress)
         finally:
-            inlet.close()
+            store.inlet.close()
+            store.pieces.close()
     finally:
         consumer.close()
 
 
 def _read(
-    consumer: Consumer, inlet: Inlet, todo: dict[int, Span], settings: config.Consumer, progress: Progress
+    consumer: Consumer, store: "_Store", todo: dict[int, Span], settings: config.Consumer, progress: Progress
 ) -> int:
     total = sum(span.end - span.first for span in todo.values())
     batch, read, stored, idle = Batch(), 0, 0, 0
@@ -66,16 +72,35 @@ def _read(
         batch.add(wanted)
         read = total - sum(left.values())
         if len(batch.rows) >= settings.max_batch_messages or batch.size_bytes >= settings.max_batch_bytes:
-            stored, batch = stored + _store(inlet, batch), Batch()
+            stored, batch = stored + store(batch), Batch()
         progress(read, total, stored)
-    stored += _store(inlet, batch)
+    stored += store(batch)
     progress(read, total, stored)
     return stored
 
 
-def _store(inlet: Inlet, batch: Batch) -> int:
-    missing = batch.without(inlet.stored)
-    fresh = missing.without_coordinates(inlet.repeated(missing))
-    if fresh.rows:
-        inlet.insert(fresh.rows)
-    return len(fresh.rows)
+@dataclass
+class _Store:
+    """Stores what is missing of a batch, and says how many messages that were."""
+
+    inlet: Inlet
+    pieces: Pieces
+    positions: dict[int, Position]
+
+    def __call__(self, batch: Batch) -> int:
+        before = batch.without(self.inlet.stored)
+        wanted = before.without_coordinates(self.inlet.repeated(before))
+        fresh = wanted
+        while fresh.rows:
+            try:
+                self.pieces.insert(self.inlet, fresh)
+            except ClickHouseError as error:
+                if not refuses_messages(error):
+                    raise
+                # Some of it may be stored: what is left goes in smaller pieces, through a new inlet.
+                former, positions = self.inlet, self.positions
+                self.inlet = take_over(former.client, former.topic, positions, writer="replay")
+                fresh = fresh.without(self.inlet.stored)
+            else:
+                break
+        return len(wanted.rows)

@@ -9,15 +9,18 @@ from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 
 import structlog
+from confluent_kafka import KafkaException
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from logbrook import config, health
+from logbrook.clickhouse import ClickHouseError
 from logbrook.consumer.audit import Finding, audit
 from logbrook.consumer.replay import replay
 from logbrook.consumer.span import Bounds
-from logbrook.errors import ConfigError, UnavailableError
+from logbrook.errors import ConfigError, LogbrookError
+from logbrook.waiting import Waiting, need_tables, need_topic
 
 log = structlog.get_logger()
 
@@ -100,16 +103,21 @@ def watch(every_seconds: float) -> None:
     """Audit again and again until the process is ended, and serve the outcome as metrics on the health port."""
     settings = config.load(config.Consumer)
     kafka, database = config.load(config.Kafka), config.load(config.ClickHouse)
-    failed: list[str] = []
-    health.serve(settings.health_host, settings.health_port, lambda: None, lambda: failed[0] if failed else None)
-    while True:
+
+    def connected() -> bool:
+        need_topic(kafka)
+        need_tables(database)
+        return True
+
+    waiting = Waiting(connected)
+    health.serve(settings.health_host, settings.health_port, lambda: None, lambda: waiting.reason)
+    while waiting.until_there(threading.Event()):
         try:
             findings = audit(settings, kafka, database, Bounds())
-        except UnavailableError as error:
-            failed[:] = [str(error)]
+        except (LogbrookError, ClickHouseError, KafkaException) as error:
+            waiting.reason = str(error)
             log.warning("audit failed", error=str(error))
         else:
-            failed.clear()
             totals = _totals(findings)
             write = log.error if any(totals.values()) else log.info
             write("audited", events=sum(each.events for each in findings), **totals)

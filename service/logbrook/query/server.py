@@ -1,5 +1,6 @@
 """`logbrook query`: the API and the explorer in one process. Nothing here writes to ClickHouse."""
 
+import asyncio
 import ipaddress
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -34,6 +35,7 @@ log = structlog.get_logger()
 
 EXPLORER = Path(__file__).parent / "explorer"
 _MAX_BODY_BYTES = 100_000
+_TELL_AGAIN_SECONDS = 60.0
 _LOOPBACK_NAMES = ["localhost", "127.0.0.1", "[::1]"]
 
 
@@ -98,6 +100,21 @@ class Api:
             with metrics.query_streams_open.track_inprogress():
                 async for piece in source:
                     yield piece
+
+    async def tell_until_ready(self) -> None:
+        """Say in the log what requests wait for, once and then every minute, until ClickHouse has the table."""
+        told = False
+        while True:
+            try:
+                await self.engine.rows(Statement("SELECT 1 FROM otel_logs LIMIT 0"))
+            except LogbrookError as error:
+                log.warning("waiting for ClickHouse: requests are answered 503", reason=str(error))
+                told = True
+            else:
+                if told:
+                    log.info("ClickHouse is there now")
+                return
+            await asyncio.sleep(_TELL_AGAIN_SECONDS)
 
     async def ready(self, _request: Request) -> Response:
         """GET /readyz: whether ClickHouse answers and has the table."""
@@ -164,7 +181,9 @@ def app(query: config.Query, clickhouse: config.ClickHouse) -> ASGIApp:
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        telling = asyncio.create_task(api.tell_until_ready())
         yield
+        telling.cancel()
         await api.engine.close()
 
     served = [StarletteRoute(each.path, api.handler(each), methods=[each.method]) for each in routes.ROUTES]

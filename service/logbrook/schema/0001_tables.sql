@@ -8,7 +8,9 @@ CREATE TABLE IF NOT EXISTS arrivals
     timestamp_ms Int64,
     source String,
     idempotency_key String,
-    payload String
+    payload String,
+    -- Why ClickHouse can't store the message as its events; empty for all but a few.
+    refused String
 )
 ENGINE = Null;
 

@@ -33,9 +33,11 @@ CREATE TABLE IF NOT EXISTS rest AS arrivals;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS route_view TO routed AS
 WITH
+    {max_event_names} AS most_names,
 split AS
 (
-    SELECT *, if(startsWith(payload, '{"timestamp":'), splitByChar('\n', payload), ['']) AS lines FROM arrivals
+    SELECT * EXCEPT (refused), if(startsWith(payload, '{"timestamp":'), splitByChar('\n', payload), ['']) AS lines
+    FROM arrivals WHERE refused = ''
 ),
 -- What is not there, or is of another kind, becomes an empty text or map.
 extracted AS
@@ -58,6 +60,8 @@ SELECT
             + (event.body != '') + (event.trace_id != '') + (event.span_id != '') + (event.trace_flags != '')
             + (event.event_name != '') + (event.resource_schema_url != '')
             + notEmpty(event.resource) + notEmpty(event.scope) + notEmpty(event.attributes)
+        -- Not too many names.
+        AND greatest(length(event.resource), length(event.scope), length(event.attributes)) <= most_names
         -- Nothing nested: no braces but the objects' own, or all of them within texts.
         AND (countSubstrings(line, '{') = 1 + notEmpty(event.resource) + notEmpty(event.scope) + notEmpty(event.attributes)
             OR NOT arrayExists(value -> startsWith(value, '{'), arrayConcat(
@@ -115,3 +119,19 @@ FROM unfolded;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS rest_view TO rest AS
 SELECT * EXCEPT (events, is_canonical) FROM routed WHERE NOT is_canonical;
+
+-- A message that ClickHouse refused even alone is one event: the consumer says why, and nothing here looks into it.
+CREATE MATERIALIZED VIEW IF NOT EXISTS refused_view TO otel_logs AS
+SELECT
+    if(timestamp_ms BETWEEN 315532800000 AND 4102444799999, fromUnixTimestamp64Milli(timestamp_ms, 'UTC'), now64(3)) AS Timestamp,
+    payload AS Body,
+    now64(3) AS IngestedAt,
+    topic AS KafkaTopic,
+    topic_id AS KafkaTopicId,
+    partition AS KafkaPartition,
+    offset AS KafkaOffset,
+    toUInt32(0) AS KafkaIndex,
+    source AS Source,
+    idempotency_key AS IdempotencyKey,
+    refused AS ParseError
+FROM arrivals WHERE refused != '';

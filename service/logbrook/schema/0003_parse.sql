@@ -56,6 +56,12 @@ WITH
     -- Outside 1980 to 2099 a clock or a unit is wrong.
     315532800000000000 AS earliest,
     4102444799999999999 AS latest,
+    -- Each name of an attribute costs memory wherever it is counted. Of too many, the first stay, and the rest is JSON.
+    {max_event_names} AS most_names,
+    pairs -> if(length(pairs) <= most_names, pairs, mapFromArrays(
+        arrayPushBack(arraySlice(mapKeys(pairs), 1, most_names), 'more_attributes'),
+        arrayPushBack(arraySlice(mapValues(pairs), 1, most_names), toJSONString(mapFromArrays(
+            arraySlice(mapKeys(pairs), most_names + 1), arraySlice(mapValues(pairs), most_names + 1)))))) AS bounded,
 
 -- What kind of message it is.
 split AS
@@ -447,6 +453,19 @@ inferred AS
                 toString(toYear(arrival) - 1), transform(form, [6, 7], ['-', ' '], ''), stamp), 9, 'UTC')), 0)) AS text_time,
         transform(lower(if(level_after_time = '', level_at_start, level_after_time)), level_values, level_meanings, 0) AS text_level
     FROM dated
+),
+
+mapped AS
+(
+    SELECT
+        * EXCEPT (all_resource_keys, all_resource_values, all_attribute_keys, all_attribute_values, other_keys, other_values),
+        mapFromArrays(all_resource_keys, all_resource_values) AS resource_attributes,
+        mapFromArrays(arrayConcat(all_attribute_keys, other_keys), arrayConcat(all_attribute_values, other_values)) AS log_attributes,
+        mapApply((key, value) -> (replaceAll(key, mark, ''), replaceAll(value, mark, '')), mapConcat(
+            mapFilter((key, value) -> key NOT IN ('name', 'version', 'schema_url') AND NOT (key = 'attributes' AND startsWith(value, '{')), scope),
+            JSONExtract(scope['attributes'], 'Map(String, String)'))) AS scope_attributes,
+        greatest(length(resource_attributes), length(log_attributes), length(scope_attributes)) > most_names AS too_many_names
+    FROM inferred
 )
 
 SELECT
@@ -462,14 +481,12 @@ SELECT
     multiIf(resource_service != '', resource_service, service_value != '', service_value, program = '-', '', program) AS ServiceName,
     body AS Body,
     resource_schema_url AS ResourceSchemaUrl,
-    mapFromArrays(all_resource_keys, all_resource_values) AS ResourceAttributes,
+    bounded(resource_attributes) AS ResourceAttributes,
     replaceAll(scope['schema_url'], mark, '') AS ScopeSchemaUrl,
     replaceAll(scope['name'], mark, '') AS ScopeName,
     replaceAll(scope['version'], mark, '') AS ScopeVersion,
-    mapApply((key, value) -> (replaceAll(key, mark, ''), replaceAll(value, mark, '')), mapConcat(
-        mapFilter((key, value) -> key NOT IN ('name', 'version', 'schema_url') AND NOT (key = 'attributes' AND startsWith(value, '{')), scope),
-        JSONExtract(scope['attributes'], 'Map(String, String)'))) AS ScopeAttributes,
-    mapFromArrays(arrayConcat(all_attribute_keys, other_keys), arrayConcat(all_attribute_values, other_values)) AS LogAttributes,
+    bounded(scope_attributes) AS ScopeAttributes,
+    bounded(log_attributes) AS LogAttributes,
     event_name AS EventName,
     now64(3) AS IngestedAt,
     origin.1.1 AS KafkaTopic,
@@ -479,7 +496,7 @@ SELECT
     toUInt32(origin.3 - 1) AS KafkaIndex,
     origin.1.5 AS Source,
     origin.1.6 AS IdempotencyKey,
-    if(problems = 0, '', arrayStringConcat(arrayFilter(reason -> reason != '', [
+    if(problems + too_many_names = 0, '', arrayStringConcat(arrayFilter(reason -> reason != '', [
         split_error,
             if(looks_like_json != is_json, 'invalid JSON', ''),
             if(time_usable, '', if(time_value = '', '', 'unusable timestamp')),
@@ -487,5 +504,6 @@ SELECT
             if(level_number > 0, '', if(level_number_value IN ('', '0'), '', 'unusable severity number')),
             if(trace_bad, 'unusable trace id', ''),
             if(span_bad, 'unusable span id', ''),
-            if(flags_bad, 'unusable trace flags', '')]), ', ')) AS ParseError
-FROM inferred;
+            if(flags_bad, 'unusable trace flags', ''),
+            if(too_many_names, 'too many names', '')]), ', ')) AS ParseError
+FROM mapped;

@@ -1,0 +1,128 @@
+"""How a batch is cut into inserts, and what becomes of a message that ClickHouse refuses even alone."""
+
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import wait as wait_for
+
+import structlog
+
+from logbrook import clickhouse, metrics
+from logbrook.clickhouse import ClickHouseError
+from logbrook.consumer.batch import Batch, Coordinate
+from logbrook.consumer.inlet import Inlet
+
+log = structlog.get_logger()
+
+# Below this, one insert is quick, and two would be one more part to merge.
+_SHARED_FROM_BYTES = 8 * 2**20
+# So many pieces have the same size, then so many have twice that: few inserts, however small the first ones are.
+_OF_ONE_SIZE = 8
+# Times that a message is refused alone before it is stored raw: by an error of ClickHouse, or for want of an answer.
+# Before each one a take-over has succeeded, so ClickHouse was there.
+_REFUSALS, _SILENCES = 2, 4
+# Errors that say nothing about the messages of an insert: the table is gone or full, the disk is, the insert was ended,
+# the server is busy, stopping or without its Keeper, or we may not (github.com/ClickHouse/ClickHouse ErrorCodes.cpp).
+_OF_THE_SERVER = {
+    *(clickhouse.UNKNOWN_TABLE, 81, 164, 192, 193, 202, 203, 209, 210, 218, 225, 236, 242, 243, 252, 285, 286),
+    *(305, 319, 394, 439, 473, 497, 516, 999),
+}
+
+
+class Pieces:
+    """Inserts batches in pieces that ClickHouse can take: smaller ones after a failure, bigger ones after a success.
+
+    Failed pieces are halved until a message is alone. What is refused even alone goes in raw: its text as the body of
+    one event, flagged. That is an insert through the same inlet as any other: what the protocol says holds for it.
+    """
+
+    def __init__(self, max_messages: int, parallel: int) -> None:
+        self._max_messages, self._parallel = max_messages, parallel
+        self._size = max_messages
+        self._alone: Counter[Coordinate] = Counter()
+        self._raw: dict[Coordinate, str] = {}
+        self._inserters = ThreadPoolExecutor(parallel, thread_name_prefix="insert")
+
+    def insert(self, inlet: Inlet, fresh: Batch) -> None:
+        """Store a batch; returns or raises when no insert of it is under way any more.
+
+        Raises ClickHouseError if one failed: the caller takes over anew, and comes back with what is not stored.
+        """
+        jobs = self._submit(inlet, fresh)
+        failed: ClickHouseError | None = None
+        try:
+            for job, coordinates in jobs:
+                error = None if job.cancelled() else job.exception()
+                if isinstance(error, ClickHouseError):
+                    failed = error
+                    self._learn(coordinates, error)
+                    if not refuses_messages(error):
+                        # The others would hardly fare better, and each may take as long.
+                        for each, _ in jobs:
+                            each.cancel()
+                elif error is not None:
+                    raise error
+        finally:
+            for job, _ in jobs:
+                job.cancel()
+            wait_for([job for job, _ in jobs])
+        if failed is not None:
+            raise failed
+        self._size = min(2 * self._size, self._max_messages)
+        self._alone.clear()
+        self._raw.clear()
+
+    def close(self) -> None:
+        """Start nothing more, and wait for nothing."""
+        self._inserters.shutdown(wait=False, cancel_futures=True)
+
+    def _submit(self, inlet: Inlet, fresh: Batch) -> list[tuple[Future[None], list[Coordinate]]]:
+        usual = fresh.without_coordinates(self._raw)
+        jobs = [
+            (self._inserters.submit(inlet.insert, usual.rows[start:stop]), usual.coordinates[start:stop])
+            for start, stop in self._cut(usual)
+        ]
+        if len(usual.rows) < len(fresh.rows):
+            for row, coordinate in zip(fresh.rows, fresh.coordinates, strict=True):
+                if coordinate in self._raw:
+                    job = self._inserters.submit(inlet.insert_raw, row, self._raw[coordinate])
+                    jobs.append((job, [coordinate]))
+        return jobs
+
+    def _cut(self, batch: Batch) -> Iterator[tuple[int, int]]:
+        """The pieces of a batch, as indexes: from, up to (without)."""
+        count = len(batch.rows)
+        shared = -(-count // self._parallel) if batch.size_bytes >= _SHARED_FROM_BYTES else count
+        size, start, number = max(1, min(self._size, shared)), 0, 0
+        while start < count:
+            yield start, min(start + size, count)
+            start, number = start + size, number + 1
+            if number % _OF_ONE_SIZE == 0:
+                size = min(2 * size, self._max_messages)
+
+    def _learn(self, coordinates: list[Coordinate], error: ClickHouseError) -> None:
+        """Make the next pieces smaller if it may help, and note a message that has failed alone too often."""
+        code = clickhouse.error_code(error)
+        if code is not None and not refuses_messages(error):
+            return
+        self._size = min(self._size, max(1, len(coordinates) // 2))
+        if len(coordinates) > 1:
+            return
+        [coordinate] = coordinates
+        if self._raw.pop(coordinate, None) is not None:
+            # Not even raw: so it is hardly the message's fault, and it gets another chance.
+            del self._alone[coordinate]
+            return
+        self._alone[coordinate] += 1
+        if self._alone[coordinate] >= (_SILENCES if code is None else _REFUSALS):
+            self._raw[coordinate] = "stored raw: " + (
+                "no answer in time" if code is None else f"ClickHouse error {code}"
+            )
+            log.error("refused even alone: it goes in raw", partition=coordinate[0], offset=coordinate[1], code=code)
+            metrics.consumer_raw_messages_total.inc()
+
+
+def refuses_messages(error: ClickHouseError) -> bool:
+    """Whether ClickHouse answered, and its answer may be about what the insert held."""
+    code = clickhouse.error_code(error)
+    return code is not None and code not in _OF_THE_SERVER and "No space left" not in str(error)

@@ -1,0 +1,93 @@
+"""Waiting for what a process needs: its health port is open meanwhile, and says what is missing."""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+import structlog
+
+from logbrook import clickhouse, config
+from logbrook.clickhouse import ClickHouseError, HttpClient
+from logbrook.cluster import Cluster
+from logbrook.errors import ConfigError, LogbrookError, SchemaError
+from logbrook.kafka import topic_id
+
+log = structlog.get_logger()
+
+_PAUSE_SECONDS = 1.0
+_SAY_AGAIN_SECONDS = 60.0
+_KAFKA_TIMEOUT_SECONDS = 5.0
+
+Answer = TypeVar("Answer")
+
+
+class Waiting(Generic[Answer]):
+    """Tries again and again until it works or the process is told to stop."""
+
+    def __init__(self, attempt: Callable[[], Answer]) -> None:
+        self._attempt = attempt
+        self._said: tuple[str, float] | None = None
+        self.reason: str | None = "starting"
+        """What is missing, for /readyz; None once everything is there."""
+
+    def until_there(self, stop: threading.Event) -> Answer | None:
+        """What `attempt` returns, once it no longer raises LogbrookError; None as soon as `stop` is set.
+
+        Raises ConfigError and what is not a LogbrookError at once: waiting does not mend it.
+        """
+        while not stop.is_set():
+            # In a thread of its own: an answer that does not come must not keep the process from stopping.
+            done, outcome = threading.Event(), list[Answer | Exception]()
+            threading.Thread(target=self._try, args=(outcome, done), name="waiting", daemon=True).start()
+            while not done.wait(0.05):
+                if stop.is_set():
+                    return None
+            [answer] = outcome
+            if not isinstance(answer, Exception):
+                self.reason = None
+                if self._said is not None:
+                    log.info("everything is there now")
+                return answer
+            if isinstance(answer, ConfigError) or not isinstance(answer, LogbrookError):
+                raise answer
+            self._say(str(answer))
+            stop.wait(_PAUSE_SECONDS)
+        return None
+
+    def _try(self, outcome: list[Answer | Exception], done: threading.Event) -> None:
+        try:
+            outcome.append(self._attempt())
+        except Exception as error:
+            outcome.append(error)
+        finally:
+            done.set()
+
+    def _say(self, reason: str) -> None:
+        """Once in the log, and again every minute or when it is something else."""
+        now, first_words = time.monotonic(), reason.split(":", maxsplit=1)[0]
+        self.reason = f"waiting: {reason}"
+        if self._said is None or self._said[0] != first_words or now - self._said[1] >= _SAY_AGAIN_SECONDS:
+            log.warning("waiting", reason=reason)
+            self._said = (first_words, now)
+
+
+def need_topic(kafka: config.Kafka) -> None:
+    """Raises LogbrookError if Kafka does not answer or has no such topic; it says what to do."""
+    topic_id(kafka, _KAFKA_TIMEOUT_SECONDS)
+
+
+def need_tables(database: config.ClickHouse) -> None:
+    """Raises LogbrookError if ClickHouse does not answer or lacks the tables; it says what to do."""
+    client = clickhouse.connect(database)
+    try:
+        _need_tables(client, database)
+    except ClickHouseError as error:
+        raise SchemaError(f"ClickHouse at {database.host}:{database.port}: {error}") from error
+    finally:
+        client.close()
+
+
+def _need_tables(client: HttpClient, database: config.ClickHouse) -> None:
+    if Cluster.of(client) is None:
+        raise SchemaError(f"ClickHouse has no tables in {database.database!r}: run `logbrook migrate`")

@@ -1,0 +1,102 @@
+"""Processes that start before what they need is there: they say so, wait, and begin by themselves."""
+
+import sys
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+
+from logbrook import config, migrate
+from tests.components import ClickHouseServer, KafkaBroker
+from tests.consumer.test_consumer import bodies, numbered, send
+from tests.faults.processes import Process, free_port, until
+
+Start = Callable[..., tuple[Process, str]]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Start:
+    """Start a command of `logbrook` with a health port; the process, and where that is."""
+
+    def begin(kafka: config.Kafka, database: config.ClickHouse, *command: str) -> tuple[Process, str]:
+        port = free_port()
+        settings = {
+            "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
+            "KAFKA_TOPIC": kafka.topic,
+            "CLICKHOUSE_PORT": str(database.port),
+            "CLICKHOUSE_PASSWORD": database.password,
+            "CLICKHOUSE_DATABASE": database.database,
+            "CONSUMER_HEALTH_PORT": str(port),
+            "QUERY_PORT": str(port),
+        }
+        environment = {f"LOGBROOK_{name}": value for name, value in settings.items()}
+        process = Process(command[0], [sys.executable, "-m", "logbrook", *command], tmp_path, environment)
+        process.spawn()
+        return process, f"http://127.0.0.1:{port}"
+
+    return begin
+
+
+def says(url: str, route: str) -> tuple[int, str]:
+    """Status and text; 0 while nobody answers."""
+    try:
+        answer = httpx.get(url + route, timeout=5)
+    except httpx.TransportError:
+        return 0, ""
+    return answer.status_code, answer.text
+
+
+def waits_for(url: str, reason: str) -> None:
+    """Wait until the process is alive, not ready, and says why."""
+    until(lambda: reason in says(url, "/readyz")[1], 60, f"/readyz says {reason!r}")
+    assert says(url, "/readyz")[0] == 503
+    assert says(url, "/healthz")[0] == 200
+
+
+NOBODY = config.Kafka(bootstrap_servers="127.0.0.1:9", topic="logs")
+
+
+def test_a_consumer_waits_for_everything_it_needs(
+    start: Start, kafka: KafkaBroker, clickhouse: ClickHouseServer
+) -> None:
+    """Topic, then tables: it names what is missing, and stores what was sent once all is there."""
+    name = f"waiting_{uuid.uuid4().hex[:12]}"
+    topic, database = kafka.settings(name), clickhouse.settings(name)
+    process, url = start(topic, database, "consumer")
+
+    waits_for(url, f"topic '{name}' does not exist: run `logbrook migrate`")
+    migrate.create_topic(topic)
+    send(topic, *numbered(0, 10))
+    waits_for(url, "ClickHouse")
+    migrate.apply(config.Schema(), database)
+
+    until(lambda: says(url, "/readyz") == (200, "ok\n"), 60, "it is ready")
+    until(lambda: len(bodies(database)) == 10, 60, "what was sent is stored")
+    assert process.starts == 1
+    assert process.log.count('"waiting"') == 2, "each reason once, not every second"
+    assert process.stop() == 0
+
+
+@pytest.mark.parametrize("command", [("consumer",), ("audit", "--every", "60")], ids=" ".join)
+def test_without_kafka_a_process_waits_and_can_be_stopped(
+    command: tuple[str, ...], start: Start, database: config.ClickHouse
+) -> None:
+    """Its health port is open, it says what it waits for, and SIGTERM ends the wait."""
+    process, url = start(NOBODY, database, *command)
+
+    waits_for(url, "Kafka at 127.0.0.1:9")
+
+    assert process.stop(seconds=5) in {0, -15}
+
+
+def test_without_clickhouse_the_query_api_waits_and_says_so(start: Start, database: config.ClickHouse) -> None:
+    """It is alive, its log and /readyz say what is missing, and SIGTERM ends it."""
+    nobody = config.ClickHouse(password="p", port=9)
+    process, url = start(NOBODY, nobody, "query")
+
+    waits_for(url, "ClickHouse")
+    until(lambda: "waiting for ClickHouse" in process.log, 20, "the log says it")
+
+    assert process.stop(seconds=10) in {0, -15}
