@@ -64,10 +64,12 @@ _CLOCKS = {
 
 
 @pytest.mark.parametrize("clock", [pytest.param(each, marks=in_full if "behind" in each else ()) for each in _CLOCKS])
-def test_killed_with_a_wrong_clock(clock: str, place: Place, ledger: Ledger, sender: Sender) -> None:
+def test_killed_with_a_wrong_clock(clock: str, stack: Stack, ledger: Ledger, seed: int) -> None:
     """A consumer whose clock is wrong commits, stores more and is killed: its heir finds all that it stored (I2)."""
     ahead, margin, later = _CLOCKS[clock]
-    sender.send(400, 1, partition=0)
+    # Nothing bounds the look-up as long as one partition has no commit.
+    place = stack.place("wrong_clock", partitions=1)
+    Sender(ledger, place.kafka, seed).send(400, 1)
     wrong = place.consumer(
         FAULT_AT="before_commit:3",
         FAULT_CLOCK_SECONDS=str(ahead),
@@ -79,6 +81,7 @@ def test_killed_with_a_wrong_clock(clock: str, place: Place, ledger: Ledger, sen
     time.sleep(later)
     place.consumer(FAULT_MARGIN_SECONDS=str(margin)).spawn()
     check(ledger, place)
+    place.close()
 
 
 @in_full
