@@ -11,7 +11,7 @@ ARGS ?=
 # Tests run in so many processes; each starts a Kafka and a ClickHouse of its own. 0: in this one, with all output.
 WORKERS ?= 2
 # What `make tools` builds with Go, once, for the tests. TOOLS= does without.
-TOOLS ?= pulumi docker-compose cloud-init-schema
+TOOLS ?= pulumi docker-compose fakes3
 
 VENV := .venv
 BIN := $(VENV)/bin

@@ -36,19 +36,25 @@ class DataNode(pulumi.ComponentResource):
         settings, network, images, store = foundation.settings, foundation.network, foundation.images, foundation.store
         assert network.address is not None
         assert network.vm_subnet is not None
+        assert network.nat is not None
         self.settings = settings
         self._child = pulumi.ResourceOptions(parent=self)
         identity = Identity(settings, "node", "the data node", self._child)
         network.admit(identity.email)
-        rights: list[pulumi.Resource] = [
+        before: list[pulumi.Resource] = [
             *store.grant(identity),
             *images.grant(identity),
             identity.in_project(settings, "roles/logging.logWriter"),
             identity.in_project(settings, "roles/monitoring.metricWriter"),
+            # Its first act is to fetch packages.
+            network.nat,
         ]
         self.disks = {name: self._disk(name, size) for name, size in self._sizes().items()}
         self._snapshots()
-        self.instance = self._instance(network, identity, self._metadata(foundation), rights)
+        bundle = self._bundle(foundation)
+        # Once it has applied this deploy, the guest attribute `logbrook/state` is `ready` and this digest.
+        self.bundle_digest = bundle.apply(render.digest)
+        self.instance = self._instance(network, identity, self._metadata(bundle), before)
         self._administrators(identity)
         self.backend = Backend(
             kafka_bootstrap=network.address.address.apply(lambda address: f"{address}:{render.KAFKA_PORT}"),
@@ -108,8 +114,8 @@ class DataNode(pulumi.ComponentResource):
                 opts=self._child,
             )
 
-    def _metadata(self, foundation: Foundation) -> dict[str, pulumi.Input[str]]:
-        """What the machine reads at boot. Names of secrets, never secrets: whoever may look at the VM sees this."""
+    def _bundle(self, foundation: Foundation) -> pulumi.Output[str]:
+        """The files of the machine. Names of secrets, never secrets: whoever may look at the VM sees this."""
         images, store = foundation.images, foundation.store
         memory = budget.node_memory(self.settings)
         versions = {variable: store.versions[name].name for variable, (name, _) in NODE_SECRETS.items()}
@@ -122,10 +128,15 @@ class DataNode(pulumi.ComponentResource):
             }
             return render.bundle(variables, secrets, images.registry)
 
+        return pulumi.Output.all(image=images.image, versions=versions).apply(bundle)
+
+    def _metadata(self, bundle: pulumi.Output[str]) -> dict[str, pulumi.Input[str]]:
         return {
-            "user-data": render.cloud_init(),
-            "startup-script": (render.BOOT / "startup.sh").read_text(),
-            "logbrook-bundle": pulumi.Output.all(image=images.image, versions=versions).apply(bundle),
+            "startup-script": render.startup_script(),
+            "logbrook-bundle": bundle,
+            # The node says there that it is ready:
+            # https://cloud.google.com/compute/docs/metadata/manage-guest-attributes (read 2026-11-28).
+            "enable-guest-attributes": "TRUE",
             "enable-oslogin": "TRUE",
             "block-project-ssh-keys": "TRUE",
             "serial-port-enable": "FALSE",
@@ -137,7 +148,7 @@ class DataNode(pulumi.ComponentResource):
         network: Network,
         identity: Identity,
         metadata: dict[str, pulumi.Input[str]],
-        rights: list[pulumi.Resource],
+        before: list[pulumi.Resource],
     ) -> gcp.compute.Instance:
         assert network.address is not None
         assert network.vm_subnet is not None
@@ -173,7 +184,7 @@ class DataNode(pulumi.ComponentResource):
             scheduling=args.InstanceSchedulingArgs(automatic_restart=True, on_host_maintenance="MIGRATE"),
             opts=pulumi.ResourceOptions(
                 parent=self,
-                depends_on=rights,
+                depends_on=before,
                 # The name and the address are taken: the old machine goes first. Its data is on disks of their own.
                 delete_before_replace=True,
                 # A newer Debian is for new machines.

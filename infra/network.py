@@ -23,10 +23,11 @@ class Network(pulumi.ComponentResource):
         self.run_subnet = self._subnet("run", settings.run_subnet)
         self.vm_subnet: gcp.compute.Subnetwork | None = None
         self.address: gcp.compute.Address | None = None
+        self.nat: gcp.compute.RouterNat | None = None
         if settings.on_vm:
             self.vm_subnet = self._subnet("vm", settings.vm_subnet)
             self.address = self._address(self.vm_subnet)
-            self._way_out(self.vm_subnet)
+            self.nat = self._way_out(self.vm_subnet)
         self.register_outputs({})
 
     def admit(self, node: pulumi.Input[str]) -> None:
@@ -60,7 +61,7 @@ class Network(pulumi.ComponentResource):
             opts=self._child,
         )
 
-    def _way_out(self, subnet: gcp.compute.Subnetwork) -> None:
+    def _way_out(self, subnet: gcp.compute.Subnetwork) -> gcp.compute.RouterNat:
         """The data node fetches packages: it reaches out, and cannot be reached."""
         common = {"project": self.settings.project, "region": self.settings.region}
         router = gcp.compute.Router(
@@ -71,7 +72,7 @@ class Network(pulumi.ComponentResource):
             network=self.vpc.id,
             opts=self._child,
         )
-        gcp.compute.RouterNat(
+        return gcp.compute.RouterNat(
             "nat",
             name=self.settings.name,
             project=common["project"],

@@ -1,15 +1,13 @@
-"""What the data node boots with: the variables of the compose files, the bundle of files, cloud-init's configuration.
+"""What the data node boots with: the variables of the compose files, the bundle of files, the startup script.
 
 Pure functions: text in, text out. The compose files are the local stack's own, read from this repository.
 """
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from infra.budget import Memory
 from infra.config import Settings
@@ -18,20 +16,32 @@ ROOT = Path(__file__).parent.parent
 BOOT = Path(__file__).parent / "boot"
 KAFKA_PORT = 9094
 CLICKHOUSE_PORT = 8123
-DISKS = ("kafka", "clickhouse")
 # Metadata: 256 KiB for one value, 512 KiB for all of an instance's.
 MAX_METADATA_BYTES = 256 * 1024
-# What must be there before the bundle is; apply.sh replaces it when a deploy changes it.
-_LOADERS = {
-    "/usr/local/sbin/logbrook-fetch": "fetch.py",
-    "/usr/local/sbin/logbrook-watch": "watch.sh",
-    "/usr/local/sbin/logbrook-agent": "agent.sh",
-    "/usr/local/share/logbrook-agent.yaml": "agent.yaml",
-    "/etc/systemd/system/logbrook.service": "logbrook.service",
-    "/etc/systemd/system/logbrook-watch.service": "logbrook-watch.service",
-    "/etc/docker/daemon.json": "daemon.json",
+# What converges the machine, each with its mode and its place. The startup script brings them at each boot, and the
+# bundle with each deploy.
+MACHINE_FILES = {
+    "node.sh": ("0755", "/usr/local/sbin/logbrook-node"),
+    "fetch.py": ("0755", "/usr/local/sbin/logbrook-fetch"),
+    "agent.sh": ("0755", "/usr/local/sbin/logbrook-agent"),
+    "agent.yaml": ("0644", "/usr/local/share/logbrook-agent.yaml"),
+    "logbrook.sh": ("0755", "/usr/local/bin/logbrook"),
+    "daemon.json": ("0644", "/etc/docker/daemon.json"),
+    "docker.conf": ("0644", "/etc/systemd/system/docker.service.d/logbrook.conf"),
+    **{
+        unit: ("0644", f"/etc/systemd/system/{unit}")
+        for unit in (
+            "logbrook.service",
+            "logbrook-watch.service",
+            "logbrook-shutdown.service",
+            "logbrook-agent.service",
+            "logbrook-backup.service",
+            "logbrook-backup.timer",
+        )
+    },
 }
-_NO_MOUNT_NO_DOCKER = "[Unit]\nRequiresMountsFor=" + " ".join(f"/mnt/logbrook/{disk}" for disk in DISKS) + "\n"
+# Ends each file within the startup script.
+_END = "END-OF-LOGBROOK-FILE"
 
 
 def vm_bootstrap(settings: Settings) -> str:
@@ -92,52 +102,30 @@ def bundle(variables: Mapping[str, str], secrets: Mapping[str, Mapping[str, str]
     """
     files = compose_files()
     files["logbrook.env"] = "".join(f"{name}={value}\n" for name, value in sorted(variables.items()))
-    for name in ("apply.sh", *_LOADERS.values()):
+    for name in ("apply.sh", "compose.sh", *MACHINE_FILES):
         files[f"boot/{name}"] = (BOOT / name).read_text()
-    files["boot/targets"] = "".join(f"{name} {path}\n" for path, name in _LOADERS.items())
+    files["boot/targets"] = "".join(f"{name} {mode} {path}\n" for name, (mode, path) in MACHINE_FILES.items())
     text = json.dumps({"files": files, "secrets": secrets, "registry": registry}, sort_keys=True)
     if len(text) > MAX_METADATA_BYTES:
         raise ValueError(f"the data node's files take {len(text)} bytes of metadata, more than {MAX_METADATA_BYTES}")
     return text
 
 
-def cloud_init() -> str:
-    """The metadata value `user-data`: packages, disks, and the units that take over from here.
+def digest(bundle: str) -> str:
+    """What the node calls a bundle: its guest attribute `logbrook/state` is `ready DIGEST` once it has applied it."""
+    return hashlib.sha256(bundle.encode()).hexdigest()
 
-    It is the same for every stack, and cloud-init applies it at a machine's first boot only: what changes with a
-    deploy is in the bundle.
+
+def startup_script() -> str:
+    """The metadata value `startup-script`: it installs what converges the machine, and starts that.
+
+    It is the same for every stack. Compute Engine runs it at each boot, as root, on any image with systemd and apt:
+    https://cloud.google.com/compute/docs/instances/startup-scripts/linux (read 2026-11-28).
     """
-    format_disks: list[Any] = [
-        ["bash", "-c", (BOOT / "format.sh").read_text(), "format", f"/dev/disk/by-id/google-logbrook-{disk}"]
-        for disk in DISKS
-    ]
-    files = [
-        {"path": path, "content": (BOOT / name).read_text(), "owner": "root:root", "permissions": "0644"}
-        for path, name in _LOADERS.items()
-    ]
-    drop_in = "/etc/systemd/system/docker.service.d/logbrook.conf"
-    files.append({"path": drop_in, "content": _NO_MOUNT_NO_DOCKER, "owner": "root:root", "permissions": "0644"})
-    config = {
-        "bootcmd": format_disks,
-        "mounts": [
-            [
-                f"/dev/disk/by-id/google-logbrook-{disk}",
-                f"/mnt/logbrook/{disk}",
-                "ext4",
-                "defaults,nofail,discard,x-systemd.growfs",
-                "0",
-                "2",
-            ]
-            for disk in DISKS
-        ],
-        "write_files": files,
-        "package_update": True,
-        "packages": ["docker.io", "docker-cli", "docker-compose", "curl", "unattended-upgrades"],
-        "runcmd": [
-            ["systemctl", "daemon-reload"],
-            ["systemctl", "enable", "logbrook.service", "logbrook-watch.service"],
-            ["systemctl", "start", "--no-block", "logbrook.service", "logbrook-watch.service"],
-            ["bash", "/usr/local/sbin/logbrook-agent"],
-        ],
-    }
-    return "#cloud-config\n" + yaml.safe_dump(config, sort_keys=False, width=1000)
+    parts = [(BOOT / "startup.sh").read_text()]
+    for name, (mode, path) in MACHINE_FILES.items():
+        text = (BOOT / name).read_text()
+        assert text.endswith("\n"), name
+        assert _END not in text, name
+        parts.append(f"put {mode} {path} <<'{_END}'\n{text}{_END}\n")
+    return "".join(parts) + "start\n"

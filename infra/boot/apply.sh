@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Bring the data node to what /opt/logbrook says; harmless to repeat. fetch.py has run before.
+# Start what runs on the data node as /opt/logbrook says; harmless to repeat. fetch.py has run before.
 set -euo pipefail
 
 disks=${LOGBROOK_DISKS:-/mnt/logbrook}
@@ -14,27 +14,13 @@ install --directory --owner=1000 --group=1000 --mode=0750 \
   "$disks/kafka/zookeeper-data" "$disks/kafka/zookeeper-log" "$disks/kafka/kafka-data"
 install --directory --owner=101 --group=101 --mode=0750 "$disks/clickhouse/clickhouse-data"
 
-cd "${LOGBROOK_FILES:-/opt/logbrook}"
-run=${LOGBROOK_RUN:-/run/logbrook}
-export DOCKER_CONFIG=$run/docker
-program=(docker compose)
-docker compose version >/dev/null 2>&1 || program=(docker-compose)
-compose() {
-  "${program[@]}" --project-name logbrook \
-    --env-file logbrook.env --env-file "$run/secrets.env" \
-    --file compose/compose.yaml --file compose/compose.cloud.yaml "$@"
-}
-
-compose pull --quiet zookeeper kafka clickhouse migrate access
+# shellcheck source=/dev/null
+source "${LOGBROOK_FILES:-/opt/logbrook}/boot/compose.sh"
+# Only what is missing: after a reboot, the registry may be away. Everything is fetched before anything is stopped.
+compose pull --quiet --policy missing zookeeper kafka clickhouse migrate access
 # In the order of their health checks: ZooKeeper, then Kafka; ClickHouse beside them.
 compose up --detach --no-build --wait --wait-timeout 900 zookeeper kafka clickhouse
 compose run --rm --no-deps migrate
 compose run --rm --no-deps access
 docker image prune --force >/dev/null
-
-# What cloud-init wrote at the first boot follows a deploy too, from the next boot on.
-while read -r file target; do
-  cmp --silent "boot/$file" "$target" || install --mode=0644 "boot/$file" "$target"
-done <boot/targets
-systemctl daemon-reload
 echo "Logbrook's data node is up"

@@ -3,7 +3,7 @@
     python3 fetch.py [ROOT]
 
 The instance's metadata `logbrook-bundle` has files, and names of secrets; the secrets themselves are read with the
-node's own service account and written to memory only. Nothing but Python's standard library is there yet.
+node's own service account and written to memory only. Nothing but Python's standard library is there.
 """
 
 import base64
@@ -23,11 +23,13 @@ TIMEOUT_SECONDS = 20
 
 def main(root: Path) -> None:
     """Write `/opt/logbrook` and `/run/logbrook` below `root`, and log in to the image registry."""
-    bundle = json.loads(metadata("attributes/logbrook-bundle"))
+    text = metadata("attributes/logbrook-bundle")
+    bundle = json.loads(text)
     token = json.loads(metadata("service-accounts/default/token"))["access_token"]
     write_files(root / "opt/logbrook", bundle["files"])
     run = root / "run/logbrook"
     run.mkdir(parents=True, exist_ok=True)
+    (run / "bundle").write_text(hashlib.sha256(text.encode()).hexdigest() + "\n")
     write_secret(run / "secrets.env", secrets_file(bundle["secrets"], token))
     log_in(run / "docker", bundle["registry"], token)
 
@@ -68,8 +70,8 @@ def secrets_file(wanted: dict[str, dict[str, str]], token: str) -> str:
         value = base64.b64decode(json.loads(answer)["payload"]["data"]).decode()
         if secret["as"] == "sha256":
             value = hashlib.sha256(value.encode()).hexdigest()
-        if not re.fullmatch(r"[A-Za-z0-9_-]+", value):
-            raise ValueError(f"{secret['version']} has characters other than letters, digits, _ and -")
+        if not re.fullmatch(r"[A-Za-z0-9_+/=-]+", value):
+            raise ValueError(f"{secret['version']} has characters other than letters, digits and _-+/=")
         lines.append(f"{name}='{value}'\n")
     return "".join(lines)
 

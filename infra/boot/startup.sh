@@ -1,12 +1,18 @@
 #!/usr/bin/env bash
-# Images without cloud-init get it here, at their first boot; everything else is cloud-init's. Compute Engine runs this
-# at each boot, and an edit of it never re-creates the machine.
+# Compute Engine runs this at each boot: it installs what converges the machine, and starts that. What is below is from
+# infra/boot/ as of the last deploy.
 set -euo pipefail
 
-command -v cloud-init >/dev/null && exit 0
-apt-get update --quiet
-DEBIAN_FRONTEND=noninteractive apt-get install --quiet --yes cloud-init
-cloud-init init --local
-cloud-init init
-cloud-init modules --mode=config
-cloud-init modules --mode=final
+put() {
+  local target=${LOGBROOK_ROOT:-}$2
+  install -D --mode="$1" /dev/stdin "$target.new"
+  mv "$target.new" "$target"
+}
+
+start() {
+  systemctl daemon-reload
+  systemctl enable --quiet logbrook.service
+  # Where it runs already, or waits for its next try, this changes nothing or hurries it.
+  systemctl start --no-block logbrook.service
+}
+

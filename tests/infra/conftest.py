@@ -69,12 +69,6 @@ def compose_cli() -> list[str]:
     return [str(_tool("docker-compose"))]
 
 
-@pytest.fixture(scope="session")
-def cloud_config_schema() -> Path:
-    """cloud-init's own schema."""
-    return _tool(build.SCHEMA)
-
-
 def _tool(name: str) -> Path:
     """A program that `make tools` has made: never made here, where a test's time limit would end it."""
     if found := build.find(name):

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""`make tools`: build the Go programs that tests drive, and unpack cloud-init's schema, into the cache.
+"""`make tools`: build the Go programs that tests drive, into the cache.
 
     python3 tests/tools/build.py NAME...        make them, unless they are there
     python3 tests/tools/build.py --path NAME    the same for one, and say where it is
@@ -24,7 +24,6 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "logbrook"
-SCHEMA = "cloud-init-schema"
 INSTALL_GO = "install Go 1.21 or newer (https://go.dev/dl), then run `make tools`"
 # What a program says of its own version: the variable, and the module that has the version.
 _VERSIONS = {
@@ -40,7 +39,6 @@ _PLUGINS = (
         for root in ("/usr/local/lib", "/usr/local/libexec", "/usr/lib", "/usr/libexec")
     ),
 )
-_SCHEMA_PATH = "usr/lib/python3/dist-packages/cloudinit/config/schemas/schema-cloud-config-v1.json"
 _REPORT_SECONDS = 5.0
 
 
@@ -50,8 +48,6 @@ class UnavailableError(Exception):
 
 def cached(name: str) -> Path:
     """Where the tool is, or will be; another place for each version. The program is in a directory called `bin`."""
-    if name == SCHEMA:
-        return CACHE / "cloud-init" / _SCHEMA_PATH
     sources = sorted(path for path in (HERE / name).iterdir() if path.is_file())
     digest = hashlib.sha256(b"".join(path.name.encode() + path.read_bytes() for path in sources)).hexdigest()
     return CACHE / f"{name}-{digest[:12]}" / "bin" / name
@@ -63,8 +59,6 @@ def find(name: str) -> Path | None:
 
 
 def _installed(name: str) -> list[Path]:
-    if name == SCHEMA:
-        return [Path("/", _SCHEMA_PATH)]
     if name == "docker-compose":
         return [directory / name for directory in _PLUGINS]
     found = shutil.which(name)
@@ -74,8 +68,7 @@ def _installed(name: str) -> list[Path]:
 def missing(name: str) -> str:
     """Why a test that needs the tool is skipped."""
     try:
-        if name != SCHEMA:
-            _require_go()
+        _require_go()
     except UnavailableError as error:
         return f"needs {name}, {error}"
     return f"needs {name}: run `make tools`"
@@ -85,17 +78,13 @@ def make(name: str) -> None:
     """Make the tool unless it is there. Raises UnavailableError, or SystemExit if the build fails."""
     if find(name):
         return
-    if name != SCHEMA:
-        _require_go()
+    _require_go()
     target = cached(name)
     target.parent.mkdir(parents=True, exist_ok=True)
     with _alone(CACHE / f"{name}.lock", name):
         if target.exists():
             return
-        if name == SCHEMA:
-            _unpack_schema()
-        else:
-            _build(name, target)
+        _build(name, target)
 
 
 def _require_go() -> None:
@@ -210,25 +199,6 @@ class Progress:
         self._show(text)
         if self._out.isatty():
             self._out.write("\n")
-
-
-def _unpack_schema() -> None:
-    """cloud-init's own schema, from Debian's package, which is not installed."""
-    if not shutil.which("apt-get") or not shutil.which("dpkg"):
-        raise UnavailableError("which is neither installed nor can be fetched, without apt-get: install cloud-init")
-    with tempfile.TemporaryDirectory(dir=CACHE) as temporary:
-        fetched = Path(temporary)
-        fetched.chmod(0o755)  # apt fetches as a user of its own
-        command = ["apt-get", "download", "-qq", "cloud-init"]
-        done = subprocess.run(command, cwd=fetched, capture_output=True, text=True, check=False)
-        packages = sorted(fetched.glob("cloud-init_*.deb"))
-        if done.returncode or not packages:
-            raise UnavailableError(
-                f"`apt-get download cloud-init` failed ({done.stderr.strip()[-200:]}): install cloud-init"
-            )
-        subprocess.run(["dpkg", "-x", str(packages[-1]), str(fetched / "root")], check=True)
-        shutil.rmtree(CACHE / "cloud-init", ignore_errors=True)
-        (fetched / "root").rename(CACHE / "cloud-init")
 
 
 def main(names: list[str]) -> int:
