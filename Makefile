@@ -20,7 +20,7 @@ CHECKED := $(wildcard service/logbrook compose/native compose/grafana infra test
 
 ##@ The local stack
 
-.PHONY: local-up local-down local-status local-logs local-reset local-sql produce audit backup restore
+.PHONY: local-up local-down local-status local-logs local-reset local-sql doctor produce audit backup restore
 local-up: $(VENV)/.native ## Start everything, with Docker or without (RUNTIME=auto|native|compose); harmless to repeat
 	@RUNTIME=$(RUNTIME) $(NATIVE) up
 
@@ -39,6 +39,9 @@ local-reset: $(VENV)/.native ## Stop it and delete its data; asks first (YES=1 d
 local-sql: $(VENV)/.native ## Run a statement in its database: make local-sql SQL='SELECT count() FROM otel_logs'
 	@$(NATIVE) sql $(if $(SQL),"$$SQL",'SELECT ServiceName, SeverityText, count() FROM otel_logs GROUP BY ALL ORDER BY ALL')
 local-sql: export SQL := $(SQL)
+
+doctor: $(VENV)/.native ## Say what is wrong with it, where, and what to change: docs/doctor.md (ARGS='--json')
+	@$(BIN)/logbrook doctor $(ARGS)
 
 produce: $(VENV)/.native ## Send made-up logs or files into it: make produce ARGS='--count 100000 --to gateway'
 	@$(NATIVE) run produce $(ARGS)

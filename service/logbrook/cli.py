@@ -128,6 +128,22 @@ def migrate() -> None:
 
 
 @app.command()
+def doctor(
+    quick: bool = typer.Option(False, "--quick", help="Only whether Kafka and ClickHouse let us in."),
+    wait: float = typer.Option(0.0, min=0, help="Look again for so many seconds, until nothing fails."),
+    role: Literal["", "gateway", "consumer", "query", "autoscaler"] = typer.Option(
+        "", help="Whose rights to look for [default: what the user's name says, else consumer]."
+    ),
+    as_json: bool = typer.Option(False, "--json", help="Print JSON."),
+) -> None:
+    """Say what is wrong with this deployment, where, and what to change; exit with 1 if anything is."""
+    from logbrook.doctor import place, report
+
+    here = place.find(config.environment(), Path.cwd(), role)
+    raise typer.Exit(report.run(here, only_quick=quick, wait_seconds=wait, as_json=as_json))
+
+
+@app.command()
 def query() -> None:
     """Serve the query API and the log explorer."""
     from logbrook.query import server

@@ -8,6 +8,7 @@ import os
 import types
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
+from pathlib import Path
 from typing import Any, TypeVar, cast, get_args, get_type_hints
 
 from logbrook.errors import ConfigError
@@ -181,8 +182,9 @@ class Log:
 
 
 SECTIONS = (Kafka, ClickHouse, Schema, Gateway, Consumer, Query, Log)
-# Read by the command line alone: where `logbrook produce --to gateway` sends, with what token, and where to search.
-CLIENT_VARIABLES = ("LOGBROOK_TOKEN", "LOGBROOK_GATEWAY_URL", "LOGBROOK_QUERY_URL")
+# Read by the command line alone: where `logbrook produce --to gateway` sends, with what token, where to search, and
+# what else `logbrook doctor` looks at.
+CLIENT_VARIABLES = ("LOGBROOK_TOKEN", "LOGBROOK_GATEWAY_URL", "LOGBROOK_QUERY_URL", "LOGBROOK_ZOOKEEPER_ADDRESS")
 
 Section = TypeVar("Section")
 
@@ -225,6 +227,50 @@ def client_variable(name: str, default: str, environ: Mapping[str, str] | None =
     """The value of one of CLIENT_VARIABLES; one that is set to nothing counts as not set."""
     assert name in CLIENT_VARIABLES
     return (os.environ if environ is None else environ).get(name) or default
+
+
+def environment() -> dict[str, str]:
+    """The process' variables."""
+    return dict(os.environ)
+
+
+def find_env_file(start: Path) -> Path | None:
+    """The nearest `.env` of a local stack, in `start` or above; None if there is none that is ours or root's."""
+    for folder in (start, *start.parents):
+        file = folder / ".env"
+        if file.is_file() and file.stat().st_uid in {os.getuid(), 0} and f"\n{PREFIX}" in f"\n{file.read_text()}":
+            return file
+    return None
+
+
+def read_env_file(path: Path) -> dict[str, str]:
+    """The `NAME=value` lines of a file; none if it is not there."""
+    if not path.exists():
+        return {}
+    lines = (line.strip() for line in path.read_text().splitlines())
+    pairs = (line.partition("=") for line in lines if line and not line.startswith("#"))
+    return {name.strip(): value.strip().strip("\"'") for name, _, value in pairs}
+
+
+def of_local_stack(variables: Mapping[str, str]) -> dict[str, str]:
+    """The service's settings for a stack on this machine, whose own variables (of Compose, too) move its ports."""
+    known = {name for _, _, name in declared()} | set(CLIENT_VARIABLES)
+    ports = {
+        "LOGBROOK_KAFKA_PORT": "9092",
+        "LOGBROOK_CLICKHOUSE_PORT": str(ClickHouse.port),
+        "LOGBROOK_GATEWAY_PORT": str(Gateway.port),
+        "LOGBROOK_QUERY_PORT": str(Query.port),
+    } | dict(variables)
+    stack = {
+        "LOGBROOK_KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{ports['LOGBROOK_KAFKA_PORT']}",
+        "LOGBROOK_CLICKHOUSE_HOST": "127.0.0.1",
+        "LOGBROOK_CLICKHOUSE_PORT": ports["LOGBROOK_CLICKHOUSE_PORT"],
+        # As in the Compose file. Without Docker, any name is the same user.
+        "LOGBROOK_CLICKHOUSE_USERNAME": "logbrook",
+        "LOGBROOK_GATEWAY_URL": f"http://127.0.0.1:{ports['LOGBROOK_GATEWAY_PORT']}",
+        "LOGBROOK_QUERY_URL": f"http://127.0.0.1:{ports['LOGBROOK_QUERY_PORT']}",
+    }
+    return stack | {name: value for name, value in variables.items() if name in known}
 
 
 def _cast(name: str, text: str, kind: type[Any], each: Field[Any]) -> Any:

@@ -8,7 +8,9 @@ from pathlib import Path
 from prometheus_client import REGISTRY
 
 from logbrook import config, metrics
+from logbrook.doctor import checks, diagnosis
 
+_DIAGNOSES = "<!-- From here on made by `make docs` from service/logbrook/doctor: edit that. -->"
 _NOTE = "<!-- Made by `make docs` from {source}: edit that. -->\n"
 
 
@@ -57,6 +59,17 @@ def metrics_page() -> str:
     return "\n".join(lines) + "\n"
 
 
+def with_diagnoses(page: str) -> str:
+    """docs/doctor.md with its table as the code has it: one row for each diagnosis that there is."""
+    assert checks.CHECKS  # importing them is what fills the catalogue
+    rows = [
+        f"| `{each.code}` | {each.severity} | {each.wrong} | {each.remedy} |"
+        for each in sorted(diagnosis.CATALOGUE.values(), key=lambda each: each.code)
+    ]
+    head = ["", "| Diagnosis | | What is wrong | What to change |", "|---|---|---|---|"]
+    return page.partition(_DIAGNOSES)[0] + "\n".join([_DIAGNOSES, *head, *rows]) + "\n"
+
+
 PAGES: dict[str, Callable[[], str]] = {"configuration.md": settings_page, "metrics.md": metrics_page}
 
 
@@ -64,6 +77,8 @@ def main(folder: Path) -> None:
     """Write all pages into `folder`."""
     for name, page in PAGES.items():
         (folder / name).write_text(page())
+    doctor = folder / "doctor.md"
+    doctor.write_text(with_diagnoses(doctor.read_text()))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,67 @@
+"""What `logbrook doctor` shows, and its exit status."""
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from itertools import groupby
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from logbrook.doctor import checks
+from logbrook.doctor.checks import Finding
+from logbrook.doctor.place import Place
+
+_SIGNS = {"ok": "[green]✓[/]", "failed": "[bold red]✗[/]", "warning": "[yellow]![/]", "not checked": "[dim]-[/]"}
+_AGAIN_SECONDS = 2.0
+_FILE_COLUMNS = 200
+
+
+def run(place: Place, *, only_quick: bool, wait_seconds: float, as_json: bool) -> int:
+    """Look, until nothing fails or `wait_seconds` are over; print it. 0 if nothing failed, else 1."""
+    wanted = [each for each in checks.CHECKS if each.quick or not only_quick]
+    deadline = time.monotonic() + wait_seconds
+    console = Console(stderr=True)
+    while True:
+        with console.status("looking") as status:
+            findings = checks.examine(place, wanted, lambda name: status.update(f"looking: {name}"))
+        if checks.passed(findings) or time.monotonic() > deadline:
+            break
+        time.sleep(_AGAIN_SECONDS)
+    if as_json:
+        print(json.dumps(checks.as_json(findings)))  # noqa: T201 - what was asked for
+    else:
+        _show(findings)
+    return int(not checks.passed(findings))
+
+
+def _show(findings: Sequence[Finding]) -> None:
+    # Into a file or a pipe it would have 80 columns.
+    console = Console(width=None if sys.stdout.isatty() else _FILE_COLUMNS, highlight=False)
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for column in ("", "check", "what", ""):
+        table.add_column(column, overflow="fold", justify="right" if not column else "left")
+    for (state, text, _), rows in groupby(findings, key=lambda each: (each.state, each.text, each.code)):
+        together = list(rows)
+        names = ", ".join(each.check for each in together)
+        said = f"[dim]not checked {escape(text)}[/]" if state == "not checked" else escape(text)
+        table.add_row(_SIGNS[state], names, said, f"[dim]{max(each.seconds for each in together):.1f} s[/]")
+    console.print(table)
+    for each in findings:
+        if each.code:
+            style = "red" if each.state == "failed" else "yellow"
+            console.print(f"\n[bold {style}]{each.check}: {each.code}[/]\n  {escape(each.text)}", soft_wrap=True)
+            console.print(f"  [bold]To do:[/] {escape(each.remedy)}", soft_wrap=True)
+    console.print(f"\n{_summary(findings)}")
+
+
+def _summary(findings: Sequence[Finding]) -> str:
+    counts = {state: sum(each.state == state for each in findings) for state in _SIGNS}
+    told = f"{counts['ok']} in order, {counts['not checked']} not checked"
+    if counts["failed"]:
+        return f"[bold red]{counts['failed']} failed[/], {counts['warning']} to look at, {told}"
+    if counts["warning"]:
+        return f"[yellow]{counts['warning']} to look at[/], {told}"
+    return f"[green]Nothing is wrong[/]: {told}"

@@ -1,0 +1,93 @@
+"""A broker with three listeners: for its own machine, with passwords, and one that sends clients somewhere else."""
+
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+from confluent_kafka.admin import (
+    AclBinding,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    ResourcePatternType,
+    ResourceType,
+    ScramCredentialInfo,
+    ScramMechanism,
+    UserScramCredentialUpsertion,
+)
+
+from logbrook import config
+from native import brokers, jars, ports
+from tests.components import REPOSITORY, KafkaBroker, running
+from tests.doctor import holes
+
+PASSWORD = secrets.token_hex(8)
+
+
+@dataclass(frozen=True)
+class OddBroker(KafkaBroker):
+    """The broker of this directory's tests."""
+
+    vpc: str
+    """A listener with SCRAM, behind ACLs, as on the data node."""
+    wrong: str
+    """A listener that advertises a port at which nobody answers."""
+
+    def user(self, name: str, password: str = PASSWORD, topic: str = "logs") -> config.Kafka:
+        """How one of its users reaches it."""
+        return config.Kafka(
+            bootstrap_servers=self.vpc,
+            topic=topic,
+            security_protocol="SASL_PLAINTEXT",
+            sasl_username=name,
+            sasl_password=password,
+        )
+
+
+@pytest.fixture(scope="session")
+def odd_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OddBroker]:
+    """A ZooKeeper, and the broker with its users `gateway` and `consumer`, who may do nothing yet."""
+    directory, jar_files = tmp_path_factory.mktemp("kafka"), jars.ensure(REPOSITORY / ".local/jars")
+    host, vpc, wrong, zookeeper_port = ports.free(4)
+    addresses = f"HOST://127.0.0.1:{host},VPC://127.0.0.1:{vpc},WRONG://127.0.0.1:"
+    with holes.silent() as elsewhere:
+        settings = {
+            "listeners": f"{addresses}{wrong}",
+            "advertised.listeners": f"{addresses}{elsewhere}",
+            "listener.security.protocol.map": "HOST:PLAINTEXT,VPC:SASL_PLAINTEXT,WRONG:PLAINTEXT",
+            "inter.broker.listener.name": "HOST",
+            "sasl.enabled.mechanisms": "SCRAM-SHA-512",
+            "listener.name.vpc.scram-sha-512.sasl.jaas.config": (
+                "org.apache.kafka.common.security.scram.ScramLoginModule required;"
+            ),
+            "authorizer.class.name": "kafka.security.authorizer.AclAuthorizer",
+            "super.users": "User:ANONYMOUS",
+            "zookeeper.session.timeout.ms": 40000,
+            "controlled.shutdown.enable": "false",
+        }
+        zookeeper = brokers.zookeeper(directory / "zookeeper", jar_files, zookeeper_port, level="WARN")
+        broker = brokers.kafka(directory / "kafka", jar_files, host, zookeeper_port, level="WARN", settings=settings)
+        with running(zookeeper, directory / "zookeeper.log"), running(broker, directory / "kafka.log"):
+            admin = AdminClient({"bootstrap.servers": f"127.0.0.1:{host}"})
+            scram = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 8192)
+            users = [UserScramCredentialUpsertion(each, scram, PASSWORD.encode()) for each in ("gateway", "consumer")]
+            for done in admin.alter_user_scram_credentials([*users]).values():
+                done.result()
+            names = (f"127.0.0.1:{host}", zookeeper_port, f"127.0.0.1:{vpc}", f"127.0.0.1:{wrong}")
+            yield OddBroker(*names)
+
+
+@pytest.fixture(scope="session")
+def kafka(odd_broker: OddBroker) -> KafkaBroker:
+    """The same, for fixtures that need any Kafka."""
+    return odd_broker
+
+
+def grant(broker: KafkaBroker, user: str, kind: ResourceType, name: str, *operations: AclOperation) -> None:
+    """Let the user do this."""
+    admin = AdminClient({"bootstrap.servers": broker.bootstrap_servers})
+    principal, pattern = f"User:{user}", ResourcePatternType.LITERAL
+    acls = [AclBinding(kind, name, pattern, principal, "*", each, AclPermissionType.ALLOW) for each in operations]
+    for done in admin.create_acls(acls).values():
+        done.result()

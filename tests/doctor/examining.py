@@ -1,0 +1,35 @@
+"""What a doctor says of a place, and that it is the one right diagnosis."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from logbrook.doctor import checks
+from logbrook.doctor.checks import CHECKS, Finding
+from logbrook.doctor.place import Place
+
+
+def place(role: str = "", /, **parts: Any) -> Place:
+    """A place of which only `parts` are known."""
+    return Place({"token": "", "group": "logbrook", **parts}, role)
+
+
+def examined(here: Place) -> Mapping[str, Finding]:
+    """All findings by their check."""
+    return {each.check: each for each in checks.examine(here)}
+
+
+def diagnosed(here: Place, code: str) -> Finding:
+    """The one finding, which has this code. After a failure, nothing that depends on it was looked at, or blamed."""
+    findings = examined(here)
+    wrong = [each for each in findings.values() if each.code]
+    assert [each.code for each in wrong] == [code], wrong
+    if wrong[0].state == "failed":
+        for check in dependents(wrong[0].check):
+            assert findings[check].state == "not checked", findings[check]
+    return wrong[0]
+
+
+def dependents(name: str) -> set[str]:
+    """All checks that come after this one, by whatever way."""
+    after = {each.name for each in CHECKS if name in each.after}
+    return after.union(*(dependents(each) for each in after))

@@ -1,0 +1,161 @@
+"""A process of this machine's stack that does not run is named with its last line, from whoever keeps it."""
+
+import json
+import os
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from logbrook import config
+from logbrook.doctor import local
+from logbrook.doctor.place import Place
+from native import ports, status
+from tests.components import REPOSITORY, until
+from tests.doctor.examining import diagnosed, place
+
+IMAGES = ("logbrook-stand-in/python", "python:3.11-slim-bookworm")
+LOG_LINE = "Poco::FileException: Cannot open /var/log/clickhouse-server/clickhouse-server.log"
+
+
+def here(stack: Path, **parts: Any) -> Place:
+    """A laptop, whose stack has its files there, and whose processes do not listen."""
+    free = ports.free(2)
+    known = {
+        "kafka": config.Kafka(bootstrap_servers=f"127.0.0.1:{free[0]}"),
+        "clickhouse": config.ClickHouse(port=free[1], password="secret"),
+    }
+    found = place(**{name: known[name] for name in parts})
+    found.stack = stack
+    return found
+
+
+def supervised(state: Path, *services: dict[str, Any]) -> None:
+    """Let the real supervisor run these scripts, until one fails for good."""
+    command = [sys.executable, "-m", "tests.native.tiny_stack", str(state)]
+    environment = {**os.environ, "PYTHONPATH": "compose:service:."}
+    subprocess.run(
+        command, input=json.dumps(services).encode(), env=environment, cwd=REPOSITORY, timeout=60, check=False
+    )
+
+
+def test_a_process_that_ends_at_its_start(tmp_path: Path) -> None:
+    """Not a refused connection, but the reason: its last line, and the command that shows all of its log."""
+    supervised(tmp_path, {"name": "clickhouse", "script": f"echo '{LOG_LINE}'; exit 210"})
+
+    finding = diagnosed(here(tmp_path, clickhouse=True), "process.down")
+
+    assert "clickhouse is failed, ended with status 210" in finding.text
+    assert LOG_LINE in finding.text
+    assert "make local-logs NAME=clickhouse" in finding.remedy
+
+
+def test_a_process_that_was_killed(tmp_path: Path) -> None:
+    """SIGKILL comes from the kernel, when memory runs out: that is what to change."""
+    supervised(tmp_path, {"name": "clickhouse", "script": "kill -9 $$"})
+
+    assert "ended with signal SIGKILL" in diagnosed(here(tmp_path, clickhouse=True), "process.killed").text
+
+
+def test_kafka_before_zookeeper_on_this_machine(tmp_path: Path) -> None:
+    """Kafka waits for a ZooKeeper that does not come up: ZooKeeper is named, Kafka is not blamed."""
+    services = (
+        {"name": "zookeeper", "script": "echo 'No space left on device'; exit 1"},
+        {"name": "kafka", "script": "exec sleep 1000", "needs": ["zookeeper"]},
+    )
+    supervised(tmp_path, *services)
+
+    assert "No space left on device" in diagnosed(here(tmp_path, kafka=True), "zookeeper.down").text
+
+
+def test_a_stack_that_was_stopped(tmp_path: Path) -> None:
+    """That is what is said."""
+    stopped = status.mine()
+    stopped.processes = {"clickhouse": status.ProcessStatus("stopped")}
+    status.write(tmp_path, stopped)
+
+    assert "clickhouse is stopped" in diagnosed(here(tmp_path, clickhouse=True), "process.down").text
+
+
+# What Docker 28.2.2 printed of an Engine 20.10.24 for two containers with `--restart unless-stopped`: one whose program
+# ends with 210, one that the kernel had killed in its 32 MiB. Fields that nobody reads are left out.
+INSPECTED = [
+    {
+        "Name": "/logbrook-clickhouse-1",
+        "RestartCount": 6,
+        "State": {"Status": "restarting", "Running": True, "OOMKilled": False, "ExitCode": 210},
+        "Config": {"Labels": {"com.docker.compose.service": "clickhouse"}},
+    },
+    {
+        "Name": "/logbrook-kafka-1",
+        "RestartCount": 6,
+        "State": {"Status": "running", "Running": True, "OOMKilled": True, "ExitCode": 0},
+        "Config": {"Labels": {"com.docker.compose.service": "kafka"}},
+    },
+]
+
+
+@pytest.mark.parametrize(
+    ("part", "code", "said"),
+    [("clickhouse", "process.down", "ended with status 210"), ("kafka", "process.killed", "out of memory")],
+)
+def test_a_container_that_starts_again_and_again(
+    part: str, code: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A ClickHouse that can't open its log file, as its container shows it; and one that was killed for its memory."""
+    (tmp_path / "inspected.json").write_text(json.dumps(INSPECTED))
+    docker = tmp_path / "docker"
+    docker.write_text(
+        "#!/bin/sh\ncase $1 in ps) echo abc;; inspect) cat $(dirname $0)/inspected.json;;\n"
+        f"logs) echo '{LOG_LINE}';; esac\n"
+    )
+    docker.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+
+    finding = diagnosed(here(tmp_path, **{part: True}), code)
+
+    assert said in finding.text
+    assert LOG_LINE in finding.text
+    assert f"docker logs logbrook-{part}-1" in finding.remedy
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize(
+    ("options", "program", "code"),
+    [
+        ((), f"import sys; sys.exit('{LOG_LINE}')", "process.down"),
+        (("--memory", "32m"), "bytearray(1 << 30)", "process.killed"),
+    ],
+)
+def test_the_same_on_a_real_engine(
+    options: tuple[str, ...], program: str, code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Real containers: one ends by itself, the other is really killed by the kernel."""
+    image = next((each for each in IMAGES if local._docker("images", "--quiet", each)), None)
+    if image is None:
+        pytest.skip(f"neither of {IMAGES} is here")
+    project = f"doctor-{uuid.uuid4().hex[:8]}"
+    monkeypatch.setattr(local, "PROJECT", project)
+    labels = [f"--label=com.docker.compose.project={project}", "--label=com.docker.compose.service=clickhouse"]
+    start = [
+        "run",
+        "--detach",
+        "--name",
+        project,
+        "--restart=unless-stopped",
+        *labels,
+        *options,
+        "--entrypoint=python3",
+    ]
+    assert local._docker(*start, image, "-c", program)
+    try:
+        until(lambda: any(each.restarts for each in local._containers()), 60)
+        finding = diagnosed(here(tmp_path, clickhouse=True), code)
+    finally:
+        local._docker("rm", "--force", project)
+
+    assert f"docker logs {project}" in finding.remedy
+    assert (LOG_LINE in finding.text) == (code == "process.down")

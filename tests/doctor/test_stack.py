@@ -1,0 +1,278 @@
+"""The whole command on a whole stack without Docker: green where all is well, one diagnosis where it is not."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from logbrook import clickhouse, config, migrate
+from logbrook.doctor import checks, place
+from native import ports, status
+from native.clickhouse import answers
+from tests.components import REPOSITORY, NativeStack, native_stack, until
+from tests.doctor.examining import diagnosed, examined
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NativeStack]:
+    """The stack, with all its files in one directory, on ports that only its `.env` knows."""
+    with native_stack(tmp_path_factory.mktemp("stack")) as up:
+        state = up.settings.state
+        moved = {name: str(port) for port, name in up.settings.ports.variables().values()}
+        with (state / ".env").open("a") as file:
+            file.writelines(f"{name}={value}\n" for name, value in moved.items())
+        yield up
+
+
+def doctor(directory: Path, *arguments: str, **variables: str) -> tuple[int, dict[str, Any]]:
+    """Run `logbrook doctor --json` in a directory, in an environment that says nothing else of a stack."""
+    environ = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], "PYTHONPATH": str(REPOSITORY / "service")}
+    command = [sys.executable, "-m", "logbrook", "doctor", "--json", *arguments]
+    done = subprocess.run(
+        command, cwd=directory, env={**environ, **variables}, capture_output=True, text=True, timeout=240, check=False
+    )
+    assert done.stdout, done.stderr
+    return done.returncode, {each["check"]: each for each in json.loads(done.stdout)["findings"]}
+
+
+def here(stack: NativeStack, **variables: str) -> place.Place:
+    """This process in the stack's directory, with some variables replaced."""
+    return place.find({**config.read_env_file(stack.settings.env_file), **variables}, stack.settings.state)
+
+
+def explicit(stack: NativeStack) -> Mapping[str, str]:
+    """The variables of a container of this stack: no `.env` is looked for."""
+    return config.of_local_stack(config.read_env_file(stack.settings.env_file))
+
+
+def test_a_healthy_stack(stack: NativeStack) -> None:
+    """Below the `.env`, without any export: everything is in order, and the probe is found at each hop."""
+    below = stack.settings.state / "logs"
+    code, found = doctor(below)
+
+    assert code == 0, found
+    assert {each["state"] for each in found.values()} == {"ok"}, found
+    for hop in ("acknowledged", "in Kafka", "stored", "found by the query API"):
+        assert f"{hop} after " in found["probe"]["text"]
+
+
+def test_the_table(stack: NativeStack) -> None:
+    """For people, the same: into a pipe without colours, and with a last line that sums it up."""
+    environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(REPOSITORY / "service")}
+    command = [sys.executable, "-m", "logbrook", "doctor", "--quick"]
+    done = subprocess.run(
+        command, cwd=stack.settings.state, env=environ, capture_output=True, text=True, timeout=120, check=False
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Nothing is wrong" in done.stdout.splitlines()[-1]
+    assert "\x1b" not in done.stdout
+
+
+def test_quick_asks_only_whether_we_are_let_in(stack: NativeStack) -> None:
+    """As a start-up step it sends nothing."""
+    code, found = doctor(stack.settings.state, "--quick")
+
+    assert code == 0
+    assert "kafka login" in found
+    assert "clickhouse login" in found
+    assert not {"topic", "probe"} & found.keys()
+
+
+def test_in_a_container(stack: NativeStack) -> None:
+    """Kafka and ClickHouse by variables, no gateway: the probe goes through Kafka, and the HTTP side is not checked."""
+    variables = {name: value for name, value in explicit(stack).items() if not name.endswith(("_URL", "_TOKEN"))}
+    code, found = doctor(Path("/"), **variables)
+
+    assert code == 0, found
+    assert "stored after" in found["probe"]["text"]
+    assert "LOGBROOK_GATEWAY_URL" in found["gateway address"]["text"]
+    assert found["query"]["state"] == "not checked"
+
+
+def test_a_gateway_alone(stack: NativeStack) -> None:
+    """As from an operator's machine without the query API: what it can't see it does not claim."""
+    variables = explicit(stack)
+    names = ("LOGBROOK_GATEWAY_URL", "LOGBROOK_TOKEN")
+    code, found = doctor(Path("/"), **{name: variables[name] for name in names})
+
+    assert code == 0, found
+    assert "nothing here can look whether it was stored" in found["probe"]["text"]
+
+
+def test_a_wrong_token(stack: NativeStack) -> None:
+    """The gateway looks at it before anything else; the token is not shown."""
+    finding = diagnosed(here(stack, LOGBROOK_TOKEN="lb_wrong"), "gateway.token")
+
+    assert "lb_wrong" not in finding.text
+
+
+def test_no_token(stack: NativeStack) -> None:
+    """To have none is no failure: the reason is said."""
+    variables = explicit(stack)
+    code, found = doctor(Path("/"), LOGBROOK_GATEWAY_URL=variables["LOGBROOK_GATEWAY_URL"])
+
+    assert code == 0
+    assert found["probe"]["text"] == "the gateway wants a token, and nothing here has one (LOGBROOK_TOKEN)"
+
+
+def test_another_server_at_the_gateways_url(stack: NativeStack) -> None:
+    """ClickHouse answers there, not Logbrook."""
+    url = f"http://127.0.0.1:{stack.settings.ports.clickhouse}"
+    finding = diagnosed(place.find({"LOGBROOK_GATEWAY_URL": url}, Path("/")), "http.unexpected")
+
+    assert finding.check == "gateway"
+
+
+def test_an_event_that_does_not_arrive_where_one_looks(stack: NativeStack) -> None:
+    """The gateway's events go to another database than the one that is looked at."""
+    variables = explicit(stack)
+    with database(stack, "elsewhere") as elsewhere:
+        seen = {name: variables[name] for name in ("LOGBROOK_GATEWAY_URL", "LOGBROOK_TOKEN")}
+        finding = diagnosed(place.find({**seen, **elsewhere}, Path("/")), "probe.lost")
+
+    assert "logbrook audit" in finding.remedy
+
+
+def test_a_query_api_of_another_database(stack: NativeStack) -> None:
+    """The event is stored, and the query API that is looked at does not find it."""
+    with database(stack, "another") as another, query(another) as url:
+        diagnosed(here(stack, LOGBROOK_QUERY_URL=url), "probe.unseen")
+
+
+def test_a_gateway_that_can_not_send(stack: NativeStack) -> None:
+    """Seen from where Kafka can't be: the gateway is there, and says why it can't work."""
+    variables = explicit(stack)
+    only = {name: variables[name] for name in ("LOGBROOK_GATEWAY_URL", "LOGBROOK_TOKEN")}
+    with paused(stack, "kafka"):
+        finding = diagnosed(place.find(only, Path("/")), "http.not_ready")
+
+    assert "does not answer" in finding.text
+
+
+def test_a_kafka_that_hangs(stack: NativeStack) -> None:
+    """It has the port and does not answer: Kafka is blamed, not the gateway, the consumer or the probe."""
+    with paused(stack, "kafka"):
+        diagnosed(here(stack), "kafka.silent")
+
+
+def test_a_clickhouse_that_was_killed(stack: NativeStack) -> None:
+    """While it is down: killed, with what to change. Once it is up again: a warning that it was started anew."""
+    state = stack.settings.state
+
+    def killed_again() -> bool:
+        known = processes(stack)["clickhouse"]
+        if known.pid is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(known.pid, signal.SIGKILL)
+        # By now it waits for some seconds before the next start.
+        return known.restarts >= 5 and known.state == "backing off"
+
+    until(killed_again)
+    finding = diagnosed(here(stack), "process.killed")
+    assert "clickhouse" in finding.text
+    assert "memory" in finding.remedy
+
+    until(lambda: processes(stack)["clickhouse"].state == "ready")
+    until(lambda: all(each.state != "failed" for each in examined(here(stack)).values()))
+    warning = diagnosed(here(stack), "memory.restarted")
+    assert "restarted" in warning.text
+    assert (state / "run" / "status.json").exists()
+
+
+def test_settings_that_do_not_fit() -> None:
+    """A value that is wrong is named, and nothing is tried with it."""
+    found = place.find({"LOGBROOK_KAFKA_BOOTSTRAP_SERVERS": "x:1", "LOGBROOK_KAFKA_PARTITIONS": "many"}, Path("/"))
+
+    assert "LOGBROOK_KAFKA_PARTITIONS" in diagnosed(found, "settings.invalid").text
+
+
+def test_a_variable_that_is_misspelt(stack: NativeStack) -> None:
+    """A warning, and everything else is looked at."""
+    finding = diagnosed(place.find({**explicit(stack), "LOGBROOK_GATEWAY_TOKEN": "x"}, Path("/")), "settings.unknown")
+
+    assert finding.text == "LOGBROOK_GATEWAY_TOKEN"
+
+
+def test_nothing_to_look_at(tmp_path: Path) -> None:
+    """No settings, no `.env`: that is not called healthy."""
+    code, found = doctor(tmp_path)
+
+    assert code == 1
+    assert found["settings"]["code"] == "settings.nothing"
+
+
+def hang(_place: place.Place) -> str:
+    """A check that does not come back in time."""
+    time.sleep(60)
+    return ""
+
+
+def test_a_check_that_hangs_and_one_that_breaks() -> None:
+    """The first ends at its deadline, the second is shown; neither takes the others with it."""
+    wanted = [
+        checks.Check("hangs", hang, seconds=0.1),
+        checks.Check("breaks", lambda _place: str(1 // 0)),
+        checks.Check("works", lambda _place: "well"),
+    ]
+    found = checks.examine(place.Place({}), wanted)
+
+    assert [each.code for each in found] == ["check.late", "check.broken", ""]
+    assert not checks.passed(found)
+
+
+def processes(stack: NativeStack) -> Mapping[str, status.ProcessStatus]:
+    """What the stack's supervisor knows."""
+    found = status.read(stack.settings.state)
+    assert found is not None
+    return found.processes
+
+
+@contextmanager
+def paused(stack: NativeStack, name: str) -> Iterator[None]:
+    """One of the stack's processes, stopped in its tracks for the time of a block."""
+    process = psutil.Process(processes(stack)[name].pid)
+    process.suspend()
+    try:
+        yield
+    finally:
+        process.resume()
+    until(lambda: all(each.state != "failed" for each in examined(here(stack)).values()))
+
+
+@contextmanager
+def database(stack: NativeStack, name: str) -> Iterator[Mapping[str, str]]:
+    """Another database with the tables, on the stack's ClickHouse, as the variables that lead to it."""
+    variables = {each: value for each, value in explicit(stack).items() if "CLICKHOUSE" in each}
+    settings = config.load(config.ClickHouse, {**variables, "LOGBROOK_CLICKHOUSE_DATABASE": name})
+    migrate.apply(config.Schema(), settings)
+    try:
+        yield {**variables, "LOGBROOK_CLICKHOUSE_DATABASE": name}
+    finally:
+        client = clickhouse.connect(settings, database="default")
+        client.command(f"DROP DATABASE {name} SYNC")
+        client.close()
+
+
+@contextmanager
+def query(variables: Mapping[str, str]) -> Iterator[str]:
+    """A query API that reads there; its URL."""
+    [port] = ports.free(1)
+    environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(REPOSITORY / "service"), "LOGBROOK_QUERY_PORT": str(port)}
+    command = [sys.executable, "-m", "logbrook", "query"]
+    with subprocess.Popen(command, env={**environ, **variables}, stderr=subprocess.DEVNULL) as process:
+        until(lambda: answers(port, "/readyz"))
+        try:
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
