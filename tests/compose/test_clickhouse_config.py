@@ -114,6 +114,7 @@ def answers(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str
         f"SELECT name, toString(value) AS value FROM system.{table}"
         for table in ("server_settings", "merge_tree_settings", "settings")
     ]
+    statements.append("SELECT name, toString(keep_free_space) AS value FROM system.disks")
     command = [sys.executable, "-c", ASK, str(directory), *statements]
     done = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -152,10 +153,16 @@ def test_the_engine_merges_the_files_as_our_reader_does(answers: list[dict[str, 
 
 def test_merges_fit_the_small_pool(answers: list[dict[str, str]]) -> None:
     """The server refuses to start if these thresholds are above twice the pool."""
-    server, merge_tree, _ = answers
+    server, merge_tree, *_ = answers
     thresholds = {int(value) for name, value in merge_tree.items() if name.startswith("number_of_free_entries_in_pool")}
 
     assert max(thresholds) < 2 * int(server["background_pool_size"])
+
+
+def test_the_last_of_the_disk_is_kept(answers: list[dict[str, str]]) -> None:
+    """Inserts are refused, and merges wait, while something is still free."""
+    assert answers[3] == {"default": str(256 * 2**20)}
+    assert int(answers[1]["min_free_disk_bytes_to_perform_insert"]) > 0
 
 
 def test_every_setting_of_the_profiles_exists(answers: list[dict[str, str]]) -> None:

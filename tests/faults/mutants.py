@@ -9,6 +9,7 @@ import sys
 
 from tests.faults.killing import MUTANTS
 from tests.faults.processes import REPOSITORY
+from tests.native.mutants import MUTANTS as FRONT_MUTANTS
 
 # Where a mutant is most likely noticed. The first test that fails is enough.
 TESTS: dict[str, tuple[str, ...]] = {
@@ -28,6 +29,8 @@ TESTS: dict[str, tuple[str, ...]] = {
     "pause_stays": ("test_rebalances.py::test_revoked_while_paused",),
     "own_clock": ("test_kills.py::test_killed_with_a_wrong_clock",),
     "never_raw": ("test_messages.py::test_refused_whatever_the_reason",),
+    "no_disk_check": ("../native/test_full_disk.py::test_an_insert_that_meets_a_full_disk_fails",),
+    "no_disk_reserve": ("../native/test_full_disk.py::test_an_insert_begins_only_if_there_is_room",),
     "early_acknowledgement": ("test_gateways.py::test_killed_after_produce",),
 }
 
@@ -55,7 +58,7 @@ def fails(mutant: str | None, *tests: str) -> str | None:
 
 def main(names: list[str]) -> int:
     """Try each mutant, after all of the tests have passed without one."""
-    assert TESTS.keys() == MUTANTS.keys(), "each mutant has its tests"
+    assert TESTS.keys() == MUTANTS.keys() | FRONT_MUTANTS.keys(), "each mutant has its tests"
     chosen = names or list(TESTS)
     tests = sorted({test for name in chosen for test in TESTS[name]})
     if (broken := fails(None, *tests)) is not None:

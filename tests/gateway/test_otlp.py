@@ -357,3 +357,13 @@ def test_what_is_no_number_has_a_name(value: float, text: str) -> None:
     [event] = reading.events(from_protobuf(request_of(LogRecord(body=AnyValue(double_value=value)))).messages)
 
     assert event["body"] == text
+
+
+@pytest.mark.parametrize("text", ["¹", "é", "a", "a b", "\ud800"])
+def test_bytes_that_are_not_base64(text: str) -> None:
+    """Letters of any kind cost the one record, with its place, and no more."""
+    records = [{"body": {"bytesValue": text}}, {"body": {"stringValue": "kept"}}]
+    body = json.dumps({"resourceLogs": [{"scopeLogs": [{"logRecords": records}]}]}).encode()
+    batch = otlp.read(otlp_json.groups(body), SETTINGS)
+    assert (batch.events, batch.rejected) == (1, 1)
+    assert batch.reason.startswith("record 0 (counted from 0): a value's bytes are not base64")

@@ -1,10 +1,16 @@
 """What the gateway makes of text is what ClickHouse stores: every line an event, every byte of it in the body."""
 
+import contextlib
 import random
 
-from logbrook import clickhouse, config, multiline
+import pytest
+
+from logbrook import clickhouse as connection
+from logbrook import config, multiline
 from logbrook.config import Gateway
+from logbrook.errors import RejectedError
 from logbrook.gateway.lines import read
+from tests.gateway import fuzzing, reading
 
 SETTINGS = Gateway(allow_anonymous=True, max_message_bytes=500)
 COLUMNS = ["topic", "topic_id", "partition", "offset", "timestamp_ms", "source", "idempotency_key", "payload"]
@@ -36,7 +42,7 @@ PIECES = [
 
 def stored(database: config.ClickHouse, messages: list[bytes]) -> list[bytes]:
     """The bodies that the view makes of messages, in their order."""
-    client = clickhouse.connect(database)
+    client = connection.connect(database)
     rows = [["t", "", 0, offset, 1_757_930_000_000, "s", "", message] for offset, message in enumerate(messages)]
     client.insert("arrivals", rows, COLUMNS)
     found = client.query("SELECT hex(Body) FROM otel_logs ORDER BY KafkaOffset, KafkaIndex").result_columns
@@ -64,3 +70,49 @@ def test_broken_lines_of_json_are_stored_one_by_one(database: config.ClickHouse)
     batch = read(b"\n".join(lines), "application/x-ndjson", SETTINGS)
 
     assert stored(database, batch.messages) == lines
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [b'{"msg":"x","v":1e400}'] * 3,
+        [b'{"msg":"\\ud800"}'] * 3,
+        [b'{"msg":"x","n":1,}'] * 3,
+        [b'{"msg":"\xff"}'] * 3,
+        [b"{" + b'"a":[' * 1_100 + b"]" * 1_100 + b"}"] * 3,
+    ],
+)
+@pytest.mark.parametrize("in_array", [False, True])
+def test_lines_that_only_some_parsers_take(database: config.ClickHouse, lines: list[bytes], in_array: bool) -> None:
+    """Numbers beyond a double, halves of characters, commas, bytes that are not UTF-8: a line stays an event."""
+    content_type = "application/json" if in_array else "application/x-ndjson"
+    body = b"[" + b",".join(lines) + b"]" if in_array else b"\n".join(lines)
+    accepted, messages = 0, list[bytes]()
+    # An array is refused as a whole where it is broken.
+    with contextlib.suppress(*[RejectedError] if in_array else []):
+        batch = read(body, content_type, Gateway())
+        accepted, messages = batch.events, batch.messages
+
+    assert accepted == 3 or in_array
+    assert len(stored(database, messages)) == accepted
+
+
+def test_json_is_what_clickhouse_takes_for_json(database: config.ClickHouse) -> None:
+    """The gateway's idea of a valid line is ClickHouse's own: on it depends how many events a message has."""
+    lines = [line for sent in fuzzing.requests(1_000, seed=5) for line in sent.body.split(b"\n")]
+    lines += [b'{"a":%s%s}' % (b"[" * depth, b"]" * depth) for depth in range(1_015, 1_030)]
+    client = connection.connect(database)
+    client.command("CREATE TABLE lines (number UInt32, line String) ENGINE = MergeTree ORDER BY number")
+    client.insert("lines", list(enumerate(lines)), ["number", "line"])
+    [valid] = client.query("SELECT isValidJSON(line) FROM lines ORDER BY number").result_columns
+    client.close()
+    assert 50 < sum(valid) < len(lines) - 50
+    assert [line for line, expected in zip(lines, valid, strict=True) if reading.is_json(line) != bool(expected)] == []
+
+
+def test_accepted_is_stored_whatever_is_sent(database: config.ClickHouse) -> None:
+    """A thousand bodies that nobody should send, over all routes: no 5xx, and as many rows as were accepted.
+
+    `python -m tests.gateway.fuzzing` sends 100,000.
+    """
+    assert [wrong for _, found in fuzzing.faults(database, count=1_000, seed=3) for wrong in found] == []

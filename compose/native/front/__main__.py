@@ -13,10 +13,12 @@ import uvicorn
 
 from native.front import body
 from native.front.app import BrokenResultError, Front
+from native.front.disk import Disk
 from native.front.engine import Engine
 from native.front.errors import EngineError
 from native.front.request import Users
 
+_LOG = logging.getLogger("native.front")
 _CONFIG_FILE = Path(__file__).parent / "engine.xml"
 
 
@@ -51,12 +53,13 @@ def main() -> None:
     spool = arguments.data / "spool"
     spool.mkdir(exist_ok=True)
     body.sweep(spool)
-    front = Front(engine, users, spool)
+    disk = Disk(engine, arguments.data)
+    front = Front(engine, users, spool, disk)
     # uvicorn stops on these by itself and then raises them again: there is still something to close.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
     try:
-        asyncio.run(_serve(front, arguments.host, arguments.port))
+        asyncio.run(_serve(front, disk, arguments.host, arguments.port))
     finally:
         front.close()
         engine.close()
@@ -69,14 +72,25 @@ class _WithoutBrokenResults(logging.Filter):
         return not (record.exc_info and isinstance(record.exc_info[1], BrokenResultError))
 
 
-async def _serve(front: Front, host: str, port: int) -> None:
+async def _serve(front: Front, disk: Disk, host: str, port: int) -> None:
     settings = uvicorn.Config(
         front, host=host, port=port, lifespan="off", log_config=None, access_log=False, server_header=False,
         timeout_graceful_shutdown=5, timeout_keep_alive=30, date_header=False,
     )  # fmt: skip
-    expiring = asyncio.create_task(front.expire_sessions())
-    await uvicorn.Server(settings).serve()
-    expiring.cancel()
+    server = uvicorn.Server(settings)
+
+    def stop(watching: "asyncio.Task[None]") -> None:
+        # Whoever supervises this process starts it again, and the engine then takes up what is whole.
+        if not watching.cancelled() and (error := watching.exception()):
+            _LOG.error("stopping: %s", error)
+            server.should_exit = True
+
+    tasks = [asyncio.create_task(front.expire_sessions()), asyncio.create_task(disk.watch())]
+    for task in tasks:
+        task.add_done_callback(stop)
+    await server.serve()
+    for task in tasks:
+        task.cancel()
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from typing import Any
 
 from native.front import body, metrics, pipe, reading, request
 from native.front.answer import Answer, Send
+from native.front.disk import Disk
 from native.front.engine import Engine, Outcome
 from native.front.errors import EngineError
 from native.front.request import Request, Users
@@ -32,9 +33,9 @@ class BrokenResultError(Exception):
 class Front:
     """Answers requests until `close`."""
 
-    def __init__(self, engine: Engine, users: Users, spool: Path) -> None:
+    def __init__(self, engine: Engine, users: Users, spool: Path, disk: Disk) -> None:
         """`spool` is a directory for bodies too big for memory."""
-        self._engine, self._users, self._spool = engine, users, spool
+        self._engine, self._users, self._spool, self._disk = engine, users, spool, disk
         self._threads = ThreadPoolExecutor(MAX_STATEMENTS, "statement")
         self._killers = ThreadPoolExecutor(4, "kill")
         self._sessions = Sessions(engine.connect)
@@ -129,7 +130,11 @@ class Front:
                 connection = session.connection
                 stack.callback(session.restore)
             statement.prepare(connection, session)
-            return statement.run(connection, end, self._engine.connect)
+            began = self._disk.admit() if statement.writes else None
+            outcome = statement.run(connection, end, self._engine.connect)
+            if began is not None:
+                self._disk.check(began)
+            return outcome
 
     async def _run(
         self, statement: Statement, session: Session | None, receive: body.Receive, answer: Answer, wait: bool

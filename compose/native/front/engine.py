@@ -13,7 +13,7 @@ from typing import Any
 
 from chdb import _chdb
 
-from native.front import sql
+from native.front import metadata, sql
 from native.front.errors import EngineError, from_engine
 
 # What chdb sets otherwise than a server does.
@@ -103,7 +103,7 @@ class Engine:
     """The engine over one data directory. One process at a time may hold it."""
 
     def __init__(self, data: Path, config_file: Path | None = None) -> None:
-        """Open or create the directory. Raises EngineError if another process has it open."""
+        """Open or create the directory. Raises EngineError if another process has it open, or it can't be opened."""
         data.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._path = f"file:{data.resolve()}"
         self._lock = os.open(data / "front.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -111,9 +111,14 @@ class Engine:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise EngineError(76, f"Another process has {data} open", "CANNOT_OPEN_FILE") from None
+        metadata.mend(data)
         first = self._path if config_file is None else f"{self._path}?config-file={config_file.resolve()}"
         # Held until the end: the engine stops with its last connection.
-        self._main = Connection(_chdb.connect(first))  # type: ignore[attr-defined] # it is there: chdb's stub lacks it
+        try:
+            self._main = Connection(_chdb.connect(first))  # type: ignore[attr-defined] # it is there: chdb's stub lacks it
+        except RuntimeError as error:
+            # The engine prints the reason itself.
+            raise EngineError(36, f"The engine can't open {data}, for the reason above: {error}") from None
         self._main_lock = threading.Lock()
         self.version, self.timezone = self.ask(b"SELECT version(), timezone()").rstrip(b"\n").decode().split("\t")
 

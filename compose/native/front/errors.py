@@ -27,9 +27,9 @@ _STATUS = (
 )
 
 _TEXT = re.compile(
-    r"^(?:Code: (?P<code>\d+)\. DB::Exception: )+(?P<message>.*?) \((?P<name>[A-Z0-9_]+)\)\s*$", re.DOTALL
+    r"^(?:Code: (?P<code>\d+)\. DB::\w*Exception: )+(?P<message>.*?) \((?P<name>[A-Z0-9_]+)\)\s*$", re.DOTALL
 )
-_NESTED = re.compile(r"^(?:Code: \d+\. DB::Exception: )+")
+_NESTED = re.compile(r"^(?:Code: \d+\. DB::\w*Exception: )+")
 # A wrapped error ends with its own code's name and the version, then again with the name.
 _WRAPPED = re.compile(r" \([A-Z0-9_]+\)(?: \(version [^)]*\))?\.?$")
 

@@ -13,6 +13,19 @@ _GET_IMPLIES_READONLY = (
     _READONLY + ". For queries over HTTP, method GET implies readonly. You should use method POST for modifying queries"
 )
 _NOT_HERE = {(b"SYSTEM", b"SHUTDOWN"), (b"SYSTEM", b"KILL")}
+# What puts something on the disk. Not what takes it away.
+_WRITES = {
+    b"INSERT",
+    b"CREATE",
+    b"ALTER",
+    b"ATTACH",
+    b"RENAME",
+    b"EXCHANGE",
+    b"RESTORE",
+    b"BACKUP",
+    b"UPDATE",
+    b"DELETE",
+}
 _SYSTEM_PROCESSES = [b"SYSTEM", b".", b"PROCESSES"]
 
 
@@ -50,6 +63,11 @@ class Statement:
         """The format that the result has."""
         selected = sql.select(self.text)
         return self.default_format if selected is None or selected.format is None else selected.format.decode()
+
+    @property
+    def writes(self) -> bool:
+        """Whether it needs room on the disk."""
+        return self.insert is not None or sql.first_words(self.text, 1)[:1] in {(word,) for word in _WRITES}
 
     def prepare(self, connection: Connection, session: Session | None) -> None:
         """Apply the request's settings and database: to a connection that ends with it, or to be undone."""

@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import orjson
+
 from logbrook.errors import RejectedError
 
 _EVENT_ID = re.compile(rb'"event_id"\s*:')
@@ -65,6 +67,34 @@ def cut(lines: bytes, max_message_bytes: int) -> list[bytes]:
     if start < len(lines):
         messages.append(lines[start:] if start else lines)
     return messages
+
+
+def recognisable(messages: list[bytes]) -> list[bytes]:
+    """Messages of lines of JSON that the view in ClickHouse takes for as many events as they have lines.
+
+    It takes lines for events if one of them is valid JSON, and the whole message for one event otherwise. So lines of
+    which none is valid go alone.
+    """
+    kept: list[bytes] = []
+    for message in messages:
+        head, _, rest = message.partition(b"\n")
+        if not rest or _is_valid(head) or any(_is_valid(line) for line in rest.split(b"\n")):
+            kept.append(message)
+        else:
+            kept += message.split(b"\n")
+    return kept
+
+
+def _is_valid(line: bytes) -> bool:
+    """Whether it is JSON by the narrow rules of ClickHouse's parser, which are also orjson's.
+
+    Both refuse bytes that are not UTF-8, half of a surrogate pair, and numbers beyond a double; msgspec takes them.
+    """
+    try:
+        orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return False
+    return True
 
 
 def all_named(messages: list[bytes]) -> bool:

@@ -12,7 +12,7 @@ from logbrook import multiline
 from logbrook.config import Gateway
 from logbrook.errors import RejectedError
 from logbrook.gateway import mend
-from logbrook.gateway.batch import Batch, all_named, cut, join, too_many_events
+from logbrook.gateway.batch import Batch, all_named, cut, join, recognisable, too_many_events
 
 _NDJSON = {"application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"}
 _JSON = {"application/json", "text/json"}
@@ -22,6 +22,7 @@ _NO_OBJECT = re.compile(rb"\n[^{]")
 _AT_BYTE = re.compile(r"\(byte (\d+)\)")
 _WHITESPACE = b" \t\r\n"
 _BOM = b"\xef\xbb\xbf"
+_LIKE_JSON = {b"{", b"[", _BOM[:1]}
 
 
 def read(body: bytes, content_type: str, settings: Gateway) -> Batch:
@@ -97,7 +98,7 @@ def _documents(documents: list[bytes], settings: Gateway) -> Batch:
     if len(documents) > settings.max_request_events:
         raise too_many_events(len(documents), settings.max_request_events)
     lines = [each if each[:1] == b"{" else b'{"body":' + each + b"}" for each in documents]
-    messages = join(lines, settings.max_message_bytes)
+    messages = recognisable(join(lines, settings.max_message_bytes))
     return Batch(messages, len(lines), all_named(messages))
 
 
@@ -109,7 +110,7 @@ def _ndjson(body: bytes, settings: Gateway) -> Batch:
     events = body.count(b"\n") + 1
     if events > settings.max_request_events:
         raise too_many_events(events, settings.max_request_events)
-    messages = _recognisable(cut(body, settings.max_message_bytes))
+    messages = recognisable(cut(body, settings.max_message_bytes))
     return Batch(messages, events, all_named(messages))
 
 
@@ -118,20 +119,8 @@ def _mixed(lines: list[bytes], settings: Gateway) -> Batch:
     events = [line.strip(_WHITESPACE) for line in lines if line and not line.isspace()]
     if len(events) > settings.max_request_events:
         raise too_many_events(len(events), settings.max_request_events)
-    messages = _recognisable(_encode(events, settings.max_message_bytes, keep_objects=True))
+    messages = recognisable(_encode(events, settings.max_message_bytes, keep_objects=True))
     return Batch(messages, len(events), all_named(messages))
-
-
-def _recognisable(messages: list[bytes]) -> list[bytes]:
-    """Messages that the view takes for lines: one of them must be valid. Lines that are all broken go alone."""
-    kept: list[bytes] = []
-    for message in messages:
-        head, _, rest = message.partition(b"\n")
-        if not rest or _check(head) is None or any(_check(line) is None for line in rest.split(b"\n")):
-            kept.append(message)
-        else:
-            kept += message.split(b"\n")
-    return kept
 
 
 def _text(body: bytes, settings: Gateway) -> Batch:
@@ -147,13 +136,16 @@ def _text(body: bytes, settings: Gateway) -> Batch:
 
 
 def _encode(events: list[bytes], limit: int, *, keep_objects: bool = False) -> list[bytes]:
-    """Text as `{"body": ...}`; what is no UTF-8 can't be JSON, and goes as a message of its own."""
+    """Text as `{"body": ...}`; what is not UTF-8 can't be JSON, and goes as a message of its own."""
     messages: list[bytes] = []
     held: list[bytes] = []
     for index, event in enumerate(events):
         if keep_objects and event[:1] == b"{":
             held.append(event)
             continue
+        if event.lstrip()[:1] in _LIKE_JSON:
+            # It would be taken for several events where it holds several lines.
+            event = mend.utf8(event)  # noqa: PLW2901 - the same text
         try:
             held.append(b'{"body":' + orjson.dumps(event.decode()) + b"}")
         except UnicodeDecodeError:

@@ -1,7 +1,6 @@
 """OTLP's JSON, taken apart: ids in hexadecimal, integers as numbers or text, unknown fields left alone."""
 
 import base64
-import binascii
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -99,7 +98,7 @@ def _decode(body: bytes) -> _Request:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         try:
             return _DECODER.decode(mend.surrogates(mend.utf8(body)))
-        except (msgspec.DecodeError, RecursionError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise RejectedError(400, "broken_otlp", f"The body is no ExportLogsServiceRequest: {error}") from None
 
 
@@ -172,6 +171,7 @@ def _base64(text: str) -> str:
     padded = text.replace("-", "+").replace("_", "/").rstrip("=")
     try:
         content = base64.b64decode(padded + "=" * (-len(padded) % 4), validate=True)
-    except binascii.Error as error:
-        raise Unfit(f"a value's bytes are no base64: {error}") from None
+    except ValueError as error:
+        # binascii.Error is one, and so is what letters beyond ASCII raise.
+        raise Unfit(f"a value's bytes are not base64: {error}") from None
     return base64.b64encode(content).decode()
