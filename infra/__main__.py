@@ -21,6 +21,7 @@ from infra.managed import Managed
 from infra.monitoring import Monitoring
 from infra.network import Network
 from infra.outputs import commands
+from infra.project import Project
 from infra.secret_store import SECRET_KEYS, SecretStore
 from infra.services import Gateway, Query
 
@@ -29,23 +30,25 @@ def program() -> None:
     """Declare everything. Raises StackError before anything is declared if the configuration does not fit."""
     settings = config.load(config.of_this_stack(), SECRET_KEYS)
     budget.check(settings)
-    store = SecretStore(settings, pulumi.Config(config.NAMESPACE))
-    foundation = Foundation(settings, Network(settings), Images(settings), store)
-    backend = _backend(foundation)
-    gateway = Gateway(foundation, backend)
-    Query(foundation, backend)
-    consumer = Consumer(foundation, backend)
+    # Every component is made with this provider: it waits for the APIs.
+    there = pulumi.ResourceOptions(providers=[Project(settings).provider])
+    store = SecretStore(settings, pulumi.Config(config.NAMESPACE), there)
+    foundation = Foundation(settings, Network(settings, there), Images(settings, store, there), store)
+    backend = _backend(foundation, there)
+    gateway = Gateway(foundation, backend, there)
+    Query(foundation, backend, there)
+    consumer = Consumer(foundation, backend, there)
     if settings.autoscaler:
-        Autoscaler(foundation, backend, consumer)
-    Monitoring(settings, gateway.url.apply(lambda url: url.removeprefix("https://")))
+        Autoscaler(foundation, backend, consumer, there)
+    Monitoring(settings, gateway.url.apply(lambda url: url.removeprefix("https://")), there)
     for name, value in commands(settings, gateway.url).items():
         pulumi.export(name, value)
 
 
-def _backend(foundation: Foundation) -> Backend:
+def _backend(foundation: Foundation, there: pulumi.ResourceOptions) -> Backend:
     if foundation.settings.on_vm:
-        return DataNode(foundation).backend
-    return Managed(foundation).backend
+        return DataNode(foundation, there).backend
+    return Managed(foundation, there).backend
 
 
 if __name__ == "__main__":

@@ -198,6 +198,9 @@ class Autoscaler(pulumi.ComponentResource):
             location=self.settings.region,
             ingress="INGRESS_TRAFFIC_INTERNAL_ONLY",
             deletion_protection=False,
+            # CREMA's own guide sets it:
+            # https://github.com/GoogleCloudPlatform/cloud-run-external-metrics-autoscaling README.md, commit b95cf54.
+            labels={"created-by": "crema"},
             template=args.ServiceTemplateArgs(
                 service_account=self.identity.email,
                 # One that always runs: two would pull at the same rope, none would scale nothing.
@@ -205,6 +208,8 @@ class Autoscaler(pulumi.ComponentResource):
                 containers=[
                     args.ServiceTemplateContainerArgs(
                         image=self.settings.crema_image,
+                        # The image is built FROM scratch (Dockerfile there): without this it has neither Java nor bash.
+                        base_image_uri=self.settings.crema_base_image,
                         envs=[args.ServiceTemplateContainerEnvArgs(name="CREMA_CONFIG", value=version.name)],
                         resources=args.ServiceTemplateContainerResourcesArgs(
                             limits={"cpu": "1", "memory": "512Mi"}, cpu_idle=False

@@ -23,8 +23,8 @@ class Backend:
     clickhouse_host: str
     clickhouse_port: int
     clickhouse_secure: bool
-    ready: Sequence[pulumi.Resource] = ()
-    """What must be there before a program is started."""
+    ready: Sequence[pulumi.Input[pulumi.Resource]] = ()
+    """What must be there, and serve, before a program is started."""
 
     @property
     def kafka_has_passwords(self) -> bool:

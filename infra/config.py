@@ -36,13 +36,32 @@ class Settings:
     zone: str = key(..., "The data node's zone, in that region.", like=r"[a-z]+-[a-z]+\d+-[a-z]")
 
     environment: str = key(..., "dev or prod: prod has deletion protection and more memory.", one_of=("dev", "prod"))
+    # A service account's id has at most 30 characters, and the longest role is `-autoscaler`.
+    name: str = key(
+        "",
+        "First part of every name in the cloud; two stacks in one project need two. Empty: logbrook-ENVIRONMENT.",
+        like=r"[a-z][a-z0-9-]{1,17}[a-z0-9]",
+    )
     backend: str = key("vm", "vm: Kafka and ClickHouse on one VM. managed: on services.", one_of=("vm", "managed"))
     image: str = key("", "The service's image by digest. Empty: it is built from service/ and pushed.")
     crema_image: str = key(
         "us-central1-docker.pkg.dev/cloud-run-oss-images/crema-v1/autoscaler:1.2", "The lag autoscaler's image."
     )
+    crema_base_image: str = key(
+        "us-central1-docker.pkg.dev/serverless-runtimes/google-24/runtimes/java25",
+        "What Cloud Run puts under that image, which has no system of its own. Some regions have a copy.",
+    )
     collector_image: str = key(
         "", "Google's Prometheus sidecar, version 1.9 or newer, beside each consumer. Empty: their metrics stay inside."
+    )
+
+    docker_hub_user: str = key(
+        "", "Pulls public images as this user, with the secret dockerHubToken. Empty: as nobody."
+    )
+
+    api_wait_seconds: int = key(60, "Pause after APIs are switched on: Google's servers hear of it one by one.")
+    node_wait_minutes: int = key(
+        30, "How long a deploy waits for the data node to serve, before it starts what needs the node; 0: not at all."
     )
 
     vm_subnet: str = key("10.10.0.0/24", "Addresses of the data node's subnet.")
@@ -108,11 +127,6 @@ class Settings:
         return self.backend == "vm"
 
     @property
-    def name(self) -> str:
-        """The first part of every name in the cloud."""
-        return f"{NAMESPACE}-{self.environment}"
-
-    @property
     def node_address(self) -> str:
         """The data node's static address: Kafka advertises it, the consumer is given it."""
         return str(ipaddress.ip_network(self.vm_subnet)[10])
@@ -151,6 +165,7 @@ def load(values: Mapping[str, str], secret_keys: frozenset[str] = frozenset()) -
     for name, each in known.items():
         if each.default is MISSING and each.name not in found:
             raise StackError(f"{name} is not set: {each.metadata['meaning']}")
+    found["name"] = found.get("name") or f"{NAMESPACE}-{found['environment']}"
     settings = Settings(**found)
     _check_together(settings)
     return settings
@@ -173,7 +188,7 @@ def _cast(name: str, text: str, kind: Any, each: Field[Any]) -> Any:
         raise StackError(f"{name}: {text} is less than {rule['least']}: {rule['meaning']}")
     if rule["one_of"] and value not in rule["one_of"]:
         raise StackError(f"{name}: {text!r} is none of {', '.join(rule['one_of'])}")
-    if rule["like"] and not re.fullmatch(rule["like"], value):
+    if rule["like"] and (value or each.default is MISSING) and not re.fullmatch(rule["like"], value):
         raise StackError(f"{name}: {text!r} does not look right: {rule['meaning']}")
     return value
 

@@ -5,7 +5,7 @@ from typing import Any
 import pulumi
 import pulumi_gcp as gcp
 
-from infra import budget, render
+from infra import budget, node_state, render
 from infra.backend import Backend
 from infra.foundation import Foundation
 from infra.identity import Identity
@@ -64,7 +64,7 @@ class DataNode(pulumi.ComponentResource):
             clickhouse_host=settings.node_address,
             clickhouse_port=render.CLICKHOUSE_PORT,
             clickhouse_secure=False,
-            ready=(self.instance,),
+            ready=(node_state.serving(settings, self.instance),),
         )
         self.register_outputs({"address": network.address.address})
 

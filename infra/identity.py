@@ -16,7 +16,7 @@ class Identity(pulumi.ComponentResource):
             f"{role}-account",
             account_id=f"{settings.name}-{role}",
             project=settings.project,
-            display_name=f"Logbrook {settings.environment}: {meaning}",
+            display_name=f"{settings.name}: {meaning}",
             opts=pulumi.ResourceOptions(parent=self),
         )
         self.email: pulumi.Output[str] = self.account.email

@@ -10,6 +10,7 @@ import pulumi_gcp as gcp
 from infra.config import Settings
 from infra.identity import Identity
 from infra.render import ROOT
+from infra.secret_store import DOCKER_HUB, SecretStore
 
 
 def content_tag(directory: Path) -> str:
@@ -25,9 +26,10 @@ def content_tag(directory: Path) -> str:
 class Images(pulumi.ComponentResource):
     """`image` is the service's image by digest; `mirror` is where the public images are pulled through."""
 
-    def __init__(self, settings: Settings, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(self, settings: Settings, store: SecretStore, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("logbrook:infra:Images", "images", None, opts)
         self.settings = settings
+        self.store = store
         self._child = pulumi.ResourceOptions(parent=self)
         host = f"{settings.region}-docker.pkg.dev"
         self.registry = host
@@ -89,11 +91,12 @@ class Images(pulumi.ComponentResource):
 
     def _mirror_repository(self) -> gcp.artifactregistry.Repository:
         """Many machines behind one NAT address soon meet Docker Hub's limit; here each image is fetched once."""
-        remote = gcp.artifactregistry.RepositoryRemoteRepositoryConfigArgs(
+        args = gcp.artifactregistry
+        credentials, rights = self._docker_hub()
+        remote = args.RepositoryRemoteRepositoryConfigArgs(
             description="Docker Hub",
-            docker_repository=gcp.artifactregistry.RepositoryRemoteRepositoryConfigDockerRepositoryArgs(
-                public_repository="DOCKER_HUB"
-            ),
+            docker_repository=args.RepositoryRemoteRepositoryConfigDockerRepositoryArgs(public_repository="DOCKER_HUB"),
+            upstream_credentials=credentials,
         )
         return gcp.artifactregistry.Repository(
             "mirror",
@@ -104,8 +107,32 @@ class Images(pulumi.ComponentResource):
             mode="REMOTE_REPOSITORY",
             description="Public images, as the data node pulls them",
             remote_repository_config=remote,
-            opts=self._child,
+            opts=pulumi.ResourceOptions(parent=self, depends_on=rights),
         )
+
+    def _docker_hub(
+        self,
+    ) -> tuple[
+        gcp.artifactregistry.RepositoryRemoteRepositoryConfigUpstreamCredentialsArgs | None, list[pulumi.Resource]
+    ]:
+        """Who pulls from Docker Hub. Artifact Registry's own account reads the token.
+
+        https://github.com/hashicorp/terraform-provider-google-beta/blob/93c65b2d60fe/website/docs/r/artifact_registry_repository.html.markdown
+        """
+        if not self.settings.docker_hub_user:
+            return None, []
+        args = gcp.artifactregistry
+        agent = gcp.projects.ServiceIdentity(
+            "registry-agent", project=self.settings.project, service="artifactregistry.googleapis.com", opts=self._child
+        )
+        password = args.RepositoryRemoteRepositoryConfigUpstreamCredentialsUsernamePasswordCredentialsArgs(
+            username=self.settings.docker_hub_user,
+            password_secret_version=self.store.versions[DOCKER_HUB.name].name,
+        )
+        credentials = args.RepositoryRemoteRepositoryConfigUpstreamCredentialsArgs(
+            username_password_credentials=password
+        )
+        return credentials, self.store.let_read("mirror", agent.member)
 
     def _build(self, name: str) -> docker_build.Image:
         return docker_build.Image(

@@ -10,7 +10,7 @@ import secrets
 import subprocess
 
 from infra.config import Settings, load
-from infra.secret_store import SECRET_KEYS, TOKENS, missing
+from infra.secret_store import SECRET_KEYS, TOKENS, missing, wanted
 
 
 def configured(stack: str) -> dict[str, str]:
@@ -38,13 +38,14 @@ def main() -> None:
     parser.add_argument("--stack", required=True)
     stack = parser.parse_args().stack
     settings, keys = settings_of(stack)
-    wanted = missing(settings, keys)
+    lacking = missing(settings, keys)
+    theirs = {secret.full_key: "Docker Hub" for secret in wanted(settings) if not secret.ours}
     if not settings.on_vm:
         # There the users are somebody else's: the passwords are theirs too.
-        for key in (key for key in wanted if key != TOKENS.full_key):
-            print(f"{key} is the password at {settings.clickhouse_host}: pulumi config set --secret {key}")
-        wanted = [key for key in wanted if key == TOKENS.full_key]
-    for key in wanted:
+        theirs |= {key: settings.clickhouse_host for key in lacking if key != TOKENS.full_key}
+    for key in (key for key in lacking if key in theirs):
+        print(f"{key} is the password at {theirs[key]}: pulumi config set --stack {stack} --secret {key}")
+    for key in (key for key in lacking if key not in theirs):
         if key != TOKENS.full_key:
             store(stack, key, secrets.token_urlsafe(32))
             print(f"{key}: set")
@@ -52,7 +53,7 @@ def main() -> None:
         token = secrets.token_urlsafe(32)
         store(stack, key, f"first={hashlib.sha256(token.encode()).hexdigest()}")
         print(f"{key}: set. The token of the source `first`, shown once:\n\n    export LOGBROOK_TOKEN={token}\n")
-    if not wanted:
+    if not lacking:
         print("nothing is missing")
 
 

@@ -21,8 +21,8 @@ class Declared:
 
     @property
     def kind(self) -> str:
-        """`Instance` of `gcp:compute/instance:Instance`."""
-        return self.token.rpartition(":")[2]
+        """`Instance` of `gcp:compute/instance:Instance`. An API of the project is not one of Cloud Run's services."""
+        return "Api" if self.token.startswith("gcp:projects/service:") else self.token.rpartition(":")[2]
 
 
 Rule = Callable[[Declared], Iterable[str]]

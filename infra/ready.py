@@ -15,19 +15,9 @@ from pathlib import Path
 from infra import budget, passwords
 from infra.config import Settings
 from infra.errors import StackError
+from infra.project import FIRST_APIS, full_names
 from infra.secret_store import missing
 
-APIS = (
-    "artifactregistry",
-    "compute",
-    "iam",
-    "iap",
-    "logging",
-    "monitoring",
-    "parametermanager",
-    "run",
-    "secretmanager",
-)
 PLACEHOLDER_PROJECT = "my-project"
 
 
@@ -46,13 +36,6 @@ def ask(*command: str) -> Answer:
     """Run a program and take what it prints."""
     done = subprocess.run(command, check=False, text=True, capture_output=True, stdin=subprocess.DEVNULL)
     return Answer(done.returncode, done.stdout.strip())
-
-
-def apis(settings: Settings) -> list[str]:
-    """The APIs that this stack needs, by their full names."""
-    extra = [] if settings.on_vm else ["managedkafka"]
-    extra += ["billingbudgets"] if settings.billing_account else []
-    return [f"{name}.googleapis.com" for name in (*APIS, *extra)]
 
 
 def missing_programs(settings: Settings | None) -> list[str]:
@@ -89,7 +72,7 @@ def missing_in_project(settings: Settings, ask: Ask = ask) -> list[str]:
     enabled = ask("gcloud", "services", "list", "--enabled", "--project", project, "--format", "value(config.name)")
     if enabled.code:
         return [f"can't list the APIs of {project}: `gcloud auth login` as one of its owners"]
-    off = [name for name in apis(settings) if name not in enabled.text.split()]
+    off = [name for name in full_names(FIRST_APIS) if name not in enabled.text.split()]
     return [f"APIs are off: `gcloud services enable --project {project} {' '.join(off)}`"] if off else []
 
 

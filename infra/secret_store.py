@@ -24,6 +24,9 @@ class Declared:
     readers: tuple[str, ...]
     backends: tuple[str, ...] = ("vm", "managed")
     meaning: str = ""
+    ours: bool = True
+    """Whether we may make it up; else it is somebody else's, and the key `only_with` says whether it is needed."""
+    only_with: str = ""
 
     @property
     def name(self) -> str:
@@ -37,6 +40,9 @@ class Declared:
 
 
 TOKENS = Declared("gatewayTokens", ("gateway",), meaning="Sources that may send: name=sha256 of the token, by commas")
+DOCKER_HUB = Declared(
+    "dockerHubToken", ("mirror",), ("vm",), "Docker Hub: an access token", ours=False, only_with="docker_hub_user"
+)
 SECRETS = (
     Declared("clickhouseAdminPassword", ("node", "migrate"), meaning="ClickHouse: the administrator"),
     Declared("clickhouseWriterPassword", ("node", "consumer"), meaning="ClickHouse: the consumer"),
@@ -45,6 +51,7 @@ SECRETS = (
     Declared("kafkaConsumerPassword", ("node", "consumer"), ("vm",), "Kafka: the consumer"),
     Declared("kafkaAutoscalerPassword", ("node", "autoscaler"), ("vm",), "Kafka: the lag autoscaler"),
     TOKENS,
+    DOCKER_HUB,
 )
 SECRET_KEYS = frozenset(secret.full_key for secret in SECRETS)
 # The autoscaler takes a user's name from Secret Manager alone: a secret that is none.
@@ -53,7 +60,11 @@ AUTOSCALER_USERNAME = "kafka-autoscaler-username"
 
 def wanted(settings: Settings) -> list[Declared]:
     """The secrets that this stack has."""
-    return [secret for secret in SECRETS if settings.backend in secret.backends]
+    return [
+        secret
+        for secret in SECRETS
+        if settings.backend in secret.backends and (not secret.only_with or getattr(settings, secret.only_with))
+    ]
 
 
 def missing(settings: Settings, configured: frozenset[str]) -> list[str]:
@@ -110,15 +121,19 @@ class SecretStore(pulumi.ComponentResource):
 
     def grant(self, identity: Identity) -> list[pulumi.Resource]:
         """Let an identity read its secrets. What it starts should wait for the result."""
+        return self.let_read(identity.role, identity.member)
+
+    def let_read(self, role: str, member: pulumi.Input[str]) -> list[pulumi.Resource]:
+        """The same for a member that is none of our identities."""
         return [
             gcp.secretmanager.SecretIamMember(
-                f"{identity.role}-reads-{name}",
+                f"{role}-reads-{name}",
                 project=self.settings.project,
                 secret_id=self.secrets[name].secret_id,
                 role="roles/secretmanager.secretAccessor",
-                member=identity.member,
+                member=member,
                 opts=pulumi.ResourceOptions(parent=self),
             )
             for name, readers in self.readers.items()
-            if identity.role in readers
+            if role in readers
         ]

@@ -5,7 +5,7 @@ import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,14 +78,18 @@ def engine(
     run: Callable[[], None] = program,
     change_project: Callable[[str], str] = lambda text: text,
     config: dict[str, str] | None = None,
+    project: Server | None = None,
 ) -> Iterator[Engine]:
-    """A fresh stack in `directory`. The stack's file is the repository's, with `config` on top."""
+    """A fresh stack in `directory`. The stack's file is the repository's, with `config` on top.
+
+    With a `project`, the stack is in one that others are in too.
+    """
     work, state, home = directory / "work", directory / "state", directory / "home"
     for each in (work / "infra", state, home):
         each.mkdir(parents=True)
     (work / "Pulumi.yaml").write_text(change_project((ROOT / "Pulumi.yaml").read_text()))
     shutil.copy(ROOT / f"Pulumi.{stack}.yaml", work)
-    with Server() as server:
+    with nullcontext(project) if project else Server() as server:
         options = auto.LocalWorkspaceOptions(
             work_dir=str(work),
             pulumi_home=str(home),
@@ -101,7 +105,9 @@ def engine(
         made = auto.create_stack(stack, project_name="logbrook", program=run, opts=options)
         settings = settings_of(stack)
         values = {key: auto.ConfigValue(value, secret=True) for key, value in secrets_of(settings).items()}
-        values |= {key: auto.ConfigValue(value) for key, value in (config or {}).items()}
+        # Pauses that only Google needs are short here.
+        quick = {"logbrook:apiWaitSeconds": "1"}
+        values |= {key: auto.ConfigValue(value) for key, value in (quick | (config or {})).items()}
         made.set_all_config(values)
         yield Engine(made, server.cloud, state, work)
 

@@ -1,7 +1,8 @@
 """A fake of Google Cloud behind a Pulumi provider's protocol: the real engine talks to it.
 
 It keeps what was created, so that drift can be made and seen. Its `Check` asks the two oracles, so that a misspelt
-field or an impossible value fails at preview as it would at Google's.
+field or an impossible value fails at preview as it would at Google's. `refused` has what Google refuses when it comes
+to making or deleting a thing.
 """
 
 import copy
@@ -14,7 +15,7 @@ import grpc  # type: ignore[import-untyped]
 from google.protobuf import empty_pb2, json_format, struct_pb2
 from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
 
-from tests.infra import rest_schema, sdk_schema
+from tests.infra import refused, rest_schema, sdk_schema
 
 UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 _SIGNATURE = "4dabf18193072939515e22adb298388d"
@@ -54,6 +55,7 @@ class Cloud:
     problems: list[str] = field(default_factory=list)
     unknown: set[tuple[str, str]] = field(default_factory=set)
     lock: threading.Lock = field(default_factory=threading.Lock)
+    world: refused.World = field(default_factory=refused.World)
 
     def one(self, token_end: str, name: str | None = None) -> Resource:
         """The only live resource of a type, or the one of that logical name."""
@@ -88,7 +90,7 @@ def _open(value: Any) -> Any:
 def computed(token: str, inputs: dict[str, Any], logical: str = "") -> dict[str, Any]:
     """The outputs that Google adds to what was asked for."""
     project, name = inputs.get("project", ""), inputs.get("name", logical)
-    kind = token.rsplit(":", maxsplit=1)[-1]
+    kind = "" if token == refused.API else token.rsplit(":", maxsplit=1)[-1]
     if kind == "Account":
         email = f"{inputs['accountId']}@{project}.iam.gserviceaccount.com"
         return {"email": email, "name": f"projects/{project}/serviceAccounts/{email}"}
@@ -101,6 +103,7 @@ def computed(token: str, inputs: dict[str, Any], logical: str = "") -> dict[str,
         "Service": {"uri": "https://{name}-abc123-uc.a.run.app"},
         "ParameterVersion": {"name": "{parameter}/versions/{parameterVersionId}"},
         "Image": {"ref": "{tags[0]}@sha256:" + "0" * 64, "digest": "sha256:" + "0" * 64},
+        "ServiceIdentity": {"member": "serviceAccount:service-1@gcp-sa-artifactregistry.iam.gserviceaccount.com"},
         "NotificationChannel": {"name": "projects/{project}/notificationChannels/1"},
         "AlertPolicy": {"name": "projects/{project}/alertPolicies/1"},
         "UptimeCheckConfig": {"uptimeCheckId": "{displayName}-1"},
@@ -112,17 +115,10 @@ def computed(token: str, inputs: dict[str, Any], logical: str = "") -> dict[str,
 
 
 def identifier(token: str, inputs: dict[str, Any], name: str) -> str:
-    """The id that Google gives: a path where others refer to it by one."""
+    """The id that Google gives: a path where a name is the user's choice, and so may be taken; else one of its own."""
     known = {"project": "", "region": "", "zone": "", "name": name} | inputs
-    templates = {
-        "Secret": "projects/{project}/secrets/{secretId}",
-        "Parameter": "projects/{project}/locations/global/parameters/{parameterId}",
-        "Subnetwork": "projects/{project}/regions/{region}/subnetworks/{name}",
-        "Network": "projects/{project}/global/networks/{name}",
-        "Disk": "projects/{project}/zones/{zone}/disks/{name}",
-    }
-    template = templates.get(token.rsplit(":", maxsplit=1)[-1])
-    return template.format_map(known) if template else f"{token}/{known['name']}/{name}"
+    template = refused.NAMED.get(token)
+    return template.format_map(known) if template else f"{token}/{name}"
 
 
 def _merge(struct: struct_pb2.Struct, extra: dict[str, Any]) -> struct_pb2.Struct:
@@ -173,7 +169,13 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         return empty_pb2.Empty()
 
     def Invoke(self, request: Any, context: Any) -> Any:  # noqa: N802
-        return provider_pb2.InvokeResponse()
+        """The node's guest attribute is all that is ever asked for."""
+        assert request.tok == refused.GUEST_ATTRIBUTES, request.tok
+        answer = provider_pb2.InvokeResponse()
+        with self.cloud.lock:
+            value = self.cloud.world.ask_node(plain(request.args))
+        getattr(answer, "return").update({"id": "", "variableValue": value})
+        return answer
 
     def Check(self, request: Any, context: Any) -> Any:  # noqa: N802
         """Ask the oracles; remember what a resource was asked to be."""
@@ -207,6 +209,11 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         outputs = computed(token, inputs)
         unique = identifier(token, inputs, name)
         with self.cloud.lock:
+            if token not in refused.NAMED:
+                unique += f"/{len(self.cloud.events)}"
+            live = {key: (each.token, each.properties) for key, each in self.cloud.live.items()}
+            if refusal := self.cloud.world.create(token, inputs, unique, live):
+                return _refuse(context, *refusal, provider_pb2.CreateResponse())
             self.cloud.live[unique] = Resource(request.urn, token, inputs | outputs)
             self.cloud.events.append(("create", name))
         return provider_pb2.CreateResponse(id=unique, properties=_merge(request.properties, outputs))
@@ -234,6 +241,8 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
             return provider_pb2.UpdateResponse(properties=request.news)
         outputs = computed(token, inputs)
         with self.cloud.lock:
+            if refusal := self.cloud.world.update(token, inputs):
+                return _refuse(context, *refusal, provider_pb2.UpdateResponse())
             self.cloud.live[request.id].properties = inputs | outputs
             self.cloud.events.append(("update", name))
         return provider_pb2.UpdateResponse(properties=_merge(request.news, outputs))
@@ -244,12 +253,19 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         with self.cloud.lock:
             resource = self.cloud.live[request.id]
             if resource.properties.get("deletionProtection"):
-                context.set_code(grpc.StatusCode.FAILED_PRECONDITION)
-                context.set_details(f"{name} has deletion protection")
-                return empty_pb2.Empty()
+                return _refuse(context, 400, f"{name} has deletion protection", empty_pb2.Empty())
+            if refusal := self.cloud.world.delete(resource.token, request.id, resource.properties):
+                return _refuse(context, *refusal, empty_pb2.Empty())
             del self.cloud.live[request.id]
             self.cloud.events.append(("delete", name))
         return empty_pb2.Empty()
+
+
+def _refuse(context: Any, code: int, message: str, answer: Any) -> Any:
+    """An error of Google's, as the provider passes it on."""
+    context.set_code(grpc.StatusCode.UNKNOWN)
+    context.set_details(f"googleapi: Error {code}: {message}")
+    return answer
 
 
 def _names(urn: str) -> tuple[str, str]:

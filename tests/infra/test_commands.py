@@ -14,7 +14,8 @@ import pytest
 
 from infra import config, cost, outputs, ready
 from infra.machines import MACHINES
-from infra.secret_store import SECRET_KEYS
+from infra.project import FIRST_APIS, full_names
+from infra.secret_store import DOCKER_HUB, SECRET_KEYS
 from tests.infra.engine import ROOT, settings_of
 
 DEV = settings_of("dev")
@@ -63,15 +64,15 @@ def test_missing_logins_are_named(
 @pytest.mark.parametrize(
     ("changes", "services", "named"),
     [
-        ({}, " ".join(ready.apis(DEV)), []),
+        ({}, " ".join(full_names(FIRST_APIS)), []),
         (
             {},
-            "run.googleapis.com compute.googleapis.com",
-            ["services enable --project real-project artifactreg"],
+            "run.googleapis.com serviceusage.googleapis.com",
+            ["services enable --project real-project cloudresourcemanager.googleapis.com`"],
         ),
         ({"gcp:project": "my-project"}, "", ["pulumi config set gcp:project"]),
-        ({"logbrook:machineType": "e2-small"}, " ".join(ready.apis(DEV)), ["Take e2-medium"]),
-        ({"logbrook:machineTyp": "e2-small"}, " ".join(ready.apis(DEV)), ["logbrook:machineTyp: no such key"]),
+        ({"logbrook:machineType": "e2-small"}, " ".join(full_names(FIRST_APIS)), ["Take e2-medium"]),
+        ({"logbrook:machineTyp": "e2-small"}, " ".join(full_names(FIRST_APIS)), ["logbrook:machineTyp: no such key"]),
     ],
 )
 def test_what_the_project_lacks_is_named(
@@ -93,7 +94,7 @@ def test_what_the_project_lacks_is_named(
 def test_docs_enable_the_apis_that_are_asked_for() -> None:
     """The command in the guide has the very list that `make ready` checks."""
     (line,) = re.findall(r"gcloud services enable --project YOUR_PROJECT (.*)", DOCS)
-    assert line.split() == ready.apis(DEV)
+    assert line.split() == full_names(FIRST_APIS)
 
 
 def test_secrets_are_made_up_and_not_shown(tmp_path: Path) -> None:
@@ -107,7 +108,7 @@ def test_secrets_are_made_up_and_not_shown(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "infra.passwords", "--stack", "dev"]
     done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=True)
     stored = dict(line.split("=", 1) for line in (tmp_path / "set").read_text().splitlines())
-    assert stored.keys() == SECRET_KEYS - {"logbrook:clickhouseReaderPassword"}
+    assert stored.keys() == SECRET_KEYS - {"logbrook:clickhouseReaderPassword", DOCKER_HUB.full_key}
     arguments = (tmp_path / "argv").read_text()
     for key, value in stored.items():
         assert value not in done.stdout
@@ -188,7 +189,7 @@ def test_the_guides_keys_exist() -> None:
         assert set(re.findall(r"\blogbrook:[a-z]\w+", text)) <= known
 
 
-_DECISIONS = ("zookeeper-and-kraft.md", "worker-pool-and-crema.md", "private-addressing.md")
+_DECISIONS = ("first-deploy.md", "zookeeper-and-kraft.md", "worker-pool-and-crema.md", "private-addressing.md")
 
 
 def test_the_guides_commands_are_well_formed(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """Typed configuration: whatever is wrong is named by its key, before anything is declared."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pytest
 import yaml
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from infra import budget, config
 from infra.config import Settings
 from infra.errors import StackError
-from infra.secret_store import SECRET_KEYS, SECRETS, TOKENS, checked, missing
+from infra.secret_store import DOCKER_HUB, SECRET_KEYS, SECRETS, TOKENS, checked, missing
 from tests.infra.engine import ROOT, secrets_of, settings_of
 
 LEAST = {
@@ -42,6 +42,7 @@ def test_defaults_alone_are_enough() -> None:
     settings = config.load(LEAST)
     assert settings.on_vm
     assert settings.node_address == "10.10.0.10"
+    assert settings.name == "logbrook-dev"
 
 
 @pytest.mark.parametrize("key", sorted(LEAST))
@@ -79,6 +80,9 @@ def test_a_misspelt_key_is_named(name: str, at: int) -> None:
         ("logbrook:runSubnet", "10.10.0.0/24"),
         ("logbrook:image", "logbrook:latest"),
         ("logbrook:queryUsers", "[1]"),
+        ("logbrook:name", "a-name-of-20-letters"),
+        ("logbrook:name", "Upper"),
+        ("gcp:project", ""),
         ("logbrook:managedKafkaMemoryGib", "100"),
     ],
 )
@@ -117,8 +121,10 @@ def test_secrets_have_readers() -> None:
 def test_missing_secrets_are_named() -> None:
     """All of them at first, none when all are set."""
     settings = settings_of("dev")
-    assert set(missing(settings, frozenset())) == SECRET_KEYS
+    assert set(missing(settings, frozenset())) == SECRET_KEYS - {DOCKER_HUB.full_key}
     assert missing(settings, frozenset(secrets_of(settings))) == []
+    pulls_as_somebody = replace(settings, docker_hub_user="somebody")
+    assert missing(pulls_as_somebody, frozenset(secrets_of(settings))) == [DOCKER_HUB.full_key]
 
 
 @pytest.mark.parametrize("value", ["short", "has spaces in it, and is long enough", "quote'quote'quote'quote'quote"])
