@@ -308,6 +308,7 @@ def api(settings: config.ClickHouse) -> Iterator[httpx.Client]:
         "LOGBROOK_CLICKHOUSE_PASSWORD": settings.password,
         "LOGBROOK_CLICKHOUSE_DATABASE": settings.database,
         "LOGBROOK_QUERY_PORT": str(port),
+        "LOGBROOK_QUERY_ALLOW_PRIVILEGED_USER": "true",
         "LOGBROOK_LOG_LEVEL": "WARNING",
     }
     process = subprocess.Popen([sys.executable, "-m", "logbrook", "query"], env=environment)

@@ -155,6 +155,11 @@ class Query:
         "Host names that requests may carry, comma-separated, `*.example.org` too. Empty: this machine's own names "
         "while listening on loopback, else any.",
     )
+    allow_privileged_user: bool = setting(
+        False,
+        "Serve although the ClickHouse user may do more than read `otel_logs`. A gap in the check of a reader's SQL would "
+        "then lead to everything that this user may do.",
+    )
     timeout_seconds: float = setting(20.0, "Longest time that one statement may run in ClickHouse.")
     max_memory_bytes: int = setting(2 * 2**30, "Most memory of one statement in ClickHouse.")
     max_bytes_read: int = setting(2**40, "Most bytes, uncompressed, that one statement may read; 0 is no limit.")
@@ -164,6 +169,13 @@ class Query:
     max_concurrent_requests: int = setting(8, "Requests that ask ClickHouse at the same time; others wait.")
     max_waiting_requests: int = setting(256, "Requests that may wait; beyond, they are answered 503 at once.")
     wait_seconds: float = setting(30.0, "Longest wait of a request for its turn before it is answered 503.")
+    max_concurrent_statements: int = setting(
+        32,
+        "Statements of searches that may run in ClickHouse at the same time; one whose client left counts until it has "
+        "ended. With `max_concurrent_sql` and `max_streams` well below ClickHouse's `max_concurrent_queries`, so that "
+        "inserts always find room.",
+    )
+    max_concurrent_sql: int = setting(2, "The same for statements of /v1/sql, which may be of any weight.")
     max_streams: int = setting(32, "Live tails and exports that may be open at the same time.")
     sample_events: int = setting(
         100_000, "Newest matching events that patterns and facets look at when all would be too many."

@@ -26,7 +26,7 @@ def test_a_long_range_is_found_by_binary_search(database: config.ClickHouse, que
     fill(database, 20_000)
 
     # The reader may not ask for a plan.
-    with serving(config.Query(), database) as service:
+    with serving(config.Query(allow_privileged_user=True), database) as service:
         plan = "\n".join(service.search(query, explain="true")["explain"])
 
     assert "toStartOfFiveMinutes(Timestamp)" in plan

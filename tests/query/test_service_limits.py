@@ -1,18 +1,22 @@
 """The service as a whole: limits, headers, other sites, its own document."""
 
+import contextlib
 import threading
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
 from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
+from logbrook import clickhouse as connection
 from logbrook import config
-from logbrook.query import catalog, openapi
+from logbrook.errors import ConfigError
+from logbrook.query import catalog, openapi, server
 from tests.components import ClickHouseServer
 from tests.query.conftest import as_reader
 from tests.query.door import Door, serving
@@ -23,7 +27,7 @@ def test_a_query_past_its_limits_is_refused_and_others_go_on(
     clickhouse: ClickHouseServer, corpus_database: config.ClickHouse
 ) -> None:
     """A query that takes too long is a clear 422; others are answered meanwhile."""
-    quick = config.Query(timeout_seconds=1)
+    quick = config.Query(timeout_seconds=5, allow_privileged_user=True)
     with serving(quick, corpus_database) as door:
         statuses: list[int] = []
         slow = threading.Thread(target=lambda: statuses.append(door.sql(SLOW).status_code))
@@ -39,7 +43,7 @@ def test_a_full_line_is_503_with_a_time_to_come_back(
     clickhouse: ClickHouseServer, corpus_database: config.ClickHouse
 ) -> None:
     """More requests than may wait are answered 503 at once, with Retry-After; the others are answered well."""
-    narrow = config.Query(max_concurrent_requests=1, max_waiting_requests=2)
+    narrow = config.Query(max_concurrent_sql=1, max_waiting_requests=2)
     answers: list[tuple[int, str]] = []
 
     def ask(door: Door) -> None:
@@ -91,7 +95,7 @@ def test_clickhouse_being_down_is_503() -> None:
 
 def test_missing_tables_are_named(clickhouse: ClickHouseServer) -> None:
     """A database without the tables says what to run."""
-    with serving(config.Query(), clickhouse.settings("default")) as door:
+    with serving(config.Query(allow_privileged_user=True), clickhouse.settings("default")) as door:
         error = door.ask("search", from_="1h").json()["error"]
 
     assert error["code"] == "no_schema"
@@ -173,3 +177,39 @@ def test_any_request_is_answered_as_documented(corpus: Door, path: str) -> None:
         assert response.status_code < 500
 
     check()
+
+
+def test_a_user_who_may_do_more_is_refused(clickhouse: ClickHouseServer, corpus_database: config.ClickHouse) -> None:
+    """Logged in as the administrator, the service answers nothing but what is wrong, unless a setting accepts it."""
+    with serving(config.Query(), corpus_database) as door:
+        response = door.ask("search")
+        assert response.status_code == 503
+        assert response.json()["error"]["code"] == "privileged_user"
+        assert "LOGBROOK_QUERY_ALLOW_PRIVILEGED_USER" in response.json()["error"]["message"]
+        assert door.sql("SELECT 1").status_code == 503
+    with serving(config.Query(allow_privileged_user=True), corpus_database) as door:
+        assert door.sql("SELECT 1").status_code == 200
+
+    with pytest.raises(ConfigError, match="'default'"):
+        server.run(config.Query(), corpus_database)
+
+
+def test_an_abandoned_statement_counts_until_it_has_ended(
+    clickhouse: ClickHouseServer, corpus_database: config.ClickHouse
+) -> None:
+    """A client that leaves frees its place once ClickHouse is done: abandoned SQL never piles up, searches go on."""
+    narrow = config.Query(max_concurrent_sql=1, wait_seconds=30)
+    admin = connection.connect(corpus_database)
+    running = "SELECT count() FROM system.processes WHERE query LIKE '%arrayJoin(range(100000))%a * b * c%'"
+    running += " AND query NOT LIKE '%system.processes%'"
+    most = 0
+    with serving(narrow, as_reader(clickhouse, corpus_database)) as door:
+        for _ in range(5):
+            with contextlib.suppress(httpx.ReadTimeout):
+                door.client.post("/v1/sql", json={"sql": SLOW}, timeout=0.3)
+            most = max(most, int(admin.query(running).result_rows[0][0]))
+            assert door.ask("search", query="order").status_code == 200
+        assert door.sql("SELECT 1").status_code == 200
+    admin.close()
+
+    assert most <= 1

@@ -15,8 +15,8 @@ from tests.query.door import BASE, Door, event, moment, store
 
 DAY = {"from": BASE["from"], "to": BASE["to"]}
 SLOW = (
-    "SELECT count() FROM (SELECT arrayJoin(range(100000)) AS a) x, (SELECT arrayJoin(range(1000000)) AS b) y "
-    "WHERE a * b = 7"
+    "SELECT count() FROM (SELECT arrayJoin(range(100000)) AS a) x, (SELECT arrayJoin(range(100000)) AS b) y, "
+    "(SELECT arrayJoin(range(100)) AS c) z WHERE a * b * c = 7"
 )
 
 

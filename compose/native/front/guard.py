@@ -1,11 +1,12 @@
 """What the user `reader` may do: SELECT from the log tables, and nothing else.
 
 The engine in chdb has no users and grants, and `readonly = 1` alone still lets a SELECT read files. So the engine's
-own analyser says what a statement would touch, before it runs.
+own parser says what a statement names, before any of it runs: `EXPLAIN AST` resolves nothing and evaluates nothing
+(`EXPLAIN QUERY TREE` evaluates scalar subqueries, and its errors tell what they hold).
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from native.front import sql
 from native.front.engine import Connection
@@ -24,40 +25,72 @@ SETTINGS = {
     "max_ast_elements": "50000",
     "max_expanded_ast_elements": "500000",
 }
-TABLES = re.compile(
-    r"(?!system\.|information_schema\.)[^.]+\.`?otel_\w+`?|system\.(?:one|numbers|settings)", re.IGNORECASE
+_TABLE = re.compile(
+    r"(?!system\.|information_schema\.)(?:\w+\.)?otel_\w+|system\.(?:one|numbers|settings)", re.IGNORECASE
 )
-# Not `view`: the analyser does not look into it.
-TABLE_FUNCTIONS = {"numbers", "values"}
+_TABLE_FUNCTIONS = {"numbers", "values"}
+# By their names alone, too: `arrayMap(file, ['/etc/passwd'])` calls one without brackets.
 _FUNCTIONS = re.compile(
-    r"file|dict.*|join_?get.*|catboost.*|.*connection.*|getmacro|getclienthttpheader", re.IGNORECASE
+    r"file|dict.*|join_?get.*|catboost.*|.*connection.*|getmacro|getclienthttpheader|hascolumnintable", re.IGNORECASE
 )
-_NODE = re.compile(
-    rb"^\s*(?:TABLE id: .*?table_name: (?P<table>[^\n,]+)"
-    rb"|TABLE_FUNCTION id: .*?table_function_name: (?P<table_function>\w+)"
-    rb"|FUNCTION id: .*?function_name: (?P<function>\w+))",
-    re.MULTILINE,
-)
+_NODE = re.compile(r"( *)([\w:]+)(?: (.*?))??(?: \(alias .*\))?(?: \(children \d+\))?")
+_IN = re.compile(r"(?:global)?(?:not)?(?:null)?in(?:ignoreset)?", re.IGNORECASE)
 
 
 def check(connection: Connection, text: bytes, parameters: Mapping[str, str]) -> None:
-    """Raise EngineError unless the statement is a SELECT that reads only what the reader may read."""
+    """Raise EngineError unless the statement is a SELECT, or EXPLAIN AST of one, that names only what it may read."""
+    words = sql.first_words(text, 3)
+    if words[:2] == (b"EXPLAIN", b"AST") and words[2:] in ((b"SELECT",), (b"WITH",), (b"(",)):
+        return
     selected = sql.select(text)
     if selected is None:
-        raise EngineError(497, "reader: Not enough privileges: this user may only SELECT")
-    # First without resolving anything: resolving evaluates constant expressions.
-    for passes in (b"run_passes = 0", b"run_passes = 1"):
-        tree = connection.run(
-            b"EXPLAIN QUERY TREE " + passes + b" " + selected.head, "TabSeparatedRaw", parameters
-        ).result
-        for match in _NODE.finditer(tree):
-            _check_node({kind: value.decode(errors="replace") for kind, value in match.groupdict(b"").items()})
+        raise _denied("this user may only SELECT")
+    # A line break in a name would pass for a line of the printed tree.
+    if any(token.kind == "quoted" and re.search(rb"[\\\x00-\x1f]", token.text) for token in sql.tokens(text)):
+        raise _denied("names with escapes or control characters")
+    tree = connection.run(b"EXPLAIN AST " + selected.head, "TabSeparatedRaw", parameters).result.decode(
+        errors="replace"
+    )
+    for kind, name in _named(tree):
+        if kind == "table" and not (_TABLE.fullmatch(name) or _is_defined_here(connection, name)):
+            raise _denied(f"SELECT ON {name}")
+        if kind == "table function" and name.lower() not in _TABLE_FUNCTIONS:
+            raise _denied(f"the table function {name}")
+        if kind == "function" and _FUNCTIONS.fullmatch(name):
+            raise _denied(f"the function {name}")
 
 
-def _check_node(node: dict[str, str]) -> None:
-    if node["table"] and not TABLES.fullmatch(node["table"].strip()):
-        raise EngineError(497, f"reader: Not enough privileges: SELECT ON {node['table'].strip()}")
-    if node["table_function"] and node["table_function"].lower() not in TABLE_FUNCTIONS:
-        raise EngineError(497, f"reader: Not enough privileges: the table function {node['table_function']}")
-    if node["function"] and _FUNCTIONS.fullmatch(node["function"]):
-        raise EngineError(497, f"reader: Not enough privileges: the function {node['function']}")
+def _named(tree: str) -> Iterator[tuple[str, str]]:
+    """What the printed tree names: kind and name."""
+    above: list[str] = []
+    children = [0]
+    for line in tree.splitlines():
+        found = _NODE.fullmatch(line)
+        if found is None:
+            raise _denied("a statement that is not understood")
+        depth, kind, name = len(found[1]), found[2], found[3] or ""
+        del above[depth:], children[depth + 1 :]
+        children[depth] += 1
+        grandparent, parent = ["", "", *above][-2:]
+        # Behind IN, a lone name is a table's.
+        behind_in = parent == "ExpressionList" and _IN.fullmatch(grandparent) and children[depth] > 1
+        above.append(name if kind == "Function" else kind)
+        children.append(0)
+        if kind == "TableIdentifier" or (kind == "Identifier" and behind_in):
+            yield "table", name
+        elif kind == "Function" and parent == "TableExpression":
+            yield "table function", name
+        elif kind in ("Function", "Identifier"):
+            yield "function", name
+        elif kind == "ColumnsApplyTransformer":
+            raise _denied("APPLY")
+
+
+def _is_defined_here(connection: Connection, name: str) -> bool:
+    """Whether it can only be a name that the statement itself defines: behind WITH, or a column beside IN."""
+    here = b"SELECT count() FROM system.tables WHERE database = currentDatabase() AND name = "
+    return "." not in name and connection.run(here + sql.literal(name)).result == b"0\n"
+
+
+def _denied(what: str) -> EngineError:
+    return EngineError(497, f"reader: Not enough privileges: {what}")

@@ -8,8 +8,8 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 import httpx
 import orjson
@@ -23,6 +23,11 @@ log = structlog.get_logger()
 # It logs every statement with its values at INFO.
 logging.getLogger("httpx").setLevel(logging.WARNING)
 
+PRIVILEGED = (
+    "the query API is logged in to ClickHouse as {user!r}, a user that may do more than read otel_logs. Set"
+    " LOGBROOK_CLICKHOUSE_USERNAME and LOGBROOK_CLICKHOUSE_PASSWORD to the user `reader` (docs/query.md), or accept the"
+    " risk with LOGBROOK_QUERY_ALLOW_PRIVILEGED_USER=true"
+)
 _TABLE_ROWS_SECONDS = 5.0
 _EXCEPTION = re.compile(r"Code: (\d+)\. DB::Exception: (.*)", re.DOTALL)
 _PAST_LIMITS = {
@@ -33,6 +38,9 @@ _PAST_LIMITS = {
     396: "has a larger result than the limit",
 }
 _MEMORY_LIMIT_EXCEEDED = 241
+_QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING = 216
+_LOOK_AGAIN_SECONDS = 0.5
+_CLOSE_SECONDS = 5.0
 _BUSY = {202, 439, 394}  # too many queries, no thread, cancelled by an administrator
 _QUOTA_EXCEEDED = 201
 
@@ -69,6 +77,8 @@ class Statement:
     sql: str
     parameters: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, str | int] = field(default_factory=dict)
+    lane: Literal["search", "sql", "stream"] = "search"
+    """What it counts as: each lane has its own number of statements that may run at a time."""
 
 
 class Engine:
@@ -87,6 +97,11 @@ class Engine:
         self.prometheus = (
             httpx.AsyncClient(base_url=query.prometheus_url, trust_env=False) if query.prometheus_url else None
         )
+        self._lanes = {
+            "search": asyncio.Semaphore(query.max_concurrent_statements),
+            "sql": asyncio.Semaphore(query.max_concurrent_sql),
+            "stream": asyncio.Semaphore(query.max_streams),
+        }
         self._readonly: bool | None = None
         self._table_rows, self._table_rows_at = 0, -_TABLE_ROWS_SECONDS
         self._kills: set[asyncio.Task[None]] = set()
@@ -94,8 +109,11 @@ class Engine:
         self._prefix = secrets.token_hex(8)
 
     async def close(self) -> None:
-        """Wait for cancellations under way, then close all connections."""
-        await asyncio.gather(*self._kills, return_exceptions=True)
+        """Ask ClickHouse to end what nobody waits for, then close all connections."""
+        if self._kills:
+            await asyncio.wait(self._kills, timeout=_CLOSE_SECONDS)
+        for task in self._kills:
+            task.cancel()
         await self._client.aclose()
         if self.prometheus is not None:
             await self.prometheus.aclose()
@@ -120,10 +138,15 @@ class Engine:
         metrics.query_rows_read_total.inc(result["statistics"]["rows_read"])
         return result  # type: ignore[no-any-return]
 
+    async def text(self, sql: str, parameters: Mapping[str, str]) -> str:
+        """The lines of a result with one column."""
+        async with self._send(Statement(sql, parameters), None) as response:
+            return (await response.aread()).decode()
+
     @asynccontextmanager
     async def stream(self, statement: Statement, output_format: str) -> AsyncIterator[AsyncIterator[bytes]]:
         """The bytes of a result as they come, in any of ClickHouse's formats. Leaving early cancels the statement."""
-        async with self._send(statement, output_format) as response:
+        async with self._send(replace(statement, lane="stream"), output_format) as response:
             yield response.aiter_bytes()
 
     async def cost(self, spent: Spent) -> Cost:
@@ -146,13 +169,14 @@ class Engine:
         return self._table_rows
 
     @asynccontextmanager
-    async def _send(self, statement: Statement, output_format: str) -> AsyncIterator[httpx.Response]:
+    async def _send(self, statement: Statement, output_format: str | None) -> AsyncIterator[httpx.Response]:
         query_id = f"logbrook-{self._prefix}-{next(self._numbers)}"
         url = {"database": self.clickhouse.database, "query_id": query_id}
         url |= {f"param_{name}": value for name, value in statement.parameters.items()}
         url |= await self._limits(statement.settings)
-        content = f"{statement.sql}\nFORMAT {output_format}".encode()
-        request = self._client.build_request("POST", "/", params=url, content=content)
+        url["default_format"] = output_format or "TabSeparatedRaw"
+        request = self._client.build_request("POST", "/", params=url, content=statement.sql.encode())
+        lane = await self._enter(statement.lane)
         done = False
         try:
             response = await self._client.send(request, stream=True)
@@ -172,26 +196,51 @@ class Engine:
                 503, "clickhouse_unavailable", f"ClickHouse can't be reached: {type(error).__name__}", 2
             ) from error
         finally:
-            if not done:
-                self._cancel(query_id)
+            if done:
+                lane.release()
+            else:
+                task = asyncio.get_running_loop().create_task(self._end(query_id, lane))
+                self._kills.add(task)
+                task.add_done_callback(self._kills.discard)
 
-    def _cancel(self, query_id: str) -> None:
-        """Stop a statement that nobody waits for: closing the connection asks for it, KILL QUERY makes sure."""
-        task = asyncio.get_running_loop().create_task(self._kill(query_id))
-        self._kills.add(task)
-        task.add_done_callback(self._kills.discard)
-
-    async def _kill(self, query_id: str) -> None:
-        sql = f"KILL QUERY WHERE query_id = '{query_id}' ASYNC"
+    async def _enter(self, name: str) -> asyncio.Semaphore:
+        """Wait for room in a lane. Raises UnavailableError if there is none in time."""
+        lane = self._lanes[name]
         try:
-            await self._client.post("/", params={"database": self.clickhouse.database}, content=sql.encode(), timeout=5)
+            async with asyncio.timeout(self.query.wait_seconds):
+                await lane.acquire()
+        except TimeoutError:
+            raise UnavailableError(503, "too_busy", "other statements still run in ClickHouse; try again", 5) from None
+        return lane
+
+    async def _end(self, query_id: str, lane: asyncio.Semaphore) -> None:
+        """Stop a statement that nobody waits for, and keep its place in the lane until ClickHouse is done with it.
+
+        Closing the connection asks for it, KILL QUERY makes sure. Some functions look at neither before they have
+        finished a block. While the statement runs, its query id is taken (error 216), which any user may ask.
+        """
+        try:
+            await self._client.post(
+                "/",
+                params={"database": self.clickhouse.database},
+                content=f"KILL QUERY WHERE query_id = '{query_id}' ASYNC".encode(),
+                timeout=5,
+            )
+            while await self._is_taken(query_id):
+                await asyncio.sleep(_LOOK_AGAIN_SECONDS)
         except httpx.HTTPError as error:
-            log.debug("a statement could not be cancelled", query_id=query_id, error=str(error))
+            log.info("ClickHouse can't be asked whether a statement has ended", query_id=query_id, error=str(error))
+        finally:
+            lane.release()
+
+    async def _is_taken(self, query_id: str) -> bool:
+        response = await self._client.post("/", params={"query_id": query_id}, content=b"SELECT 1", timeout=5)
+        return bool(response.headers.get("X-ClickHouse-Exception-Code") == str(_QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING))
 
     async def _limits(self, extra: Mapping[str, str | int]) -> dict[str, str]:
         """The settings to send: none for a user whose profile is read-only, as it fixes them itself."""
         if self._readonly is None:
-            self._readonly = await self._is_readonly()
+            self._readonly = await self._admit()
         if self._readonly:
             return {}
         limits: dict[str, str | float] = {
@@ -207,17 +256,40 @@ class Engine:
         }
         return {name: str(value) for name, value in limits.items()}
 
-    async def _is_readonly(self) -> bool:
-        url = {"database": self.clickhouse.database}
+    async def may_only_read(self) -> bool:
+        """Whether this process is logged in as a user that can read the log table and nothing else.
+
+        Tried rather than asked: its profile is read-only, and neither a system table nor another table of ours answers.
+        """
+        if await self._ask("SELECT getSetting('readonly')") != "1":
+            return False
+        for elsewhere in ("system.users", "idempotency_keys"):
+            try:
+                await self._ask(f"SELECT 1 FROM {elsewhere} LIMIT 0")
+            except StatementError:
+                continue
+            return False
+        return True
+
+    async def _admit(self) -> bool:
+        """Whether the user's profile is read-only. Raises UnavailableError if the user may do more than we accept."""
+        if not await self.may_only_read():
+            if not self.query.allow_privileged_user:
+                raise UnavailableError(503, "privileged_user", PRIVILEGED.format(user=self.clickhouse.username))
+            return await self._ask("SELECT getSetting('readonly')") == "1"
+        return True
+
+    async def _ask(self, sql: str) -> str:
+        """The only value of a statement that needs no limits."""
         try:
-            response = await self._client.post("/", params=url, content=b"SELECT getSetting('readonly')")
+            response = await self._client.post("/", params={"database": self.clickhouse.database}, content=sql.encode())
         except httpx.HTTPError as error:
             raise UnavailableError(
                 503, "clickhouse_unavailable", f"ClickHouse can't be reached: {type(error).__name__}", 2
             ) from error
         if response.status_code != 200:
             raise _error(response.text, response.headers.get("X-ClickHouse-Exception-Code"))
-        return response.text.strip() == "1"
+        return response.text.strip()
 
 
 def _error(text: str, code_header: str | None = None) -> RejectedError | UnavailableError:

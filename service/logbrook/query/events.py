@@ -16,7 +16,8 @@ from logbrook.query.filters import Parameters
 _ORDER = ("Timestamp", "KafkaTopicId", "KafkaPartition", "KafkaOffset", "KafkaIndex")
 NEWEST_FIRST = ", ".join(f"{column} DESC" for column in _ORDER)
 OLDEST_FIRST = ", ".join(_ORDER)
-_TOPIC_ID = re.compile(r"[\w-]{0,64}", re.ASCII)
+# A UUID in base64: librdkafka writes it with + and /, Kafka itself with - and _.
+_TOPIC_ID = re.compile(r"[\w+/=-]{0,64}", re.ASCII)
 
 
 def columns(body_characters: int | None) -> str:
@@ -63,7 +64,8 @@ class Position:
 
 def position(text: str, name: str) -> Position:
     """The position that an id or a cursor stands for. Raises RejectedError that names the parameter."""
-    pieces = text.split(".", 4)
+    # An unencoded + of a URL arrives as a space.
+    pieces = text.replace(" ", "+").split(".", 4)
     try:
         nanoseconds, partition, offset, index = (int(piece) for piece in pieces[:4])
         topic_id = pieces[4]

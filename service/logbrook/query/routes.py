@@ -129,9 +129,9 @@ async def _status(engine: Engine, _given: Values) -> answers.StatusAnswer:
 
 async def _sql(engine: Engine, given: Values) -> answers.SqlAnswer:
     rows_limit = engine.query.max_result_rows
-    sql = statement.check(given["sql"], engine.clickhouse.database, rows_limit)
+    sql = await statement.check(given["sql"], engine.clickhouse.database, rows_limit, engine.text)
     spent = Spent()
-    result = await engine.result(Statement(sql), spent)
+    result = await engine.result(Statement(sql, lane="sql"), spent)
     return answers.SqlAnswer(
         columns=[answers.SqlColumn(name=each["name"], type=each["type"]) for each in result["meta"]],
         rows=result["data"][:rows_limit],

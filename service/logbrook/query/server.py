@@ -24,9 +24,9 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Scope
 
 from logbrook import config, metrics
-from logbrook.errors import LogbrookError, RejectedError, UnavailableError
+from logbrook.errors import ConfigError, LogbrookError, RejectedError, UnavailableError
 from logbrook.query import openapi, parameters, routes, streams
-from logbrook.query.engine import Engine, Statement
+from logbrook.query.engine import PRIVILEGED, Engine, Statement
 from logbrook.query.http import Guard, Handler, Stream, error_answer, unless_left
 from logbrook.query.http import json_answer as answer_json
 from logbrook.query.turns import Turns
@@ -34,6 +34,7 @@ from logbrook.query.turns import Turns
 log = structlog.get_logger()
 
 EXPLORER = Path(__file__).parent / "explorer"
+SQL = "/v1/sql"
 _MAX_BODY_BYTES = 100_000
 _TELL_AGAIN_SECONDS = 60.0
 _LOOPBACK_NAMES = ["localhost", "127.0.0.1", "[::1]"]
@@ -50,6 +51,7 @@ class Api:
         self.query = query
         self.engine = Engine(clickhouse, query)
         self.turns = Turns(query.max_concurrent_requests, query.max_waiting_requests, query.wait_seconds)
+        self.sql_turns = Turns(query.max_concurrent_sql, query.max_waiting_requests, query.wait_seconds)
         self.streams = Turns(query.max_streams, 0, query.wait_seconds)
 
     def handler(self, route: routes.Route) -> Handler:
@@ -60,12 +62,12 @@ class Api:
                 given = await _given(request, route)
                 return answer_json(await unless_left(request.receive, self._in_turn(route, given)))
             except Exception as error:
-                return error_answer(error, statement_is_theirs=route.path == "/v1/sql")
+                return error_answer(error, statement_is_theirs=route.path == SQL)
 
         return handle
 
     async def _in_turn(self, route: routes.Route, given: routes.Values) -> msgspec.Struct:
-        async with self.turns.turn():
+        async with (self.sql_turns if route.path == SQL else self.turns).turn():
             return await route.handle(self.engine, given)
 
     async def tail(self, request: Request) -> Response:
@@ -186,7 +188,11 @@ def app(query: config.Query, clickhouse: config.ClickHouse) -> ASGIApp:
         telling.cancel()
         await api.engine.close()
 
-    served = [StarletteRoute(each.path, api.handler(each), methods=[each.method]) for each in routes.ROUTES]
+    # An id may hold a slash.
+    served = [
+        StarletteRoute(each.path.replace("{id}", "{id:path}"), api.handler(each), methods=[each.method])
+        for each in routes.ROUTES
+    ]
     served += [
         StarletteRoute("/v1/tail", api.tail),
         StarletteRoute("/v1/export", api.export),
@@ -227,8 +233,37 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def _require_reader(query: config.Query, clickhouse: config.ClickHouse) -> None:
+    async def may_only_read() -> bool:
+        engine = Engine(clickhouse, query)
+        try:
+            return await engine.may_only_read()
+        finally:
+            await engine.close()
+
+    try:
+        if asyncio.run(may_only_read()):
+            return
+    except LogbrookError as error:
+        log.info(
+            "the rights of the ClickHouse user are checked when it answers", user=clickhouse.username, error=str(error)
+        )
+        return
+    if not query.allow_privileged_user:
+        raise ConfigError(PRIVILEGED.format(user=clickhouse.username))
+    log.warning(
+        "the ClickHouse user may do more than read otel_logs, as LOGBROOK_QUERY_ALLOW_PRIVILEGED_USER allows",
+        user=clickhouse.username,
+    )
+
+
 def run(query: config.Query, clickhouse: config.ClickHouse) -> None:
-    """Serve until SIGTERM. Raises UnavailableError if the port can't be had."""
+    """Serve until SIGTERM.
+
+    Raises UnavailableError if the port is taken, and ConfigError if the ClickHouse user may do more than read. While
+    ClickHouse can't be asked, that is answered to the requests instead.
+    """
+    _require_reader(query, clickhouse)
     if not is_loopback(query.host):
         log.warning(
             "anyone who reaches this address can read all logs; put a proxy that authenticates before it",

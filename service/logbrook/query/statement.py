@@ -1,162 +1,195 @@
-"""One read-only SELECT of a user: parsed, checked against what is allowed, and written anew from the tree.
+"""One read-only SELECT of a user: ClickHouse's own parser says what it names, and all of that must be allowed.
 
-What ClickHouse gets is what was checked, never the text that came. The read-only user behind it refuses the same once
-more. A list of what is allowed (tables) and one of what is not (functions that reach beyond the query) are enough,
-because tables are the only way to other data, and table functions are no tables.
+Parsing SQL with another parser than the one that runs it leaves gaps between the two. So ClickHouse is asked twice
+before it runs anything: `formatQuerySingleLine` for the statement in its canonical form, and `EXPLAIN AST` for the
+syntax tree of exactly the text that is then run. Neither resolves a name nor executes a part of the statement
+(`EXPLAIN QUERY TREE`, `EXPLAIN SYNTAX` and `DESCRIBE` do: they evaluate scalar subqueries).
+
+The tree has to consist of known kinds of nodes; its tables, of `otel_logs` and the statement's own WITH; its functions,
+of those in functions.py. The rights of the reading user are the second wall, which holds by itself.
 """
 
-import logging
 import re
-from typing import Any
-
-import sqlglot
-from sqlglot import exp
-from sqlglot.errors import SqlglotError
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
 
 from logbrook.errors import RejectedError
-
-# It warns of what it can't parse; such a statement is refused, and its sender told.
-logging.getLogger("sqlglot").setLevel(logging.ERROR)
+from logbrook.query import functions
 
 MAX_CHARACTERS = 20_000
+MAX_NODES = 5_000
+MAX_DEPTH = 300
 TABLES = frozenset({"otel_logs"})
-# Functions that read files, dictionaries, other tables, the server's inside, or only burn time.
-_FORBIDDEN = re.compile(
-    r"dict\w*|joinget\w*|file|catboost\w*|model\w*|sleep\w*|getsetting\w*|getmacro|addressto\w*|demangle|hasthreadfuzzer|"
-    r"executable\w*|input|url\w*table|s3\w*|remote\w*|cluster\w*|mysql|postgresql|mongodb|sqlite|odbc|jdbc|hdfs|"
-    r"mergetree\w*|merge|loop|numbers\w*|generate\w*|view\w*|values|null|zeros\w*|fuzz\w*|currentuser|hostname|fqdn|"
-    r"serveruuid|getserverport|getserversetting|getmergetreesetting|connectionid|initialqueryid|filesystem\w*|tcpport|"
-    r"initial_query_id|query_id|evalmlmethod|trap|throwif|logtrace|showcertificate|currentprofiles|currentroles|"
-    r"enabledprofiles|enabledroles|defaultprofiles|defaultroles|currentdatabase|currentschemas|buildid|uptime|ai\w*|"
-    r"transactionid|displayname|getosksernelversion|getoskernelversion|zookeepersessionuptime|nontransactional\w*",
-    re.IGNORECASE,
-)
-_STATEMENTS = (exp.Select, exp.Union, exp.Subquery)
-_FORBIDDEN_PARTS = {
-    exp.Into: "INTO",
-    exp.Apply: "APPLY",
-    exp.Lock: "a lock",
-    exp.TableSample: "SAMPLE",
-    exp.Values: "VALUES",
-    exp.Parameter: "a parameter",
-    exp.Placeholder: "a parameter",
-    exp.SessionParameter: "a session parameter",
-    exp.Command: "a command",
-    exp.DDL: "a statement that changes something",
-    exp.DML: "a statement that changes something",
+
+Ask = Callable[[str, dict[str, str]], Awaitable[str]]
+"""Runs a statement with parameters on ClickHouse as the reading user; returns the lines of its only column."""
+
+_KINDS = {
+    *("SelectWithUnionQuery", "SelectIntersectExceptQuery", "SelectQuery", "Subquery", "WithElement"),
+    *(
+        "TablesInSelectQuery",
+        "TablesInSelectQueryElement",
+        "TableExpression",
+        "TableIdentifier",
+        "TableJoin",
+        "ArrayJoin",
+    ),
+    *("ExpressionList", "Identifier", "Function", "Literal", "Asterisk", "QualifiedAsterisk"),
+    *("ColumnsRegexpMatcher", "ColumnsListMatcher", "QualifiedColumnsRegexpMatcher", "QualifiedColumnsListMatcher"),
+    *("ColumnsTransformerList", "ColumnsExceptTransformer"),
+    *("ColumnsReplaceTransformer", "ColumnsReplaceTransformer::Replacement"),
+    *("OrderByElement", "InterpolateElement", "WindowDefinition", "WindowListElement"),
 }
+_NAMES = {
+    "Set": "SETTINGS",
+    "SampleRatio": "SAMPLE",
+    "ColumnsApplyTransformer": "APPLY",
+    "QueryParameter": "a parameter",
+}
+_NODE = re.compile(r"( *)([\w:]+)(?: (.*?))??(?: \(alias (.*)\))?(?: \(children \d+\))?")
+_QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'")
+_WITH_NAME = re.compile(r"(?<![`.\w])(\w+) AS (?:MATERIALIZED )?\((?=SELECT|WITH|\()", re.ASCII)
+_IN = re.compile(r"(?:global)?(?:not)?(?:null)?in(?:ignoreset)?", re.IGNORECASE)
 
 
-def check(text: str, database: str, max_rows: int) -> str:
-    """The statement to run for a user's SELECT, with a LIMIT of at most `max_rows` + 1 rows.
+@dataclass
+class Node:
+    """A node of ClickHouse's syntax tree, as EXPLAIN AST prints it."""
 
-    Raises RejectedError (400) with what is not allowed, and where it is known, the character from 0.
+    kind: str
+    text: str
+    alias: str
+    children: list["Node"] = field(default_factory=list)
+
+    def walk(self) -> Iterator["Node"]:
+        """This node and all below it, in the order of the text."""
+        waiting = [self]
+        while waiting:
+            node = waiting.pop()
+            yield node
+            waiting.extend(reversed(node.children))
+
+    @property
+    def arguments(self) -> list["Node"]:
+        """The arguments of a function."""
+        return self.children[0].children if self.children else []
+
+
+async def check(text: str, database: str, max_rows: int, ask: Ask) -> str:
+    """The statement to run for a user's SELECT: the same, with at most `max_rows` + 1 rows.
+
+    Raises RejectedError (400) that says what is not allowed; ClickHouse's own errors about the syntax pass through.
     """
     if len(text) > MAX_CHARACTERS:
         raise _refused(f"the statement has more than {MAX_CHARACTERS} characters")
-    tree = _parsed(text)
-    if not isinstance(tree, _STATEMENTS):
-        raise _refused(f"expected one SELECT, found {tree.key.upper()}")
-    _check_parts(tree)
-    _check_tables(tree, database)
-    limited = exp.select("*").from_(tree.subquery("result")) if not isinstance(tree, exp.Select) else tree
-    return _limited(limited, max_rows).sql(dialect="clickhouse", comments=False)
-
-
-def _refused(message: str, **place: int) -> RejectedError:
-    return RejectedError(400, "sql_not_allowed", message, **place)
-
-
-def _parsed(text: str) -> exp.Expr:
     try:
-        statements = [each for each in sqlglot.parse(text, dialect="clickhouse") if each is not None]
-    except SqlglotError as error:
-        first: dict[str, Any] = next(iter(getattr(error, "errors", [])), {})
-        message = first.get("description") or str(error).splitlines()[0]
-        line, column = first.get("line"), first.get("col")
-        where = f" (line {line}, column {column})" if line else ""
-        raise RejectedError(400, "sql_syntax", f"{message}{where}") from None
-    except RecursionError:
-        raise _refused("the statement is nested too deeply") from None
-    if len(statements) != 1:
-        raise _refused("expected exactly one SELECT")
-    return statements[0]
+        canonical = (await ask("SELECT formatQuerySingleLine({statement:String})", {"statement": text})).rstrip("\n")
+    except RejectedError as error:
+        # Behind the reason stands the statement that asked, which is ours.
+        raise RejectedError(400, "sql_syntax", str(error).split(": In scope SELECT formatQuery")[0]) from None
+    if not re.match(r"(?:\(*SELECT|WITH)\b", canonical):
+        raise _refused("expected one SELECT")
+    # A name with a line break or an escape in it could pass for a node of its own in the printed tree.
+    if re.search(r"[\x00-\x1f\x7f]|`[^`]*\\[^`]*`", _QUOTED.sub("''", canonical)):
+        raise _refused("quoted names may not hold control characters or backslashes")
+    statement = f"SELECT * FROM ({canonical}) LIMIT {max_rows + 1:d}"
+    tree = _tree(await ask(f"EXPLAIN AST {statement}", {}))
+    _check(tree, statement, database)
+    return statement
 
 
-def _check_parts(tree: exp.Expr) -> None:
-    """Nothing in the tree may be of a kind that does more than select, or call what reaches further."""
-    for node in tree.walk():
-        for kind, name in _FORBIDDEN_PARTS.items():
-            if isinstance(node, kind):
-                raise _refused(f"{name} is not allowed")
-        for clause in ("settings", "format", "into", "sample"):
-            if node.args.get(clause):
-                raise _refused(f"{clause.upper()} is not allowed")
-        if isinstance(node, exp.In):
-            _check_in(node)
-        if isinstance(node, exp.Func):
-            _check_function(node)
+def _refused(message: str) -> RejectedError:
+    return RejectedError(400, "sql_not_allowed", message)
 
 
-def _check_in(node: exp.In) -> None:
-    """A lone name behind IN, in brackets or not, is the name of a table for ClickHouse."""
-    items = node.expressions
-    lone = items[0].unnest() if len(items) == 1 and isinstance(items[0], exp.Expr) else None
-    while isinstance(lone, exp.Tuple) and len(lone.expressions) == 1:
-        lone = lone.expressions[0].unnest()
-    if node.args.get("field") is not None or isinstance(lone, exp.Column | exp.Dot | exp.Identifier | exp.Table):
-        raise _refused("IN takes a list of values or a SELECT in brackets, not the name of a table")
+def _tree(printed: str) -> Node:
+    """The printed tree as nodes: each line's indentation is its depth."""
+    lines = printed.rstrip("\n").split("\n")
+    if len(lines) > MAX_NODES:
+        raise _refused(f"the statement has more than {MAX_NODES} parts")
+    path: list[Node] = []
+    for line in lines:
+        found = _NODE.fullmatch(line)
+        if found is None or len(found[1]) > len(path) or bool(path) != bool(found[1]):
+            raise _refused("the statement has a part that is not understood")
+        node = Node(found[2], found[3] or "", found[4] or "")
+        del path[len(found[1]) :]
+        if path:
+            path[-1].children.append(node)
+        path.append(node)
+        if len(path) > MAX_DEPTH:
+            raise _refused("the statement is nested too deeply")
+    return path[0]
 
 
-def _check_function(node: exp.Func) -> None:
-    names = {node.name} if isinstance(node, exp.Anonymous | exp.AnonymousAggFunc) else set(node.sql_names())
-    if isinstance(node, exp.AnonymousAggFunc | exp.CombinedAggFunc):
-        names.add(str(node.this))
-    for name in names:
-        if _FORBIDDEN.fullmatch(str(name)):
-            raise _refused(f"the function {name} is not allowed")
-        if isinstance(node, exp.Anonymous) and re.fullmatch(
-            r"(?:not|global\w*)?(?:null)?in(?:ignoreset)?", name, re.IGNORECASE
-        ):
-            raise _refused("write IN as an operator, not as a function")
-
-
-def _check_tables(tree: exp.Expr, database: str) -> None:
-    """Every table is an allowed one, or a WITH of the whole statement that stands before."""
-    scope: set[str] = set()
-    outer = tree.args.get("with_") or tree.args.get("with")
-    if outer is not None:
-        if outer.args.get("recursive"):
-            raise _refused("WITH RECURSIVE is not allowed")
-        for each in outer.expressions:
-            _check_names(each.this, scope, database)
-            if isinstance(each.this, exp.Query):
-                scope.add(each.alias)
-    for nested in tree.find_all(exp.With):
-        if nested is not outer:
-            raise _refused("WITH is allowed at the beginning of the statement only")
-    _check_names(tree, scope, database, skip=outer)
-
-
-def _check_names(tree: exp.Expr, scope: set[str], database: str, skip: exp.Expr | None = None) -> None:
-    for table in tree.find_all(exp.Table):
-        if skip is not None and table.find_ancestor(exp.With) is skip:
-            continue
-        if not isinstance(table.this, exp.Identifier):
+def _check(tree: Node, statement: str, database: str) -> None:
+    """Raise RejectedError unless everything that the tree names is allowed."""
+    nodes = list(tree.walk())
+    aliases = {node.alias for node in nodes if node.alias}
+    for node in nodes:
+        if node.kind not in _KINDS:
+            raise _refused(f"{_NAMES.get(node.kind, node.kind)} is not allowed")
+        if node.kind == "TableExpression" and node.children[0].kind == "Function":
             raise _refused("table functions are not allowed; the tables are " + ", ".join(sorted(TABLES)))
-        qualifiers = [part.name for part in table.parts[:-1]]
-        known = table.name in TABLES and qualifiers in ([], [database])
-        if not known and not (table.name in scope and not qualifiers):
-            name = ".".join(part.name for part in table.parts)
-            raise _refused(f"the table {name} is not allowed; the tables are " + ", ".join(sorted(TABLES)))
+        if node.kind == "Function":
+            _check_function(node)
+        if node.kind == "Identifier" and node.text.lower() in functions.BARE and node.text not in aliases:
+            raise _refused(f"{node.text} is not allowed")
+    _check_tables(tree, _with_names(nodes, statement), database)
 
 
-def _limited(tree: exp.Select, max_rows: int) -> exp.Select:
-    """The statement with its own LIMIT if that is a small enough number, else within one."""
-    limit = tree.args.get("limit")
-    if limit is None:
-        return tree.limit(max_rows + 1)
-    value = limit.expression if isinstance(limit, exp.Limit) else None
-    if isinstance(value, exp.Literal) and value.is_int and int(value.name) <= max_rows:
-        return tree
-    return exp.select("*").from_(tree.subquery("result")).limit(max_rows + 1)
+def _check_function(node: Node) -> None:
+    name, arguments = node.text, node.arguments
+    # Behind IN, ClickHouse reads a lone name as a table's.
+    if _IN.fullmatch(name) and (len(arguments) != 2 or arguments[1].kind in ("Identifier", "TableIdentifier")):
+        raise _refused("IN takes a list of values or a SELECT in brackets, not the name of a table")
+    if not functions.is_allowed(name):
+        raise _refused(f"the function {name} is not allowed")
+    if name.lower() in functions.WITH_A_LAMBDA and len(arguments) > 1 and arguments[0].kind == "Identifier":
+        raise _refused(f"{name} takes a lambda: x -> ...")
+    place, most = functions.SIZED.get(name.lower(), (None, 0))
+    for size in arguments[place] if place is not None else []:
+        if size.kind == "Literal" and (number := re.fullmatch(r"U?Int64_(-?\d+)", size.text)):
+            if abs(int(number[1])) > most:
+                raise _refused(f"{name} takes a number of at most {most}")
+        else:
+            raise _refused(f"{name} takes its size as a plain number")
+
+
+def _with_names(nodes: list[Node], statement: str) -> dict[int, str]:
+    """By the id() of each WITH element: its name, which the printed tree leaves out.
+
+    In the canonical text the names stand in the order of the tree's elements, before `AS (SELECT`.
+    """
+    elements = [node for node in nodes if node.kind == "WithElement"]
+    text = _QUOTED.sub("''", statement)
+    names = _WITH_NAME.findall(text)
+    if "WITH RECURSIVE " in text:
+        raise _refused("WITH RECURSIVE is not allowed")
+    # INTERPOLATE (x AS (SELECT ...)) would look like one.
+    if len(names) != len(elements) or any(
+        node.kind == "InterpolateElement" and node.children[0].kind == "Subquery" for node in nodes
+    ):
+        raise _refused("the names behind WITH are plain words, without lists of columns")
+    return {id(element): name for element, name in zip(elements, names, strict=True)}
+
+
+def _check_tables(tree: Node, with_names: dict[int, str], database: str) -> None:
+    """Every table is an allowed one, or a WITH that stands before it in a SELECT around it."""
+    waiting: list[tuple[Node, frozenset[str]]] = [(tree, frozenset())]
+    while waiting:
+        node, scope = waiting.pop()
+        if node.kind == "TableIdentifier":
+            qualifier, _, name = node.text.rpartition(".")
+            if not (name in TABLES and qualifier in ("", database)) and node.text not in scope:
+                raise _refused(f"the table {node.text} is not allowed; the tables are " + ", ".join(sorted(TABLES)))
+        elif node.kind == "SelectQuery":
+            for child in node.children:
+                # The list behind WITH comes first; each of its elements sees those before it.
+                parts = child.children if any(each.kind == "WithElement" for each in child.children) else [child]
+                for part in parts:
+                    waiting.append((part, scope))
+                    if part.kind == "WithElement":
+                        scope |= {with_names[id(part)]}
+        else:
+            waiting += [(child, scope) for child in node.children]

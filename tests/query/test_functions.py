@@ -1,0 +1,53 @@
+"""The list of functions that users' SQL may call, held against the engine."""
+
+import pytest
+
+from logbrook import clickhouse as connection
+from logbrook import config
+from logbrook.query import functions
+
+# What the parser makes of syntax; no function of the engine has the name.
+SYNTAX = {"exists", "grouping", "interval", "lambda"}
+
+
+@pytest.fixture(scope="module")
+def known(shared_database: config.ClickHouse) -> dict[str, bool]:
+    """The engine's functions by name: whether each is an aggregate."""
+    client = connection.connect(shared_database)
+    rows = client.query("SELECT name, is_aggregate FROM system.functions").result_rows
+    client.close()
+    return {str(name): bool(aggregate) for name, aggregate in rows}
+
+
+def test_every_allowed_function_exists(known: dict[str, bool]) -> None:
+    """The list holds no name that the engine does not have, so that nobody reads it in vain."""
+    assert functions.names() - SYNTAX - {name.lower() for name in known} == set()
+
+
+def test_aggregates_take_their_combinators() -> None:
+    """A combinator changes nothing about who may call an aggregate; it makes nothing else an aggregate."""
+    assert functions.is_allowed("countIf")
+    assert functions.is_allowed("uniqExactArrayIf")
+    assert not functions.is_allowed("fileIf")
+    assert not functions.is_allowed("sumState")
+    assert not functions.is_allowed("if" * 1000)
+
+
+def test_functions_that_take_a_function_by_name_are_known(
+    shared_database: config.ClickHouse, known: dict[str, bool]
+) -> None:
+    """Where ClickHouse takes a bare name as a lambda, the guard knows it: `arrayMap(file, ['/etc/passwd'])`."""
+    client = connection.connect(shared_database)
+    taking = set()
+    for name in (each for each in known if functions.is_allowed(each) and each.lower() not in ("if", "multiif")):
+        for arguments in ("toString, [1]", "toString, [1], [1]", "toString, map(1, 2)", "[1], toString", "1, toString"):
+            try:
+                client.query(f"SELECT {name}({arguments})")
+                taking.add(name.lower())
+            except Exception as error:
+                if "__function_ref" in str(error):
+                    taking.add(name.lower())
+    client.close()
+
+    assert "arraymap" in taking
+    assert taking - functions.WITH_A_LAMBDA == set()
