@@ -157,7 +157,7 @@ class Query:
     )
     allow_privileged_user: bool = setting(
         False,
-        "Serve although the ClickHouse user may do more than read `otel_logs`. A gap in the check of a reader's SQL would "
+        "Serve although the ClickHouse user may do more than read `otel_logs`. A gap in the check of SQL would "
         "then lead to everything that this user may do.",
     )
     timeout_seconds: float = setting(20.0, "Longest time that one statement may run in ClickHouse.")

@@ -200,16 +200,16 @@ def test_an_abandoned_statement_counts_until_it_has_ended(
     """A client that leaves frees its place once ClickHouse is done: abandoned SQL never piles up, searches go on."""
     narrow = config.Query(max_concurrent_sql=1, wait_seconds=30)
     admin = connection.connect(corpus_database)
-    running = "SELECT count() FROM system.processes WHERE query LIKE '%arrayJoin(range(100000))%a * b * c%'"
+    running = "SELECT count() FROM system.processes WHERE query LIKE '%range(100000)%a * b%'"
     running += " AND query NOT LIKE '%system.processes%'"
     most = 0
     with serving(narrow, as_reader(clickhouse, corpus_database)) as door:
         for _ in range(5):
             with contextlib.suppress(httpx.ReadTimeout):
-                door.client.post("/v1/sql", json={"sql": SLOW}, timeout=0.3)
+                door.client.post("/v1/sql", json={"sql": SLOW}, timeout=3)
             most = max(most, int(admin.query(running).result_rows[0][0]))
             assert door.ask("search", query="order").status_code == 200
         assert door.sql("SELECT 1").status_code == 200
     admin.close()
 
-    assert most <= 1
+    assert most == 1

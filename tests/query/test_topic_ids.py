@@ -1,7 +1,7 @@
 """Ids and cursors, whatever characters the id of the topic has."""
 
 import base64
-import uuid
+import hashlib
 from urllib.parse import quote
 
 import pytest
@@ -11,8 +11,8 @@ from tests.query.door import Door, event, store
 
 # librdkafka's alphabet (standard base64) and Kafka's own (URL-safe), each with all of its characters over the ids.
 IDS = [
-    encode(uuid.UUID(int=number * 0x0102_0408_1020_4081_0204_0810_2040_81 % 2**128).bytes).decode().rstrip("=")
-    for number in range(1, 40)
+    encode(hashlib.md5(bytes([number])).digest()).decode().rstrip("=")
+    for number in range(40)
     for encode in (base64.b64encode, base64.urlsafe_b64encode)
 ]
 
@@ -22,7 +22,7 @@ def test_the_ids_have_every_character() -> None:
     assert {*"+/-_"} < set("".join(IDS))
 
 
-@pytest.mark.parametrize("topic_id", sorted({each for each in IDS if set(each) & {*"+/-_"}})[:20])
+@pytest.mark.parametrize("topic_id", sorted({each for each in IDS if set(each) & {*"+/-_"}})[::6])
 def test_what_the_api_gave_out_it_takes_back(service: Door, database: config.ClickHouse, topic_id: str) -> None:
     """An event's id leads back to it, in the path and as a parameter, encoded or not; a cursor to the next page."""
     store(database, [event(number, KafkaTopicId=topic_id) for number in range(3)])

@@ -204,7 +204,8 @@ def app(query: config.Query, clickhouse: config.ClickHouse) -> ASGIApp:
 
     def known_path(scope: Scope) -> str:
         """The route's path as declared: bounds what a metric's label can be."""
-        return next((each.path for each in served if each.matches(scope)[0] is not Match.NONE), "other")
+        path = next((each.path for each in served if each.matches(scope)[0] is not Match.NONE), "other")
+        return path.replace("{id:path}", "{id}")
 
     middleware: list[Middleware] = []
     if hosts := _allowed_hosts(query):
