@@ -17,7 +17,7 @@ from tests.faults.stack import Place
 Progress = Callable[[str], None]
 """Prints a line about a fault that was injected."""
 # The machine may be busy with other things: only a standstill counts.
-_PATIENCE_SECONDS = 240.0
+PATIENCE_SECONDS = 240.0
 _LIFE_SECONDS = 30.0
 
 
@@ -58,6 +58,10 @@ class Campaign:
         self.sender = Sender(self.ledger, self.place.kafka, self.seed, self.messages_per_second)
         self.began = time.monotonic()
 
+    def generator(self, number: int) -> random.Random:
+        """Randomness of a thread's own, from the same seed."""
+        return random.Random(f"{self.seed}-{number}")
+
     def outcome(self, name: str, faults: int, verdict: Verdict) -> Outcome:
         """The line for the table."""
         seconds = time.monotonic() - self.began
@@ -97,7 +101,7 @@ class Campaign:
         return self.outcome("consumer killed at its points (kill -9)", done.total(), self._check())
 
     def _check(self) -> Verdict:
-        return check(self.ledger, self.place, drain_seconds=_PATIENCE_SECONDS)
+        return check(self.ledger, self.place, drain_seconds=PATIENCE_SECONDS)
 
     def _kill_at(self, point: str, passing: int, delay: float) -> bool:
         """One consumer's life; False if it did not come to its point in time, and was killed from outside."""
@@ -119,7 +123,7 @@ class Campaign:
         with self.sender.sending():
             for number in range(1, kills + 1):
                 self._grows()
-                until(self.place.insert_queries, _PATIENCE_SECONDS, "an insert is under way", poll_seconds=0.01)
+                until(self.place.insert_queries, PATIENCE_SECONDS, "an insert is under way", poll_seconds=0.01)
                 time.sleep(self.rng.random() * 0.15)
                 self.place.stack.clickhouse.restart()
                 self.progress(f"ClickHouse kill {number}")
@@ -187,12 +191,12 @@ class Campaign:
         pauses = {"ClickHouse": stack.clickhouse, "Kafka": stack.kafka, "ZooKeeper": stack.zookeeper}
         faults: dict[str, Callable[[], None]] = {
             "consumer killed": consumers[0].kill,
-            "consumer stopped 4 s": lambda: _pause(consumers[1], 4),
+            "consumer stopped 4 s": lambda: pause(consumers[1], 4),
             "ClickHouse killed": stack.clickhouse.restart,
             "Kafka killed": stack.kafka.restart,
         }
         for name, process in pauses.items():
-            faults[f"{name} stopped 3 s"] = partial(_pause, process, 3)
+            faults[f"{name} stopped 3 s"] = partial(pause, process, 3)
         for fault in Fault:
             marker = b"" if fault is Fault.REFUSE else insert
             faults[f"connection: {fault.name.lower()}"] = partial(
@@ -202,7 +206,7 @@ class Campaign:
 
     def _grows(self) -> None:
         before = self.place.stored()
-        until(lambda: self.place.stored() > before, _PATIENCE_SECONDS, "more is stored")
+        until(lambda: self.place.stored() > before, PATIENCE_SECONDS, "more is stored")
 
     def killed_from_outside(self, kind: str, kills: int) -> Outcome:
         """Consumers of a kind (a peer's name, or "" for ours) killed at seeded times. The outcome is only counted."""
@@ -211,16 +215,17 @@ class Campaign:
                 before = self.place.stored()
                 consumer = self.place.consumer(naive=kind)
                 consumer.spawn()
-                until(lambda: self.place.stored() > before, _PATIENCE_SECONDS, "more is stored")  # noqa: B023
+                until(lambda: self.place.stored() > before, PATIENCE_SECONDS, "more is stored")  # noqa: B023
                 time.sleep(self.rng.random() * 1.5)
                 consumer.kill()
                 self.progress(f"{kind or 'logbrook'}: kill {number}")
             self.place.consumer(naive=kind).spawn()
-        self.place.drain(_PATIENCE_SECONDS)
+        self.place.drain(PATIENCE_SECONDS)
         return self.outcome(kind or "logbrook", kills, compare(self.ledger, self.place))
 
 
-def _pause(process: Process, seconds: float) -> None:
+def pause(process: Process, seconds: float) -> None:
+    """Stop a process in its tracks for so long."""
     if not process.running:
         return
     process.pause()

@@ -243,7 +243,7 @@ def _library_resend() -> None:
 
 
 def _whole_batch_again() -> None:
-    setattr(Pieces, "_learn", lambda *_: None)  # noqa: B010
+    setattr(Pieces, "_learn", lambda *_, **__: None)  # noqa: B010
 
 
 def _committed_instead_of_held() -> None:

@@ -99,6 +99,20 @@ class Sender:
             self._send(events, partition)
         assert self._producer.flush(120) == 0, "Kafka did not answer"
 
+    def send_later(self, events: int) -> None:
+        """Send a message, and do not wait for its acknowledgement."""
+        self._send(events, -1)
+
+    def send_keyed(self, key: bytes) -> None:
+        """Send an event with a key, twice."""
+        name, data = self.ledger.event(self.rng)
+        for _ in range(2):
+            self._produce(data, [name], key, int(name[1:]) % self.kafka.partitions)
+
+    def send_this(self, payload: bytes, names: list[str]) -> None:
+        """Send a message that holds these events."""
+        self._produce(payload, names, None, -1)
+
     def _run(self) -> None:
         started, count = time.monotonic(), 0
         while not self._stop.is_set():

@@ -104,6 +104,7 @@ class Place:
             client_config(self.kafka) | {"group.id": self.group, "enable.auto.commit": False, "log_level": 0}
         )
         self._closing = threading.Event()
+        self._holding = threading.Lock()
         self._supervisors: list[threading.Thread] = []
 
     @property
@@ -124,16 +125,35 @@ class Place:
     def supervised(self, *, clickhouse_port: int | None = None, **environment: str) -> Process:
         """A consumer that is started, and started again whenever it ends, as in production."""
         consumer = self.consumer(clickhouse_port=clickhouse_port, **environment)
-        consumer.spawn()
+        self.keep_running(consumer)
+        return consumer
+
+    def keep_running(self, process: Process) -> None:
+        """Start a process, and start it again whenever it ends, as a supervisor does."""
+        process.spawn()
 
         def watch() -> None:
             while not self._closing.wait(0.2):
-                if not consumer.running:
-                    consumer.spawn()
+                with self._holding:
+                    if not process.running:
+                        process.spawn()
 
         self._supervisors.append(threading.Thread(target=watch, name="supervisor"))
         self._supervisors[-1].start()
-        return consumer
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Nothing is started again for the time of the block: somebody stops everything."""
+        with self._holding:
+            yield
+
+    def follower(self, file: Path, gateway: str) -> Process:
+        """`logbrook produce --follow` on an empty file, not started yet; it remembers its position."""
+        file.touch()
+        state = file.with_suffix(".state")
+        command = ["-m", "logbrook", "produce", "--to", "gateway", "--file", str(file), "--format", "json"]
+        command += ["--follow", "--state", str(state)]
+        return self._process("follower", command, None, {"LOGBROOK_GATEWAY_URL": gateway})
 
     def gateway(self, **environment: str) -> "Gateway":
         """A gateway, not started yet."""
@@ -168,10 +188,10 @@ class Place:
     def offsets(self) -> dict[int, tuple[int, int]]:
         """By partition: the committed offset (0 for none) and the end. A broker that is busy is asked again."""
         found = dict[int, tuple[int, int]]()
-        until(lambda: found.update(self._offsets()) or found, 120, "Kafka says what is committed")
+        until(lambda: found.update(self.look()) or found, 120, "Kafka says what is committed")
         return found
 
-    def _offsets(self) -> dict[int, tuple[int, int]]:
+    def look(self) -> dict[int, tuple[int, int]]:
         """The same, or nothing if the broker does not answer."""
         found = {}
         try:
@@ -186,7 +206,7 @@ class Place:
 
     def drained(self) -> bool:
         """Whether all that Kafka holds is committed."""
-        found = self._offsets()
+        found = self.look()
         return bool(found) and all(committed >= high for committed, high in found.values())
 
     def drain(self, seconds: float = 60.0) -> None:

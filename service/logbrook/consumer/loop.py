@@ -25,7 +25,7 @@ from logbrook import clickhouse, config, health, metrics
 from logbrook.consumer.batch import Batch
 from logbrook.consumer.inlet import Inlet, Position, take_over
 from logbrook.consumer.member import Member
-from logbrook.consumer.pieces import Pieces, refuses_messages
+from logbrook.consumer.pieces import Pieces
 from logbrook.consumer.progress import Progress
 from logbrook.errors import UnavailableError
 from logbrook.waiting import Waiting, need_tables, need_topic
@@ -279,9 +279,9 @@ class Loop:
             reason = "fenced"
         else:
             reason = f"code {code}" if code is not None else type(error).__name__
-            # Smaller pieces are tried at once: it takes a few tries until a message that is to blame is alone.
-            halved = isinstance(error, ClickHouseError) and refuses_messages(error)
-            wait_seconds = 0.1 if halved else min(0.1 * 2**self.failures, _LONGEST_BACK_OFF_SECONDS)
+            # It takes a few tries until a message that is to blame is alone.
+            wait_seconds = 0.1 if self.pieces.narrowing else min(0.1 * 2**self.failures, _LONGEST_BACK_OFF_SECONDS)
+            self.pieces.narrowing = False
             self.not_before = time.monotonic() + wait_seconds
             self.failures += 1
         metrics.consumer_insert_failures_total.labels(reason).inc()

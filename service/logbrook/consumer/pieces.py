@@ -18,9 +18,10 @@ log = structlog.get_logger()
 _SHARED_FROM_BYTES = 8 * 2**20
 # So many pieces have the same size, then so many have twice that: few inserts, however small the first ones are.
 _OF_ONE_SIZE = 8
-# Times that a message is refused alone before it is stored raw: by an error of ClickHouse, or for want of an answer.
-# Before each one a take-over has succeeded, so ClickHouse was there.
-_REFUSALS, _SILENCES = 2, 4
+# What a message that fails alone needs of evidence before it is stored raw, and what one failure counts: most if others
+# were stored in the same go, since then the server is well; less if it was no answer, which may be the network's fault.
+# Before each try a take-over has succeeded, so ClickHouse was there.
+_EVIDENCE, _REFUSED_AS_ONLY_ONE, _SILENT_AS_ONLY_ONE, _FAILED_LIKE_ALL = 8, 4, 2, 1
 # Errors that say nothing about the messages of an insert: the table is gone or full, the disk is, the insert was ended,
 # the server is busy, stopping or without its Keeper, or we may not (github.com/ClickHouse/ClickHouse ErrorCodes.cpp).
 _OF_THE_SERVER = {
@@ -41,6 +42,8 @@ class Pieces:
         self._size = max_messages
         self._alone: Counter[Coordinate] = Counter()
         self._raw: dict[Coordinate, str] = {}
+        self.narrowing = False
+        """Whether the last failure made pieces smaller that held several messages: it is worth trying again at once."""
         self._inserters = ThreadPoolExecutor(parallel, thread_name_prefix="insert")
 
     def insert(self, inlet: Inlet, fresh: Batch) -> None:
@@ -49,13 +52,16 @@ class Pieces:
         Raises ClickHouseError if one failed: the caller takes over anew, and comes back with what is not stored.
         """
         jobs = self._submit(inlet, fresh)
-        failed: ClickHouseError | None = None
+        failures: list[tuple[list[Coordinate], ClickHouseError]] = []
+        stored = 0
         try:
             for job, coordinates in jobs:
-                error = None if job.cancelled() else job.exception()
+                if job.cancelled():
+                    continue
+                error = job.exception()
+                stored += error is None
                 if isinstance(error, ClickHouseError):
-                    failed = error
-                    self._learn(coordinates, error)
+                    failures.append((coordinates, error))
                     if not refuses_messages(error):
                         # The others would hardly fare better, and each may take as long.
                         for each, _ in jobs:
@@ -66,8 +72,11 @@ class Pieces:
             for job, _ in jobs:
                 job.cancel()
             wait_for([job for job, _ in jobs])
-        if failed is not None:
-            raise failed
+        self.narrowing = False
+        for coordinates, error in failures:
+            self._learn(coordinates, error, as_only_one=stored > 0)
+        if failures:
+            raise failures[0][1]
         self._size = min(2 * self._size, self._max_messages)
         self._alone.clear()
         self._raw.clear()
@@ -100,21 +109,23 @@ class Pieces:
             if number % _OF_ONE_SIZE == 0:
                 size = min(2 * size, self._max_messages)
 
-    def _learn(self, coordinates: list[Coordinate], error: ClickHouseError) -> None:
+    def _learn(self, coordinates: list[Coordinate], error: ClickHouseError, *, as_only_one: bool) -> None:
         """Make the next pieces smaller if it may help, and note a message that has failed alone too often."""
         code = clickhouse.error_code(error)
         if code is not None and not refuses_messages(error):
             return
         self._size = min(self._size, max(1, len(coordinates) // 2))
         if len(coordinates) > 1:
+            self.narrowing = self.narrowing or code is not None
             return
         [coordinate] = coordinates
         if self._raw.pop(coordinate, None) is not None:
             # Not even raw: so it is hardly the message's fault, and it gets another chance.
             del self._alone[coordinate]
             return
-        self._alone[coordinate] += 1
-        if self._alone[coordinate] >= (_SILENCES if code is None else _REFUSALS):
+        counts = _SILENT_AS_ONLY_ONE if code is None else _REFUSED_AS_ONLY_ONE
+        self._alone[coordinate] += counts if as_only_one else _FAILED_LIKE_ALL
+        if self._alone[coordinate] >= _EVIDENCE:
             self._raw[coordinate] = "stored raw: " + (
                 "no answer in time" if code is None else f"ClickHouse error {code}"
             )

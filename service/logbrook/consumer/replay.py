@@ -16,6 +16,8 @@ from logbrook.errors import UnavailableError
 
 _FETCH_SECONDS = 1.0
 _PATIENCE_FETCHES = 60
+# Of a batch: enough to find several messages that ClickHouse refuses, each alone.
+_MOST_FAILURES = 200
 
 Progress = Callable[[int, int, int], None]
 """Called with messages read, messages to read in all, and messages stored so far."""
@@ -90,12 +92,13 @@ class _Store:
     def __call__(self, batch: Batch) -> int:
         before = batch.without(self.inlet.stored)
         wanted = before.without_coordinates(self.inlet.repeated(before))
-        fresh = wanted
+        fresh, failures = wanted, 0
         while fresh.rows:
             try:
                 self.pieces.insert(self.inlet, fresh)
             except ClickHouseError as error:
-                if not refuses_messages(error):
+                failures += 1
+                if not refuses_messages(error) or failures > _MOST_FAILURES:
                     raise
                 # Some of it may be stored: what is left goes in smaller pieces, through a new inlet.
                 former, positions = self.inlet, self.positions
