@@ -1,0 +1,108 @@
+"""Batches in pieces: whatever an inlet refuses, everything else is stored, once, in few inserts."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import cast
+
+from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from logbrook.consumer.batch import Batch, Fetched
+from logbrook.consumer.inlet import Inlet
+from logbrook.consumer.pieces import Pieces
+from tests.consumer.test_batch import Fake
+
+MEMORY, DISK_FULL = 241, 243
+
+
+@dataclass
+class Picky:
+    """An inlet that refuses an insert with one of the `poison` messages in it, or every insert while it is `ill`."""
+
+    poison: set[bytes] = field(default_factory=set)
+    code: int = MEMORY
+    ill: int = 0
+    """So many inserts to come are refused, whatever they hold."""
+    stored: Counter[bytes] = field(default_factory=Counter)
+    raw: Counter[bytes] = field(default_factory=Counter)
+    inserts: int = 0
+
+    def insert(self, rows: Sequence[bytes]) -> None:
+        """Like Inlet.insert."""
+        self.inserts += 1
+        self.ill -= 1
+        if self.ill >= 0 or self.poison.intersection(rows):
+            raise refusal(self.code)
+        self.stored.update(rows)
+
+    def insert_raw(self, row: bytes, _reason: str) -> None:
+        """Like Inlet.insert_raw."""
+        self.inserts += 1
+        self.raw[row] += 1
+
+
+def refusal(code: int) -> ClickHouseError:
+    """An error as ClickHouse answers it."""
+    error = DatabaseError(f"Code: {code}")
+    setattr(error, "code", code)  # noqa: B010 - not declared by every version
+    return error
+
+
+def batch_of(count: int) -> Batch:
+    """A batch of so many different messages."""
+    batch = Batch()
+    messages: list[Fetched] = [Fake((0, offset), b"%d" % offset) for offset in range(count)]
+    batch.add(messages)
+    return batch
+
+
+def store(inlet: Picky, batch: Batch, tries: int) -> int:
+    """What the loop does: insert, after a failure leave out what is stored, and try again. The tries it took."""
+    pieces = Pieces(100_000, 1)
+    for number in range(1, tries + 1):
+        known = inlet.stored + inlet.raw
+        pairs = zip(batch.rows, batch.coordinates, strict=True)
+        fresh = batch.without_coordinates({coordinate for row, coordinate in pairs if row in known})
+        try:
+            pieces.insert(cast(Inlet, inlet), fresh)
+        except ClickHouseError:
+            continue
+        pieces.close()
+        return number
+    raise AssertionError(f"not stored within {tries} tries")
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(1, 3000), st.sets(st.integers(0, 2999), max_size=5))
+def test_what_is_refused_alone_is_stored_raw_and_nothing_else(count: int, poisoned: set[int]) -> None:
+    """Each message is stored once; those that are refused raw, all others as they are; in few inserts."""
+    batch = batch_of(count)
+    poison = {row for offset, row in enumerate(batch.rows) if offset in poisoned}
+    inlet = Picky(poison)
+
+    store(inlet, batch, tries=60)
+
+    assert inlet.raw == Counter(poison)
+    assert inlet.stored == Counter(set(batch.rows) - poison)
+    assert inlet.inserts < 150 * (len(poison) + 1)
+
+
+def test_a_server_that_is_ill_for_a_while_makes_nothing_raw() -> None:
+    """Refusals of everything are no evidence against a message, unless they go on for long."""
+    batch = batch_of(3)
+    inlet = Picky(ill=9)
+
+    store(inlet, batch, tries=20)
+
+    assert (inlet.stored, inlet.raw) == (Counter(batch.rows), Counter())
+
+
+def test_the_servers_own_errors_cut_nothing() -> None:
+    """While the disk is full a batch waits as it is: when there is room, it is one insert."""
+    batch = batch_of(1000)
+    inlet = Picky(ill=50, code=DISK_FULL)
+
+    assert store(inlet, batch, tries=60) == 51
+    assert inlet.inserts == 51
