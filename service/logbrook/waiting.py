@@ -12,6 +12,7 @@ from logbrook.clickhouse import ClickHouseError, HttpClient
 from logbrook.cluster import Cluster
 from logbrook.errors import ConfigError, LogbrookError, SchemaError
 from logbrook.kafka import topic_id
+from logbrook.migrate import migrations
 
 log = structlog.get_logger()
 
@@ -78,7 +79,10 @@ def need_topic(kafka: config.Kafka) -> None:
 
 
 def need_tables(database: config.ClickHouse) -> None:
-    """Raises LogbrookError if ClickHouse does not answer or lacks the tables; it says what to do."""
+    """Raises LogbrookError if ClickHouse does not answer or lacks a part of this version's schema; it says what to do.
+
+    Every part: a table whose view is not there yet takes an insert and stores nothing.
+    """
     client = clickhouse.connect(database)
     try:
         _need_tables(client, database)
@@ -89,5 +93,8 @@ def need_tables(database: config.ClickHouse) -> None:
 
 
 def _need_tables(client: HttpClient, database: config.ClickHouse) -> None:
-    if Cluster.of(client) is None:
-        raise SchemaError(f"ClickHouse has no tables in {database.database!r}: run `logbrook migrate`")
+    applied = set[tuple[str, str]]()
+    if Cluster.of(client) is not None:
+        applied = {tuple(row) for row in client.query("SELECT name, checksum FROM schema_migrations").result_rows}
+    if missing := [each.name for each in migrations() if (each.name, each.checksum) not in applied]:
+        raise SchemaError(f"ClickHouse's {database.database!r} lacks {', '.join(missing)}: run `logbrook migrate`")

@@ -44,7 +44,9 @@ def test_what_does_not_move_is_not_called_well(topic: config.Kafka, database: co
     def sample(name: str) -> float:
         return REGISTRY.get_sample_value(name, {"partition": "3"}) or 0.0
 
-    with consuming(IMPATIENT, topic, database) as running:
+    # One that never pauses by itself.
+    patient = replace(IMPATIENT, max_batch_messages=SETTINGS.max_batch_messages)
+    with consuming(patient, topic, database) as running:
         send(topic, *numbered(0, 100))
         eventually(lambda: len(bodies(database)) == 100)
         member = running.loop.member

@@ -8,7 +8,10 @@ from pathlib import Path
 import httpx
 import pytest
 
+from logbrook import clickhouse as clickhouse_client
 from logbrook import config, migrate
+from logbrook.errors import SchemaError
+from logbrook.waiting import need_tables
 from tests.components import ClickHouseServer, KafkaBroker
 from tests.consumer.test_consumer import bodies, numbered, send
 from tests.faults.processes import Process, free_port, until
@@ -53,6 +56,16 @@ def waits_for(url: str, reason: str) -> None:
     until(lambda: reason in says(url, "/readyz")[1], 60, f"/readyz says {reason!r}")
     assert says(url, "/readyz")[0] == 503
     assert says(url, "/healthz")[0] == 200
+
+
+def test_half_a_schema_is_not_enough(database: config.ClickHouse) -> None:
+    """A table whose view is missing takes inserts and stores nothing: it is waited for every file of this version."""
+    need_tables(database)
+    client = clickhouse_client.connect(database)
+    client.command("ALTER TABLE schema_migrations DELETE WHERE name = '0003_parse.sql' SETTINGS mutations_sync = 1")
+
+    with pytest.raises(SchemaError, match=r"lacks 0003_parse.sql: run `logbrook migrate`"):
+        need_tables(database)
 
 
 NOBODY = config.Kafka(bootstrap_servers="127.0.0.1:9", topic="logs")
