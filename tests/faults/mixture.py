@@ -56,16 +56,23 @@ class Watch:
 
     def _run(self) -> None:
         while not self._stop.wait(1):
-            now = time.monotonic()
-            for partition, (committed, end) in self.place.look().items():
-                if committed >= end or self._moved.get(partition, (-1, now))[0] != committed:
-                    self._moved[partition] = (committed, now)
-            standing = {partition: now - since for partition, (_, since) in self._moved.items()}
-            if standing and max(standing.values()) > STALLED_SECONDS + _NOTICED_SECONDS:
-                self._ask(standing)
+            now, found = time.monotonic(), self.place.look()
+            if not found or (known := self._all_are_well()) is None:
+                # Somebody says that all is not well, or is not there to be asked: nobody is blind.
+                self._moved.clear()
+                continue
+            for partition, (committed, end) in found.items():
+                before, since = self._moved.get(partition, (-1, now))
+                if committed >= end or before != committed:
+                    since = now
+                self._moved[partition] = (committed, since)
+                limit = STALLED_SECONDS + _NOTICED_SECONDS if partition in known else _UNOWNED_SECONDS
+                if now - since > limit:
+                    self.blind.append(f"{partition} stood still at {committed} of {end} for {limit} s, owned: {known}")
+                    self._moved.clear()
 
-    def _ask(self, standing: dict[int, float]) -> None:
-        """Whether those that own what stands still say so. A process that is stopped or starting says nothing."""
+    def _all_are_well(self) -> set[int] | None:
+        """The partitions of which consumers know that messages wait; None if one of them does not call itself ready."""
         known = set[int]()
         for consumer in self.consumers:
             port = consumer.environment["LOGBROOK_CONSUMER_HEALTH_PORT"]
@@ -73,18 +80,12 @@ class Watch:
                 ready = httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=2).status_code
                 metrics = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=2).text
             except httpx.HTTPError:
-                return
+                return None
             if ready != 200:
-                return
+                return None
             found = re.findall(r'^consumer_lag_messages\{partition="(\d+)"\} ([\d.e+]+)', metrics, re.MULTILINE)
             known |= {int(partition) for partition, lag in found if float(lag) > 0}
-        for partition, seconds in standing.items():
-            limit = STALLED_SECONDS + _NOTICED_SECONDS if partition in known else _UNOWNED_SECONDS
-            if seconds > limit:
-                self.blind.append(
-                    f"partition {partition} stood still for {seconds:.0f} s, and all consumers were ready"
-                )
-                self._moved[partition] = (-1, time.monotonic())
+        return known
 
 
 @dataclass
@@ -125,7 +126,7 @@ class Mixture(Campaign):
                 self.so_far(f"after turn {turn}")
         until(self._complete, 2 * PATIENCE_SECONDS, "all that was promised is stored")
         verdict = self._check()
-        assert watch.blind == [], "stuck work was called healthy"
+        assert not watch.blind, f"stuck work was called healthy: {watch.blind}"
         settings = config.Consumer(group=self.place.group, stalled_after_seconds=STALLED_SECONDS)
         found = audit(settings, self.place.kafka, self.place.database, Bounds())
         assert {(each.missing, each.double, each.stalled) for each in found} == {(0, 0, 0)}
