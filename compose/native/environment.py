@@ -104,16 +104,8 @@ class Environment:
 
     def for_service(self) -> dict[str, str]:
         """What a process of the service is started with: its own settings, pointed at this stack."""
-        known = {name for _, _, name in config.declared()} | set(config.CLIENT_VARIABLES)
-        own = {name: value for name, value in self.variables.items() if name in known}
-        ports = self.ports
-        stack = {
-            "LOGBROOK_KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{ports.kafka}",
-            "LOGBROOK_CLICKHOUSE_HOST": "127.0.0.1",
-            "LOGBROOK_CLICKHOUSE_PORT": str(ports.clickhouse),
-            "LOGBROOK_GATEWAY_URL": f"http://127.0.0.1:{ports.gateway}",
-        }
-        return {**stack, **own}
+        _ = self.ports  # raises Failure if one is not a port
+        return config.of_local_stack(self.variables)
 
     def _port(self, name: str, default: int) -> int:
         text = self.variables.get(name, str(default))
@@ -130,7 +122,7 @@ def env_file(state: Path) -> Path:
 def load(state: Path) -> Environment:
     """Read the stack's settings, and generate its secrets if there are none yet. The environment wins over the file."""
     path = env_file(state)
-    values = _read(path)
+    values = config.read_env_file(path)
     missing = {name: value for name, value in _generated().items() if name not in values}
     if "LOGBROOK_TOKEN" in values or "LOGBROOK_GATEWAY_TOKENS" in values:
         # The two belong together.
@@ -148,14 +140,6 @@ def _generated() -> dict[str, str]:
         "LOGBROOK_GATEWAY_TOKENS": f"local={hashlib.sha256(token.encode()).hexdigest()}",
         "LOGBROOK_TOKEN": token,
     }
-
-
-def _read(path: Path) -> dict[str, str]:
-    if not path.exists():
-        return {}
-    lines = (line.strip() for line in path.read_text().splitlines())
-    pairs = (line.partition("=") for line in lines if line and not line.startswith("#"))
-    return {name.strip(): value.strip().strip("\"'") for name, _, value in pairs}
 
 
 def _append(path: Path, values: Mapping[str, str]) -> None:

@@ -19,7 +19,7 @@ from confluent_kafka.admin import (
 
 from logbrook import config
 from native import brokers, jars, ports
-from tests.components import REPOSITORY, KafkaBroker, running
+from tests.components import REPOSITORY, KafkaBroker, NativeStack, native_stack, running
 from tests.doctor import holes
 
 PASSWORD = secrets.token_hex(8)
@@ -69,7 +69,7 @@ def odd_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OddBroker]:
         zookeeper = brokers.zookeeper(directory / "zookeeper", jar_files, zookeeper_port, level="WARN")
         broker = brokers.kafka(directory / "kafka", jar_files, host, zookeeper_port, level="WARN", settings=settings)
         with running(zookeeper, directory / "zookeeper.log"), running(broker, directory / "kafka.log"):
-            admin = AdminClient({"bootstrap.servers": f"127.0.0.1:{host}"})
+            admin = AdminClient({"bootstrap.servers": f"127.0.0.1:{host}", "log_level": 0})
             scram = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 8192)
             users = [UserScramCredentialUpsertion(each, scram, PASSWORD.encode()) for each in ("gateway", "consumer")]
             for done in admin.alter_user_scram_credentials([*users]).values():
@@ -86,8 +86,19 @@ def kafka(odd_broker: OddBroker) -> KafkaBroker:
 
 def grant(broker: KafkaBroker, user: str, kind: ResourceType, name: str, *operations: AclOperation) -> None:
     """Let the user do this."""
-    admin = AdminClient({"bootstrap.servers": broker.bootstrap_servers})
+    admin = AdminClient({"bootstrap.servers": broker.bootstrap_servers, "log_level": 0})
     principal, pattern = f"User:{user}", ResourcePatternType.LITERAL
     acls = [AclBinding(kind, name, pattern, principal, "*", each, AclPermissionType.ALLOW) for each in operations]
     for done in admin.create_acls(acls).values():
         done.result()
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NativeStack]:
+    """The stack, with all its files in one directory, on ports that only its `.env` knows."""
+    with native_stack(tmp_path_factory.mktemp("stack")) as up:
+        state = up.settings.state
+        moved = {name: str(port) for port, name in up.settings.ports.variables().values()}
+        with (state / ".env").open("a") as file:
+            file.writelines(f"{name}={value}\n" for name, value in moved.items())
+        yield up

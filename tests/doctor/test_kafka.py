@@ -126,15 +126,19 @@ def test_no_topic(odd_broker: OddBroker) -> None:
 
 def test_too_few_partitions(topic: config.Kafka) -> None:
     """The gateway would refuse to send: both numbers are named."""
-    finding = diagnosed(place(kafka=replace(topic, partitions=12)), "topic.partitions")
+    here = place(kafka=replace(topic, partitions=12))
+    here.given = frozenset({"LOGBROOK_KAFKA_PARTITIONS"})
+    finding = diagnosed(here, "topic.partitions")
 
     assert "8 partitions, LOGBROOK_KAFKA_PARTITIONS says 12" in finding.text
 
 
 def test_more_partitions_than_configured(topic: config.Kafka) -> None:
     """That is a warning: everything works, and the rest is looked at."""
+    here = place(kafka=replace(topic, partitions=4), group=topic.topic)
+    here.given = frozenset({"LOGBROOK_KAFKA_PARTITIONS"})
     with member(topic, topic.topic):
-        finding = diagnosed(place(kafka=replace(topic, partitions=4), group=topic.topic), "topic.settings")
+        finding = diagnosed(here, "topic.settings")
 
     assert finding.state == "warning"
 
@@ -175,7 +179,8 @@ def test_a_broker_whose_disk_is_nearly_full(topic: config.Kafka, monkeypatch: py
     """The real figures of the broker's disk, with another idea of what is nearly full."""
     monkeypatch.setattr(topics, "_FULL", 1.0)
 
-    assert "GiB are free" in diagnosed(place(kafka=topic), "kafka.disk").text
+    with member(topic, topic.topic):
+        assert "GiB are free" in diagnosed(place(kafka=topic, group=topic.topic), "kafka.disk").text
 
 
 def test_no_consumer(topic: config.Kafka) -> None:

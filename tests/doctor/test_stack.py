@@ -9,29 +9,18 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import psutil
-import pytest
 
 from logbrook import clickhouse, config, migrate
 from logbrook.doctor import checks, place
 from native import ports, status
 from native.clickhouse import answers
-from tests.components import REPOSITORY, NativeStack, native_stack, until
+from tests.components import REPOSITORY, NativeStack, until
 from tests.doctor.examining import diagnosed, examined
-
-
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NativeStack]:
-    """The stack, with all its files in one directory, on ports that only its `.env` knows."""
-    with native_stack(tmp_path_factory.mktemp("stack")) as up:
-        state = up.settings.state
-        moved = {name: str(port) for port, name in up.settings.ports.variables().values()}
-        with (state / ".env").open("a") as file:
-            file.writelines(f"{name}={value}\n" for name, value in moved.items())
-        yield up
 
 
 def doctor(directory: Path, *arguments: str, **variables: str) -> tuple[int, dict[str, Any]]:
@@ -47,7 +36,7 @@ def doctor(directory: Path, *arguments: str, **variables: str) -> tuple[int, dic
 
 def here(stack: NativeStack, **variables: str) -> place.Place:
     """This process in the stack's directory, with some variables replaced."""
-    return place.find({**config.read_env_file(stack.settings.env_file), **variables}, stack.settings.state)
+    return place.find(variables, stack.settings.state)
 
 
 def explicit(stack: NativeStack) -> Mapping[str, str]:
@@ -147,7 +136,8 @@ def test_an_event_that_does_not_arrive_where_one_looks(stack: NativeStack) -> No
 def test_a_query_api_of_another_database(stack: NativeStack) -> None:
     """The event is stored, and the query API that is looked at does not find it."""
     with database(stack, "another") as another, query(another) as url:
-        diagnosed(here(stack, LOGBROOK_QUERY_URL=url), "probe.unseen")
+        ours = here(stack)
+        diagnosed(replace(ours, parts={**ours.parts, "query": url}), "probe.unseen")
 
 
 def test_a_gateway_that_can_not_send(stack: NativeStack) -> None:

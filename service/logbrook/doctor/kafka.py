@@ -1,12 +1,13 @@
 """Kafka: does it answer, are we let in, and does it send its clients to addresses that they can reach?"""
 
+import json
 import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, ClusterMetadata
+from confluent_kafka.admin import AdminClient
 
 from logbrook import config
 from logbrook.doctor import local, network
@@ -66,19 +67,17 @@ def address(place: Place) -> Answer:
 
 def login(place: Place) -> Answer:
     """Whether Kafka speaks with us: protocol and credentials."""
-    where, errors = place.kafka.bootstrap_servers, list[KafkaError]()
-    admin = _admin(place.kafka, errors)
-    metadata = _metadata(admin, errors)
-    if metadata is not None:
-        place.learned["admin"] = admin
-        place.learned["brokers"] = [(each.id, str(each.host), each.port) for each in metadata.brokers.values()]
-        return f"cluster {metadata.cluster_id} answers {place.kafka.sasl_username or 'without a password'}"
-    if refused := next((each for each in errors if each.code() == KafkaError._AUTHENTICATION), None):
-        return CREDENTIALS.found(f"{where}, user {place.kafka.sasl_username!r}: {refused.str()}")
+    where, contact = place.kafka.bootstrap_servers, Contact(place.kafka)
+    brokers = contact.brokers(ANSWER_SECONDS)
+    if brokers is not None:
+        place.learned |= {"admin": contact.admin, "brokers": brokers}
+        return f"{len(brokers)} brokers answer {place.kafka.sasl_username or 'without a password'}"
+    if contact.refusal:
+        return CREDENTIALS.found(f"{where}, user {place.kafka.sasl_username!r}: {contact.refusal.str()}")
     first = network.target(where.split(",")[0], 9092, SETTING, "kafka")
     if not place.kafka.security_protocol.endswith("SSL") and network.speaks_tls(first):
         return network.TLS_EXPECTED.found(str(first))
-    said = f": {errors[-1].str()}" if errors else ""
+    said = f": {contact.errors[-1].str()}" if contact.errors else ""
     return SILENT.found(f"{where} ({SETTING}) did not answer within {ANSWER_SECONDS:g} s{said}")
 
 
@@ -106,28 +105,52 @@ def _unusable(kafka: config.Kafka, broker: tuple[int, str, int]) -> str | None:
     if isinstance(connection, Found):
         return connection.text.partition("): ")[2]
     connection.close()
-    errors = list[KafkaError]()
-    there = _admin(replace(kafka, bootstrap_servers=f"{host}:{port}"), errors)
-    if _metadata(there, errors, CONNECT_SECONDS) is None:
+    if Contact(replace(kafka, bootstrap_servers=f"{host}:{port}")).brokers(CONNECT_SECONDS) is None:
         return f"it accepts connections, and does not answer within {CONNECT_SECONDS:g} s"
     return None
 
 
-def _admin(kafka: config.Kafka, errors: list[KafkaError]) -> AdminClient:
-    quiet = logging.getLogger("logbrook.doctor.librdkafka")
-    quiet.setLevel(logging.CRITICAL + 1)
-    return AdminClient(client_config(kafka) | {"error_cb": errors.append, "socket.timeout.ms": 4000}, logger=quiet)
+class Contact:
+    """An attempt to speak with Kafka, and what came of it."""
 
+    def __init__(self, kafka: config.Kafka) -> None:
+        self.errors: list[KafkaError] = []
+        self._learned: list[tuple[int, str, int]] = []
+        quiet = logging.getLogger("logbrook.doctor.librdkafka")
+        quiet.setLevel(logging.CRITICAL + 1)
+        settings = {"error_cb": self.errors.append, "stats_cb": self._statistics, "statistics.interval.ms": 200}
+        self.admin = AdminClient(client_config(kafka) | settings | {"socket.timeout.ms": 4000}, logger=quiet)
 
-def _metadata(admin: AdminClient, errors: list[KafkaError], seconds: float = ANSWER_SECONDS) -> ClusterMetadata | None:
-    """What the cluster says of itself; None if it does not answer, or refuses us for good."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        admin.poll(0.01)
-        if any(each.code() == KafkaError._AUTHENTICATION for each in errors):
-            break
-        try:
-            return admin.list_topics(timeout=0.5)
-        except KafkaException:
-            continue
-    return None
+    @property
+    def refusal(self) -> KafkaError | None:
+        """Why we are not let in, if that is so."""
+        return next((each for each in self.errors if each.code() == KafkaError._AUTHENTICATION), None)
+
+    def brokers(self, seconds: float) -> list[tuple[int, str, int]] | None:
+        """Id, host and port of each broker, as the cluster gives them to its clients; None if it does not answer.
+
+        Where these lead nowhere, librdkafka leaves the bootstrap connection for them, and no request of ours is ever
+        answered. But it has learned them, which its statistics show.
+        """
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            self.admin.poll(0.01)
+            if self.refusal:
+                return None
+            try:
+                return [
+                    (each.id, str(each.host), each.port)
+                    for each in self.admin.list_topics(timeout=0.5).brokers.values()
+                ]
+            except KafkaException:
+                continue
+        return self._learned or None
+
+    def _statistics(self, text: str) -> None:
+        """See librdkafka's STATISTICS.md: `source` of a broker, `nodename` as host:port."""
+        known = json.loads(text)["brokers"].values()
+        self._learned = [
+            (each["nodeid"], each["nodename"].rpartition(":")[0], int(each["nodename"].rpartition(":")[2]))
+            for each in known
+            if each["source"] == "learned"
+        ]

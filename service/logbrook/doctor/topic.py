@@ -55,7 +55,10 @@ def describe(place: Place) -> Answer:
     """Existence, leaders and number of partitions."""
     if wrong := _look(place):
         return wrong
-    name, there, wanted = place.kafka.topic, len(place.topic.partitions), place.kafka.partitions
+    name, there = place.kafka.topic, len(place.topic.partitions)
+    # Elsewhere than beside its stack, a number that nobody chose is nobody's.
+    chosen = place.stack is not None or "LOGBROOK_KAFKA_PARTITIONS" in place.given
+    wanted = place.kafka.partitions if chosen else there
     if leaderless := [each.id for each in place.topic.partitions if each.leader is None]:
         return LEADERLESS.found(f"topic {name!r}: partitions {leaderless}")
     if there != wanted:
