@@ -15,6 +15,7 @@ from logbrook.doctor import local
 from logbrook.doctor.place import Place
 from native import ports, status
 from tests.components import REPOSITORY, until
+from tests.doctor import holes
 from tests.doctor.examining import diagnosed, place
 
 IMAGES = ("logbrook-stand-in/python", "python:3.11-slim-bookworm")
@@ -106,20 +107,34 @@ def test_a_container_that_starts_again_and_again(
     part: str, code: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A ClickHouse that can't open its log file, as its container shows it; and one that was killed for its memory."""
-    (tmp_path / "inspected.json").write_text(json.dumps(INSPECTED))
-    docker = tmp_path / "docker"
-    docker.write_text(
-        "#!/bin/sh\ncase $1 in ps) echo abc;; inspect) cat $(dirname $0)/inspected.json;;\n"
-        f"logs) echo '{LOG_LINE}';; esac\n"
-    )
-    docker.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    fake_docker(tmp_path, monkeypatch)
 
     finding = diagnosed(here(tmp_path, **{part: True}), code)
 
     assert said in finding.text
     assert LOG_LINE in finding.text
     assert f"docker logs logbrook-{part}-1" in finding.remedy
+
+
+def fake_docker(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A `docker` that says what the real one said."""
+    (directory / "inspected.json").write_text(json.dumps(INSPECTED))
+    docker = directory / "docker"
+    docker.write_text(
+        "#!/bin/sh\ncase $1 in ps) echo abc;; inspect) cat $(dirname $0)/inspected.json;;\n"
+        f"logs) echo '{LOG_LINE}';; esac\n"
+    )
+    docker.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{directory}:{os.environ['PATH']}")
+
+
+def test_a_container_that_docker_accepts_connections_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Docker has the port while nothing listens behind it: the container's state is the diagnosis."""
+    fake_docker(tmp_path, monkeypatch)
+    with holes.closing() as port:
+        found = here(tmp_path, clickhouse=True)
+        found.parts = {**found.parts, "clickhouse": config.ClickHouse(port=port, password="secret")}
+        assert LOG_LINE in diagnosed(found, "process.down").text
 
 
 @pytest.mark.docker

@@ -131,11 +131,6 @@ def examine(
     return [findings[each.name] for each in checks]
 
 
-def quick(place: Place) -> list[Finding]:
-    """Whether Kafka and ClickHouse can be reached, and let us in."""
-    return examine(place, [each for each in CHECKS if each.quick])
-
-
 def _stops(finding: Finding | None) -> bool:
     return finding is not None and (finding.state == "failed" or finding.blocked)
 
@@ -175,5 +170,5 @@ def as_json(findings: Sequence[Finding]) -> dict[str, Any]:
 
 
 def passed(findings: Sequence[Finding]) -> bool:
-    """Whether nothing failed, and anything was looked at."""
+    """Whether nothing failed."""
     return all(each.state != "failed" for each in findings)

@@ -2,7 +2,7 @@
 
 from logbrook import migrate
 from logbrook.clickhouse import UNKNOWN_TABLE, ClickHouseError, HttpClient, error_code
-from logbrook.doctor import network
+from logbrook.doctor import local, network
 from logbrook.doctor.diagnosis import Answer, Diagnosis, NotCheckedError
 from logbrook.doctor.place import Place
 from logbrook.errors import UnavailableError
@@ -68,7 +68,8 @@ def login(place: Place) -> Answer:
             return CREDENTIALS.found(f"{to.host}:{to.port}, user {user!r}")
         if code is None and not to.tls and network.speaks_tls(to):
             return network.TLS_EXPECTED.found(str(to))
-        return SILENT.found(f"{to}: {str(error.__cause__)[:300]}")
+        evidence = local.why(place, "clickhouse", accepts=True)
+        return evidence or SILENT.found(f"{to}: {str(error.__cause__)[:300]}")
     client.close()
     return f"ClickHouse {client.server_version} lets {user} in"
 

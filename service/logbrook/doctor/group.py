@@ -44,7 +44,7 @@ def members(place: Place) -> Answer:
         missing = everything.difference(*has)
         if not missing:
             place.learned["members"] = has
-            return f"{len(has)} consumers have all {len(everything)} partitions"
+            return f"all {len(everything)} partitions are assigned; members: {len(has)}"
         if time.monotonic() > deadline:
             break
         time.sleep(_POLL_SECONDS)

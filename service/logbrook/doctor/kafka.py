@@ -71,14 +71,15 @@ def login(place: Place) -> Answer:
     brokers = contact.brokers(ANSWER_SECONDS)
     if brokers is not None:
         place.learned |= {"admin": contact.admin, "brokers": brokers}
-        return f"{len(brokers)} brokers answer {place.kafka.sasl_username or 'without a password'}"
+        return f"Kafka lets {place.kafka.sasl_username or 'everybody'} in; brokers: {len(brokers)}"
     if contact.refusal:
         return CREDENTIALS.found(f"{where}, user {place.kafka.sasl_username!r}: {contact.refusal.str()}")
     first = network.target(where.split(",")[0], 9092, SETTING, "kafka")
     if not place.kafka.security_protocol.endswith("SSL") and network.speaks_tls(first):
         return network.TLS_EXPECTED.found(str(first))
     said = f": {contact.errors[-1].str()}" if contact.errors else ""
-    return SILENT.found(f"{where} ({SETTING}) did not answer within {ANSWER_SECONDS:g} s{said}")
+    evidence = local.why(place, "kafka", accepts=True)
+    return evidence or SILENT.found(f"{where} ({SETTING}) did not answer within {ANSWER_SECONDS:g} s{said}")
 
 
 def advertised(place: Place) -> Answer:

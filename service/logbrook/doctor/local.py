@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from logbrook.doctor.diagnosis import Diagnosis, Found
 from logbrook.doctor.place import Place
@@ -58,13 +59,14 @@ class Process:
         return f"{self.name} is {self.state}{often}{f', ended with {self.ended}' if self.ended else ''}"
 
 
-def why(place: Place, name: str) -> Found | None:
-    """Why the process `name` does not work, if this machine knows."""
+def why(place: Place, name: str, *, accepts: bool = False) -> Found | None:
+    """Why the process `name` does not work, if this machine knows. `accepts`: something has its port, nevertheless."""
     known = {process.name: process for process in processes(place)}
     for each in (*_NEEDS.get(name, ()), name):
         process = known.get(each)
         # One that is at its fifth start may run just now.
-        if process is not None and not (process.runs and (each != name or not process.restarts)):
+        again = process is not None and process.restarts and each == name and not accepts
+        if process is not None and (again or not process.runs):
             text = f"{process}; its last line: {process.last_line or '(none)'}"
             kind = ZOOKEEPER if each == "zookeeper" else KILLED if process.killed else DOWN
             return kind.found(text, f"{kind.remedy} All of it: {process.look}")
@@ -75,10 +77,12 @@ def processes(place: Place) -> list[Process]:
     """Those of the stack on this machine; none if it runs elsewhere."""
     if place.stack is None:
         return []
-    native = [each for state in (place.stack / ".local", place.stack) for each in _native(state)]
-    # One that was stopped may have been followed by the same stack in containers.
-    stopped = all(each.state == "stopped" for each in native)
-    return (stopped and list(_containers())) or native
+    if "processes" not in place.learned:
+        native = [each for state in (place.stack / ".local", place.stack) for each in _native(state)]
+        # One that was stopped may have been followed by the same stack in containers.
+        stopped = all(each.state == "stopped" for each in native)
+        place.learned["processes"] = (stopped and list(_containers())) or native
+    return cast(list[Process], place.learned["processes"])
 
 
 def _native(state: Path) -> Iterator[Process]:

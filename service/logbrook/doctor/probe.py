@@ -67,7 +67,10 @@ def probe(place: Place) -> Answer:
 def _through_gateway(place: Place, event: dict[str, str]) -> Found | None:
     token, url = place.parts["token"], f"{place.gateway}/ingest"
     headers = {"authorization": f"Bearer {token}"} if token else {}
-    answer = httpx.post(url, json=event, headers=headers, timeout=_SEND_SECONDS, trust_env=False)
+    try:
+        answer = httpx.post(url, json=event, headers=headers, timeout=_SEND_SECONDS, trust_env=False)
+    except httpx.HTTPError as error:
+        return REFUSED.found(f"{url}: {type(error).__name__}")
     if answer.status_code == 401 and not token:
         raise NotCheckedError(doors.NO_TOKEN)
     return None if answer.status_code == 200 else REFUSED.found(f"{url}: {answer.status_code} {answer.text[:300]}")
