@@ -43,16 +43,17 @@ def main() -> int:
 
 
 def _look_from_here(gateway_url: str, query_url: str) -> bool:
-    """Whether anything failed."""
+    """Whether anything failed, or no event could be sent and found."""
     print(f"From here: {gateway_url}", flush=True)
-    if not os.environ.get("LOGBROOK_TOKEN"):
+    token = os.environ.get("LOGBROOK_TOKEN", "")
+    if not token:
         print("No event can be sent: set LOGBROOK_TOKEN to a token of `logbrook:gatewayTokens`.", file=sys.stderr)
     # Nothing of a local stack.
     environ = {name: value for name, value in os.environ.items() if not name.startswith("LOGBROOK_")}
-    environ |= {"LOGBROOK_GATEWAY_URL": gateway_url, "LOGBROOK_TOKEN": os.environ.get("LOGBROOK_TOKEN", "")}
+    environ |= {"LOGBROOK_GATEWAY_URL": gateway_url, "LOGBROOK_TOKEN": token}
     environ |= {"LOGBROOK_QUERY_URL": query_url} if query_url else {}
     command = [sys.executable, "-m", "logbrook", "doctor", f"--wait={WAIT_SECONDS}"]
-    return bool(subprocess.run(command, env=environ, check=False).returncode)
+    return bool(subprocess.run(command, env=environ, check=False).returncode) or not (token and query_url)
 
 
 @contextlib.contextmanager

@@ -165,12 +165,12 @@ def test_the_same_on_a_real_engine(
         *options,
         "--entrypoint=python3",
     ]
-    assert local._docker(*start, image, "-c", program)
+    subprocess.run(["docker", *start, image, "-c", program], check=True, capture_output=True, timeout=120)
     try:
         until(lambda: any(each.restarts for each in local._containers()), 60)
         finding = diagnosed(here(tmp_path, clickhouse=True), code)
     finally:
-        local._docker("rm", "--force", project)
+        subprocess.run(["docker", "rm", "--force", project], check=True, capture_output=True, timeout=120)
 
     assert f"docker logs {project}" in finding.remedy
     assert (LOG_LINE in finding.text) == (code == "process.down")

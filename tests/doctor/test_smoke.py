@@ -34,7 +34,7 @@ with socket.create_server(('127.0.0.1', int(sys.argv[1]))) as server:
         here, _ = server.accept()
         there = socket.create_connection(('127.0.0.1', {query}))
         for pair in ((here, there), (there, here)): threading.Thread(target=copy, args=pair, daemon=True).start()
-" "$8";;
+" "${{10}}";;
   "compute ssh logbrook-dev-node --project p --zone z --tunnel-through-iap --command logbrook doctor")
     {node};;
   *) exit 9;;
@@ -107,6 +107,14 @@ def test_no_login_on_the_node(stack: NativeStack, token: str, tmp_path: Path) ->
 def test_a_failure_on_the_node(stack: NativeStack, token: str, tmp_path: Path) -> None:
     """What is wrong there is wrong."""
     assert smoke(stack, tmp_path, "exit 1", token).returncode == 1
+
+
+def test_nothing_to_send_with(stack: NativeStack, tmp_path: Path) -> None:
+    """Without a token no event is sent, and nothing is proven: that is not a success."""
+    done = smoke(stack, tmp_path, "exit 0", "")
+
+    assert done.returncode == 1
+    assert "set LOGBROOK_TOKEN" in done.stderr
 
 
 def test_a_stack_that_is_not_deployed(tmp_path: Path) -> None:
