@@ -155,17 +155,9 @@ def test_the_same_on_a_real_engine(
     project = f"doctor-{uuid.uuid4().hex[:8]}"
     monkeypatch.setattr(local, "PROJECT", project)
     labels = [f"--label=com.docker.compose.project={project}", "--label=com.docker.compose.service=clickhouse"]
-    start = [
-        "run",
-        "--detach",
-        "--name",
-        project,
-        "--restart=unless-stopped",
-        *labels,
-        *options,
-        "--entrypoint=python3",
-    ]
-    subprocess.run(["docker", *start, image, "-c", program], check=True, capture_output=True, timeout=120)
+    start = ["docker", "run", "--detach", f"--name={project}", "--restart=unless-stopped", *labels, *options]
+    program_of_it = ["--entrypoint=python3", image, "-c", program]
+    subprocess.run([*start, *program_of_it], check=True, capture_output=True, timeout=120)
     try:
         until(lambda: any(each.restarts for each in local._containers()), 60)
         finding = diagnosed(here(tmp_path, clickhouse=True), code)

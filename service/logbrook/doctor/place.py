@@ -89,11 +89,11 @@ class Place:
         quick = replace(self.database, connect_timeout_seconds=CONNECT_SECONDS, timeout_seconds=ANSWER_SECONDS)
         return clickhouse.connect(quick, database=database)
 
-    def ask(self, statement: str, **parameters: Any) -> list[list[Any]]:
+    def ask(self, statement: str) -> list[list[Any]]:
         """The rows of one statement in our database."""
         client = self.client()
         try:
-            return [list(row) for row in client.query(statement, parameters=parameters).result_rows]
+            return [list(row) for row in client.query(statement).result_rows]
         finally:
             client.close()
 

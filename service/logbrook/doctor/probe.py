@@ -10,6 +10,7 @@ import httpx
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AclOperation
 
+from logbrook.clickhouse import HttpClient
 from logbrook.doctor import doors
 from logbrook.doctor.diagnosis import Answer, Diagnosis, Found, NotCheckedError
 from logbrook.doctor.place import ANSWER_SECONDS, Place
@@ -47,7 +48,9 @@ def probe(place: Place) -> Answer:
         return refused
     hops = {"acknowledged": time.time()}
     if place.parts.get("clickhouse"):
-        stored = _wait(lambda: _stored(place, mark), sent)
+        client = place.client()
+        stored = _wait(lambda: _stored(client, mark), sent)
+        client.close()
         if stored is None:
             return LOST.found(f"acknowledged, and not in ClickHouse {_WAIT_SECONDS:g} s later: probe {mark}")
         at, partition, offset = stored
@@ -98,14 +101,13 @@ def _wait(look: Callable[[], Value | None], since: float) -> Value | None:
     return found
 
 
-def _stored(place: Place, mark: str) -> tuple[float, int, int] | None:
+def _stored(client: HttpClient, mark: str) -> tuple[float, int, int] | None:
     """When (by ClickHouse's clock) it was stored, and its coordinates in Kafka."""
-    rows = place.ask(
+    rows = client.query(
         "SELECT toUnixTimestamp64Milli(IngestedAt), KafkaPartition, KafkaOffset FROM otel_logs"
         " WHERE IngestedAt > now() - 600 AND ServiceName = {service:String} AND Body = {body:String}",
-        service=SERVICE,
-        body=f"probe {mark}",
-    )
+        parameters={"service": SERVICE, "body": f"probe {mark}"},
+    ).result_rows
     return (rows[0][0] / 1000, rows[0][1], rows[0][2]) if rows else None
 
 
