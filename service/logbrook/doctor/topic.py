@@ -88,8 +88,10 @@ def _look(place: Place) -> Found | None:
 def rights(place: Place) -> Answer:
     """Whether the ACLs let this user do what its role needs."""
     role = place.role or place.kafka.sasl_username
-    role = role if role in _OPERATIONS else "consumer"
-    if missing := sorted(each.name for each in _OPERATIONS[role] - set(place.topic.authorized_operations or ())):
+    role, may = role if role in _OPERATIONS else "consumer", set(place.topic.authorized_operations or ())
+    if not may:
+        raise NotCheckedError("Kafka does not say what this user may do with the topic")
+    if missing := sorted(each.name for each in _OPERATIONS[role] - may):
         user = place.kafka.sasl_username
         return RIGHTS.found(f"{user!r} as a {role} lacks {', '.join(missing)} on the topic {place.kafka.topic!r}")
     return f"all that a {role} needs"
