@@ -17,6 +17,8 @@ KAFKA_SEGMENT_BYTES = 256 * 2**20
 # A fifth of the raw size is what stored events take with their indexes (62 of 367 bytes were measured) and some room.
 STORED_SHARE = 0.2
 FULL_DISK = 0.85
+# The audit that runs beside the servers: a Python process that counts in ClickHouse.
+AUDIT_MIB = 192
 # Addresses that Google keeps in each subnet.
 RESERVED_ADDRESSES = 4
 
@@ -56,7 +58,8 @@ class Memory:
     @property
     def total(self) -> int:
         """All of it: never more than the machine has."""
-        return self.os + self.zookeeper_limit + self.kafka_limit + self.page_cache + self.clickhouse_limit
+        parts = self.zookeeper_limit + self.kafka_limit + self.page_cache + self.clickhouse_limit
+        return self.os + AUDIT_MIB + parts
 
 
 def memory(machine_mib: int) -> Memory:
@@ -67,7 +70,7 @@ def memory(machine_mib: int) -> Memory:
     kafka_heap = min(max(machine_mib // 8, 384), 4096)
     kafka_limit = int(1.25 * kafka_heap) + 256
     page_cache = max(256, int(0.10 * machine_mib))
-    rest = usable - os - (zookeeper_heap + 128) - kafka_limit - page_cache
+    rest = usable - os - AUDIT_MIB - (zookeeper_heap + 128) - kafka_limit - page_cache
     return Memory(os, zookeeper_heap, zookeeper_heap + 128, kafka_heap, kafka_limit, page_cache, max(0, rest))
 
 
@@ -92,9 +95,9 @@ def node_memory(settings: Settings) -> Memory:
         better = next_that_fits(machine, settings.environment)
         raise StackError(
             f"{NAMESPACE}:machineType: {machine.name} has {machine.memory_mib} MiB: {shares.os} for the system, "
-            f"{shares.zookeeper_limit} for ZooKeeper, {shares.kafka_limit} for Kafka and {shares.page_cache} of page "
-            f"cache leave ClickHouse {shares.clickhouse_server}, and {settings.environment} needs "
-            f"{LEAST_CLICKHOUSE_MIB[settings.environment]}. "
+            f"{AUDIT_MIB} for the audit, {shares.zookeeper_limit} for ZooKeeper, {shares.kafka_limit} for Kafka "
+            f"and {shares.page_cache} of page cache leave ClickHouse {shares.clickhouse_server}, "
+            f"and {settings.environment} needs {LEAST_CLICKHOUSE_MIB[settings.environment]}. "
             + (f"Take {better.name}." if better else "No machine type that we know fits.")
         )
     return shares

@@ -17,6 +17,10 @@ from infra.machines import MACHINES
 
 NAMESPACE = "logbrook"
 GIB = 2**30
+# Secrets of the notification channels (channels.py): Cloud Monitoring keeps them, no program reads them.
+ALERT_SECRETS = frozenset(
+    f"{NAMESPACE}:{name}" for name in ("alertSlackToken", "alertPagerdutyKey", "alertWebhookPassword")
+)
 
 
 def key(default: Any, meaning: str, *, least: int = 0, one_of: tuple[str, ...] = (), like: str = "") -> Any:
@@ -51,8 +55,13 @@ class Settings:
         "us-central1-docker.pkg.dev/serverless-runtimes/google-24/runtimes/java25",
         "What Cloud Run puts under that image, which has no system of its own. Some regions have a copy.",
     )
+    consumer_metrics: bool = key(
+        True, "Send the consumers' metrics to Cloud Monitoring: a collector beside each, with a processor of its own."
+    )
+    # Worker pools are known from contrib 0.155 on (open-telemetry/opentelemetry-collector-contrib #48928).
     collector_image: str = key(
-        "", "Google's Prometheus sidecar, version 1.9 or newer, beside each consumer. Empty: their metrics stay inside."
+        "us-docker.pkg.dev/cloud-ops-agents-artifacts/google-cloud-opentelemetry-collector/otelcol-google:0.159.0",
+        "The collector's image: Google-Built OpenTelemetry Collector, 0.155 or newer.",
     )
 
     docker_hub_user: str = key(
@@ -98,7 +107,12 @@ class Settings:
     query_users: tuple[str, ...] = key((), "Who may open the log explorer: user:..., group:..., domain:...")
     ssh_users: tuple[str, ...] = key((), "Who may reach the data node through IAP, as administrator.")
 
-    alert_email: str = key("", "Where alerts go. Empty: they show up in the console only.")
+    alert_email: str = key("", "Where alerts go, as mail. With no channel at all they show up in the console only.")
+    alert_slack_channel: str = key("", "Slack channel for alerts, such as #ops; needs the secret alertSlackToken.")
+    alert_pagerduty: bool = key(False, "Call PagerDuty for critical alerts; needs the secret alertPagerdutyKey.")
+    alert_webhook: str = key(
+        "", "HTTPS address that alerts are posted to; with the secret alertWebhookPassword, as user logbrook."
+    )
     minutes_without_data: int = key(0, "Alert when no log arrived for so long; 0 turns it off.")
     billing_account: str = key("", "Billing account of the budget alert. Empty: no budget alert.")
     budget_per_month: int = key(100, "Budget in the billing account's currency.", least=1)
@@ -156,7 +170,7 @@ def load(values: Mapping[str, str], secret_keys: frozenset[str] = frozenset()) -
     """
     known = {full_key(each.name): each for each in fields(Settings)}
     for name in sorted(values):
-        if name.startswith(f"{NAMESPACE}:") and name not in known and name not in secret_keys:
+        if name.startswith(f"{NAMESPACE}:") and name not in known and name not in secret_keys | ALERT_SECRETS:
             raise StackError(f"{name}: no such key. infra/config.py lists them all.")
     hints = get_type_hints(Settings)
     found = {

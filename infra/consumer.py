@@ -3,12 +3,12 @@
 import pulumi
 import pulumi_gcp as gcp
 
+from infra import collector
 from infra.backend import Backend, Environment, clickhouse, kafka, pool_variables
-from infra.config import Settings
 from infra.foundation import Foundation
 from infra.identity import Identity
 
-# Where Google's collector looks unless it is told otherwise, which takes a secret with a file.
+# Where the probes and the collector ask.
 HEALTH_PORT = 8080
 
 
@@ -29,9 +29,9 @@ class Consumer(pulumi.ComponentResource):
         if not backend.kafka_has_passwords:
             rights.append(self.identity.in_project(settings, "roles/managedkafka.client"))
         containers = []
-        if settings.collector_image:
+        if settings.consumer_metrics:
             rights.append(self.identity.in_project(settings, "roles/monitoring.metricWriter"))
-            containers.append(_collector(settings))
+            containers.append(collector.container(settings, HEALTH_PORT))
         environment = (
             kafka(backend, "consumer")
             | clickhouse(backend, "writer", "clickhouse-writer-password")
@@ -92,14 +92,4 @@ def _container(foundation: Foundation, environment: Environment) -> gcp.cloudrun
             timeout_seconds=10,
             failure_threshold=4,
         ),
-    )
-
-
-def _collector(settings: Settings) -> gcp.cloudrunv2.WorkerPoolTemplateContainerArgs:
-    """Sends the consumer's /metrics to Managed Service for Prometheus: nobody reaches an instance from outside."""
-    args = gcp.cloudrunv2
-    return args.WorkerPoolTemplateContainerArgs(
-        name="collector",
-        image=settings.collector_image,
-        resources=args.WorkerPoolTemplateContainerResourcesArgs(limits={"cpu": "1", "memory": "512Mi"}),
     )

@@ -37,6 +37,9 @@ def estimate(settings: Settings, price: Mapping[str, Any]) -> dict[str, float]:
     )
     parts = _node(settings, price) if settings.on_vm else _managed(settings, price)
     parts[f"consumer: worker pool, {settings.consumer_min} always on"] = settings.consumer_min * hours * 3600 * pool
+    if settings.consumer_metrics:
+        beside = price["pool_cpu_per_second"] + 0.5 * price["pool_gib_per_second"]
+        parts["collector beside each consumer"] = settings.consumer_min * hours * 3600 * beside
     if settings.autoscaler:
         parts["lag autoscaler: one instance always on"] = service(1, 0.5)
     for name, least in (("gateway", settings.gateway_min), ("query", settings.query_min)):

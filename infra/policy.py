@@ -35,6 +35,7 @@ PROJECT_ROLES = {
     "roles/managedkafka.client": "connect to managed Kafka as oneself",
 }
 BROAD_ROLES = {"roles/owner", "roles/editor", "roles/viewer"}
+GOOGLES_IMAGES = re.compile(r"^[a-z0-9-]+-docker\.pkg\.dev/(cloud-run-oss-images|cloud-ops-agents-artifacts)/")
 DEFAULT_ACCOUNT = re.compile(r"(-compute@developer|@appspot)\.gserviceaccount\.com$")
 
 
@@ -99,13 +100,13 @@ def only_the_gateway_is_open(resource: Declared) -> Iterator[str]:
 
 
 def by_digest(resource: Declared) -> Iterator[str]:
-    """Our own image is deployed by its digest. CREMA's comes from Google by its tag."""
+    """Our own image is deployed by its digest. CREMA's and the collector's come from Google by their tags."""
     if resource.kind not in ("Service", "WorkerPool", "Job"):
         return
     template = resource.inputs["template"]
     for container in template.get("template", template)["containers"]:
         image = str(container["image"])
-        if "@sha256:" not in image and "/cloud-run-oss-images/" not in image:
+        if "@sha256:" not in image and not GOOGLES_IMAGES.search(image):
             yield f"runs {image} by its tag"
 
 

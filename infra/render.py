@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from infra.budget import Memory
+from infra.budget import AUDIT_MIB, Memory
 from infra.config import Settings
 
 ROOT = Path(__file__).parent.parent
@@ -74,6 +74,7 @@ def environment(settings: Settings, memory: Memory, image: str, mirror: str) -> 
         "LOGBROOK_ZOOKEEPER_HEAP": f"{memory.zookeeper_heap}m",
         "LOGBROOK_KAFKA_MEMORY": f"{memory.kafka_limit}m",
         "LOGBROOK_KAFKA_HEAP": f"{memory.kafka_heap}m",
+        "LOGBROOK_AUDIT_MEMORY": f"{AUDIT_MIB}m",
         "LOGBROOK_CLICKHOUSE_MEMORY": f"{memory.clickhouse_limit}m",
         "LOGBROOK_CLICKHOUSE_SERVER_MEMORY_BYTES": str(memory.clickhouse_server * mib),
         "LOGBROOK_CLICKHOUSE_QUERY_MEMORY_BYTES": str(memory.clickhouse_query * mib),

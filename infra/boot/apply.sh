@@ -17,10 +17,12 @@ install --directory --owner=101 --group=101 --mode=0750 "$disks/clickhouse/click
 # shellcheck source=/dev/null
 source "${LOGBROOK_FILES:-/opt/logbrook}/boot/compose.sh"
 # Only what is missing: after a reboot, the registry may be away. Everything is fetched before anything is stopped.
-compose pull --quiet --policy missing zookeeper kafka clickhouse migrate access
+compose pull --quiet --policy missing zookeeper kafka clickhouse migrate access audit
 # In the order of their health checks: ZooKeeper, then Kafka; ClickHouse beside them.
 compose up --detach --no-build --wait --wait-timeout 900 zookeeper kafka clickhouse
 compose run --rm --no-deps migrate
 compose run --rm --no-deps access
+# What it finds is an alert's business, not the start's.
+compose up --detach --no-build --no-deps audit
 docker image prune --force >/dev/null
 echo "Logbrook's data node is up"

@@ -76,8 +76,6 @@ class World:
     """False: an organisation's policy forbids them."""
     holds_addresses: bool = True
     """False: the one to two hours have passed in which Cloud Run holds a subnet's addresses."""
-    metrics_are_known: bool = True
-    """False: alerts don't know a log-based metric that is new."""
     programs_wait: bool = False
     """True: programs on Cloud Run answer their start-up probe before Kafka is there."""
 
@@ -91,8 +89,8 @@ class World:
             return 409, f"The resource '{unique}' already exists, alreadyExists"
         if token == API:
             self.on.setdefault(inputs["service"].partition(".")[0], time.monotonic() + _SPREAD_SECONDS)
-        if token == "gcp:monitoring/alertPolicy:AlertPolicy" and not self.metrics_are_known:
-            return _unknown_metric(inputs)
+        if token == "gcp:monitoring/alertPolicy:AlertPolicy" and (refusal := _unknown_metric(inputs)):
+            return refusal
         return self.update(token, inputs)
 
     def update(self, token: str, inputs: dict[str, Any]) -> Refusal | None:
@@ -160,18 +158,25 @@ class World:
         return None
 
 
-def _unknown_metric(inputs: dict[str, Any]) -> Refusal | None:
-    """A log-based metric is unknown to alerts for up to ten minutes, and nobody tries again.
+# Metrics of services that are always there. An agent's, a log's and Prometheus' exist once somebody has written them.
+_THERE = re.compile(r"(run|compute|monitoring)[._]googleapis[._]com\b")
 
-    https://github.com/hashicorp/terraform-provider-google/issues/11102; cloud-foundation-fabric's pull request 3739.
+
+def _unknown_metric(inputs: dict[str, Any]) -> Refusal | None:
+    """A condition on a metric that nothing has reported yet is refused, for up to ten minutes after it has.
+
+    https://github.com/hashicorp/terraform-provider-google/issues/11102 and 10325; cloud-foundation-fabric's pull request
+    3739. A PromQL query too, unless validation is turned off: terraform-provider-google's issue 20491.
     """
     for condition in inputs["conditions"]:
-        for kind in ("conditionThreshold", "conditionAbsent"):
-            found = re.search(r'"(logging\.googleapis\.com/user/[^"]+)"', condition.get(kind, {}).get("filter", ""))
-            if found:
+        promql = condition.get("conditionPrometheusQueryLanguage", {})
+        asked = [condition.get(kind, {}).get("filter", "") for kind in ("conditionThreshold", "conditionAbsent")]
+        asked.append("" if promql.get("disableMetricValidation") else promql.get("query", ""))
+        for each in asked:
+            if each and not _THERE.search(each):
                 return (
                     404,
-                    f'Cannot find metric that matches type = "{found[1]}". If a metric was created recently, '
+                    f"Cannot find metric that matches {each!r}. If a metric was created recently, "
                     "it could take up to 10 minutes to become available. Please try again soon.",
                 )
     return None

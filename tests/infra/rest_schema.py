@@ -36,6 +36,7 @@ RESOURCES = {
     "gcp:managedkafka/cluster:Cluster": ("managedkafka.v1", "Cluster"),
     "gcp:managedkafka/topic:Topic": ("managedkafka.v1", "Topic"),
     "gcp:monitoring/alertPolicy:AlertPolicy": ("monitoring.v3", "AlertPolicy"),
+    "gcp:monitoring/dashboard:Dashboard": ("monitoring.v1", "Dashboard"),
     "gcp:monitoring/notificationChannel:NotificationChannel": ("monitoring.v3", "NotificationChannel"),
     "gcp:monitoring/uptimeCheckConfig:UptimeCheckConfig": ("monitoring.v3", "UptimeCheckConfig"),
     "gcp:parametermanager/parameter:Parameter": ("parametermanager.v1", "Parameter"),
@@ -63,6 +64,7 @@ _IDS = {"project", "location", "region", "zone", "name"}
 PROVIDER_ONLY = {
     "Address": {"region"},
     "Instance": {"allowStoppingForUpdate"},
+    "NotificationChannel": {"sensitiveLabels"},
     "Repository": {"repositoryId"},
     "RouterNat": {"router"},
     "Secret": {"secretId", "deletionProtection"},
@@ -85,6 +87,8 @@ def problems(token: str, inputs: dict[str, Any]) -> list[tuple[str, str]]:
     if token not in RESOURCES:
         return []
     document, name = RESOURCES[token]
+    if name == "Dashboard":
+        inputs = json.loads(inputs["dashboardJson"])
     return _Schemas(document).object("", name, _load(document)[name], inputs, top=True)
 
 

@@ -229,12 +229,17 @@ def test_the_agent_asks_the_three_servers_on_loopback(configured: dict[str, Any]
     """Each of its targets is a port that the node publishes to itself, and ZooKeeper publishes nothing besides."""
     published = {
         f"{port['host_ip']}:{port['published']}": (name, port["target"])
-        for name in ("zookeeper", "kafka", "clickhouse")
+        for name in ("zookeeper", "kafka", "clickhouse", "audit")
         for port in configured["services"][name]["ports"]
     }
     asked = {each["job_name"]: published[each["static_configs"][0]["targets"][0]] for each in AGENT}
 
-    assert asked == {"zookeeper": ("zookeeper", 9404), "kafka": ("kafka", 9404), "clickhouse": ("clickhouse", 9363)}
+    assert asked == {
+        "zookeeper": ("zookeeper", 9404),
+        "kafka": ("kafka", 9404),
+        "clickhouse": ("clickhouse", 9363),
+        "audit": ("audit", 9464),
+    }
     assert [port["host_ip"] for port in configured["services"]["zookeeper"]["ports"]] == ["127.0.0.1"]
 
 

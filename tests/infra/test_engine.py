@@ -95,7 +95,7 @@ def test_another_machine_type_is_an_update(deployed: Engine) -> None:
     assert machine["allowStoppingForUpdate"] is True
     # The containers' limits follow the machine.
     assert (
-        "LOGBROOK_CLICKHOUSE_MEMORY=4552m"
+        "LOGBROOK_CLICKHOUSE_MEMORY=4360m"
         in json.loads(machine["metadata"]["logbrook-bundle"])["files"]["logbrook.env"]
     )
 
@@ -163,7 +163,7 @@ def test_a_stack_that_does_not_fit_fails_at_preview(deployed: Engine) -> None:
     with pytest.raises(CommandError) as error:
         deployed.preview()
     deployed.set(machineType="e2-standard-2")
-    assert "leave ClickHouse 192" in str(error.value)
+    assert "leave ClickHouse 28" in str(error.value)
     assert "Take e2-medium" in str(error.value)
     assert deployed.cloud.events == []
 

@@ -1,0 +1,58 @@
+"""Whom an alert reaches: mail, Slack, PagerDuty, a webhook, each if the stack's file names it."""
+
+import pulumi
+import pulumi_gcp as gcp
+
+from infra.config import NAMESPACE, Settings
+
+
+def declare(
+    settings: Settings, opts: pulumi.ResourceOptions
+) -> tuple[list[pulumi.Output[str]], list[pulumi.Output[str]]]:
+    """The channels of every alert, and those of critical ones, which are these and PagerDuty.
+
+    Labels and secrets are as Google's channel descriptors and the provider have them:
+    https://cloud.google.com/monitoring/support/notification-options,
+    hashicorp/terraform-provider-google-beta 93c65b2, website/docs/r/monitoring_notification_channel.html.markdown.
+    """
+    secrets = pulumi.Config(NAMESPACE)
+    labels = gcp.monitoring.NotificationChannelSensitiveLabelsArgs
+
+    def channel(
+        name: str,
+        kind: str,
+        public: dict[str, str],
+        secret: gcp.monitoring.NotificationChannelSensitiveLabelsArgs | None,
+    ) -> pulumi.Output[str]:
+        made = gcp.monitoring.NotificationChannel(
+            name,
+            display_name=f"Logbrook {settings.environment}: {name}",
+            project=settings.project,
+            type=kind,
+            labels=public,
+            sensitive_labels=secret,
+            opts=opts,
+        )
+        return made.name
+
+    everything, critical = [], []
+    if settings.alert_email:
+        everything.append(channel("email", "email", {"email_address": settings.alert_email}, None))
+    if settings.alert_slack_channel:
+        token = labels(auth_token=secrets.require_secret("alertSlackToken"))
+        everything.append(channel("slack", "slack", {"channel_name": settings.alert_slack_channel}, token))
+    if settings.alert_webhook:
+        password = secrets.get_secret("alertWebhookPassword")
+        kind, user = ("webhook_tokenauth", {}) if password is None else ("webhook_basicauth", {"username": NAMESPACE})
+        everything.append(
+            channel(
+                "webhook",
+                kind,
+                {"url": settings.alert_webhook, **user},
+                labels(password=password) if password else None,
+            )
+        )
+    if settings.alert_pagerduty:
+        key = labels(service_key=secrets.require_secret("alertPagerdutyKey"))
+        critical.append(channel("pagerduty", "pagerduty", {}, key))
+    return everything, everything + critical
