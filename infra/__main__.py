@@ -15,6 +15,7 @@ from infra.autoscaler import Autoscaler
 from infra.backend import Backend
 from infra.consumer import Consumer
 from infra.data_node import DataNode
+from infra.enforce import enforce
 from infra.foundation import Foundation
 from infra.images import Images
 from infra.managed import Managed
@@ -51,5 +52,11 @@ def _backend(foundation: Foundation, there: pulumi.ResourceOptions) -> Backend:
     return Managed(foundation, there).backend
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """The program under its own rules: what `pulumi preview` and `pulumi up` run."""
+    enforce(config.load(config.of_this_stack(), SECRET_KEYS))
     program()
+
+
+if __name__ == "__main__":
+    main()

@@ -25,6 +25,8 @@ class Declared:
         return "Api" if self.token.startswith("gcp:projects/service:") else self.token.rpartition(":")[2]
 
 
+# Stands for what is only known once it is deployed: rules judge it then.
+UNKNOWN = "<known after the deploy>"
 Rule = Callable[[Declared], Iterable[str]]
 
 # Roles that Google grants on a project only. Whatever else is granted there needs a condition that names its resource.
@@ -106,7 +108,7 @@ def by_digest(resource: Declared) -> Iterator[str]:
     template = resource.inputs["template"]
     for container in template.get("template", template)["containers"]:
         image = str(container["image"])
-        if "@sha256:" not in image and not GOOGLES_IMAGES.search(image):
+        if "@sha256:" not in image and image != UNKNOWN and not GOOGLES_IMAGES.search(image):
             yield f"runs {image} by its tag"
 
 
@@ -177,9 +179,11 @@ def guarded_in_prod(resource: Declared) -> Iterator[str]:
         yield "has no deletion protection"
 
 
-def violations(resources: Iterable[Declared], *, prod: bool) -> list[str]:
-    """Every broken rule, as `rule: resource what`."""
-    rules = (*RULES, guarded_in_prod) if prod else RULES
+def violations(resources: Iterable[Declared], *, prod: bool, kept: bool = True) -> list[str]:
+    """Every broken rule, as `rule: resource what`. Where data is not `kept`, disks need no protection."""
+    rules = [rule for rule in (*RULES, guarded_in_prod) if (prod or rule is not guarded_in_prod)]
+    if not kept:
+        rules.remove(kept_data)
     return [
         f"{rule.__name__}: {resource.name} {what}"
         for resource in resources

@@ -12,7 +12,7 @@ from pathlib import Path
 import yaml
 from pulumi import automation as auto
 
-from infra.__main__ import program
+from infra.__main__ import main
 from infra.config import Settings, load
 from infra.secret_store import SECRET_KEYS, TOKENS, wanted
 from tests.infra.fake_gcp import Cloud, Server
@@ -75,7 +75,7 @@ def engine(
     directory: Path,
     stack: str = "dev",
     *,
-    run: Callable[[], None] = program,
+    run: Callable[[], None] = main,
     change_project: Callable[[str], str] = lambda text: text,
     config: dict[str, str] | None = None,
     project: Server | None = None,
