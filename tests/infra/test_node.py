@@ -126,9 +126,9 @@ def test_from_an_empty_machine_to_ready(machine: Machine) -> None:
     programs = [each.split()[0] for each in calls]
     assert programs.index("apt-get") < programs.index("mkfs.ext4") < programs.index("docker")
     assert programs.count("mkfs.ext4") == 2
-    assert [each.split()[0] for each in _compose(calls)] == ["pull", "up", "run", "run"]
+    assert [each.split()[0] for each in _compose(calls)] == ["pull", "up", "run", "run", "up"]
     assert "--wait" in _compose(calls)[1]
-    assert [each.split()[-1] for each in _compose(calls)[1:]] == ["clickhouse", "migrate", "access"]
+    assert [each.split()[-1] for each in _compose(calls)[1:]] == ["clickhouse", "migrate", "access", "audit"]
     digest = hashlib.sha256(_Google.bundle.encode()).hexdigest()
     assert digest == render.digest(_Google.bundle)
     assert _Google.attributes == [f"ready {digest}"]
