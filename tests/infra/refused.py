@@ -165,8 +165,8 @@ _THERE = re.compile(r"(run|compute|monitoring)[._]googleapis[._]com\b")
 def _unknown_metric(inputs: dict[str, Any]) -> Refusal | None:
     """A condition on a metric that nothing has reported yet is refused, for up to ten minutes after it has.
 
-    https://github.com/hashicorp/terraform-provider-google/issues/11102 and 10325; cloud-foundation-fabric's pull request
-    3739. A PromQL query too, unless validation is turned off: terraform-provider-google's issue 20491.
+    https://github.com/hashicorp/terraform-provider-google/issues/11102 and 10325; cloud-foundation-fabric's pull
+    request 3739. A PromQL query too, unless validation is turned off: terraform-provider-google's issue 20491.
     """
     for condition in inputs["conditions"]:
         promql = condition.get("conditionPrometheusQueryLanguage", {})
