@@ -106,8 +106,25 @@ def test_long_bodies_are_cut_in_lists_and_whole_alone(service: Door, database: c
     assert not alone["truncated"]
 
 
+def test_long_attributes_are_cut_in_lists_and_whole_alone(service: Door, database: config.ClickHouse) -> None:
+    """A list of the largest events is small: values and names are cut, and only the first attributes are there."""
+    monster = {f"k{number:04d}": "v" * 900 for number in range(1000)}
+    store(database, [event(1, LogAttributes=monster), event(2, LogAttributes={"long": "ü" * 900_000, "n" * 5000: "x"})])
+    store(database, [event(3, LogAttributes={"a": "b"})])
+
+    listed = {each["offset"]: each for each in service.search()["events"]}
+    alone = service.get(f"events/{listed[2]['id']}")["event"]
+
+    assert [listed[offset]["truncated"] for offset in (1, 2, 3)] == [True, True, False]
+    assert len(listed[1]["attributes"]) == 100
+    assert listed[2]["attributes"] == {"long": "ü" * 1024, "n" * 256: "x"}
+    assert listed[3]["attributes"] == {"a": "b"}
+    assert alone["attributes"] == {"long": "ü" * 900_000, "n" * 5000: "x"}
+    assert not alone["truncated"]
+
+
 def test_an_unknown_event_is_404(service: Door) -> None:
-    """An id of no event is 404, text that is no id is 400."""
+    """An id of no event is 404, text that is not an id is 400."""
     assert service.ask("events/1764000000000000000.1.2.0.tests").status_code == 404
     assert service.ask("context", id="1764000000000000000.1.2.0.tests").status_code == 404
     assert service.ask("events/nonsense").status_code == 400

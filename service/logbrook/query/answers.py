@@ -28,7 +28,7 @@ class Event(Struct, kw_only=True):
     service: str
     body: str
     body_bytes: int  # of the whole body
-    truncated: bool  # the body here is only its beginning; /v1/events/{id} has all of it
+    truncated: bool  # body or attributes are cut here; /v1/events/{id} has all of them
     trace_id: str
     span_id: str
     trace_flags: int

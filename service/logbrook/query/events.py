@@ -20,14 +20,41 @@ OLDEST_FIRST = ", ".join(_ORDER)
 _TOPIC_ID = re.compile(r"[\w+/=-]{0,64}", re.ASCII)
 
 
+# Of one event in a list: the first attributes of each map, and of a name and a value the first characters.
+_LISTED_ATTRIBUTES, _LISTED_NAME, _LISTED_VALUE = 100, 256, 1024
+
+
 def columns(body_characters: int | None) -> str:
-    """What to select for `from_row`; a body longer than `body_characters` is cut."""
-    body = "Body" if body_characters is None else f"substringUTF8(Body, 1, {body_characters:d})"
+    """What to select for `from_row`; with `body_characters`, long bodies and attributes are cut, as lists have them."""
+    maps = ["LogAttributes", "ResourceAttributes", "ScopeAttributes"]
+    if body_characters is None:
+        body, attributes, cut = "Body", maps, "false"
+    else:
+        body, attributes = f"substringUTF8(Body, 1, {body_characters:d})", [_listed(each) for each in maps]
+        cut = f"length(Body) > length({body}) OR " + " OR ".join(_is_cut(each) for each in maps)
+    log, resource, scope = attributes
     return (
         "toUnixTimestamp64Nano(Timestamp), toUnixTimestamp64Milli(IngestedAt), SeverityText, SeverityNumber, "
-        f"ServiceName, {body}, length(Body), TraceId, SpanId, TraceFlags, EventName, LogAttributes, "
-        "ResourceAttributes, ScopeName, ScopeVersion, ScopeAttributes, Source, ParseError, KafkaTopic, KafkaTopicId, "
-        "KafkaPartition, KafkaOffset, KafkaIndex"
+        f"ServiceName, {body}, length(Body), TraceId, SpanId, TraceFlags, EventName, {log}, "
+        f"{resource}, ScopeName, ScopeVersion, {scope}, Source, ParseError, KafkaTopic, KafkaTopicId, "
+        f"KafkaPartition, KafkaOffset, KafkaIndex, {cut}"
+    )
+
+
+def _listed(column: str) -> str:
+    def shortened(what: str, characters: int) -> str:
+        return (
+            f"arrayMap(x -> substringUTF8(x, 1, {characters}), arraySlice({what}({column}), 1, {_LISTED_ATTRIBUTES}))"
+        )
+
+    return f"mapFromArrays({shortened('mapKeys', _LISTED_NAME)}, {shortened('mapValues', _LISTED_VALUE)})"
+
+
+def _is_cut(column: str) -> str:
+    return (
+        f"length({column}) > {_LISTED_ATTRIBUTES} OR "
+        f"arrayExists((k, v) -> lengthUTF8(k) > {_LISTED_NAME} OR lengthUTF8(v) > {_LISTED_VALUE}, "
+        f"mapKeys({column}), mapValues({column}))"
     )
 
 
@@ -126,7 +153,7 @@ def from_row(row: list[Any]) -> Event:
         service=row[4],
         body=row[5],
         body_bytes=row[6],
-        truncated=len(row[5].encode()) < row[6],
+        truncated=bool(row[23]),
         trace_id=row[7],
         span_id=row[8],
         trace_flags=row[9],

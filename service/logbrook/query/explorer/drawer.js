@@ -54,17 +54,18 @@ function tab(name) {
 function details() {
   const event = shown;
   const message = el("pre.body", { dir: "ltr" }, ...textNodes(event.body, { lines: true, words: wordsToMark() }));
-  const whole = event.truncated && el("button.button.small", { type: "button", onclick: (click) => showAll(click.target, message) }, `Show all ${bytes(event.body_bytes)}`);
+  const hidden = event.body_bytes > new TextEncoder().encode(event.body).length;
+  const rest = event.truncated && el("button.button.small", { type: "button", onclick: async () => { if (await whole()) tab("event"); } }, `Show all${hidden ? ` ${bytes(event.body_bytes)}` : ""}`);
   const fields = [
     ["service", event.service], ["trace_id", event.trace_id], ["span_id", event.span_id], ["event_name", event.event_name],
     ["scope", event.scope_name], ["source", event.source], ["parse_error", event.parse_error],
   ].filter(([, value]) => value);
   return [
     el("div.summary", {}, el(`span.badge.level-${event.severity}`, {}, event.severity_text || event.severity), el("time", {}, fullTime(event.timestamp))),
-    message, whole || "",
+    message, rest || "",
     el("div.buttons", {},
-      el("button.button.small", { type: "button", onclick: () => { copy(event.body); toast("Message copied"); } }, "Copy message"),
-      el("button.button.small", { type: "button", onclick: () => { copy(JSON.stringify(event, null, 2)); toast("Event copied as JSON"); } }, "Copy JSON"),
+      el("button.button.small", { type: "button", onclick: async () => { const all = await whole(); if (all) { copy(all.body); toast("Message copied"); } } }, "Copy message"),
+      el("button.button.small", { type: "button", onclick: async () => { const all = await whole(); if (all) { copy(JSON.stringify(all, null, 2)); toast("Event copied as JSON"); } } }, "Copy JSON"),
       el("button.button.small", { type: "button", onclick: () => tab("context") }, "Lines around it"),
       event.trace_id ? el("button.button.small", { type: "button", onclick: () => tab("trace") }, "Open trace") : ""),
     section("Fields", fields.map(([name, value]) => [name, value, name])),
@@ -75,12 +76,12 @@ function details() {
   ];
 }
 
-async function showAll(button, message) {
-  button.disabled = true;
+/** The event with nothing cut off; undefined, and a message, if it can't be had. */
+async function whole() {
+  if (!shown.truncated) return shown;
   const answer = await get(`events/${encodeURIComponent(shown.id)}`, {}, "event").catch((error) => { toast(error.message); return undefined; });
-  if (!answer) return;
-  message.replaceChildren(...textNodes(answer.event.body, { lines: true }));
-  button.remove();
+  if (answer && answer.event.id === shown.id) shown = answer.event;
+  return answer?.event;
 }
 
 function section(title, rows) {
