@@ -103,7 +103,7 @@ def show_logs(
 def reset(
     state: State = DEFAULT_STATE, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False
 ) -> None:
-    """Stop the stack and delete its data, logs and passwords. Asks first."""
+    """Stop the stack and delete its data, logs and passwords; ports and other settings stay. Asks first."""
     state = state.resolve()
     compose = state == DEFAULT_STATE and runtime.compose_has_data()
     places = [state / "data", state / "logs", state / "run"]
@@ -119,7 +119,7 @@ def reset(
     up_.stop(state, console)
     for place in places:
         shutil.rmtree(place, ignore_errors=True)
-    environment.env_file(state).unlink(missing_ok=True)
+    environment.forget_secrets(state)
     console.print("Deleted. `make local-up` begins anew.")
 
 

@@ -3,10 +3,11 @@
 import shutil
 import socket
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, ClusterMetadata
 
 from native.failure import Failure
 from native.processes import Service
@@ -44,7 +45,8 @@ def zookeeper(
     properties = _write(directory, "zookeeper.properties", settings)
     main = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
     command = [*_java(directory, jars, "192m", level, _agent("zookeeper", jars, metrics_port)), main, str(properties)]
-    return Service("zookeeper", command, lambda: _answers_ruok(port), port)
+    answers = partial(_answers_ruok, port)
+    return Service("zookeeper", command, answers, port, alive=answers)
 
 
 def kafka(  # noqa: PLR0913 - what a broker needs to know
@@ -66,7 +68,16 @@ def kafka(  # noqa: PLR0913 - what a broker needs to know
     command = [*_java(directory, jars, "512m", level, agent), "kafka.Kafka", str(properties)]
     # A controlled shutdown hands over to ZooKeeper first. After a kill, ZooKeeper refuses the next broker until it has
     # forgotten the last one.
-    return Service("kafka", command, _has_controller(port), port, needs=needs, attempts=4, stop_seconds=30)
+    return Service(
+        "kafka",
+        command,
+        _has_controller(port),
+        port,
+        needs=needs,
+        attempts=4,
+        stop_seconds=30,
+        alive=partial(_answers_metadata, port),
+    )
 
 
 def _kafka_settings(directory: Path, port: int, zookeeper_port: int) -> dict[str, object]:
@@ -145,15 +156,21 @@ def _has_controller(port: int) -> Callable[[], bool]:
     """A check that the broker answers and can create topics."""
 
     def ready() -> bool:
-        try:
-            socket.create_connection((HOST, port), timeout=1).close()
-        except OSError:
-            return False
-        try:
-            admin = AdminClient({"bootstrap.servers": f"{HOST}:{port}", "log_level": 0, "socket.timeout.ms": 2000})
-            found = admin.list_topics(timeout=2)
-        except KafkaException:
-            return False
-        return bool(found.brokers) and found.controller_id >= 0
+        found = _metadata(port)
+        return found is not None and bool(found.brokers) and found.controller_id >= 0
 
     return ready
+
+
+def _answers_metadata(port: int) -> bool:
+    """Whether the broker answers at all, be ZooKeeper there or not."""
+    return _metadata(port) is not None
+
+
+def _metadata(port: int) -> ClusterMetadata | None:
+    try:
+        socket.create_connection((HOST, port), timeout=1).close()
+        admin = AdminClient({"bootstrap.servers": f"{HOST}:{port}", "log_level": 0, "socket.timeout.ms": 2000})
+        return admin.list_topics(timeout=2)
+    except (OSError, KafkaException):
+        return None

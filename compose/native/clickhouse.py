@@ -23,6 +23,7 @@ def clickhouse(directory: Path, port: int, password: str, reader_password: str |
         port,
         {"PYTHONPATH": str(_COMPOSE), **secrets},
         stop_seconds=30,
+        alive=lambda: answers(port, "/ping"),
     )
 
 

@@ -132,6 +132,23 @@ def load(state: Path) -> Environment:
     return Environment(state, {**values, **missing, **os.environ})
 
 
+def forget_secrets(state: Path) -> None:
+    """Take the generated secrets out of the file; ports and other settings stay."""
+    path = env_file(state)
+    if not path.exists():
+        return
+    kept = [line for line in path.read_text().splitlines(keepends=True) if _name(line) not in _generated()]
+    if any(_name(line) for line in kept):
+        path.write_text("".join(kept))
+    else:
+        path.unlink()
+
+
+def _name(line: str) -> str:
+    """The variable that a line sets; empty for a comment."""
+    return "" if line.lstrip().startswith("#") else line.partition("=")[0].strip()
+
+
 def _generated() -> dict[str, str]:
     token = secrets.token_urlsafe(24)
     return {

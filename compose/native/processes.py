@@ -32,8 +32,13 @@ class Service:
     once: bool = False
     # How often to try on the way up before it counts as failed.
     attempts: int = 1
-    ready_seconds: float = 60.0
+    # Less than a minute, so that one that does not come up is named within one.
+    ready_seconds: float = 50.0
     stop_seconds: float = 15.0
+    # Whether it lives, whatever the state of those that it needs; None: there is no way to ask.
+    alive: Callable[[], bool] | None = None
+    # Without an answer for so long, one that worked is started again.
+    silent_seconds: float = 60.0
 
 
 def start(service: Service, log: Path) -> subprocess.Popen[bytes]:
@@ -82,7 +87,7 @@ def stop(service: Service, process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def tail(log: Path, lines: int = 12) -> str:
+def tail(log: Path, lines: int = 10) -> str:
     """The last lines of a log file."""
     if not log.exists():
         return ""

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 
 from native.clickhouse import HOST, answers
@@ -33,7 +34,13 @@ def prometheus(program: str, directory: Path, ports: Ports) -> Service:
         f"--web.listen-address={HOST}:{ports.prometheus}",
         "--log.level=warn",
     ]
-    return Service(NAME, command, lambda: answers(ports.prometheus, "/-/ready"), ports.prometheus)
+    return Service(
+        NAME,
+        command,
+        partial(answers, ports.prometheus, "/-/ready"),
+        ports.prometheus,
+        alive=partial(answers, ports.prometheus, "/-/healthy"),
+    )
 
 
 def _configuration(ports: Ports) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import logbrook.cli
@@ -59,15 +60,15 @@ def _logbrook(
         environment,
         needs=needs,
         once=once,
+        alive=partial(answers, port, "/healthz") if port else None,
     )
 
 
 def _audit(environment: Mapping[str, str], port: int) -> Service:
     """Whether anything is lost, looked at again and again."""
     command = [sys.executable, "-m", "logbrook", "audit", f"--every={AUDIT_EVERY_SECONDS}"]
-    return Service(
-        "audit", command, lambda: answers(port, "/healthz"), port, environment, needs=("gateway", "consumer")
-    )
+    healthy = partial(answers, port, "/healthz")
+    return Service("audit", command, healthy, port, environment, needs=("gateway", "consumer"), alive=healthy)
 
 
 def _ship(state: Path, environment: Mapping[str, str], names: list[str]) -> Service:

@@ -1,11 +1,15 @@
 """What the supervisor knows of its processes, in a file that the command line reads."""
 
+import contextlib
 import json
 import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import psutil
+
+# Between a process' start, as the kernel has it, and the moment at which its supervisor noted it.
+_SAME_START_SECONDS = 5.0
 
 
 @dataclass
@@ -76,6 +80,31 @@ def last(state: Path) -> StackStatus | None:
         return None
     processes = {name: ProcessStatus(**each) for name, each in values.pop("processes").items()}
     return StackStatus(**values, processes=processes)
+
+
+def left_over(state: Path) -> dict[str, psutil.Process]:
+    """Processes of a stack whose supervisor is gone that still run, by name."""
+    dead = last(state)
+    if dead is None or dead.is_alive():
+        return {}
+    found = {}
+    for name, each in dead.processes.items():
+        if each.pid is None or each.started_at is None:
+            continue
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process = psutil.Process(each.pid)
+            # A pid alone is no proof: it may be another's since.
+            if abs(process.create_time() - each.started_at) < _SAME_START_SECONDS and runs(process):
+                found[name] = process
+    return found
+
+
+def runs(process: psutil.Process) -> bool:
+    """Whether it has not ended; one that ended and was not asked for its status has."""
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _path(state: Path) -> Path:

@@ -112,7 +112,9 @@ def _row(service: Service, known: status.ProcessStatus | None, state: Path, *, i
             memory = psutil.Process(known.pid).memory_info().rss
         except psutil.NoSuchProcess:
             now = "ended"
-    line = "" if now in ("ready", "done", "stopped") else tail(stack.log_file(state, service.name), 1)
+    # Why, as far as the supervisor knows, else the last that it said.
+    reason = known.reason.partition("\n")[0]
+    line = reason or ("" if now in ("ready", "done", "stopped") else tail(stack.log_file(state, service.name), 1))
     up = time.time() - known.started_at if known.started_at and known.pid else None
     return Row(service.name, now, known.pid, service.port, up, memory, known.restarts, line)
 

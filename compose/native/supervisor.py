@@ -24,6 +24,8 @@ _MAX_LOG_BYTES = 16 * 2**20
 _FIRST_BACK_OFF_SECONDS, _MAX_BACK_OFF_SECONDS = 0.5, 30.0
 # Having run for so long, a process that dies counts as having worked.
 _STEADY_SECONDS = 60.0
+# Each look at a process may take a few seconds of its own.
+_LOOK_EVERY_SECONDS = 5.0
 
 
 class Supervised:
@@ -33,6 +35,7 @@ class Supervised:
         self.service, self.log, self.status = service, log, status_
         self._process: subprocess.Popen[bytes] | None = None
         self._deadline = self._started = self._retry_at = 0.0
+        self._looked_at = self._answered_at = 0.0
         self._back_off = _FIRST_BACK_OFF_SECONDS
 
     @property
@@ -54,11 +57,20 @@ class Supervised:
             self._ended(code, now, may_retry=may_retry)
         elif self.status.state == "starting" and not self.service.once:
             if self.service.ready():
-                self.status.state, self.status.reason = "ready", ""
+                self.status.state, self.status.reason, self._answered_at = "ready", "", now
             elif now > self._deadline:
+                what = f"is not ready after {self.service.ready_seconds:.0f} s"
                 if not may_retry:
-                    raise self._failure(f"is not ready after {self.service.ready_seconds:.0f} s")
-                self.status.reason = "does not answer"
+                    raise self._failure(what)
+                self._restart(what)
+        elif self.status.state == "ready" and self.service.alive and now - self._looked_at > self._look_every():
+            self._looked_at = now
+            if self.service.alive():
+                self._answered_at, self.status.reason = time.monotonic(), ""
+            elif (silent := now - self._answered_at) > self.service.silent_seconds:
+                self._restart(f"did not answer for {silent:.0f} s")
+            else:
+                self.status.reason = f"does not answer; started again after {self.service.silent_seconds:.0f} s of it"
 
     def stop(self) -> None:
         """End it, and wait for its end."""
@@ -76,6 +88,16 @@ class Supervised:
             shutil.copyfile(self.log, self.log.with_suffix(".log.1"))
             os.truncate(self.log, 0)
 
+    def _look_every(self) -> float:
+        return min(_LOOK_EVERY_SECONDS, self.service.silent_seconds / 3)
+
+    def _restart(self, why: str) -> None:
+        """End one that hangs; it is started again like one that died."""
+        if self._process is not None:
+            processes.stop(self.service, self._process)
+            self._process = None
+        self._back_off_for(f"{why}: ended, to start it again", time.monotonic())
+
     def _start(self, now: float) -> None:
         self._process = processes.start(self.service, self.log)
         self._started, self._deadline = now, now + self.service.ready_seconds
@@ -90,15 +112,20 @@ class Supervised:
             raise self._failure(f"ended with {_exit(code)}")
         if now - self._started > _STEADY_SECONDS:
             self._back_off = _FIRST_BACK_OFF_SECONDS
+        self._back_off_for(f"ended with {_exit(code)}", now)
+
+    def _back_off_for(self, why: str, now: float) -> None:
+        self.status.pid = None
         self.status.state, self.status.restarts = "backing off", self.status.restarts + 1
-        self.status.reason = f"ended with {_exit(code)}"
+        self.status.reason = why
         self._retry_at = now + self._back_off
         self._back_off = min(2 * self._back_off, _MAX_BACK_OFF_SECONDS)
 
     def _failure(self, what: str) -> Failure:
         self.status.state, self.status.reason = "failed", what
         return Failure(
-            f"{self.service.name} {what}. Its last lines:\n{processes.tail(self.log)}", f"All of it: {self.log}"
+            f"{self.service.name} {what}. Its last lines:\n{processes.tail(self.log)}",
+            f"All of it: {self.log}. Mend what it says and repeat make local-up; make local-reset begins anew.",
         )
 
 

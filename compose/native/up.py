@@ -1,5 +1,6 @@
 """`up`: everything from nothing to a stack that works, with every step shown."""
 
+import contextlib
 import subprocess
 import sys
 import time
@@ -7,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+import psutil
 from rich.console import Console
 from rich.markup import escape
 from rich.status import Status
@@ -20,6 +22,8 @@ from native.processes import tail
 JARS = DEFAULT_STATE / "jars"
 Result = TypeVar("Result")
 _POLL_SECONDS = 0.1
+# As long as a process of the stack gets to stop.
+_LEFT_OVER_SECONDS = 30.0
 _SAY_AFTER_SECONDS, _SAY_EVERY_SECONDS = 2.0, 5.0
 
 
@@ -28,6 +32,7 @@ def native(state: Path, console: Console) -> Environment:
     settings = environment.load(state)
     if status.read(state) is None:
         fetch(console)
+        _wait_for_left_over(state, console)
         _need_free_ports(settings)
         _start(state, console)
     else:
@@ -44,6 +49,7 @@ def stop(state: Path, console: Console) -> bool:
     """Stop the stack, cleanly and in reverse order. False if it did not run."""
     running = status.read(state)
     if running is None:
+        _wait_for_left_over(state, console)
         return False
     running_process = running.process()
     running_process.terminate()
@@ -57,6 +63,23 @@ def stop(state: Path, console: Console) -> bool:
 
     _step(console, "Stop", wait)
     return True
+
+
+def _wait_for_left_over(state: Path, console: Console) -> None:
+    """Wait for processes that lost their supervisor: they were asked to stop when it died. The deaf are killed."""
+    leftover = status.left_over(state)
+    deadline = time.monotonic() + _LEFT_OVER_SECONDS
+
+    def wait(say: Callable[[str], None]) -> None:
+        while alive := [name for name, process in leftover.items() if status.runs(process)]:
+            say(", ".join(alive))
+            for name in alive if time.monotonic() > deadline else ():
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    leftover[name].kill()
+            time.sleep(_POLL_SECONDS)
+
+    if leftover:
+        _step(console, "Wait for the processes of a run that was killed", wait)
 
 
 def _need_free_ports(settings: Environment) -> None:

@@ -3,8 +3,10 @@
 The same tests run against a real server, with TEST_CLICKHOUSE_URL=http://default:PASSWORD@127.0.0.1:8123 set.
 """
 
+import bz2
 import gzip
 import json
+import lzma
 import os
 import struct
 import threading
@@ -14,9 +16,13 @@ import zlib
 from collections.abc import Callable, Iterator
 
 import httpx
+import lz4.block
 import lz4.frame
 import pytest
 import zstandard
+from clickhouse_cityhash.cityhash import CityHash128
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tests.components import ClickHouseServer, until
 
@@ -304,6 +310,126 @@ def test_compressed_requests(http: httpx.Client, table: str, codec: str, in_body
     assert ask(http, f"SELECT count(), sum(x) FROM {table}") == "10000\t49995000\n"
 
 
+@pytest.mark.parametrize("in_body", [False, True])
+@pytest.mark.parametrize("codec", ["gzip", "deflate", "zstd", "lz4", "xz", "bz2"])
+def test_several_members_are_one_body(http: httpx.Client, table: str, codec: str, in_body: bool) -> None:
+    """A body of several compressed members or frames, as clients send block by block: every row is stored."""
+    pieces = [b"".join(b"%d\t%d\n" % (first + number, number) for number in range(1000)) for first in (0, 1000, 2000)]
+    statement = f"INSERT INTO {table} FORMAT TSV"
+    if in_body:
+        pieces.insert(0, statement.encode() + b"\n")
+    body = b"".join(_compress(codec, piece) for piece in pieces)
+    params = {} if in_body else {"query": statement}
+    answer = http.post("/", content=body, params=params, headers={"Content-Encoding": codec})
+    assert answer.status_code == 200, answer.text
+    assert ask(http, f"SELECT count(), uniqExact(x) FROM {table}") == "3000\t3000\n"
+
+
+@pytest.mark.parametrize("codec", ["gzip", "deflate", "zstd", "lz4"])
+def test_a_compressed_body_that_is_cut_off_stores_nothing(http: httpx.Client, table: str, codec: str) -> None:
+    """Half a member is an error, and never a part of the rows."""
+    body = _compress(codec, b"1\ta\n") + _compress(codec, b"".join(b"%d\tb\n" % each for each in range(9_999)))[:-40]
+    params = {"query": f"INSERT INTO {table} FORMAT TSV"}
+    answer = http.post("/", content=body, params=params, headers={"Content-Encoding": codec})
+    assert answer.status_code >= 400
+    assert rows(http, table) == []
+
+
+def _compress(codec: str, data: bytes) -> bytes:
+    compress: dict[str, Callable[[bytes], bytes]] = {
+        "gzip": gzip.compress,
+        "deflate": zlib.compress,
+        "lz4": lz4.frame.compress,
+        "zstd": zstandard.ZstdCompressor().compress,
+        "xz": lzma.compress,
+        "bz2": bz2.compress,
+    }
+    return compress[codec](data)
+
+
+def _in_block(data: bytes) -> bytes:
+    """A block of ClickHouse's own compression: checksum, method (LZ4), sizes, data."""
+    packed = lz4.block.compress(data, store_size=False)
+    rest = struct.pack("<BII", 0x82, 9 + len(packed), len(data)) + packed
+    number: int = CityHash128(rest)
+    return struct.pack("<QQ", number >> 64, number & (2**64 - 1)) + rest
+
+
+def _from_blocks(data: bytes) -> bytes:
+    pieces = []
+    while data:
+        _, packed, size = struct.unpack_from("<BII", data, 16)
+        block, data = data[: 16 + packed], data[16 + packed :]
+        pieces.append(lz4.block.decompress(block[25:], uncompressed_size=size))
+    return b"".join(pieces)
+
+
+def test_clickhouses_own_compression(http: httpx.Client, table: str) -> None:
+    """decompress=1 for what is sent, compress=1 for what is answered, as clickhouse-go does."""
+    params: dict[str, str | int] = {"query": f"INSERT INTO {table} FORMAT TSV", "decompress": 1}
+    answer = http.post("/", content=_in_block(b"1\ta\n") + _in_block(b"2\tb\n"), params=params)
+    assert answer.status_code == 200, answer.text
+    assert rows(http, table) == [(1, "a"), (2, "b")]
+    small = http.post("/", content=f"SELECT x FROM {table} ORDER BY x", params={"compress": 1})
+    assert _from_blocks(small.content) == b"1\n2\n"
+    with http.stream("POST", "/", content="SELECT number FROM numbers(1000000)", params={"compress": 1}) as big:
+        assert _from_blocks(b"".join(big.iter_raw())).count(b"\n") == 1_000_000
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped"])
+def test_a_damaged_block_stores_nothing(http: httpx.Client, table: str, damage: str) -> None:
+    """The checksum is looked at, and so is the end."""
+    block = _in_block(b"".join(b"%d\ta\n" % each for each in range(1000)))
+    body = block[:-3] if damage == "cut" else block[:40] + bytes([block[40] ^ 1]) + block[41:]
+    params: dict[str, str | int] = {"query": f"INSERT INTO {table} FORMAT TSV", "decompress": 1}
+    assert http.post("/", content=_in_block(b"1\ta\n") + body, params=params).status_code >= 400
+    assert rows(http, table) == []
+
+
+def test_an_insert_behind_with(http: httpx.Client, table: str) -> None:
+    """WITH before INSERT is part of it: rows come from where it says, and never are the text of the statement."""
+    ask(http, f"WITH 'a' AS name INSERT INTO {table} SELECT 1, name")
+    ask(http, f"WITH 'b' AS name INSERT INTO {table} SELECT 2, name SETTINGS max_threads = 1")
+    assert rows(http, table) == [(1, "a"), (2, "b")]
+    http.post("/", content=f"WITH 1 AS one INSERT INTO {table} FORMAT TSV\n3\tc\n")
+    assert rows(http, table) in ([(1, "a"), (2, "b")], [(1, "a"), (2, "b"), (3, "c")])
+
+
+def test_bytes_in_a_statement_that_fails(http: httpx.Client) -> None:
+    """Bytes that are not UTF-8 are an error of the statement's own, with its code."""
+    answer = http.post("/", content=b"SELECT no_such_column, '\xff\xfe' FROM system.one")
+    assert (answer.headers["X-ClickHouse-Exception-Code"], answer.status_code) == ("47", 404)
+    answer = http.post("/", content=b"SELECT \xff\xfe")
+    assert answer.headers["X-ClickHouse-Exception-Code"] == "62"
+
+
+@given(data=st.data())
+@settings(max_examples=25, suppress_health_check=list(HealthCheck), deadline=None)
+def test_accepted_is_stored(http: httpx.Client, table: str, data: st.DataObject) -> None:
+    """However rows are cut into pieces and packed, an INSERT that succeeds has stored them all, and no other."""
+    sent = data.draw(st.lists(st.tuples(st.integers(0, 2**64 - 1), st.text(max_size=20)), max_size=30))
+    lines = [b"%d\t%s\n" % (x, _escaped(text)) for x, text in sent]
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(lines)), max_size=3)))
+    pieces = [b"".join(lines[a:b]) for a, b in zip([0, *cuts], [*cuts, len(lines)], strict=True)]
+    statement = f"INSERT INTO {table} FORMAT TSV\n".encode()
+    in_body = data.draw(st.booleans())
+    way = data.draw(st.sampled_from(["", "gzip", "deflate", "zstd", "lz4", "blocks"]))
+    if in_body:
+        pieces.insert(0, statement)
+    pack = {"": bytes, "blocks": _in_block}.get(way, lambda piece: _compress(way, piece))
+    params: dict[str, str | int] = {} if in_body else {"query": statement.decode()}
+    params |= {"decompress": 1} if way == "blocks" else {}
+    headers = {"Content-Encoding": way} if way not in ("", "blocks") else {}
+    ask(http, f"TRUNCATE TABLE {table}")
+    answer = http.post("/", content=b"".join(map(pack, pieces)), params=params, headers=headers)
+    assert answer.status_code == 200, answer.text
+    assert sorted(rows(http, table)) == sorted(sent)
+
+
+def _escaped(text: str) -> bytes:
+    return text.replace("\\", "\\\\").replace("\n", "\\n").replace("\t", "\\t").encode()
+
+
 def test_a_big_body_is_one_part(http: httpx.Client, table: str) -> None:
     """32 MiB in one insert: one block, one part, and not a byte lost."""
     row = struct.pack("<Q", 7) + b"\x80\x08" + b"x" * 1024
@@ -393,6 +519,9 @@ def test_native_with_a_protocol_revision(http: httpx.Client) -> None:
     answer = http.post("/", content="SELECT toUInt8(7) AS a, 'xy' AS b", params=params)
     info, shape = b"\x01\x00\x02\xff\xff\xff\xff\x00", b"\x02\x01"
     assert answer.content == info + shape + b"\x01a\x05UInt8\x00\x07" + b"\x01b\x06String\x00\x02xy"
+    described = http.post("/", content="DESCRIBE TABLE system.one", params=params)
+    assert described.content[: len(info)] == info
+    assert b"\x04name\x06String\x00\x05dummy" in described.content
     rows = http.post("/", content="SELECT number FROM numbers(200000) ORDER BY number DESC", params=params).content
     assert len(rows) > 200_000 * 8
     assert struct.unpack_from("<Q", rows, rows.index(b"UInt64\x00") + 7) == (199_999,)

@@ -90,6 +90,8 @@ def test_inserts_with_data(text: bytes, head: bytes, settings: bytes, format_: b
     "text",
     [
         b"INSERT INTO t SELECT 1",
+        b"WITH 1 AS x INSERT INTO t SELECT x",
+        b"WITH 1 AS insert SELECT insert",
         b"INSERT INTO t (a) WITH 1 AS x SELECT x",
         b"INSERT INTO t FROM INFILE 'x' FORMAT CSV",
         b"SELECT 'INSERT INTO t VALUES (1)'",

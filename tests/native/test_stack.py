@@ -244,6 +244,16 @@ def test_reset_deletes_after_a_yes(tmp_path: Path, variables: dict[str, str], op
     assert list(tmp_path.iterdir()) == []
 
 
+def test_reset_keeps_ports(tmp_path: Path, variables: dict[str, str]) -> None:
+    """What a person wrote into .env stays; only what was generated is gone."""
+    path = environment.env_file(tmp_path)
+    path.write_text("# mine\nLOGBROOK_GATEWAY_PORT=14318\nLOGBROOK_KAFKA_PORT=19092\n")
+    environment.load(tmp_path)
+    line = [*command("reset"), "--state", str(tmp_path), "--yes"]
+    subprocess.run(line, env=variables, capture_output=True, text=True, timeout=60, check=True)
+    assert path.read_text() == "# mine\nLOGBROOK_GATEWAY_PORT=14318\nLOGBROOK_KAFKA_PORT=19092\n"
+
+
 def test_make_lists_its_targets() -> None:
     """`make` alone shows each target with a line on what it does."""
     make = shutil.which("make")

@@ -11,8 +11,9 @@ from typing import Any
 
 import psutil
 import pytest
+from rich.console import Console
 
-from native import status
+from native import status, up
 from native.status import StackStatus
 from tests.components import until
 
@@ -177,6 +178,51 @@ def test_a_killed_supervisor_takes_its_processes_along(run: Run, tmp_path: Path)
     supervisor.wait()
     until(lambda: not any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in children))
     assert status.read(tmp_path) is None
+
+
+def test_one_that_hangs_is_started_again(run: Run, tmp_path: Path, now: Callable[[], StackStatus]) -> None:
+    """A process that does not answer its health check is started anew, and its status says why in one line."""
+    script = 'touch "$STATE/a.ready" "$STATE/a.alive"; exec sleep 1000'
+    run({"name": "a", "script": script, "silent_seconds": 1}, {"name": "b"})
+    until(lambda: all_ready(tmp_path))
+    before = now().processes["a"].pid
+    (tmp_path / "a.ready").unlink()
+    (tmp_path / "a.alive").unlink()
+    until(lambda: "did not answer for" in now().processes["a"].reason)
+    assert "\n" not in now().processes["a"].reason
+    until(lambda: now().processes["a"].state == "ready")
+    after = now().processes
+    assert (after["a"].restarts, after["b"].restarts) == (1, 0)
+    assert after["a"].pid != before
+    assert after["a"].reason == ""
+
+
+def test_what_a_killed_supervisor_leaves_is_waited_for(run: Run, tmp_path: Path) -> None:
+    """The next start waits for processes that take their time to stop, rather than finding their ports taken."""
+    script = 'trap "sleep 1; exit" TERM; touch "$STATE/a.ready"; while true; do sleep 0.05; done'
+    supervisor = run({"name": "a", "script": script})
+    until(lambda: all_ready(tmp_path))
+    assert status.left_over(tmp_path) == {}
+    supervisor.kill()
+    supervisor.wait()
+    [process] = status.left_over(tmp_path).values()
+    assert not up.stop(tmp_path, Console(quiet=True))
+    assert not status.runs(process)
+    assert status.left_over(tmp_path) == {}
+
+
+def test_what_is_left_over_and_deaf_is_killed(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A paused process hears no request to stop; it does not keep the stack from starting."""
+    monkeypatch.setattr(up, "_LEFT_OVER_SECONDS", 0.2)
+    supervisor = run({"name": "a"})
+    until(lambda: all_ready(tmp_path))
+    [process] = psutil.Process(supervisor.pid).children()
+    process.suspend()
+    supervisor.kill()
+    supervisor.wait()
+    assert set(status.left_over(tmp_path)) == {"a"}
+    up.stop(tmp_path, Console(quiet=True))
+    assert not status.runs(process)
 
 
 def test_a_log_stays_bounded(run: Run, tmp_path: Path) -> None:

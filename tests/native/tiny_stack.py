@@ -23,6 +23,8 @@ def main() -> None:
             attempts=each.get("attempts", 1),
             ready_seconds=each.get("ready_seconds", 60),
             stop_seconds=each.get("stop_seconds", 15),
+            alive=(state / f"{each['name']}.alive").exists if "silent_seconds" in each else None,
+            silent_seconds=each.get("silent_seconds", 60),
         )
         for each in json.load(sys.stdin)
     ]

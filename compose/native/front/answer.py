@@ -6,7 +6,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from native.front import formats
+from native.front import blocks, formats
 from native.front.engine import Outcome
 from native.front.errors import EngineError
 from native.front.statement import Statement
@@ -24,6 +24,7 @@ class Answer:
         self._started_ns = time.monotonic_ns()
         self._mark = secrets.token_hex(8)
         self._compressed = False
+        self._in_blocks: str | None = None
 
     async def text(self, text: str, status: int = 200, content_type: str = _TEXT) -> None:
         """All of it: a text."""
@@ -40,6 +41,8 @@ class Answer:
     async def whole(self, statement: Statement, outcome: Outcome, piped: bytes) -> None:
         """All of it: the result, and what it took."""
         result = piped + outcome.result
+        if statement.in_blocks is not None:
+            result = blocks.compressed(result, statement.in_blocks)
         summary = {
             "read_rows": outcome.read_rows,
             "read_bytes": outcome.read_bytes,
@@ -60,10 +63,13 @@ class Answer:
         """The head of an answer whose end is not known yet."""
         labels = self._labels(statement, compressed=True)
         self._compressed = "content-encoding" in labels
+        self._in_blocks = statement.in_blocks
         await self._start(200, {**labels, "x-clickhouse-exception-tag": self._mark})
 
     async def piece(self, piece: bytes) -> None:
         """More of the result; waits while the client is slow."""
+        if self._in_blocks is not None:
+            piece = blocks.compressed(piece, self._in_blocks)
         await self._send({"type": "http.response.body", "body": piece, "more_body": True})
 
     async def end(self) -> None:

@@ -4,6 +4,8 @@ The data goes to memory-backed /dev/shm while it is small, to the data directory
 beyond the chunk at hand.
 """
 
+import bz2
+import lzma
 import os
 import shutil
 import zlib
@@ -14,22 +16,16 @@ from typing import Any, Protocol
 import lz4.frame
 import zstandard
 
+from native.front import blocks
 from native.front.errors import EngineError
 
 # A server's max_query_size: what of the body can be the statement itself.
 MAX_STATEMENT_BYTES = 256 * 1024
 MEMORY_BYTES = 64 * 2**20
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - files in it are created exclusively, with mode 0600
-# HTTP's names of what the engine itself can inflate while it reads a file.
-ENGINE_CODECS = {
-    "gzip": "gzip",
-    "deflate": "deflate",
-    "zstd": "zstd",
-    "lz4": "lz4",
-    "br": "br",
-    "xz": "xz",
-    "bz2": "bz2",
-}
+# HTTP's names of what the engine itself inflates while it reads a file. Of the others it reads the first member or
+# frame and drops the rest.
+ENGINE_CODECS = {"br": "br"}
 
 Receive = Callable[[], Awaitable[Any]]
 
@@ -38,26 +34,54 @@ class ClientLeftError(Exception):
     """The client closed the connection before its request was complete."""
 
 
-class Inflater(Protocol):
-    """What zlib, zstandard and lz4 have in common."""
+class _Stream(Protocol):
+    """What the decompressors of one member or frame have in common."""
 
-    def decompress(self, data: bytes, /) -> bytes:
-        """The next piece."""
-        ...
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes | None: ...
+    def decompress(self, data: bytes, /) -> bytes: ...
 
 
-def inflater(codec: str) -> Inflater:
-    """A streaming decompressor for a Content-Encoding."""
-    if codec == "gzip":
-        return zlib.decompressobj(wbits=31)
-    if codec == "deflate":
-        return zlib.decompressobj()
-    if codec == "zstd":
-        return zstandard.ZstdDecompressor().decompressobj(read_across_frames=True)
-    if codec == "lz4":
-        decompressor: Inflater = lz4.frame.LZ4FrameDecompressor()
-        return decompressor
-    raise EngineError(48, f"Content-Encoding '{codec}' is not supported for a statement in the body")
+_STREAMS: dict[str, Callable[[], _Stream]] = {
+    "gzip": lambda: zlib.decompressobj(wbits=31),
+    "deflate": zlib.decompressobj,
+    "zstd": lambda: zstandard.ZstdDecompressor().decompressobj(),
+    "lz4": lz4.frame.LZ4FrameDecompressor,
+    "xz": lzma.LZMADecompressor,
+    "bz2": bz2.BZ2Decompressor,
+}
+_BROKEN = (zlib.error, zstandard.ZstdError, lzma.LZMAError, RuntimeError, EOFError, OSError)
+
+
+class Members:
+    """A streaming decompressor for a Content-Encoding, of one member or frame after the other."""
+
+    def __init__(self, codec: str) -> None:
+        if codec not in _STREAMS:
+            raise EngineError(48, f"Content-Encoding '{codec}' is not supported for a statement in the body")
+        self._codec, self._start = codec, _STREAMS[codec]
+        self._stream: _Stream | None = None
+
+    def feed(self, data: bytes) -> bytes:
+        """The next piece. Raises EngineError if it is broken."""
+        pieces = []
+        while data:
+            stream = self._stream = self._stream or self._start()
+            try:
+                pieces.append(stream.decompress(data))
+            except _BROKEN as error:
+                raise EngineError(354, f"Cannot decompress the body as {self._codec}: {error}") from None
+            data = b""
+            if stream.eof:
+                data, self._stream = stream.unused_data or b"", None
+        return b"".join(pieces)
+
+    def finish(self) -> None:
+        """Raise EngineError if the data ends within a member."""
+        if self._stream is not None:
+            raise EngineError(354, f"The body ends in the middle of its {self._codec} stream")
 
 
 async def chunks(receive: Receive) -> AsyncIterator[bytes]:
@@ -72,18 +96,18 @@ async def chunks(receive: Receive) -> AsyncIterator[bytes]:
             return
 
 
-async def inflated(source: AsyncIterator[bytes], codec: str | None) -> AsyncIterator[bytes]:
-    """The same without its compression."""
-    if codec is None:
-        async for chunk in source:
-            yield chunk
-        return
-    stream = inflater(codec)
+async def inflated(source: AsyncIterator[bytes], codec: str | None, *, in_blocks: bool = False) -> AsyncIterator[bytes]:
+    """The same without its compression; `in_blocks` is ClickHouse's own, below that of HTTP."""
+    layers: list[Members | blocks.Inflater] = [Members(codec)] if codec is not None else []
+    if in_blocks:
+        layers.append(blocks.Inflater())
     async for chunk in source:
-        try:
-            yield stream.decompress(chunk)
-        except (zlib.error, zstandard.ZstdError, RuntimeError, EOFError) as error:
-            raise EngineError(354, f"Cannot decompress the body as {codec}: {error}") from None
+        piece = chunk
+        for layer in layers:
+            piece = layer.feed(piece)
+        yield piece
+    for layer in layers:
+        layer.finish()
 
 
 class Spool:

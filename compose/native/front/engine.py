@@ -59,7 +59,7 @@ class Connection:
             done = self._raw.query(statement, format_, params=dict(parameters or {}))
         except UnicodeEncodeError:
             raise EngineError(36, "A parameter of the query is not UTF-8") from None
-        except RuntimeError as error:
+        except (RuntimeError, UnicodeDecodeError) as error:
             raise from_engine(error) from None
         return Outcome(
             bytes(done.bytes()) if done.size() else b"",
@@ -76,7 +76,7 @@ class Connection:
             stream = self._raw.send_query(statement, format_)
             while (block := self._raw.streaming_fetch_result(stream)) is not None and block.rows_read():
                 yield bytes(block.bytes())
-        except RuntimeError as error:
+        except (RuntimeError, UnicodeDecodeError) as error:
             raise from_engine(error) from None
 
     def set(self, settings: Mapping[str, str]) -> None:

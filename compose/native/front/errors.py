@@ -54,7 +54,8 @@ class EngineError(Exception):
 
 def from_engine(error: Exception) -> EngineError:
     """The engine's exception, whose text alone carries the code, as an EngineError."""
-    text = str(error)
+    # A statement that is not UTF-8 makes an error whose text is not either.
+    text = error.object.decode(errors="replace") if isinstance(error, UnicodeDecodeError) else str(error)
     match = _TEXT.match(text)
     if match is None:
         return EngineError(1002, text, "UNKNOWN_EXCEPTION")

@@ -19,19 +19,23 @@ async def read(asked: Request, receive: body.Receive, directory: Path, stack: co
     """Read all of the request. Files live as long as the stack. Raises ClientLeftError, EngineError."""
     source = body.chunks(receive) if asked.method == "POST" else _nothing()
     codec = asked.headers.get("content-encoding", "").strip().lower() or None
+    in_blocks = asked.flag("decompress")
     text = asked.url.get("query", "").encode("utf-8", "surrogateescape")
     content_type = asked.headers.get("content-type", "")
     if content_type.startswith("multipart/form-data"):
         form = Form(content_type, directory, stack)
-        await form.read(body.inflated(source, codec))
+        await form.read(body.inflated(source, codec, in_blocks=in_blocks))
         fields = {name: value.decode("utf-8", "surrogateescape") for name, value in form.fields.items()}
         return _from_form({**asked.url, **fields}, asked, form)
     insert = sql.insert(text)
-    if insert is not None and not text[insert.data_at :].strip() and (codec is None or codec in body.ENGINE_CODECS):
+    all_data = insert is not None and not text[insert.data_at :].strip()
+    if insert is not None and all_data and codec in body.ENGINE_CODECS and not in_blocks:
         # All of the body is data: the engine itself inflates it.
-        rest, data_codec = b"", body.ENGINE_CODECS[codec] if codec else "none"
+        rest, data_codec = b"", body.ENGINE_CODECS[codec]
+    elif insert is not None and all_data:
+        source, rest, data_codec = body.inflated(source, codec, in_blocks=in_blocks), b"", "none"
     else:
-        source, data_codec = body.inflated(source, codec), "none"
+        source, data_codec = body.inflated(source, codec, in_blocks=in_blocks), "none"
         text, complete = await _head(text, source, _longest_statement(asked))
         insert = sql.insert(text)
         if insert is None:
@@ -68,6 +72,7 @@ def _statement(
     if settings.pop("enable_http_compression", "0") not in ("0", "false"):
         accepted = {each.split(";")[0].strip() for each in asked.headers.get("accept-encoding", "").split(",")}
         compression = next((codec for codec in _RESULT_CODECS if codec in accepted), None)
+    in_blocks = settings.get("network_compression_method", "LZ4") if asked.flag("compress") else None
     readonly = _number("readonly", settings.pop("readonly", "0")) or (0 if asked.method == "POST" else -1)
     return Statement(
         text=text,
@@ -78,7 +83,8 @@ def _statement(
         database=asked.database,
         readonly=readonly,
         reader=not asked.may_write,
-        compression=compression,
+        compression=None if in_blocks else compression,
+        in_blocks=in_blocks,
         protocol_version=_number("client_protocol_version", asked.url.get("client_protocol_version", "0")),
         insert=insert,
         data=data,

@@ -7,6 +7,7 @@ column is read by itself. Then it is held in memory: it is a panel, or a driver'
 
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from native.front import sql
@@ -25,14 +26,27 @@ def run(
     with tempfile.TemporaryDirectory(prefix="logbrook-") as directory:
         file = Path(directory, "result")
         outcome = connection.run(select.into_file(str(file), "Native", None), parameters=parameters)
-        other = connect()
-        try:
-            # One thread keeps the order of the blocks.
-            other.set({"max_threads": "1"})
-            result, rows = _with_revision(other, file)
-        finally:
-            other.close()
+        result, rows = _read(file, connect)
     return Outcome(result, outcome.read_rows, outcome.read_bytes, rows)
+
+
+def convert(outcome: Outcome, connect: Callable[[], Connection]) -> Outcome:
+    """The outcome of a statement that is not a SELECT, whose result is in Native, with revision."""
+    with tempfile.TemporaryDirectory(prefix="logbrook-") as directory:
+        file = Path(directory, "result")
+        file.write_bytes(outcome.result)
+        result, rows = _read(file, connect)
+    return replace(outcome, result=result, result_rows=rows)
+
+
+def _read(file: Path, connect: Callable[[], Connection]) -> tuple[bytes, int]:
+    other = connect()
+    try:
+        # One thread keeps the order of the blocks.
+        other.set({"max_threads": "1"})
+        return _with_revision(other, file)
+    finally:
+        other.close()
 
 
 def _with_revision(connection: Connection, file: Path) -> tuple[bytes, int]:

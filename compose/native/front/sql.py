@@ -125,11 +125,28 @@ def first_words(text: bytes, count: int = 2) -> tuple[bytes, ...]:
     return tuple(found)
 
 
+def verb(text: bytes) -> bytes:
+    """What the statement does: its first word, or the INSERT behind a WITH."""
+    return _verb(tokens(text))
+
+
+def _verb(stream: Iterator[Token]) -> bytes:
+    """The verb; the stream stands behind it (behind INTO as well, after a WITH)."""
+    first = next(stream, None)
+    if first is None or first.text != b"WITH":
+        return b"" if first is None else first.text
+    previous: Token | None = None
+    for token in stream:
+        if token.depth == 0 and token.text == b"INTO" and previous is not None and previous.text == b"INSERT":
+            return b"INSERT"
+        previous = token
+    return first.text
+
+
 def insert(text: bytes) -> Insert | InsertFromInput | None:
     """Take apart an INSERT that comes with data; None if it is none, or takes its rows from elsewhere."""
     stream = tokens(text)
-    token = next(stream, None)
-    if token is None or token.text != b"INSERT":
+    if _verb(stream) != b"INSERT":
         return None
     token = next(stream, None)
     while token is not None and token.text in (b"INTO", b"TABLE", b"FUNCTION"):
@@ -183,12 +200,17 @@ def _insert_from_input(text: bytes) -> InsertFromInput | None:
 
 
 def select(text: bytes) -> Select | None:
-    """Take apart a statement that starts as a SELECT does; None if it starts otherwise."""
+    """Take apart a statement that starts as a SELECT does; None if it starts otherwise, or is WITH ... INSERT."""
+    return with_format(text) if verb(text) in _WITH_RESULT else None
+
+
+def with_format(text: bytes) -> Select:
+    """Take apart any statement that may end with FORMAT."""
     found = list(tokens(text))
     while found and found[-1].text == b";":
         found.pop()
-    if not found or found[0].text not in _WITH_RESULT:
-        return None
+    if not found:
+        return Select(text, b"", None)
     end = found[-1].end
     for index in range(len(found) - 2, 0, -1):
         token, name = found[index], found[index + 1]

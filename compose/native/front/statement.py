@@ -52,7 +52,9 @@ class Statement:
     # 0, or as the setting `readonly`; -1 stands for the method GET.
     readonly: int = 0
     reader: bool = False
+    # Of the result: HTTP's, or the method of ClickHouse's own.
     compression: str | None = None
+    in_blocks: str | None = None
     protocol_version: int = 0
     externals: Sequence[External] = ()
     insert: sql.Insert | sql.InsertFromInput | None = None
@@ -61,13 +63,13 @@ class Statement:
     @property
     def result_format(self) -> str:
         """The format that the result has."""
-        selected = sql.select(self.text)
-        return self.default_format if selected is None or selected.format is None else selected.format.decode()
+        selected = sql.select(self.text) or sql.with_format(self.text)
+        return self.default_format if selected.format is None else selected.format.decode()
 
     @property
     def writes(self) -> bool:
         """Whether it needs room on the disk."""
-        return self.insert is not None or sql.first_words(self.text, 1)[:1] in {(word,) for word in _WRITES}
+        return self.insert is not None or sql.verb(self.text) in _WRITES
 
     def prepare(self, connection: Connection, session: Session | None) -> None:
         """Apply the request's settings and database: to a connection that ends with it, or to be undone."""
@@ -95,9 +97,11 @@ class Statement:
         self._check(connection)
         text = _with_query_ids(self.text)
         selected = sql.select(text)
+        with_revision = self.protocol_version >= revision.WITH_CUSTOM_SERIALIZATION and self.result_format == "Native"
         if selected is None:
-            return connection.run(text, self.default_format, self.parameters)
-        if self.protocol_version >= revision.WITH_CUSTOM_SERIALIZATION and self.result_format == "Native":
+            outcome = connection.run(text, self.default_format, self.parameters)
+            return revision.convert(outcome, connect) if with_revision and outcome.result else outcome
+        if with_revision:
             return revision.run(connection, selected, self.parameters, connect)
         outfile = selected.into_file(f"/dev/fd/{pipe}", self.default_format, self.compression)
         return connection.run(outfile, parameters=self.parameters)
@@ -119,7 +123,7 @@ class Statement:
             raise EngineError(344, "The engine is stopped by its supervisor only: make local-down")
         if kind == "CONTROL" and words[0] in (b"SELECT", b"WITH", b"FROM", b"("):
             raise EngineError(48, "INTO OUTFILE is not allowed")
-        if words[0] == b"INSERT" and any(token.text == b"INFILE" for token in sql.tokens(self.text)):
+        if sql.verb(self.text) == b"INSERT" and any(token.text == b"INFILE" for token in sql.tokens(self.text)):
             raise EngineError(78, "FROM INFILE is not allowed: send the data with the request", "UNKNOWN_TYPE_OF_QUERY")
         if kind != "READ_ONLY" and words[0] != b"SET":
             self._may_write()
