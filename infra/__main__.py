@@ -17,6 +17,7 @@ from infra.consumer import Consumer
 from infra.data_node import DataNode
 from infra.enforce import enforce
 from infra.foundation import Foundation
+from infra.github import GitHub
 from infra.images import Images
 from infra.managed import Managed
 from infra.monitoring import Monitoring
@@ -42,7 +43,10 @@ def program() -> None:
     if settings.autoscaler:
         Autoscaler(foundation, backend, consumer, there)
     Monitoring(settings, gateway.url.apply(lambda url: url.removeprefix("https://")), there)
-    for name, value in commands(settings, gateway.url).items():
+    outputs = commands(settings, gateway.url)
+    if settings.github_repository_id:
+        outputs |= GitHub(settings, there).outputs(settings)
+    for name, value in outputs.items():
         pulumi.export(name, value)
 
 

@@ -107,6 +107,11 @@ class Settings:
     query_users: tuple[str, ...] = key((), "Who may open the log explorer: user:..., group:..., domain:...")
     ssh_users: tuple[str, ...] = key((), "Who may reach the data node through IAP, as administrator.")
 
+    github_repository_id: str = key(
+        "", "GitHub repository whose workflow may deploy, by its numeric id. Empty: none.", like=r"\d*"
+    )
+    github_owner_id: str = key("", "The numeric id of that repository's owner.", like=r"\d*")
+
     alert_email: str = key("", "Where alerts go, as mail. With no channel at all they show up in the console only.")
     alert_slack_channel: str = key("", "Slack channel for alerts, such as #ops; needs the secret alertSlackToken.")
     alert_pagerduty: bool = key(False, "Call PagerDuty for critical alerts; needs the secret alertPagerdutyKey.")
@@ -234,6 +239,8 @@ def _check_together(settings: Settings) -> None:
         raise StackError(f"{NAMESPACE}:image: {settings.image!r} names no digest (...@sha256:...)")
     if not settings.on_vm and not settings.clickhouse_host:
         raise StackError(f"{NAMESPACE}:clickhouseHost is not set: with backend managed, ClickHouse is somewhere else")
+    if bool(settings.github_repository_id) != bool(settings.github_owner_id):
+        raise StackError(f"{NAMESPACE}:githubRepositoryId and {NAMESPACE}:githubOwnerId belong together: set both")
     cpus, memory = settings.managed_kafka_cpus, settings.managed_kafka_memory_gib
     if not cpus <= memory <= 8 * cpus:
         raise StackError(f"{NAMESPACE}:managedKafkaMemoryGib: {memory} is not 1 to 8 GiB for each of {cpus} CPUs")

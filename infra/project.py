@@ -36,6 +36,8 @@ def apis(settings: Settings) -> list[str]:
     """The APIs that this stack needs, by their full names, in the order of the alphabet."""
     extra = [] if settings.on_vm else ["managedkafka"]
     extra += ["billingbudgets"] if settings.billing_account else []
+    # Of what GitHub says, sts makes a token, and iamcredentials one of a service account.
+    extra += ["iamcredentials", "sts"] if settings.github_repository_id else []
     return full_names(sorted((*FIRST_APIS, *APIS, *extra)))
 
 

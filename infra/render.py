@@ -11,6 +11,7 @@ from pathlib import Path
 
 from infra.budget import AUDIT_MIB, Memory
 from infra.config import Settings
+from infra.cost import estimate, prices
 
 ROOT = Path(__file__).parent.parent
 BOOT = Path(__file__).parent / "boot"
@@ -84,6 +85,7 @@ def environment(settings: Settings, memory: Memory, image: str, mirror: str) -> 
         "LOGBROOK_KAFKA_PARTITIONS": str(settings.kafka_partitions),
         "LOGBROOK_KAFKA_RETENTION_HOURS": str(settings.kafka_retention_hours),
         "LOGBROOK_KAFKA_RETENTION_BYTES": str(settings.kafka_retention_bytes),
+        "LOGBROOK_USAGE_DOLLARS_PER_MONTH": f"{sum(estimate(settings, prices()).values()):.2f}",
         "LOGBROOK_SCHEMA_RETENTION_DAYS": str(settings.retention_days),
     }
 

@@ -99,6 +99,22 @@ def replay(
 
 
 @app.command()
+def usage(
+    hours: float = typer.Option(24, min=0.1, help="Shares and rates are those of so many hours."),
+    as_json: bool = typer.Option(False, "--json", help="Print JSON."),
+) -> None:
+    """Say what is stored and for whom, what each share costs, and when the disk is full."""
+    from logbrook import usage as counted
+
+    with Console(stderr=True).status("counting"):
+        found = counted.usage(config.load(config.ClickHouse), config.load(config.Usage), hours)
+    if as_json:
+        print(counted.as_json(found))  # noqa: T201
+    else:
+        counted.show(found, Console())
+
+
+@app.command()
 def backup(name: str | None = typer.Argument(None, help="[default: logbrook- and the time]")) -> None:
     """Write the tables into an archive in ClickHouse's backup folder; harmless to what runs."""
     from logbrook import backup as archive

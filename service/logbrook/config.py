@@ -193,7 +193,14 @@ class Log:
     file: str = setting("", "File that gets a copy of the log, for `logbrook produce --follow`; emptied at 4 MiB.")
 
 
-SECTIONS = (Kafka, ClickHouse, Schema, Gateway, Consumer, Query, Log)
+@dataclass(frozen=True, kw_only=True)
+class Usage:
+    """What `logbrook usage` divides among sources and services."""
+
+    dollars_per_month: float = setting(0.0, "What the whole stack costs in a month; 0: no costs are shown.")
+
+
+SECTIONS = (Kafka, ClickHouse, Schema, Gateway, Consumer, Query, Log, Usage)
 # Read by the command line alone: where `logbrook produce --to gateway` sends, with what token, where to search, and
 # what else `logbrook doctor` looks at.
 CLIENT_VARIABLES = ("LOGBROOK_TOKEN", "LOGBROOK_GATEWAY_URL", "LOGBROOK_QUERY_URL", "LOGBROOK_ZOOKEEPER_ADDRESS")

@@ -104,6 +104,11 @@ def computed(token: str, inputs: dict[str, Any], logical: str = "") -> dict[str,
         "ParameterVersion": {"name": "{parameter}/versions/{parameterVersionId}"},
         "Image": {"ref": "{tags[0]}@sha256:" + "0" * 64, "digest": "sha256:" + "0" * 64},
         "ServiceIdentity": {"member": "serviceAccount:service-1@gcp-sa-artifactregistry.iam.gserviceaccount.com"},
+        "WorkloadIdentityPool": {"name": "projects/1/locations/global/workloadIdentityPools/{workloadIdentityPoolId}"},
+        "WorkloadIdentityPoolProvider": {
+            "name": "projects/1/locations/global/workloadIdentityPools/{workloadIdentityPoolId}"
+            "/providers/{workloadIdentityPoolProviderId}"
+        },
         "NotificationChannel": {"name": "projects/{project}/notificationChannels/1"},
         "AlertPolicy": {"name": "projects/{project}/alertPolicies/1"},
         "UptimeCheckConfig": {"uptimeCheckId": "{displayName}-1"},

@@ -1,0 +1,90 @@
+"""GitHub's workflow deploys without a key: a pool that trusts one repository, and two accounts that it may act as.
+
+As google-github-actions/auth describes it (README.md and docs/SECURITY_CONSIDERATIONS.md at v3.0.0, 7c6bc77): the
+condition and the grants use GitHub's numeric ids, which are never given away again as names are.
+"""
+
+import pulumi
+import pulumi_gcp as gcp
+
+from infra.config import Settings
+from infra.identity import Identity
+
+ISSUER = "https://token.actions.githubusercontent.com"
+# What the program creates, it must be allowed to create. The program does not give these away itself, or a deploy could
+# raise its own rights: an owner does, once, with the line that `pulumi stack output github_grant` prints.
+DEPLOYER_ROLES = (
+    "roles/artifactregistry.admin",
+    "roles/cloudscheduler.admin",
+    "roles/compute.admin",
+    "roles/iam.serviceAccountAdmin",
+    "roles/iam.serviceAccountUser",
+    "roles/iap.admin",
+    "roles/logging.configWriter",
+    "roles/monitoring.admin",
+    "roles/parametermanager.admin",
+    "roles/resourcemanager.projectIamAdmin",
+    "roles/run.admin",
+    "roles/secretmanager.admin",
+    "roles/serviceusage.serviceUsageAdmin",
+    "roles/storage.admin",
+)
+
+
+class GitHub(pulumi.ComponentResource):
+    """The pool, its provider, and who a job is: of a pull request `preview`, of the main branch `deploy`."""
+
+    def __init__(self, settings: Settings, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("logbrook:infra:GitHub", "github", None, opts)
+        child = pulumi.ResourceOptions(parent=self)
+        ours = f"assertion.repository_id == '{settings.github_repository_id}'"
+        ours += f" && assertion.repository_owner_id == '{settings.github_owner_id}'"
+        pool = gcp.iam.WorkloadIdentityPool(
+            "github",
+            project=settings.project,
+            workload_identity_pool_id=f"{settings.name}-github",
+            display_name=f"Logbrook {settings.environment}: GitHub",
+            opts=child,
+        )
+        provider = gcp.iam.WorkloadIdentityPoolProvider(
+            "github",
+            project=settings.project,
+            workload_identity_pool_id=pool.workload_identity_pool_id,
+            workload_identity_pool_provider_id="actions",
+            attribute_mapping={
+                "google.subject": "assertion.sub",
+                # A pull request's ref is refs/pull/N/merge, whatever its branch is called.
+                "attribute.act": "assertion.ref == 'refs/heads/main' ? 'deploy' : 'preview'",
+            },
+            attribute_condition=ours,
+            oidc=gcp.iam.WorkloadIdentityPoolProviderOidcArgs(issuer_uri=ISSUER),
+            opts=child,
+        )
+        self.identities = {}
+        for act, meaning in (("preview", "a pull request's preview"), ("deploy", "the deploy of what is merged")):
+            identity = self.identities[act] = Identity(settings, f"github-{act}", meaning, child)
+            gcp.serviceaccount.IAMMember(
+                f"github-acts-as-{act}",
+                service_account_id=identity.account.name,
+                role="roles/iam.workloadIdentityUser",
+                member=pulumi.Output.concat("principalSet://iam.googleapis.com/", pool.name, "/attribute.act/", act),
+                opts=child,
+            )
+        self.provider: pulumi.Output[str] = provider.name
+        self.register_outputs({})
+
+    def outputs(self, settings: Settings) -> dict[str, pulumi.Input[str]]:
+        """What GitHub's variables are set to, and what an owner grants once."""
+        emails = {act: identity.email for act, identity in self.identities.items()}
+        return {
+            "github_provider": self.provider,
+            "github_preview_account": emails["preview"],
+            "github_deploy_account": emails["deploy"],
+            "github_grant": emails["deploy"].apply(
+                lambda email: (
+                    f"for role in {' '.join(DEPLOYER_ROLES)}; do "
+                    f"gcloud projects add-iam-policy-binding {settings.project} "
+                    f"--member serviceAccount:{email} --role $role --condition None; done"
+                )
+            ),
+        }

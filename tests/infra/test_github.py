@@ -1,0 +1,83 @@
+"""GitHub's workflow: who it may be, what that may do, and that no key and no broad right is in it."""
+
+from typing import Any
+
+import pytest
+import yaml
+
+from infra.__main__ import program
+from infra.config import load
+from infra.errors import StackError
+from infra.policy import violations
+from tests.infra.engine import ROOT
+from tests.infra.recorded import record, stack_config
+
+IDS = {"githubRepositoryId": "260064828", "githubOwnerId": "1342004"}
+# PyYAML reads the key `on` as true.
+WORKFLOW: dict[Any, Any] = yaml.safe_load((ROOT / ".github/workflows/deploy.yml").read_text())
+
+
+def test_one_repository_is_trusted_by_its_number() -> None:
+    """Tokens of any other repository, and of one that took its name, are refused; pull requests can't deploy."""
+    found = record(program, stack_config("prod", **IDS))
+    [provider] = [each.inputs for each in found if each.kind == "WorkloadIdentityPoolProvider"]
+    bound = {
+        each.inputs["serviceAccountId"].rpartition("/")[2].partition("@")[0]: each.inputs["member"]
+        for each in found
+        if each.inputs.get("role") == "roles/iam.workloadIdentityUser"
+    }
+
+    assert provider["oidc"] == {"issuerUri": "https://token.actions.githubusercontent.com"}
+    assert provider["attributeCondition"] == (
+        "assertion.repository_id == '260064828' && assertion.repository_owner_id == '1342004'"
+    )
+    assert provider["attributeMapping"]["attribute.act"].startswith("assertion.ref == 'refs/heads/main' ? 'deploy'")
+    assert {account: member.rpartition("/")[2] for account, member in bound.items()} == {
+        "logbrook-prod-github-preview": "preview",
+        "logbrook-prod-github-deploy": "deploy",
+    }
+    assert all("/attribute.act/" in member and "*" not in member for member in bound.values())
+    assert violations(found, prod=True) == []
+
+
+def test_without_the_key_nothing_is_declared() -> None:
+    """No pool, no accounts."""
+    assert not [each for each in record(program, stack_config("prod")) if "github" in each.name]
+
+
+def test_both_numbers_are_needed() -> None:
+    """A pool that trusts half of what it should is refused before anything is declared."""
+    with pytest.raises(StackError, match="belong together"):
+        load(stack_config("dev", githubRepositoryId="1"), frozenset(stack_config("dev")))
+
+
+def test_the_workflow_has_what_it_needs_and_no_more() -> None:
+    """A read-only token of GitHub, Google's by identity, and forks of others get neither; each step is pinned."""
+    assert WORKFLOW["permissions"] == {"contents": "read"}
+    for name, job in WORKFLOW["jobs"].items():
+        assert job["permissions"] == {"contents": "read", "id-token": "write"}
+        checkout, identity, *rest = job["steps"]
+        assert checkout["uses"].startswith("actions/checkout@")
+        assert checkout["with"] == {"persist-credentials": False}
+        assert identity["with"]["service_account"] == f"${{{{ vars.LOGBROOK_{name.upper()}_ACCOUNT }}}}"
+        assert "credentials_json" not in identity["with"]
+        assert rest
+    assert "head.repo.full_name == github.repository" in WORKFLOW["jobs"]["preview"]["if"]
+    assert WORKFLOW["jobs"]["deploy"]["environment"]
+    assert "--refresh=false" in WORKFLOW["jobs"]["preview"]["steps"][-1]["run"]
+
+
+def test_the_workflow_asks_for_variables_that_the_program_puts_out() -> None:
+    """Each variable that a person sets in GitHub is named in docs/deploy.md."""
+    text = (ROOT / ".github/workflows/deploy.yml").read_text()
+    page = (ROOT / "docs/deploy.md").read_text()
+    variables = {part.split(" ")[0].split("'")[0] for part in text.split("vars.")[1:]}
+
+    assert variables == {
+        "LOGBROOK_STACK",
+        "LOGBROOK_STATE",
+        "LOGBROOK_IDENTITY_PROVIDER",
+        "LOGBROOK_PREVIEW_ACCOUNT",
+        "LOGBROOK_DEPLOY_ACCOUNT",
+    }
+    assert not [each for each in variables if each not in page]
