@@ -16,7 +16,7 @@ from logbrook.doctor.place import Place
 from native import ports, status
 from tests.components import REPOSITORY, until
 from tests.doctor import holes
-from tests.doctor.examining import diagnosed, place
+from tests.doctor.examining import diagnosed, examined, place
 
 IMAGES = ("logbrook-stand-in/python", "python:3.11-slim-bookworm")
 LOG_LINE = "Poco::FileException: Cannot open /var/log/clickhouse-server/clickhouse-server.log"
@@ -72,13 +72,40 @@ def test_kafka_before_zookeeper_on_this_machine(tmp_path: Path) -> None:
     assert "No space left on device" in diagnosed(here(tmp_path, kafka=True), "zookeeper.down").text
 
 
-def test_a_stack_that_was_stopped(tmp_path: Path) -> None:
-    """That is what is said."""
+def test_the_first_process_that_failed_is_the_reason(tmp_path: Path) -> None:
+    """A start that fails stops all that ran already: none of them is blamed."""
+    services = (
+        {"name": "zookeeper", "script": 'touch "$STATE/zookeeper.ready"; exec sleep 1000'},
+        {"name": "clickhouse", "script": "exit 3", "needs": ["zookeeper"]},
+    )
+    supervised(tmp_path, *services)
+
+    assert "clickhouse is failed" in diagnosed(here(tmp_path, clickhouse=True), "process.down").text
+
+
+def test_a_process_beside_the_pipeline(tmp_path: Path) -> None:
+    """Without it events are stored all the same: a warning, and everything else is looked at."""
+    running = status.mine()
+    running.processes = {"query": status.ProcessStatus("ready"), "audit": status.ProcessStatus("backing off")}
+    status.write(tmp_path, running)
+
+    finding = examined(here(tmp_path, clickhouse=True))["stack"]
+
+    assert (finding.code, finding.state) == ("process.beside", "warning")
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_stack_that_was_stopped(gone: bool, tmp_path: Path) -> None:
+    """By its supervisor, or with it: one diagnosis, not one for each process."""
     stopped = status.mine()
-    stopped.processes = {"clickhouse": status.ProcessStatus("stopped")}
+    names = ("zookeeper", "kafka", "clickhouse")
+    stopped.processes = {name: status.ProcessStatus("ready" if gone else "stopped") for name in names}
+    stopped.pid = 2**22 + 1 if gone else stopped.pid
     status.write(tmp_path, stopped)
 
-    assert "clickhouse is stopped" in diagnosed(here(tmp_path, clickhouse=True), "process.down").text
+    finding = diagnosed(here(tmp_path, kafka=True, clickhouse=True), "stack.stopped")
+
+    assert "make local-up" in finding.remedy
 
 
 # What Docker 28.2.2 printed of an Engine 20.10.24 for two containers with `--restart unless-stopped`: one whose program
@@ -107,7 +134,7 @@ def test_a_container_that_starts_again_and_again(
     part: str, code: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A ClickHouse that can't open its log file, as its container shows it; and one that was killed for its memory."""
-    fake_docker(tmp_path, monkeypatch)
+    fake_docker(tmp_path, monkeypatch, part)
 
     finding = diagnosed(here(tmp_path, **{part: True}), code)
 
@@ -116,9 +143,9 @@ def test_a_container_that_starts_again_and_again(
     assert f"docker logs logbrook-{part}-1" in finding.remedy
 
 
-def fake_docker(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A `docker` that says what the real one said."""
-    (directory / "inspected.json").write_text(json.dumps(INSPECTED))
+def fake_docker(directory: Path, monkeypatch: pytest.MonkeyPatch, part: str) -> None:
+    """A `docker` that says what the real one said of one of the two."""
+    (directory / "inspected.json").write_text(json.dumps([each for each in INSPECTED if part in str(each["Name"])]))
     docker = directory / "docker"
     docker.write_text(
         "#!/bin/sh\ncase $1 in ps) echo abc;; inspect) cat $(dirname $0)/inspected.json;;\n"
@@ -130,7 +157,7 @@ def fake_docker(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_container_that_docker_accepts_connections_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Docker has the port while nothing listens behind it: the container's state is the diagnosis."""
-    fake_docker(tmp_path, monkeypatch)
+    fake_docker(tmp_path, monkeypatch, "clickhouse")
     with holes.closing() as port:
         found = here(tmp_path, clickhouse=True)
         found.parts = {**found.parts, "clickhouse": config.ClickHouse(port=port, password="secret")}

@@ -9,7 +9,7 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException
 
 from logbrook.clickhouse import ClickHouseError, error_code
-from logbrook.doctor import database, doors, group, kafka, probe, server, topic
+from logbrook.doctor import database, doors, group, kafka, local, probe, server, topic
 from logbrook.doctor.diagnosis import Answer, Diagnosis, Found, NotCheckedError
 from logbrook.doctor.place import Place, within
 
@@ -75,14 +75,15 @@ def settings(place: Place) -> Answer:
 
 CHECKS = (
     Check("settings", settings, quick=True),
-    Check("zookeeper", kafka.zookeeper, ("settings",), quick=True),
+    Check("stack", local.stack, ("settings",), quick=True),
+    Check("zookeeper", kafka.zookeeper, ("stack",), quick=True),
     Check("kafka address", kafka.address, ("zookeeper",), quick=True),
     Check("kafka login", kafka.login, ("kafka address",), quick=True),
     Check("kafka advertised", kafka.advertised, ("kafka login",), quick=True),
     Check("topic", topic.describe, ("kafka advertised",)),
     Check("kafka rights", topic.rights, ("topic",)),
     Check("topic retention", topic.retention, ("kafka rights",)),
-    Check("clickhouse address", database.address, ("settings",), quick=True),
+    Check("clickhouse address", database.address, ("stack",), quick=True),
     Check("clickhouse login", database.login, ("clickhouse address",), quick=True),
     Check("schema", database.schema, ("clickhouse login",)),
     Check("clickhouse rights", database.rights, ("schema",)),
@@ -93,10 +94,10 @@ CHECKS = (
     Check("consumers", group.members, ("kafka rights", "clickhouse rights", "clickhouse disk"), seconds=20.0),
     Check("lag", group.lag, ("consumers",), seconds=20.0),
     Check("inlets", server.inlets, ("consumers",)),
-    Check("gateway address", doors.gateway_address, ("settings", "kafka address")),
+    Check("gateway address", doors.gateway_address, ("stack", "kafka address")),
     Check("gateway", doors.gateway_ready, ("gateway address", "topic")),
     Check("gateway token", doors.token, ("gateway",)),
-    Check("query address", doors.query_address, ("settings", "clickhouse address")),
+    Check("query address", doors.query_address, ("stack", "clickhouse address")),
     Check("query", doors.query_ready, ("query address", "schema")),
     Check("probe", probe.probe, ("gateway token", "lag", "query"), seconds=35.0),
     Check("messages clock", server.messages_clock, ("probe",)),

@@ -2,7 +2,7 @@
 
 from logbrook import migrate
 from logbrook.clickhouse import UNKNOWN_TABLE, ClickHouseError, HttpClient, error_code
-from logbrook.doctor import local, network
+from logbrook.doctor import network
 from logbrook.doctor.diagnosis import Answer, Diagnosis, NotCheckedError
 from logbrook.doctor.place import Place
 from logbrook.errors import UnavailableError
@@ -49,12 +49,12 @@ _ELSEWHERE = ("TABLE ENGINE ON `Null`", "SELECT ON system.tables", "SELECT ON sy
 
 def _target(place: Place) -> network.Target:
     to = place.database
-    return network.Target(to.host, to.port, "LOGBROOK_CLICKHOUSE_HOST, _PORT", "clickhouse", to.secure)
+    return network.Target(to.host, to.port, "LOGBROOK_CLICKHOUSE_HOST, _PORT", to.secure)
 
 
 def address(place: Place) -> Answer:
     """Whether ClickHouse's port can be reached."""
-    return network.reach(place, _target(place))
+    return network.reach(_target(place))
 
 
 def login(place: Place) -> Answer:
@@ -68,8 +68,7 @@ def login(place: Place) -> Answer:
             return CREDENTIALS.found(f"{to.host}:{to.port}, user {user!r}")
         if code is None and not to.tls and network.speaks_tls(to):
             return network.TLS_EXPECTED.found(str(to))
-        evidence = local.why(place, "clickhouse", accepts=True)
-        return evidence or SILENT.found(f"{to}: {str(error.__cause__)[:300]}")
+        return SILENT.found(f"{to}: {str(error.__cause__)[:300]}")
     client.close()
     return f"ClickHouse {client.server_version} lets {user} in"
 

@@ -28,12 +28,12 @@ TOKEN = Diagnosis(
 
 def gateway_address(place: Place) -> Answer:
     """Whether the gateway's port can be reached."""
-    return network.reach(place, network.target(place.gateway, 80, "LOGBROOK_GATEWAY_URL", "gateway"))
+    return network.reach(network.target(place.gateway, 80, "LOGBROOK_GATEWAY_URL"))
 
 
 def query_address(place: Place) -> Answer:
     """Whether the query API's port can be reached."""
-    return network.reach(place, network.target(place.query, 80, "LOGBROOK_QUERY_URL", "query"))
+    return network.reach(network.target(place.query, 80, "LOGBROOK_QUERY_URL"))
 
 
 def gateway_ready(place: Place) -> Answer:

@@ -6,7 +6,6 @@ from typing import cast
 from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 from confluent_kafka.admin import ConsumerGroupDescription, OffsetSpec
 
-from logbrook.doctor import local
 from logbrook.doctor.diagnosis import Answer, Diagnosis
 from logbrook.doctor.place import ANSWER_SECONDS, Place
 
@@ -50,8 +49,7 @@ def members(place: Place) -> Answer:
         time.sleep(_POLL_SECONDS)
     if said.members:
         return UNASSIGNED.found(f"of the group {group!r} ({said.state.name}) nobody has {sorted(missing)}")
-    evidence = local.why(place, "consumer")
-    return NONE.found(f"the group {group!r} has no member{f': {evidence.text}' if evidence else ''}")
+    return NONE.found(f"the group {group!r} has no member")
 
 
 def lag(place: Place) -> Answer:

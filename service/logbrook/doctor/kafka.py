@@ -38,13 +38,11 @@ ADVERTISED = Diagnosis(
 
 def zookeeper(place: Place) -> Answer:
     """Whether ZooKeeper answers `srvr`, which its default whitelist allows (ZooKeeper's Administrator's Guide, 3.8)."""
-    if wrong := local.why(place, "zookeeper"):
-        return wrong
     if known := [each for each in local.processes(place) if each.name == "zookeeper"]:
         return str(known[0])
     if not place.parts.get("zookeeper"):
         raise NotCheckedError("nothing here says where ZooKeeper is (LOGBROOK_ZOOKEEPER_ADDRESS)")
-    to = network.target(place.parts["zookeeper"], 2181, "LOGBROOK_ZOOKEEPER_ADDRESS", "zookeeper")
+    to = network.target(place.parts["zookeeper"], 2181, "LOGBROOK_ZOOKEEPER_ADDRESS")
     connection = network.connected(to)
     if isinstance(connection, Found):
         return local.ZOOKEEPER.found(connection.text)
@@ -61,7 +59,7 @@ def address(place: Place) -> Answer:
     """Whether one of the bootstrap servers can be reached."""
     tls = place.kafka.security_protocol.endswith("SSL")
     servers = place.kafka.bootstrap_servers.split(",")
-    answers = [network.reach(place, network.target(each, 9092, SETTING, "kafka", tls=tls)) for each in servers]
+    answers = [network.reach(network.target(each, 9092, SETTING, tls=tls)) for each in servers]
     return next((each for each in answers if isinstance(each, str)), answers[0])
 
 
@@ -74,12 +72,11 @@ def login(place: Place) -> Answer:
         return f"Kafka lets {place.kafka.sasl_username or 'everybody'} in; brokers: {len(brokers)}"
     if contact.refusal:
         return CREDENTIALS.found(f"{where}, user {place.kafka.sasl_username!r}: {contact.refusal.str()}")
-    first = network.target(where.split(",")[0], 9092, SETTING, "kafka")
+    first = network.target(where.split(",")[0], 9092, SETTING)
     if not place.kafka.security_protocol.endswith("SSL") and network.speaks_tls(first):
         return network.TLS_EXPECTED.found(str(first))
     said = f": {contact.errors[-1].str()}" if contact.errors else ""
-    evidence = local.why(place, "kafka", accepts=True)
-    return evidence or SILENT.found(f"{where} ({SETTING}) did not answer within {ANSWER_SECONDS:g} s{said}")
+    return SILENT.found(f"{where} ({SETTING}) did not answer within {ANSWER_SECONDS:g} s{said}")
 
 
 def advertised(place: Place) -> Answer:
@@ -102,7 +99,7 @@ def advertised(place: Place) -> Answer:
 def _unusable(kafka: config.Kafka, broker: tuple[int, str, int]) -> str | None:
     """Why an advertised address can't be used from here."""
     _, host, port = broker
-    connection = network.connected(network.Target(host, port, "advertised", "kafka"))
+    connection = network.connected(network.Target(host, port, "advertised"))
     if isinstance(connection, Found):
         return connection.text.partition("): ")[2]
     connection.close()

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from logbrook.doctor.diagnosis import Diagnosis, Found
+from logbrook.doctor.diagnosis import Answer, Diagnosis, NotCheckedError
 from logbrook.doctor.place import Place
 
 DOWN = Diagnosis(
@@ -29,8 +29,15 @@ ZOOKEEPER = Diagnosis(
     "ZooKeeper does not answer. Kafka does not start before it does, and can't elect or create anything without it.",
     "Start ZooKeeper first; its log says why it ended. Kafka follows by itself where something restarts it.",
 )
-# Whoever needs another is not the one to blame.
-_NEEDS = {"kafka": ("zookeeper",), "gateway": ("zookeeper", "kafka"), "consumer": ("zookeeper", "kafka", "clickhouse")}
+STOPPED = Diagnosis("stack.stopped", "The stack on this machine does not run.", "Start it: `make local-up`.")
+BESIDE = Diagnosis(
+    "process.beside",
+    "A process beside the pipeline does not run: one that ships the stack's own logs, audits, or watches.",
+    "Events are taken and stored. Read its last lines: the first error there is the reason.",
+    "warning",
+)
+# In the order in which they need each other: the first that does not run is the one to blame.
+_PIPELINE = ("zookeeper", "kafka", "clickhouse", "migrate", "gateway", "consumer", "query")
 _DOCKER_SECONDS = 5
 PROJECT = "logbrook"  # as in compose/compose.yaml
 
@@ -51,26 +58,31 @@ class Process:
 
     @property
     def runs(self) -> bool:
-        """Whether it does what it should, as far as its keeper knows."""
-        return self.state in ("ready", "done", "running", "healthy")
+        """Whether it does what it should, as far as its keeper knows. One at its fifth start may run just now."""
+        return self.state in ("ready", "done", "healthy") or (self.state == "running" and not self.restarts)
 
     def __str__(self) -> str:
         often = f", restarted {self.restarts} times" if self.restarts else ""
         return f"{self.name} is {self.state}{often}{f', ended with {self.ended}' if self.ended else ''}"
 
 
-def why(place: Place, name: str, *, accepts: bool = False) -> Found | None:
-    """Why the process `name` does not work, if this machine knows. `accepts`: something has its port, nevertheless."""
-    known = {process.name: process for process in processes(place)}
-    for each in (*_NEEDS.get(name, ()), name):
-        process = known.get(each)
-        # One that is at its fifth start may run just now.
-        again = process is not None and process.restarts and each == name and not accepts
-        if process is not None and (again or not process.runs):
-            text = f"{process}; its last line: {process.last_line or '(none)'}"
-            kind = ZOOKEEPER if each == "zookeeper" else KILLED if process.killed else DOWN
-            return kind.found(text, f"{kind.remedy} All of it: {process.look}")
-    return None
+def stack(place: Place) -> Answer:
+    """Whether all processes of the stack on this machine run."""
+    known = sorted(processes(place), key=lambda each: (*_PIPELINE, each.name).index(each.name))
+    if not known:
+        raise NotCheckedError("nobody here keeps the processes of a stack")
+    if all(each.state == "stopped" for each in known):
+        return STOPPED.found(f"{place.stack}: {len(known)} processes are stopped")
+    # A stack that failed at its start has stopped all the others.
+    broken = [each for each in known if each.state == "failed"] or [each for each in known if not each.runs]
+    if not broken:
+        return f"{len(known)} processes run"
+    first = broken[0]
+    kind = KILLED if first.killed else DOWN if first.name in _PIPELINE else BESIDE
+    kind = ZOOKEEPER if first.name == "zookeeper" else kind
+    return kind.found(
+        f"{first}; its last line: {first.last_line or '(none)'}", f"{kind.remedy} All of it: {first.look}"
+    )
 
 
 def processes(place: Place) -> list[Process]:
@@ -88,11 +100,14 @@ def processes(place: Place) -> list[Process]:
 def _native(state: Path) -> Iterator[Process]:
     if not (state / "run" / "status.json").exists():
         return
-    for name, known in json.loads((state / "run" / "status.json").read_text())["processes"].items():
+    supervisor = json.loads((state / "run" / "status.json").read_text())
+    gone = not Path(f"/proc/{supervisor['pid']}").exists()
+    for name, known in supervisor["processes"].items():
+        shown = "stopped" if gone and known["state"] != "failed" else known["state"]
         ended, log = known["reason"].removeprefix("ended with "), state / "logs" / f"{name}.log"
         last = _last(log.read_text(errors="replace")) if ended and log.exists() else ""
         look = f"make local-logs NAME={name}"
-        yield Process(name, known["state"], ended, "SIGKILL" in ended, known["restarts"], last, look)
+        yield Process(name, shown, ended, "SIGKILL" in ended, known["restarts"], last, look)
 
 
 def _containers() -> Iterator[Process]:

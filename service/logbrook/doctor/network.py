@@ -6,9 +6,8 @@ import ssl
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from logbrook.doctor import local
 from logbrook.doctor.diagnosis import Answer, Diagnosis, Found
-from logbrook.doctor.place import CONNECT_SECONDS, Place, within
+from logbrook.doctor.place import CONNECT_SECONDS, within
 
 UNRESOLVED = Diagnosis(
     "address.unresolved",
@@ -51,30 +50,29 @@ TLS_EXPECTED = Diagnosis(
 
 @dataclass(frozen=True)
 class Target:
-    """An address, the setting that it comes from, and the process behind it."""
+    """An address, and the setting that it comes from."""
 
     host: str
     port: int
     setting: str
-    process: str
     tls: bool = False
 
     def __str__(self) -> str:
         return f"{self.host}:{self.port} ({self.setting})"
 
 
-def target(text: str, default_port: int, setting: str, process: str, *, tls: bool = False) -> Target:
+def target(text: str, default_port: int, setting: str, *, tls: bool = False) -> Target:
     """The address of `host:port` or of a URL."""
     parts = urlsplit(text.strip() if "://" in text else f"//{text.strip()}")
     tls = tls or parts.scheme == "https"
-    return Target(parts.hostname or "", parts.port or (443 if tls else default_port), setting, process, tls)
+    return Target(parts.hostname or "", parts.port or (443 if tls else default_port), setting, tls)
 
 
-def reach(place: Place, to: Target) -> Answer:
+def reach(to: Target) -> Answer:
     """Resolve, connect, and shake hands if the settings say TLS."""
     found = connected(to)
     if isinstance(found, Found):
-        return (local.why(place, to.process) if found.diagnosis is REFUSED else None) or found
+        return found
     with found:
         if not to.tls:
             return f"{to.host}:{to.port} accepts connections"

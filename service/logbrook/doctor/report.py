@@ -42,7 +42,7 @@ def _show(findings: Sequence[Finding]) -> None:
     console = Console(width=None if sys.stdout.isatty() else _FILE_COLUMNS, highlight=False)
     table = Table(box=None, show_header=False, pad_edge=False)
     for column in ("", "check", "what", ""):
-        table.add_column(column, overflow="fold", justify="right" if not column else "left")
+        table.add_column(column, overflow="fold", max_width=24 if column == "check" else None)
     for (state, text, _), rows in groupby(findings, key=lambda each: (each.state, each.text, each.code)):
         together = list(rows)
         names = ", ".join(each.check for each in together)
