@@ -45,7 +45,7 @@ class Check:
     run: Callable[[Place], Answer]
     after: tuple[str, ...] = ()
     quick: bool = False
-    seconds: float = 12.0
+    seconds: float = 15.0
 
 
 @dataclass(frozen=True)
@@ -91,8 +91,8 @@ CHECKS = (
     Check("clickhouse disk", server.disk, ("schema",)),
     Check("clickhouse parts", server.parts, ("schema",)),
     Check("clickhouse clock", server.clock, ("schema",)),
-    Check("consumers", group.members, ("kafka rights", "clickhouse rights", "clickhouse disk"), seconds=20.0),
-    Check("lag", group.lag, ("consumers",), seconds=20.0),
+    Check("consumers", group.members, ("kafka rights", "clickhouse rights", "clickhouse disk"), seconds=30.0),
+    Check("lag", group.lag, ("consumers",), seconds=30.0),
     Check("inlets", server.inlets, ("consumers",)),
     Check("gateway address", doors.gateway_address, ("stack", "kafka address")),
     Check("gateway", doors.gateway_ready, ("gateway address", "topic")),
@@ -147,7 +147,8 @@ def _run(check: Check, place: Place) -> Finding:
     except Exception as error:
         if may_not := _forbidden(error):
             return Finding(check.name, "not checked", f"because this user may not ask: {may_not}")
-        answer = BROKEN.found(f"{type(error).__name__}: {str(error)[:300]}")
+        late = isinstance(error, KafkaException) and error.args[0].code() == KafkaError._TIMED_OUT
+        answer = (LATE if late else BROKEN).found(f"{type(error).__name__}: {str(error)[:300]}")
     seconds = round(time.monotonic() - started, 3)
     if isinstance(answer, Found):
         kind = answer.diagnosis

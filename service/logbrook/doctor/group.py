@@ -7,7 +7,7 @@ from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 from confluent_kafka.admin import ConsumerGroupDescription, OffsetSpec
 
 from logbrook.doctor.diagnosis import Answer, Diagnosis
-from logbrook.doctor.place import ANSWER_SECONDS, Place
+from logbrook.doctor.place import REQUEST_SECONDS, Place
 
 NONE = Diagnosis(
     "group.none",
@@ -37,8 +37,8 @@ def members(place: Place) -> Answer:
     topic, group = place.kafka.topic, place.parts["group"]
     everything, deadline = {each.id for each in place.topic.partitions}, time.monotonic() + _WATCH_SECONDS
     while True:
-        asked = place.admin.describe_consumer_groups([group], request_timeout=ANSWER_SECONDS)
-        said = cast(ConsumerGroupDescription, asked[group].result(ANSWER_SECONDS))
+        asked = place.admin.describe_consumer_groups([group], request_timeout=REQUEST_SECONDS)
+        said = cast(ConsumerGroupDescription, asked[group].result())
         has = [{at.partition for at in each.assignment.topic_partitions if at.topic == topic} for each in said.members]
         missing = everything.difference(*has)
         if not missing:
@@ -71,14 +71,14 @@ def _waiting(place: Place) -> dict[int, tuple[int, int]]:
     admin, group = place.admin, place.parts["group"]
     partitions = [TopicPartition(place.kafka.topic, each.id) for each in place.topic.partitions]
     wanted = [ConsumerGroupTopicPartitions(group, partitions)]
-    asked = admin.list_consumer_group_offsets(wanted, request_timeout=ANSWER_SECONDS)[group]
+    asked = admin.list_consumer_group_offsets(wanted, request_timeout=REQUEST_SECONDS)[group]
     first, end = (
-        admin.list_offsets(dict.fromkeys(partitions, which), request_timeout=ANSWER_SECONDS)
+        admin.list_offsets(dict.fromkeys(partitions, which), request_timeout=REQUEST_SECONDS)
         for which in (OffsetSpec.earliest(), OffsetSpec.latest())  # type: ignore[no-untyped-call]
     )
     found = {}
-    for each in asked.result(ANSWER_SECONDS).topic_partitions:
+    for each in asked.result().topic_partitions:
         at = TopicPartition(each.topic, each.partition)
-        committed = max(each.offset, first[at].result(ANSWER_SECONDS).offset)
-        found[each.partition] = (end[at].result(ANSWER_SECONDS).offset - committed, committed)
+        committed = max(each.offset, first[at].result().offset)
+        found[each.partition] = (end[at].result().offset - committed, committed)
     return found

@@ -104,8 +104,8 @@ def _native(state: Path) -> Iterator[Process]:
     gone = not Path(f"/proc/{supervisor['pid']}").exists()
     for name, known in supervisor["processes"].items():
         shown = "stopped" if gone and known["state"] != "failed" else known["state"]
-        ended, log = known["reason"].removeprefix("ended with "), state / "logs" / f"{name}.log"
-        last = _last(log.read_text(errors="replace")) if ended and log.exists() else ""
+        ended, log = known["reason"].partition("ended with ")[2], state / "logs" / f"{name}.log"
+        last = _last(log.read_text(errors="replace")) if known["reason"] and log.exists() else ""
         look = f"make local-logs NAME={name}"
         yield Process(name, shown, ended, "SIGKILL" in ended, known["restarts"], last, look)
 

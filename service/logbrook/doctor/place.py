@@ -15,6 +15,8 @@ from logbrook.errors import ConfigError
 
 CONNECT_SECONDS = 3.0
 ANSWER_SECONDS = 5.0
+# Of Kafka: the coordinator of a group has to be found first.
+REQUEST_SECONDS = 10.0
 # Any of these says where a deployment is: then no `.env` is looked for.
 _LEADING = ("KAFKA_BOOTSTRAP_SERVERS", "CLICKHOUSE_HOST", "CLICKHOUSE_PASSWORD", "GATEWAY_URL", "QUERY_URL")
 Value = TypeVar("Value")

@@ -7,7 +7,7 @@ from confluent_kafka.admin import AclOperation, ConfigResource, ResourceType
 
 from logbrook.doctor import log_dirs
 from logbrook.doctor.diagnosis import Answer, Diagnosis, Found, NotCheckedError
-from logbrook.doctor.place import ANSWER_SECONDS, Place
+from logbrook.doctor.place import ANSWER_SECONDS, REQUEST_SECONDS, Place
 
 MISSING = Diagnosis("topic.missing", "The topic does not exist.", "Run `logbrook migrate`, which creates it.")
 RIGHTS = Diagnosis(
@@ -70,9 +70,9 @@ def describe(place: Place) -> Answer:
 def _look(place: Place) -> Found | None:
     name, deadline = TopicCollection([place.kafka.topic]), time.monotonic() + ANSWER_SECONDS
     while True:
-        asked = place.admin.describe_topics(name, include_authorized_operations=True, request_timeout=ANSWER_SECONDS)
+        asked = place.admin.describe_topics(name, include_authorized_operations=True, request_timeout=REQUEST_SECONDS)
         try:
-            place.learned["topic"] = asked[place.kafka.topic].result(ANSWER_SECONDS)
+            place.learned["topic"] = asked[place.kafka.topic].result()
         except KafkaException as error:
             code = error.args[0].code()
             if code == KafkaError.UNKNOWN_TOPIC_OR_PART:
@@ -100,8 +100,8 @@ def rights(place: Place) -> Answer:
 def retention(place: Place) -> Answer:
     """What the topic keeps, against the settings and the disk."""
     resource = ConfigResource(ResourceType.TOPIC, place.kafka.topic)
-    asked = place.admin.describe_configs([resource], request_timeout=ANSWER_SECONDS)
-    found = asked[resource].result(ANSWER_SECONDS)
+    asked = place.admin.describe_configs([resource], request_timeout=REQUEST_SECONDS)
+    found = asked[resource].result()
     per_partition, hours = int(found["retention.bytes"].value), int(found["retention.ms"].value) / 3_600_000
     for name, here, wanted in (
         ("LOGBROOK_KAFKA_RETENTION_BYTES", per_partition, place.kafka.retention_bytes),
