@@ -48,7 +48,9 @@ def time_ms(text: str | None) -> int | None:
 def run_audit(bounds: Bounds, *, as_json: bool) -> int:
     """Audit once and print it; 1 if anything is missing or double, or waits and does not move, else 0."""
     settings = config.load(config.Consumer)
-    findings = audit(settings, config.load(config.Kafka), config.load(config.ClickHouse), bounds)
+    # Where something waits, it takes a while until it is clear that it does not move.
+    with Console(stderr=True).status("comparing what Kafka holds with what ClickHouse has"):
+        findings = audit(settings, config.load(config.Kafka), config.load(config.ClickHouse), bounds)
     totals = _totals(findings)
     if as_json:
         print(json.dumps({**totals, "partitions": [asdict(each) for each in findings]}))  # noqa: T201 - asked for
