@@ -18,6 +18,7 @@ the look-up each replica catches up with the others.
 
 import json
 import secrets
+import struct
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,6 +29,7 @@ import structlog
 from logbrook.clickhouse import HttpClient
 from logbrook.cluster import ONE_SERVER, Cluster
 from logbrook.consumer.batch import ROW_COLUMNS, Batch, Coordinate, string
+from logbrook.errors import UnavailableError
 from logbrook.schema import INSERT_SETTINGS
 
 log = structlog.get_logger()
@@ -38,6 +40,7 @@ _COLUMNS = (
 )
 # Of 36 bytes each: a quarter of the longest statement that ClickHouse reads by default (`max_query_size`, 256 KiB).
 _KEYS_AT_A_TIME = 2000
+_PLACE = struct.Struct("<iq")
 # Clocks of a cluster's servers may differ: a bound on ingest time leaves this much room.
 _CLOCK_MARGIN_SECONDS = 24 * 3600
 
@@ -109,12 +112,15 @@ class Inlet:
         """
         if not batch.keys:
             return set()
-        keyed = [[key, self.topic.id, partition, offset] for (partition, offset), key in batch.keys.items()]
-        self.client.insert(
+        topic_id = string(self.topic.id.encode())
+        # One block, so all of them or none; 80 bytes each, and a batch has at most `max_batch_messages`.
+        rows = b"".join(string(key.encode()) + topic_id + _PLACE.pack(*place) for place, key in batch.keys.items())
+        self.client.raw_insert(
             self.cluster.local("idempotency_keys"),
-            keyed,
-            column_names=["idempotency_key", "topic_id", "partition", "offset"],
-            settings={"async_insert": 0, **self.cluster.inserting},
+            ("idempotency_key", "topic_id", "partition", "offset"),
+            rows,
+            {**INSERT_SETTINGS, **self.cluster.inserting},
+            "RowBinary",
         )
         first: dict[tuple[str, int], int] = {}
         # In the order of the table: so each look-up reads another part of it.
@@ -132,6 +138,8 @@ class Inlet:
                 settings=dict(self.cluster.reading),
             )
             first |= {(key, partition): offset for key, partition, offset in answer.result_rows}
+        if unknown := sum((key, partition) not in first for (partition, _), key in batch.keys.items()):
+            raise UnavailableError(503, "keys_not_found", f"ClickHouse does not find {unknown} keys that it recorded")
         return {
             (partition, offset) for (partition, offset), key in batch.keys.items() if first[key, partition] < offset
         }
