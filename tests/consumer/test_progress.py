@@ -13,7 +13,7 @@ from logbrook.errors import UnavailableError
 from tests.consumer.test_consumer import SETTINGS, bodies, consuming, eventually, numbered, send
 
 # So small that a part of what is sent fills it; so impatient that a test need not wait.
-IMPATIENT = replace(SETTINGS, max_batch_messages=50, stalled_after_seconds=3.0)
+IMPATIENT = replace(SETTINGS, max_batch_messages=200, stalled_after_seconds=3.0)
 
 
 def test_partitions_that_were_revoked_while_paused_are_fetched_again(
