@@ -1,7 +1,9 @@
 """/healthz, /readyz and /metrics of a process that serves nothing else over HTTP."""
 
+import sys
 import threading
 from collections.abc import Callable, Iterable
+from socketserver import ThreadingMixIn
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
@@ -10,7 +12,24 @@ from prometheus_client import make_wsgi_app
 Complaint = Callable[[], str | None]
 
 
+# A probe or a scrape sends its request at once; a connection that sends nothing is closed.
+_TIMEOUT_SECONDS = 10
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    """One thread a connection, so that an idle one keeps no probe waiting."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A connection that broke or sent nothing is not worth a traceback."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
+
+
 class _Quiet(WSGIRequestHandler):
+    timeout = _TIMEOUT_SECONDS
+
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
         """Probes and scrapes are not worth a log line each."""
 
@@ -31,6 +50,6 @@ def serve(host: str, port: int, unhealthy: Complaint, unready: Complaint) -> WSG
         start_response("503 Service Unavailable" if complaint else "200 OK", [("Content-Type", "text/plain")])
         return [(complaint or "ok").encode() + b"\n"]
 
-    server = make_server(host, port, answer, handler_class=_Quiet)
+    server = make_server(host, port, answer, _Server, _Quiet)
     threading.Thread(target=server.serve_forever, name="health", daemon=True).start()
     return server

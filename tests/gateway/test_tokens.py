@@ -89,3 +89,11 @@ def test_the_command_prints_token_and_entry() -> None:
     assert "LOGBROOK_GATEWAY_TOKENS: shop=" in shown.stdout
     assert made["entry"] == f"shop={hashlib.sha256(made['token'].encode()).hexdigest()}"
     assert made["token"] not in shown.stdout
+
+
+def test_a_pasted_token_is_not_repeated() -> None:
+    """A token where name=SHA256 belongs gets an error that doesn't show it, since errors end up in logs."""
+    for text in ("vN5WzX-secret-of-someone", "a=vN5WzX-secret-of-someone"):
+        with pytest.raises(ConfigError) as refused:
+            Tokens(text, allow_anonymous=False)
+        assert "vN5WzX" not in str(refused.value)

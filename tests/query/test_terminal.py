@@ -102,3 +102,17 @@ def test_following_goes_on_with_what_arrives(service: Door, database: config.Cli
 def test_log_lines_do_not_take_the_terminal_over() -> None:
     """Escape sequences and reordering characters are written out; tabs and line breaks stay."""
     assert visible("\x1b[31mred\x07 \u202egnp\tx\ny") == "\\u{1b}[31mred\\u{7} \\u{202e}gnp\tx\ny"
+
+
+def test_no_event_passes_for_another_or_steers_the_terminal(service: Door, database: config.ClickHouse) -> None:
+    """A body's own lines are indented, and JSON has no raw control or reordering characters, C1 included."""
+    body = "first\n2025-11-24 16:00:09.000 fatal bank robbed \x9b31m \u202e"
+    store(database, [event(1, body, ServiceName="a\nb")])
+
+    text = search(service, "--since", "2025-11-24").stdout
+    as_json = search(service, "--since", "2025-11-24", "--json").stdout
+
+    assert [line[:4] for line in text.splitlines()] == ["2025", "    "]
+    assert "\x9b" not in text + as_json
+    assert "\u202e" not in text + as_json
+    assert json.loads(as_json)["body"] == body

@@ -65,12 +65,17 @@ class Tokens:
 
 
 def _entry(text: str) -> tuple[str, bytes]:
-    name, _, digest = text.partition("=")
+    name, equals, digest = text.partition("=")
+    # Nothing of the entry is shown that could be the token itself, pasted by mistake.
+    if not equals:
+        raise ConfigError(
+            f"LOGBROOK_GATEWAY_TOKENS: an entry of {len(text)} characters has no `=`: write name=SHA256. "
+            "`logbrook token NAME` prints one."
+        )
     _check_name(name)
     if not _DIGEST.fullmatch(digest):
-        # The digest is not shown: somebody may have pasted the token itself.
         raise ConfigError(
-            f"LOGBROOK_GATEWAY_TOKENS: the entry of {name!r} is no name=SHA256 with 64 hexadecimal digits. "
+            f"LOGBROOK_GATEWAY_TOKENS: the entry of {name!r} is not name=SHA256 with 64 hexadecimal digits. "
             "`logbrook token NAME` prints one."
         )
     return name, bytes.fromhex(digest)
@@ -79,6 +84,6 @@ def _entry(text: str) -> tuple[str, bytes]:
 def _check_name(name: str) -> None:
     if not _NAME.fullmatch(name) or name == ANONYMOUS:
         raise ConfigError(
-            f"{name[:64]!r} is no name for a source: letters, digits, dot, dash and underscore, up to 64, "
+            f"{name[:64]!r} can't be the name of a source: use letters, digits, dot, dash and underscore, up to 64, "
             f"and not {ANONYMOUS!r}."
         )

@@ -106,7 +106,9 @@ def _followed(client: httpx.Client, query: str) -> Iterator[dict[str, Any]]:
 
 
 def _show_json(_console: Console, event: dict[str, Any]) -> None:
-    sys.stdout.write(orjson.dumps(event).decode() + "\n")
+    # JSON itself escapes only the control characters below U+0020; within its strings the others may be escaped, too.
+    text = _HIDDEN.sub(lambda found: f"\\u{ord(found[0]):04x}", orjson.dumps(event).decode())
+    sys.stdout.write(text + "\n")
     sys.stdout.flush()
 
 
@@ -114,8 +116,9 @@ def _show(console: Console, event: dict[str, Any]) -> None:
     line = Text()
     line.append(event["timestamp"][:23].replace("T", " "), style="dim")
     line.append(f" {event['severity']:<5} ", style=_STYLES[event["severity"]])
-    line.append(visible(event["service"]) or "-", style="green")
-    line.append(" " + visible(event["body"]))
+    line.append(visible(event["service"]).replace("\n", "\\n") or "-", style="green")
+    # Indented, so that no line of a body passes for an event of its own.
+    line.append(" " + visible(event["body"]).replace("\n", "\n    "))
     if event["truncated"]:
         line.append(f" … {event['body_bytes']} bytes, id {event['id']}", style="dim")
     console.print(line)
