@@ -4,6 +4,7 @@ The same tests run against a real server, with TEST_CLICKHOUSE_URL=http://defaul
 """
 
 import bz2
+import contextlib
 import gzip
 import json
 import lzma
@@ -349,7 +350,7 @@ def _compress(codec: str, data: bytes) -> bytes:
 
 def _in_block(data: bytes) -> bytes:
     """A block of ClickHouse's own compression: checksum, method (LZ4), sizes, data."""
-    packed = lz4.block.compress(data, store_size=False)
+    packed: bytes = lz4.block.compress(data, store_size=False)
     rest = struct.pack("<BII", 0x82, 9 + len(packed), len(data)) + packed
     number: int = CityHash128(rest)
     return struct.pack("<QQ", number >> 64, number & (2**64 - 1)) + rest
@@ -416,7 +417,8 @@ def test_accepted_is_stored(http: httpx.Client, table: str, data: st.DataObject)
     way = data.draw(st.sampled_from(["", "gzip", "deflate", "zstd", "lz4", "blocks"]))
     if in_body:
         pieces.insert(0, statement)
-    pack = {"": bytes, "blocks": _in_block}.get(way, lambda piece: _compress(way, piece))
+    packing: dict[str, Callable[[bytes], bytes]] = {"": lambda piece: piece, "blocks": _in_block}
+    pack = packing.get(way, lambda piece: _compress(way, piece))
     params: dict[str, str | int] = {} if in_body else {"query": statement.decode()}
     params |= {"decompress": 1} if way == "blocks" else {}
     headers = {"Content-Encoding": way} if way not in ("", "blocks") else {}
@@ -513,12 +515,53 @@ def test_an_external_table(http: httpx.Client) -> None:
     assert (answer.status_code, answer.text) == (200, "7\n")
 
 
+def test_an_external_table_in_a_session(http: httpx.Client) -> None:
+    """It is there for its request, and gone for the next one of the session."""
+    session = uuid.uuid4().hex
+    for rows_ in (b"1\n2\n", b"5\n"):
+        answer = http.post(
+            "/",
+            params={"ids_structure": "id UInt64", "session_id": session},
+            data={"query": "SELECT sum(id) FROM ids"},
+            files={"ids": ("ids", rows_)},
+        )
+        assert answer.text == f"{sum(map(int, rows_.split()))}\n"
+    after = http.post("/", content="SELECT sum(id) FROM ids", params={"session_id": session})
+    assert after.headers["X-ClickHouse-Exception-Code"] == "60"
+
+
+def test_only_a_result_has_a_format(http: httpx.Client, table: str) -> None:
+    """A client sees from the label whether an empty answer is an empty result."""
+    for statement in (f"SELECT x FROM {table}", f"SHOW TABLES LIKE 'no{table}'"):
+        assert http.post("/", content=statement).headers["X-ClickHouse-Format"] == "TabSeparated"
+    for statement in (f"TRUNCATE TABLE {table}", "SET max_threads = 1", f"INSERT INTO {table} VALUES (1, 'a')"):
+        answer = http.post("/", content=statement)
+        assert answer.status_code == 200
+        assert "X-ClickHouse-Format" not in answer.headers
+        assert json.loads(answer.headers["X-ClickHouse-Summary"])
+
+
+def test_an_error_after_progress_was_sent(http: httpx.Client) -> None:
+    """With headers of progress the status is out early: the error stands at the end of the result, under its tag."""
+    statement = "SELECT sleepEachRow(0.02), throwIf(number = 40) FROM numbers(100)"
+    params: dict[str, str | int] = {"send_progress_in_http_headers": 1, "max_block_size": 1}
+    seen = b""
+    with http.stream("POST", "/", content=statement, params=params) as answer, contextlib.suppress(httpx.HTTPError):
+        assert answer.status_code == 200
+        for piece in answer.iter_raw():
+            seen += piece
+    tag = answer.headers["X-ClickHouse-Exception-Tag"]
+    assert f"__exception__\r\n{tag}\r\nCode: 395. DB::Exception" in seen.decode()
+
+
 def test_native_with_a_protocol_revision(http: httpx.Client) -> None:
     """What clickhouse-go, and so Grafana, reads: block info, and a flag of custom serialisation before each column."""
     params: dict[str, str | int] = {"default_format": "Native", "client_protocol_version": 54460}
     answer = http.post("/", content="SELECT toUInt8(7) AS a, 'xy' AS b", params=params)
     info, shape = b"\x01\x00\x02\xff\xff\xff\xff\x00", b"\x02\x01"
     assert answer.content == info + shape + b"\x01a\x05UInt8\x00\x07" + b"\x01b\x06String\x00\x02xy"
+    zoned = http.post("/", content="SELECT toDateTime(0, 'Asia/Tokyo') AS t", params=params)
+    assert b"DateTime('Asia/Tokyo')" in zoned.content
     described = http.post("/", content="DESCRIBE TABLE system.one", params=params)
     assert described.content[: len(info)] == info
     assert b"\x04name\x06String\x00\x05dummy" in described.content

@@ -55,7 +55,7 @@ class Answer:
         }
         texts = {name: str(value) for name, value in summary.items()}
         self.headers["x-clickhouse-summary"] = json.dumps(texts, separators=(",", ":"))
-        labels = self._labels(statement, compressed=bool(piped))
+        labels = self._labels(statement, compressed=bool(piped), empty=not result)
         await self._start(200, {**labels, "content-length": str(len(result))})
         await self._send({"type": "http.response.body", "body": result})
 
@@ -68,6 +68,8 @@ class Answer:
 
     async def piece(self, piece: bytes) -> None:
         """More of the result; waits while the client is slow."""
+        if not piece:
+            return
         if self._in_blocks is not None:
             piece = blocks.compressed(piece, self._in_blocks)
         await self._send({"type": "http.response.body", "body": piece, "more_body": True})
@@ -85,8 +87,9 @@ class Answer:
                 f"\r\n__exception__\r\n{mark}\r\n{text}{len(text.encode())} {mark}\r\n__exception__\r\n".encode()
             )
 
-    def _labels(self, statement: Statement, compressed: bool) -> dict[str, str]:
-        if statement.insert is not None:
+    def _labels(self, statement: Statement, *, compressed: bool, empty: bool = False) -> dict[str, str]:
+        # The label of a format says that there is a result, be it empty.
+        if statement.insert is not None or (empty and not statement.has_result):
             return {"content-type": _TEXT}
         format_ = statement.result_format
         labels = {"content-type": formats.content_type(format_), "x-clickhouse-format": format_}

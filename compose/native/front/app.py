@@ -24,6 +24,8 @@ _LOG = logging.getLogger("native.front")
 MAX_STATEMENTS = 100
 # As a server: what fits in here is answered with its real status, also when it fails at the end.
 BUFFER_BYTES = 2**20
+# As a server: http_headers_progress_interval_ms.
+_PROGRESS_SECONDS = 0.1
 
 
 class BrokenResultError(Exception):
@@ -115,8 +117,6 @@ class Front:
         # A reader can't change anything: there is nothing to keep for it.
         if not name or statement.reader:
             return None
-        if statement.externals:
-            raise EngineError(48, "External tables in a session are not supported")
         return self._sessions.take(asked.user, name, request.session_seconds(asked), asked.flag("session_check"))
 
     def _execute(self, statement: Statement, session: Session | None, end: int) -> Outcome:
@@ -164,10 +164,20 @@ class Front:
         answer: Answer,
         wait: bool,
     ) -> None:
-        first = await pipe.up_to(BUFFER_BYTES, pieces)
-        if len(first) < BUFFER_BYTES:
-            await answer.whole(statement, await done, first)
-            return
+        beginning = asyncio.ensure_future(pipe.up_to(BUFFER_BYTES, pieces))
+        try:
+            early = statement.shows_progress and not wait
+            if early:
+                # A server sends headers with its progress, and so its status, long before the result.
+                early = not (await asyncio.wait({beginning}, timeout=_PROGRESS_SECONDS))[0]
+            if not early and len(await beginning) < BUFFER_BYTES:
+                await answer.whole(statement, await done, beginning.result())
+                return
+            if early:
+                await answer.begin(statement)
+            first = await beginning
+        finally:
+            beginning.cancel()
         with contextlib.ExitStack() as stack:
             if wait:
                 spool = stack.enter_context(body.Spool(self._spool, 0))
@@ -175,12 +185,13 @@ class Front:
                     spool.write(piece)
                 await done
                 pieces = spool.read()
-            await answer.begin(statement)
+            if not early:
+                await answer.begin(statement)
             await answer.piece(first)
             async for piece in pieces:
                 await answer.piece(piece)
         try:
-            await done
+            await answer.piece((await done).result)
         except EngineError as error:
             _log(answer, error)
             await answer.broken(error)

@@ -33,7 +33,7 @@ def compressed(data: bytes, method: str) -> bytes:
 
 def _block(data: bytes, method: int) -> bytes:
     if method == _LZ4:
-        packed = lz4.block.compress(data, store_size=False)
+        packed: bytes = lz4.block.compress(data, store_size=False)
     else:
         packed = zstandard.ZstdCompressor(level=1).compress(data) if method == _ZSTD else data
     rest = _HEAD.pack(method, _HEAD.size + len(packed), len(data)) + packed

@@ -25,8 +25,11 @@ def run(
     """Run a SELECT and return its result in Native with revision. `connect` gives a connection that may read files."""
     with tempfile.TemporaryDirectory(prefix="logbrook-") as directory:
         file = Path(directory, "result")
+        # The file's types have no time zones: without a revision Native has none.
+        described = connection.run(b"DESCRIBE TABLE (" + select.head + b"\n)", "TabSeparatedRaw", parameters).result
+        types = [line.split(b"\t")[1] for line in described.splitlines()]
         outcome = connection.run(select.into_file(str(file), "Native", None), parameters=parameters)
-        result, rows = _read(file, connect)
+        result, rows = _read(file, connect, types)
     return Outcome(result, outcome.read_rows, outcome.read_bytes, rows)
 
 
@@ -39,18 +42,18 @@ def convert(outcome: Outcome, connect: Callable[[], Connection]) -> Outcome:
     return replace(outcome, result=result, result_rows=rows)
 
 
-def _read(file: Path, connect: Callable[[], Connection]) -> tuple[bytes, int]:
+def _read(file: Path, connect: Callable[[], Connection], types: list[bytes] | None = None) -> tuple[bytes, int]:
     other = connect()
     try:
         # One thread keeps the order of the blocks.
         other.set({"max_threads": "1"})
-        return _with_revision(other, file)
+        return _with_revision(other, file, types)
     finally:
         other.close()
 
 
-def _with_revision(connection: Connection, file: Path) -> tuple[bytes, int]:
-    """The result in the file, and its rows."""
+def _with_revision(connection: Connection, file: Path, types: list[bytes] | None) -> tuple[bytes, int]:
+    """The result in the file with these types (None: those that the file says), and its rows."""
     if not file.exists() or not file.stat().st_size:
         return b"", 0
     source = b"file(%s, 'Native')" % sql.literal(str(file))
@@ -60,6 +63,8 @@ def _with_revision(connection: Connection, file: Path) -> tuple[bytes, int]:
         [_data(block) for block in connection.blocks(b"SELECT " + sql.identifier(name) + b" FROM " + source, "Native")]
         for name, _ in headings
     ]
+    if types is not None and len(types) == len(headings):
+        headings = [(name, kind) for (name, _), kind in zip(headings, types, strict=True)]
     return b"".join(_blocks(headings, columns)), sum(rows for rows, _ in columns[0])
 
 

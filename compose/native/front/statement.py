@@ -13,6 +13,19 @@ _GET_IMPLIES_READONLY = (
     _READONLY + ". For queries over HTTP, method GET implies readonly. You should use method POST for modifying queries"
 )
 _NOT_HERE = {(b"SYSTEM", b"SHUTDOWN"), (b"SYSTEM", b"KILL")}
+_WITH_RESULT = {
+    b"SELECT",
+    b"WITH",
+    b"FROM",
+    b"(",
+    b"SHOW",
+    b"DESCRIBE",
+    b"DESC",
+    b"EXISTS",
+    b"EXPLAIN",
+    b"CHECK",
+    b"KILL",
+}
 # What puts something on the disk. Not what takes it away.
 _WRITES = {
     b"INSERT",
@@ -67,6 +80,16 @@ class Statement:
         return self.default_format if selected.format is None else selected.format.decode()
 
     @property
+    def has_result(self) -> bool:
+        """Whether its answer is a table, be it without rows."""
+        return sql.verb(self.text) in _WITH_RESULT
+
+    @property
+    def shows_progress(self) -> bool:
+        """Whether its client wants to hear of it while it runs."""
+        return self.insert is None and self.settings.get("send_progress_in_http_headers", "0") not in ("0", "false")
+
+    @property
     def writes(self) -> bool:
         """Whether it needs room on the disk."""
         return self.insert is not None or sql.verb(self.text) in _WRITES
@@ -76,6 +99,9 @@ class Statement:
         mark = {"log_comment": tag(self.query_id, self.settings.get("log_comment", ""))}
         if session is not None:
             session.apply({**self.settings, **mark}, self.database)
+            for table in self.externals:
+                session.temporary.append(table.name)
+                _create(connection, table)
             return
         if self.reader:
             connection.set({**SERVER_SETTINGS, **guard.SETTINGS, **mark, "readonly": "1"})
