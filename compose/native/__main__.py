@@ -15,7 +15,7 @@ from rich.markup import escape
 
 from logbrook import clickhouse, config
 from logbrook.errors import LogbrookError
-from native import environment, logs, runtime, stack, status, summary
+from native import containers, environment, logs, mounts, runtime, stack, status, summary
 from native import up as up_
 from native.environment import DEFAULT_STATE
 from native.failure import Failure
@@ -35,7 +35,11 @@ def up(state: State = DEFAULT_STATE, wanted: Wanted = "auto") -> None:
     choice = _choose(wanted, state)
     console.print(f"Running [bold]{choice.runtime}[/]: {choice.reason}.", highlight=False)
     if choice.runtime == "compose":
-        _compose(state, "up", "-d", "--build", "--wait")
+        env_file = environment.env_file(state)
+        with console.status("pulling images"):
+            runtime.pull(env_file)
+        mounts.write(env_file)
+        containers.up(env_file, lambda text: console.print(escape(text), highlight=False))
     else:
         settings = up_.native(state, console)
     summary.show(settings, choice.runtime, console)

@@ -1,11 +1,13 @@
 """Which of the two ways to run the stack: Compose, or these processes without Docker. Says which, and why."""
 
+import json
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from native.environment import REPOSITORY
+from native.failure import Failure
 
 Runtime = Literal["auto", "native", "compose"]
 # As in the Compose file.
@@ -28,13 +30,42 @@ def choose(wanted: Runtime, env_file: Path) -> Choice:
     obstacles = (
         (["docker", "info"], 10, "no Docker engine answers"),
         (["docker", "compose", "version"], 10, "docker compose is not installed"),
-        ([*command(env_file), "pull", "--ignore-buildable", "--policy", "missing"], 600, "the images can't be pulled"),
-        ([*command(env_file), "build"], 600, "the service's image can't be built here"),
     )
     for attempt, seconds, obstacle in obstacles:
-        if not _succeeds(attempt, seconds):
+        if not succeeds(attempt, seconds):
             return Choice("native", obstacle)
+    try:
+        pull(env_file)
+    except Failure as failure:
+        return Choice("native", failure.what.rstrip("."))
+    if not succeeds([*command(env_file), "build"], 600):
+        return Choice("native", "the service's image can't be built here")
     return Choice("compose", "a Docker engine answers and has the images")
+
+
+def pull(env_file: Path) -> None:
+    """Pull the images that are missing, one by one. Raises Failure at the first that can't be had."""
+    services = configuration(env_file)["services"].values()
+    for image in sorted({service["image"] for service in services if "build" not in service}):
+        if succeeds(["docker", "image", "inspect", image], 10):
+            continue
+        done = subprocess.run(["docker", "pull", "--quiet", image], capture_output=True, text=True, check=False)
+        if done.returncode:
+            why = (done.stderr.strip().splitlines() or ["docker pull failed"])[-1]
+            raise Failure(
+                f"The image {image} can't be pulled: {why}",
+                "Look at the network, or at the registry's limit for you: docker login. Or go without: RUNTIME=native",
+            )
+
+
+def configuration(env_file: Path) -> dict[str, Any]:
+    """The stack as Compose reads it. Raises Failure with what Compose says if it can't."""
+    words = [*command(env_file), "config", "--format", "json"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise Failure(f"docker compose can't read the stack: {done.stderr.strip()}", f"Correct {env_file}.")
+    read: dict[str, Any] = json.loads(done.stdout)
+    return read
 
 
 def command(env_file: Path) -> list[str]:
@@ -44,16 +75,16 @@ def command(env_file: Path) -> list[str]:
 
 def compose_runs(env_file: Path) -> bool:
     """Whether containers of the stack run."""
-    return bool(_output([*command(env_file), "ps", "-q"])) if env_file.exists() else False
+    return bool(output([*command(env_file), "ps", "-q"])) if env_file.exists() else False
 
 
 def compose_has_data() -> bool:
     """Whether there are volumes of the stack, running or not."""
-    return bool(_output(["docker", "volume", "ls", "-q", "--filter", f"label=com.docker.compose.project={PROJECT}"]))
+    return bool(output(["docker", "volume", "ls", "-q", "--filter", f"label=com.docker.compose.project={PROJECT}"]))
 
 
-def _output(arguments: list[str]) -> str:
-    """What it prints; nothing if it fails."""
+def output(arguments: list[str]) -> str:
+    """What a command prints; nothing if it fails."""
     try:
         done = subprocess.run(arguments, capture_output=True, text=True, timeout=10, check=False)
     except (OSError, subprocess.TimeoutExpired):
@@ -61,7 +92,8 @@ def _output(arguments: list[str]) -> str:
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
-def _succeeds(arguments: list[str], timeout_seconds: float) -> bool:
+def succeeds(arguments: list[str], timeout_seconds: float) -> bool:
+    """Whether a command succeeds in that time."""
     try:
         done = subprocess.run(arguments, capture_output=True, timeout=timeout_seconds, check=False)
     except (OSError, subprocess.TimeoutExpired):

@@ -88,7 +88,7 @@ build() {
 build_images() {
   local here=$ROOT/tests/compose/stand_in context=$ENGINE/context
   rm -rf "$context"
-  mkdir -p "$context"/{python,clickhouse,kafka,watching}
+  mkdir -p "$context"/{python,clickhouse,kafka,watching,grafana}
 
   cp /etc/ssl/certs/ca-certificates.crt "$context/python"
   build python "$here/python.Dockerfile" "$context/python" --build-arg "BASE=$BASE"
@@ -116,6 +116,8 @@ build_images() {
   cp -r "$ROOT/service/logbrook" "$context/clickhouse/logbrook"
   find "$context/clickhouse" -name __pycache__ -prune -exec rm -r {} +
   install -m 0755 "$here/clickhouse-server.py" "$context/clickhouse/clickhouse-server"
+  cp "$here/clickhouse_config.py" "$context/clickhouse"
+  cp -r "$here/clickhouse" "$context/clickhouse/etc"
   build clickhouse "$here/clickhouse.Dockerfile" "$context/clickhouse" --build-arg BASE=logbrook-stand-in/python
 
   local program
@@ -123,6 +125,8 @@ build_images() {
     build "$program" "$here/watching.Dockerfile" "$context/watching" --build-arg "BASE=$BASE" \
       --build-arg "PROGRAM=$program"
   done
+  install -m 0755 "$here/grafana.py" "$context/grafana/grafana.py"
+  build grafana "$here/grafana.Dockerfile" "$context/grafana" --build-arg "BASE=$BASE"
   rm -rf "$context"
 }
 

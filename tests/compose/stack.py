@@ -17,7 +17,7 @@ import yaml
 
 from logbrook.gateway import tokens
 from native import ports
-from tests.compose.compose_file import COMPOSE_FILE, ROOT, STAND_IN_FILE, load, services
+from tests.compose.compose_file import COMPOSE_FILE, ROOT, STAND_IN_FILE, load
 
 LOGS = ROOT / ".local" / "compose-logs"
 
@@ -34,7 +34,9 @@ class Happening(NamedTuple):
 class Stack:
     """One project of the Compose file, with an override for the test's purpose."""
 
-    def __init__(self, directory: Path, override: dict[str, Any], source: str = "tests") -> None:
+    def __init__(
+        self, directory: Path, override: dict[str, Any], source: str = "tests", file: Path = COMPOSE_FILE
+    ) -> None:
         self.project = f"logbrook-test-{secrets.token_hex(4)}"
         self.password, self.reader_password = secrets.token_hex(16), secrets.token_hex(16)
         self._token, self._ship = tokens.issue(source), tokens.issue("ship")
@@ -46,10 +48,17 @@ class Stack:
         self.env_file = directory / ".env"
         self.env_file.write_text("".join(f"{name}={value}\n" for name, value in self._variables().items()))
         stand_in = [STAND_IN_FILE] if docker("images", "--quiet", "logbrook-stand-in/kafka") else []
-        self._without_image = set(services()) - set(load(STAND_IN_FILE)["services"]) if stand_in else set()
-        self.files = [COMPOSE_FILE, *stand_in, directory / "override.yaml"]
-        self._command = ["compose", "--project-name", self.project, "--env-file", str(self.env_file)]
-        self._command += [word for file in self.files for word in ("--file", str(file))]
+        if stand_in and file != COMPOSE_FILE:
+            # Only for those that the file has.
+            there = yaml.safe_load(file.read_text())["services"]
+            images = {name: each for name, each in load(STAND_IN_FILE)["services"].items() if name in there}
+            stand_in = [directory / "stand-in.yaml"]
+            stand_in[0].write_text(yaml.safe_dump({"services": images}))
+        self.files = [file, *stand_in, directory / "override.yaml"]
+        self.command = ["compose", "--project-name", self.project, "--env-file", str(self.env_file)]
+        # What the file mounts lies beside the original.
+        self.command += ["--project-directory", str(COMPOSE_FILE.parent)]
+        self.command += [word for file in self.files for word in ("--file", str(file))]
         self._events = directory / "events"
 
     def _variables(self) -> dict[str, object]:
@@ -69,7 +78,7 @@ class Stack:
 
     def compose(self, *words: str) -> str:
         """Run `docker compose` on this project; its output. Raises AssertionError with what it said."""
-        return docker(*self._command, *words)
+        return docker(*self.command, *words)
 
     def up(self, *words: str) -> None:
         """Start what is not running, and wait until all of it is healthy."""
@@ -77,11 +86,7 @@ class Stack:
 
     def up_words(self, *words: str) -> list[str]:
         """The command that starts what is not running, and waits until all of it is healthy."""
-        return ["up", "--detach", "--wait", "--wait-timeout", "240", *words, *self.services()]
-
-    def services(self) -> list[str]:
-        """Those that can run here: all but what there is no stand-in for."""
-        return sorted(set(services()) - self._without_image)
+        return ["up", "--detach", "--wait", "--wait-timeout", "240", *words]
 
     @contextmanager
     def recording(self) -> Iterator[None]:
@@ -171,9 +176,11 @@ class Stack:
 
 
 @contextmanager
-def running(directory: Path, override: dict[str, Any], request: pytest.FixtureRequest) -> Iterator[Stack]:
+def running(
+    directory: Path, override: dict[str, Any], request: pytest.FixtureRequest, file: Path = COMPOSE_FILE
+) -> Iterator[Stack]:
     """A stack that is started by the test and taken away with its volumes at the end."""
-    stack = Stack(directory, override)
+    stack = Stack(directory, override, file=file)
     failed_before = request.session.testsfailed
     try:
         with stack.recording():

@@ -1,16 +1,21 @@
-# Stands in for prom/prometheus, prom/alertmanager and prom/node-exporter: Debian's packages of the same programs, under
-# the names, users and data directories of those images.
+# Stands in for prom/prometheus, prom/alertmanager and prom/node-exporter: Debian's packages of the same programs, with
+# BusyBox and nothing else, under the names, users and data directories of those images (compose/images.yaml).
 ARG BASE
-FROM ${BASE}
+FROM ${BASE} AS packages
 RUN apt-get update -qq \
     && apt-get install -qq --yes --no-install-recommends \
-        busybox prometheus prometheus-alertmanager prometheus-node-exporter > /dev/null \
-    && rm -rf /var/lib/apt/lists/* \
-    && ln -s /usr/bin/busybox /usr/bin/wget \
-    && ln -s /usr/bin/prometheus-alertmanager /bin/alertmanager \
-    && ln -s /usr/bin/prometheus-node-exporter /bin/node_exporter \
-    && mkdir -p /prometheus /alertmanager && chown 65534:65534 /prometheus /alertmanager
+        busybox-static prometheus prometheus-alertmanager prometheus-node-exporter > /dev/null \
+    && ln -s prometheus-alertmanager /usr/bin/alertmanager \
+    && ln -s prometheus-node-exporter /usr/bin/node_exporter
 ARG PROGRAM
-ENV PROGRAM=${PROGRAM}
+RUN mkdir -p /root-fs/bin /root-fs/etc /root-fs/tmp /root-fs/prometheus /root-fs/alertmanager \
+    && cp /bin/busybox /root-fs/bin/ && chroot /root-fs /bin/busybox --install -s /bin \
+    && cp -L "/usr/bin/$PROGRAM" /root-fs/bin/ && ln -s "$PROGRAM" /root-fs/bin/program \
+    && for file in $(ldd "/usr/bin/$PROGRAM" | grep -o '/[^ ]*'); do cp -L --parents "$file" /root-fs; done \
+    && printf 'root:x:0:0::/:/bin/sh\nnobody:x:65534:65534::/:/bin/false\n' > /root-fs/etc/passwd \
+    && chown 65534:65534 /root-fs/prometheus /root-fs/alertmanager && chmod 1777 /root-fs/tmp
+
+FROM scratch
+COPY --from=packages /root-fs /
 USER 65534:65534
-ENTRYPOINT ["sh", "-c", "exec \"/bin/$PROGRAM\" \"$@\"", "sh"]
+ENTRYPOINT ["/bin/program"]
