@@ -1,6 +1,7 @@
 """`up` in containers: one that does not come up is named at once, with its last lines."""
 
 import json
+import re
 import subprocess
 import time
 from collections.abc import Callable
@@ -15,6 +16,7 @@ RESTARTS_THAT_ARE_NORMAL = 3
 _POLL_SECONDS = 2.0
 _SLOW_SECONDS = 45.0
 LINES = 10
+_FRAME = re.compile(r"\s*(\d+\. .* @ 0x[0-9a-f]+|at [\w.$]+\(.*\))\s*$")
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class Container:
         if self.state in ("exited", "dead") and self.exit_code:
             return f"ended with exit code {self.exit_code}"
         if self.restarts > normal_restarts:
-            return f"ends again and again (exit code {self.exit_code})"
+            return "ends again and again"
         if self.health == "unhealthy":
             return f"is not healthy: {self.check}" if self.check else "is not healthy"
         return None
@@ -81,8 +83,10 @@ def containers(env_file: Path) -> list[Container]:
 
 def last_lines(env_file: Path, service: str) -> str:
     """The end of what a service's container printed."""
-    arguments = ["logs", "--no-color", "--no-log-prefix", "--tail", str(LINES), service]
-    return runtime.output([*runtime.command(env_file), *arguments]) or "(nothing)"
+    arguments = ["logs", "--no-color", "--no-log-prefix", "--tail", str(20 * LINES), service]
+    lines = runtime.output([*runtime.command(env_file), *arguments]).splitlines()
+    # Without the frames of stack traces: the words stand above them.
+    return "\n".join([line for line in lines if not _FRAME.match(line)][-LINES:]) or "(nothing)"
 
 
 def _container(known: dict[str, object]) -> Container:
