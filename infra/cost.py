@@ -1,9 +1,10 @@
-"""`make cost STACK=dev`: what a stack costs in a month, by resource, from the dated prices in prices.yaml. An estimate.
+"""`make cost STACK=dev`: estimates what a stack costs in a month, by resource, from the sourced prices in prices.yaml.
 
-Counted is what is always there; traffic, requests and what the autoscaler adds come on top.
+Counted is what is always there; what the world sends and reads, and what the autoscaler adds, come on top.
 """
 
 import argparse
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,8 @@ def estimate(settings: Settings, price: Mapping[str, Any]) -> dict[str, float]:
     for name, least in (("gateway", settings.gateway_min), ("query", settings.query_min)):
         parts[f"{name}: service, {least} always on"] = service(1, 1, least)
     parts["secrets"] = len(wanted(settings)) * price["secret_version_month"]
+    billed_gib = max(0.0, price["logging_gib"] - price["logging_free_gib"])
+    parts["logs"] = billed_gib * price["logging_per_gib"] + price["network_logs_gib"] * price["network_logs_per_gib"]
     parts["images"] = price["registry_gib"] * price["registry_per_gib_month"]
     return parts
 
@@ -57,7 +60,13 @@ def _node(settings: Settings, price: Mapping[str, Any]) -> dict[str, float]:
         f"data disks: {disks} GiB {settings.disk_type}": disks * price["disk_per_gib_month"][settings.disk_type],
         f"boot disk: {BOOT_DISK_GIB} GiB pd-balanced": BOOT_DISK_GIB * price["disk_per_gib_month"]["pd-balanced"],
         "snapshots": disks * price["snapshot_share_of_disk"] * price["snapshot_per_gib_month"],
-        "NAT": price["nat_per_hour"] * price["hours_per_month"],
+        "NAT, with its address": (price["nat_per_hour"] + price["nat_address_per_hour"]) * price["hours_per_month"],
+        f"NAT traffic: {price['nat_gib']} GiB": price["nat_gib"] * price["nat_per_gib"],
+        "Managed Prometheus: the node's figures": price["node_series"]
+        * 120
+        * price["hours_per_month"]
+        / 1e6
+        * price["samples_per_million"],
     }
 
 
@@ -74,8 +83,12 @@ def table(settings: Settings, price: Mapping[str, Any]) -> str:
     parts = estimate(settings, price)
     lines = [f"{name:<48}{dollars:>9.2f}" for name, dollars in parts.items()]
     total = f"{'ESTIMATE, dollars a month':<48}{sum(parts.values()):>9.2f}"
-    note = f"List prices of {price['date']}, us-central1, from memory; without traffic, requests and scaled instances."
-    return "\n".join([*lines, "-" * 57, total, "", note])
+    unverified = [name for name, source in price["sources"].items() if source.startswith("not verified")]
+    note = (
+        "List prices of us-central1, each with its page and date in infra/prices.yaml; without traffic of senders and "
+        f"readers, requests and scaled instances. Not verified: {', '.join(unverified)}."
+    )
+    return "\n".join([*lines, "-" * 57, total, "", *textwrap.wrap(note, 100)])
 
 
 def of_file(stack: str) -> Settings:

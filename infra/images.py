@@ -1,6 +1,8 @@
 """The repositories of container images, and the service's own image: built from service/, deployed by digest."""
 
 import hashlib
+import re
+import subprocess
 from pathlib import Path
 
 import pulumi
@@ -8,14 +10,43 @@ import pulumi_docker_build as docker_build
 import pulumi_gcp as gcp
 
 from infra.config import Settings
+from infra.errors import StackError
 from infra.identity import Identity
 from infra.render import ROOT
 from infra.secret_store import DOCKER_HUB, SecretStore
 
 
-def content_tag(directory: Path) -> str:
-    """A tag made from the names and contents of all files: another content gets another tag, which is never moved."""
-    digest = hashlib.sha256()
+def base_of(dockerfile: str) -> str:
+    """The image that a Dockerfile's BASE_IMAGE names, with its digest where one is pinned."""
+    values: dict[str, str] = dict(re.findall(r"(?m)^ARG (BASE_IMAGE|BASE_DIGEST)=(\S*)", dockerfile))
+    return values["BASE_IMAGE"] + values.get("BASE_DIGEST", "")
+
+
+def base_digest(image: str) -> str:
+    """What the tag of the base image stands for today, as `@sha256:...`; a pinned one is not asked for.
+
+    Raises StackError if the registry can't be asked: an image that is not built anew keeps its old base for good.
+    """
+    if "@sha256:" in image:
+        return "@" + image.partition("@")[2]
+    # https://docs.docker.com/engine/reference/commandline/buildx_imagetools_inspect/ (read 2026-11-28)
+    command = ["docker", "buildx", "imagetools", "inspect", image]
+    try:
+        done = subprocess.run(command, check=True, text=True, capture_output=True, timeout=60)
+        if found := re.search(r"(?m)^Digest:\s+(sha256:[0-9a-f]{64})$", done.stdout):
+            return f"@{found[1]}"
+        reason = f"it says {done.stdout.strip()[:200]!r}"
+    except (OSError, subprocess.SubprocessError) as error:
+        reason = str(getattr(error, "stderr", "") or error).strip()[:500]
+    raise StackError(
+        f"`{' '.join(command)}` does not say the digest of the image's base: {reason}. Set logbrook:image to an image "
+        "that is built already, or pin BASE_DIGEST in service/Dockerfile."
+    )
+
+
+def content_tag(directory: Path, base: str = "") -> str:
+    """A tag made from the names and contents of all files, and the base: what differs has another, never moved tag."""
+    digest = hashlib.sha256(base.encode())
     for path in sorted(directory.rglob("*")):
         if path.is_file() and "__pycache__" not in path.parts and not any(p.endswith(".egg-info") for p in path.parts):
             digest.update(f"{path.relative_to(directory)}\0{path.stat().st_size}\0".encode())
@@ -135,13 +166,16 @@ class Images(pulumi.ComponentResource):
         return credentials, self.store.let_read("mirror", agent.member)
 
     def _build(self, name: str) -> docker_build.Image:
+        service = ROOT / "service"
+        base = base_digest(base_of((service / "Dockerfile").read_text()))
         return docker_build.Image(
             "service",
             # Relative to infra/, which is the program's directory.
             context=docker_build.BuildContextArgs(location="../service"),
             dockerfile=docker_build.DockerfileArgs(location="../service/Dockerfile"),
             platforms=[docker_build.Platform.LINUX_AMD64],
-            tags=[f"{name}:{content_tag(ROOT / 'service')}"],
+            build_args={"BASE_DIGEST": base},
+            tags=[f"{name}:{content_tag(service, base)}"],
             push=True,
             build_on_preview=False,
             opts=pulumi.ResourceOptions(parent=self, depends_on=[self.own]),

@@ -1,5 +1,7 @@
 """What has to be there before `make preview` and `make up`: says all that is missing, each with the command that helps.
 
+When nothing is missing, it says what may still stop the deploy (limits.py); that alone does not fail.
+
 python -m infra.ready --stack dev
 """
 
@@ -8,34 +10,16 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
-from infra import budget, passwords
+from infra import budget, limits, passwords
 from infra.config import Settings
 from infra.errors import StackError
+from infra.limits import Ask, ask
 from infra.project import FIRST_APIS, full_names
 from infra.secret_store import missing
 
 PLACEHOLDER_PROJECT = "my-project"
-
-
-@dataclass
-class Answer:
-    """What a program said."""
-
-    code: int
-    text: str
-
-
-Ask = Callable[..., Answer]
-
-
-def ask(*command: str) -> Answer:
-    """Run a program and take what it prints."""
-    done = subprocess.run(command, check=False, text=True, capture_output=True, stdin=subprocess.DEVNULL)
-    return Answer(done.returncode, done.stdout.strip())
 
 
 def missing_programs(settings: Settings | None) -> list[str]:
@@ -88,6 +72,15 @@ def missing_helper(settings: Settings) -> list[str]:
     return [] if host in helpers else [f"Docker can't push to {host}: `gcloud auth configure-docker {host}`"]
 
 
+def concerns(stack: str) -> list[str]:
+    """What may stop the deploy although nothing is missing."""
+    settings, _ = passwords.settings_of(stack)
+    compute = ask(
+        "gcloud", "services", "list", "--enabled", "--project", settings.project, "--format", "value(config.name)"
+    )
+    return limits.concerns(settings, "compute.googleapis.com" in compute.text.split())
+
+
 def check(stack: str) -> list[str]:
     """Everything that is missing for this stack. What can't be asked yet is left out."""
     found = missing_programs(None)
@@ -111,10 +104,15 @@ def main() -> int:
     """Print what is missing; 1 if anything is."""
     parser = argparse.ArgumentParser(description="Say what is missing before a deploy.")
     parser.add_argument("--stack", required=True)
-    found = check(parser.parse_args().stack)
+    stack = parser.parse_args().stack
+    found = check(stack)
     for each in found:
         print(f"missing: {each}", file=sys.stderr)
-    return 1 if found else 0
+    if found:
+        return 1
+    for each in concerns(stack):
+        print(f"look at: {each}", file=sys.stderr)
+    return 0
 
 
 if __name__ == "__main__":

@@ -30,6 +30,8 @@ class Engine:
     cloud: Cloud
     state: Path
     directory: Path
+    environ: dict[str, str]
+    """What `pulumi` on a terminal needs to see the same stack."""
 
     def set(self, **values: str) -> None:
         """Change keys of the stack's configuration: `machineType="e2-medium"`."""
@@ -90,17 +92,18 @@ def engine(
     (work / "Pulumi.yaml").write_text(change_project((ROOT / "Pulumi.yaml").read_text()))
     shutil.copy(ROOT / f"Pulumi.{stack}.yaml", work)
     with nullcontext(project) if project else Server() as server:
+        environ = {
+            "PULUMI_BACKEND_URL": f"file://{state}",
+            "PULUMI_CONFIG_PASSPHRASE": _PASSPHRASE,
+            "PULUMI_SKIP_UPDATE_CHECK": "1",
+            "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "1",
+            "PULUMI_DEBUG_PROVIDERS": f"gcp:{server.port},docker-build:{server.port}",
+        }
         options = auto.LocalWorkspaceOptions(
             work_dir=str(work),
             pulumi_home=str(home),
             pulumi_command=auto.PulumiCommand(root=str(pulumi_cli.parent.parent), skip_version_check=True),
-            env_vars={
-                "PULUMI_BACKEND_URL": f"file://{state}",
-                "PULUMI_CONFIG_PASSPHRASE": _PASSPHRASE,
-                "PULUMI_SKIP_UPDATE_CHECK": "1",
-                "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "1",
-                "PULUMI_DEBUG_PROVIDERS": f"gcp:{server.port},docker-build:{server.port}",
-            },
+            env_vars=environ,
         )
         made = auto.create_stack(stack, project_name="logbrook", program=run, opts=options)
         settings = settings_of(stack)
@@ -109,7 +112,8 @@ def engine(
         quick = {"logbrook:apiWaitSeconds": "1"}
         values |= {key: auto.ConfigValue(value) for key, value in (quick | (config or {})).items()}
         made.set_all_config(values)
-        yield Engine(made, server.cloud, state, work)
+        environ |= {"PULUMI_HOME": str(home), "PATH": f"{pulumi_cli.parent}:{os.environ['PATH']}"}
+        yield Engine(made, server.cloud, state, work, environ)
 
 
 def without_refresh(project: str) -> str:

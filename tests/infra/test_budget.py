@@ -83,12 +83,12 @@ def test_the_next_machine_that_fits_does_fit() -> None:
 
 @given(partitions=st.integers(1, 64), retention=st.integers(2**28, 2**36), size=st.integers(10, 4000))
 def test_kafka_disk(partitions: int, retention: int, size: int) -> None:
-    """A disk is accepted exactly if all partitions, full and with a segment more, leave 15 % free."""
+    """A disk is accepted exactly if all partitions, full and with a segment more, leave a quarter free."""
     settings = dataclasses.replace(
         settings_of("dev"), kafka_partitions=partitions, kafka_retention_bytes=retention, kafka_disk_gib=size
     )
     needed = partitions * (retention + budget.KAFKA_SEGMENT_BYTES) / GIB
-    if needed <= 0.85 * size:
+    if needed <= budget.FULL_DISK * size:
         budget.check_disks(settings)
     else:
         with pytest.raises(StackError, match="logbrook:kafkaDiskGib"):

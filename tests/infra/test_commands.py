@@ -125,8 +125,9 @@ def test_cost_is_what_was_planned(stack: str, least: int, most: int) -> None:
     text = cost.table(cost.of_file(stack), cost.prices())
     (total,) = re.findall(r"ESTIMATE, dollars a month +([\d.]+)", text)
     assert least <= float(total) <= most
-    assert "from memory" in text
-    for part in ("data node", "data disks", "consumer", "gateway", "query", "NAT", "secrets"):
+    assert "Not verified: machine_per_hour.e2-small" in " ".join(text.split())
+    parts = ("data node", "data disks", "consumer", "gateway", "query", "NAT, with its address", "NAT traffic")
+    for part in (*parts, "secrets", "logs", "Managed Prometheus"):
         assert part in text
 
 
@@ -137,6 +138,23 @@ def test_every_choice_has_a_price() -> None:
     for machine in MACHINES:
         for disk in ("pd-standard", "pd-balanced", "pd-ssd"):
             assert cost.estimate(dataclasses.replace(DEV, machine_type=machine, disk_type=disk), table)
+
+
+def test_every_price_has_a_source() -> None:
+    """A page with a date, or the plain words that there is none; machines by their shape."""
+    table = cost.prices()
+    priced = {name for name in table if re.search("_per_|_month$", name) and name != "hours_per_month"}
+    priced -= {"machine_per_hour", "disk_per_gib_month"}
+    priced |= {f"disk_per_gib_month.{disk}" for disk in table["disk_per_gib_month"]}
+    shared = {"e2-small", "e2-medium"}
+    priced |= {f"machine_per_hour.{name if name in shared else each.shape}" for name, each in MACHINES.items()}
+    assert table["sources"].keys() == priced
+    for name, source in table["sources"].items():
+        assert (
+            source.startswith("not verified")
+            or re.search(r"https://\S+.*20\d\d-\d\d-\d\d", source, re.DOTALL)
+            or ("https://" in source and re.search(r"20\d\d-\d\d-\d\d", source))
+        ), name
 
 
 def test_more_costs_more() -> None:
@@ -200,6 +218,10 @@ def test_the_guides_commands_are_well_formed(tmp_path: Path) -> None:
         path = tmp_path / f"{number}.sh"
         path.write_text(block)
         subprocess.run(["bash", "-n", str(path)], check=True)
+        # What is pasted after a line that keeps the terminal never runs.
+        lines = block.splitlines()
+        keeps = [line for line in lines if re.search(r"output .* open_(explorer|clickhouse|kafka)", line)]
+        assert keeps in ([], lines[-1:]), block
         for line in block.splitlines():
             assert line.split()[0] in {
                 "gcloud",

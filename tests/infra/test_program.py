@@ -7,6 +7,8 @@ import sys
 from tests.infra.engine import ROOT
 from tests.infra.recorded import stack_config
 
+# One that is built needs no Docker.
+IMAGE = "registry.example/service@sha256:" + "0" * 64
 # As Pulumi's Python host does, but with stand-ins for the engine and the cloud.
 START = """
 import json, os, runpy, sys
@@ -36,7 +38,10 @@ print(json.dumps(names))
 
 def test_it_runs_as_pulumi_runs_it() -> None:
     """From infra/, with no other directory to find modules in: it declares the VM, and no module hides another."""
-    environ = {"PULUMI_CONFIG": json.dumps(stack_config("dev", nodeWaitMinutes="0")), "PATH": "/usr/bin:/bin"}
+    environ = {
+        "PULUMI_CONFIG": json.dumps(stack_config("dev", nodeWaitMinutes="0", image=IMAGE)),
+        "PATH": "/usr/bin:/bin",
+    }
     command = [sys.executable, "-W", "ignore", "-c", START]
     done = subprocess.run(command, cwd=ROOT / "infra", env=environ, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]

@@ -3,6 +3,7 @@
 import dataclasses
 import ipaddress
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,14 @@ from hypothesis import strategies as st
 
 from infra import autoscaler, backend, images
 from infra.__main__ import program
+from infra.errors import StackError
+
+# The real one: where the program calls it, tests have another.
+from infra.images import base_digest
 from infra.policy import Declared
 from logbrook import config
 from logbrook.cli import app
-from tests.infra.engine import settings_of
+from tests.infra.engine import ROOT, settings_of
 from tests.infra.recorded import record, stack_config
 
 
@@ -220,4 +225,24 @@ def test_the_images_tag_is_its_content(tmp_path: Path) -> None:
     (tmp_path / "module.py").write_text("a = 2")
     second = images.content_tag(tmp_path)
     (tmp_path / "other.py").write_text("")
-    assert len({first, second, images.content_tag(tmp_path)}) == 3
+    assert len({first, second, images.content_tag(tmp_path), images.content_tag(tmp_path, "@sha256:1")}) == 4
+
+
+def test_a_patched_base_makes_another_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The base's tag is looked up at each deploy: its digest is what is built on, and part of our tag."""
+    base = images.base_of((ROOT / "service/Dockerfile").read_text())
+    assert re.fullmatch(r"python:3\.\d+[\w.-]*(@sha256:[0-9a-f]{64})?", base)
+    # What the registry answers, in the words of Docker's documentation.
+    docker = tmp_path / "docker"
+    docker.write_text(
+        f"#!/bin/bash\n[[ $* == 'buildx imagetools inspect python:3' ]] || exit 1\n"
+        f"echo 'Name:      docker.io/library/python:3'\necho 'Digest:    sha256:{'1a' * 32}'\n"
+    )
+    docker.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    assert base_digest("python:3") == "@sha256:" + "1a" * 32
+    with pytest.raises(StackError, match=r"imagetools inspect other:1.*pin BASE_DIGEST"):
+        base_digest("other:1")
+    assert base_digest("other:1@sha256:" + "2b" * 32) == "@sha256:" + "2b" * 32
+    built = _one(record(program, stack_config("dev")), "Image", "service")
+    assert built["buildArgs"] == {"BASE_DIGEST": "@sha256:" + "0" * 64}

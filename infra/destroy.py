@@ -1,0 +1,65 @@
+"""`make destroy STACK=dev`: delete a stack, and come back for the subnet, which Google gives back late.
+
+Cloud Run holds addresses in its subnet for one to two hours after the last service is gone, and the subnet can't be
+deleted before (docs/decisions/first-deploy.md). The rest is gone after the first try, and costs nothing.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+RETRY_SECONDS = 300
+TRIES = 36
+# What is left when only the subnet is in the way: it, what it is in, and what made them.
+HELD = ("gcp:compute/subnetwork:", "gcp:compute/network:", "gcp:projects/service:", "pulumi:", "logbrook:")
+
+
+def left(stack: str) -> list[str]:
+    """Types of what the stack still has."""
+    shown = subprocess.run(["pulumi", "stack", "export", "--stack", stack], check=True, text=True, capture_output=True)
+    return [each["type"] for each in json.loads(shown.stdout)["deployment"].get("resources") or []]
+
+
+def held_by_addresses(types: list[str]) -> bool:
+    """Whether nothing but a subnet is in the way."""
+    subnet = any(each.startswith("gcp:compute/subnetwork:") for each in types)
+    return subnet and all(each.startswith(HELD) for each in types)
+
+
+def destroy(stack: str, options: list[str], wait: Callable[[float], None] = time.sleep) -> int:
+    """Pulumi's exit status. Asks once; Ctrl-C is safe, and the next call goes on where this one was."""
+    # Without this, the subnet's refusal would end the deleting of everything else.
+    command = ["pulumi", "destroy", "--continue-on-error", "--stack", stack, *options]
+    for number in range(TRIES):
+        status = subprocess.run(command, check=False).returncode
+        if status == 0 or not held_by_addresses(left(stack)):
+            return status
+        if number == 0:
+            print(
+                "\nAll is deleted but the network: Cloud Run holds addresses in its subnet for one to two hours after "
+                f"the last service is gone. This tries again every {RETRY_SECONDS // 60} minutes; nothing that is "
+                f"left costs anything. Ctrl-C is safe: `make destroy STACK={stack}` goes on later.\n",
+                flush=True,
+            )
+            command.append("--yes")
+        wait(RETRY_SECONDS)
+    print(f"Google still holds the subnet. Try `make destroy STACK={stack}` later.", file=sys.stderr)
+    return 1
+
+
+def main() -> int:
+    """Delete a stack. What is not --stack is passed on to `pulumi destroy`."""
+    parser = argparse.ArgumentParser(description="Delete a stack.")
+    parser.add_argument("--stack", required=True)
+    known, options = parser.parse_known_args()
+    try:
+        return destroy(known.stack, options)
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())
