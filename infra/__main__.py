@@ -18,6 +18,7 @@ from infra.data_node import DataNode
 from infra.enforce import enforce
 from infra.foundation import Foundation
 from infra.github import GitHub
+from infra.grafana import Grafana
 from infra.images import Images
 from infra.managed import Managed
 from infra.monitoring import Monitoring
@@ -44,6 +45,8 @@ def program() -> None:
         Autoscaler(foundation, backend, consumer, there)
     Monitoring(settings, gateway.url.apply(lambda url: url.removeprefix("https://")), there)
     outputs = commands(settings, gateway.url)
+    if settings.grafana:
+        outputs["grafana_url"] = Grafana(foundation, backend, there).url
     if settings.github_repository_id:
         outputs |= GitHub(settings, there).outputs(settings)
     for name, value in outputs.items():

@@ -135,7 +135,8 @@ def _check_disk(name: str, size_gib: int, needed_gib: float, why: str) -> None:
 def run_instances(settings: Settings) -> int:
     """The most Cloud Run instances that there can be at once."""
     crema = 1 if settings.autoscaler else 0
-    return settings.consumer_max + settings.gateway_max + settings.query_max + crema
+    grafana = 1 if settings.grafana else 0
+    return settings.consumer_max + settings.gateway_max + settings.query_max + crema + grafana
 
 
 def check_subnet(settings: Settings) -> None:

@@ -104,7 +104,10 @@ class Settings:
     query_min: int = key(0, "Fewest query instances.")
     query_max: int = key(2, "Most query instances.", least=1)
 
-    query_users: tuple[str, ...] = key((), "Who may open the log explorer: user:..., group:..., domain:...")
+    query_users: tuple[str, ...] = key(
+        (), "Who may open the log explorer, and Grafana: user:..., group:..., domain:..."
+    )
+    grafana: bool = key(False, "Grafana with the dashboards on Cloud Run, behind Google's sign-in. vm only.")
     ssh_users: tuple[str, ...] = key((), "Who may reach the data node through IAP, as administrator.")
 
     github_repository_id: str = key(
@@ -239,6 +242,8 @@ def _check_together(settings: Settings) -> None:
         raise StackError(f"{NAMESPACE}:image: {settings.image!r} names no digest (...@sha256:...)")
     if not settings.on_vm and not settings.clickhouse_host:
         raise StackError(f"{NAMESPACE}:clickhouseHost is not set: with backend managed, ClickHouse is somewhere else")
+    if settings.grafana and not settings.on_vm:
+        raise StackError(f"{NAMESPACE}:grafana: only with backend vm, whose mirror has Grafana's image")
     if bool(settings.github_repository_id) != bool(settings.github_owner_id):
         raise StackError(f"{NAMESPACE}:githubRepositoryId and {NAMESPACE}:githubOwnerId belong together: set both")
     cpus, memory = settings.managed_kafka_cpus, settings.managed_kafka_memory_gib

@@ -45,6 +45,8 @@ def estimate(settings: Settings, price: Mapping[str, Any]) -> dict[str, float]:
         parts["lag autoscaler: one instance always on"] = service(1, 0.5)
     for name, least in (("gateway", settings.gateway_min), ("query", settings.query_min)):
         parts[f"{name}: service, {least} always on"] = service(1, 1, least)
+    if settings.grafana:
+        parts["Grafana: service, 0 always on"] = 0.0
     parts["secrets"] = len(wanted(settings)) * price["secret_version_month"]
     billed_gib = max(0.0, price["logging_gib"] - price["logging_free_gib"])
     parts["logs"] = billed_gib * price["logging_per_gib"] + price["network_logs_gib"] * price["network_logs_per_gib"]

@@ -37,7 +37,10 @@ PROJECT_ROLES = {
     "roles/managedkafka.client": "connect to managed Kafka as oneself",
 }
 BROAD_ROLES = {"roles/owner", "roles/editor", "roles/viewer"}
-GOOGLES_IMAGES = re.compile(r"^[a-z0-9-]+-docker\.pkg\.dev/(cloud-run-oss-images|cloud-ops-agents-artifacts)/")
+# Images that are not ours have a pinned tag: Google's, and what the project's mirror pulls from Docker Hub.
+TAGGED_IMAGES = re.compile(
+    r"^[a-z0-9-]+-docker\.pkg\.dev/(cloud-run-oss-images|cloud-ops-agents-artifacts|[^/]+/[^/]+-mirror)/"
+)
 DEFAULT_ACCOUNT = re.compile(r"(-compute@developer|@appspot)\.gserviceaccount\.com$")
 
 
@@ -102,13 +105,13 @@ def only_the_gateway_is_open(resource: Declared) -> Iterator[str]:
 
 
 def by_digest(resource: Declared) -> Iterator[str]:
-    """Our own image is deployed by its digest. CREMA's and the collector's come from Google by their tags."""
+    """Our own image is deployed by its digest. Others' have the tags that are pinned here."""
     if resource.kind not in ("Service", "WorkerPool", "Job"):
         return
     template = resource.inputs["template"]
     for container in template.get("template", template)["containers"]:
         image = str(container["image"])
-        if "@sha256:" not in image and image != UNKNOWN and not GOOGLES_IMAGES.search(image):
+        if "@sha256:" not in image and image != UNKNOWN and not TAGGED_IMAGES.search(image):
             yield f"runs {image} by its tag"
 
 

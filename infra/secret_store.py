@@ -46,7 +46,7 @@ DOCKER_HUB = Declared(
 SECRETS = (
     Declared("clickhouseAdminPassword", ("node", "migrate"), meaning="ClickHouse: the administrator"),
     Declared("clickhouseWriterPassword", ("node", "consumer"), meaning="ClickHouse: the consumer"),
-    Declared("clickhouseReaderPassword", ("node", "query"), meaning="ClickHouse: the query API"),
+    Declared("clickhouseReaderPassword", ("node", "query", "grafana"), meaning="ClickHouse: the query API"),
     Declared("kafkaGatewayPassword", ("node", "gateway"), ("vm",), "Kafka: the gateway"),
     Declared("kafkaConsumerPassword", ("node", "consumer"), ("vm",), "Kafka: the consumer"),
     Declared("kafkaAutoscalerPassword", ("node", "autoscaler"), ("vm",), "Kafka: the lag autoscaler"),
