@@ -1,9 +1,9 @@
 """Grafana on Cloud Run with the local stack's dashboards, behind Google's sign-in (IAP). It keeps nothing of its own.
 
 Metrics come through the frontend of Managed Service for Prometheus beside it, which speaks Prometheus' API and logs in
-as the service's account, so that the dashboards' PromQL stays as it is. Grafana's Prometheus data source can't log in to
-Google (https://cloud.google.com/stackdriver/docs/managed-prometheus/query), and its Cloud Monitoring data source would
-take other dashboards.
+as the service's account, so that the dashboards' PromQL stays as it is. Grafana's Prometheus data source can't log in
+to Google (https://cloud.google.com/stackdriver/docs/managed-prometheus/query), and its Cloud Monitoring data source
+would take other dashboards.
 """
 
 from collections.abc import Sequence
@@ -19,8 +19,8 @@ from infra.foundation import Foundation
 from infra.identity import Identity
 
 FOLDER = render.ROOT / "compose/grafana"
-# Tag and digest: google/osv.dev 936d14e, tools/run_grafana_local.sh, which starts it beside a Grafana as well. Arguments:
-# GoogleCloudPlatform/prometheus-engine, cmd/frontend.
+# Tag and digest: google/osv.dev 936d14e, tools/run_grafana_local.sh, which starts it beside a Grafana too.
+# Arguments: GoogleCloudPlatform/prometheus-engine, cmd/frontend.
 FRONTEND = (
     "gke.gcr.io/prometheus-engine/frontend:v0.18.2-gke.1"
     "@sha256:35ab356d969255dd7694ae371bf0991b97907451b4c7e1574b58a096d3be5977"
