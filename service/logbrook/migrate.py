@@ -37,6 +37,9 @@ WAIT_SECONDS = 60.0
 _KAFKA_TIMEOUT_SECONDS = 10.0
 # Tables whose rows are kept for retention_days, and the column that says since when.
 _RETAINED = {"otel_logs": "IngestedAt", "idempotency_keys": "RecordedAt"}
+# Errors that pass though librdkafka does not call them retriable: a broker gives the first while its session with
+# ZooKeeper is renewed, the second right afterwards (retriable by kafka.apache.org/protocol#protocol_error_codes).
+_PASSING = {KafkaError.UNKNOWN, KafkaError.NOT_CONTROLLER}
 _TTL_DAYS = re.compile(r"TTL .*toIntervalDay\((\d+)\)")
 
 Answer = TypeVar("Answer")
@@ -297,8 +300,7 @@ def _alter(admin: AdminClient, topic: str, settings: Mapping[str, str]) -> None:
 def _done(futures: Mapping[Any, Future[Any]], topic: str, tolerated: int | None = None) -> bool:
     """Wait for Kafka's answer: True if it did what was asked, False if it gave the tolerated error.
 
-    Raises UnavailableError for an error that passes. UNKNOWN is one: a broker says so, for example, while its session
-    with ZooKeeper is renewed.
+    Raises UnavailableError for an error that passes.
     """
     try:
         for future in futures.values():
@@ -306,7 +308,7 @@ def _done(futures: Mapping[Any, Future[Any]], topic: str, tolerated: int | None 
     except KafkaException as error:
         if error.args[0].code() == tolerated:
             return False
-        if error.args[0].retriable() or error.args[0].code() == KafkaError.UNKNOWN:
+        if error.args[0].retriable() or error.args[0].code() in _PASSING:
             raise UnavailableError(503, "kafka_unavailable", f"topic {topic!r}: {error.args[0].str()}") from error
         raise SchemaError(f"topic {topic!r}: Kafka refuses: {error.args[0].str()}") from error
     return True

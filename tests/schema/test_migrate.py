@@ -4,10 +4,11 @@ import contextlib
 import multiprocessing
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import Future
 from dataclasses import replace
 
 import pytest
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 
 from logbrook import config, migrate
@@ -210,6 +211,16 @@ def test_a_topic_that_kafka_refuses_is_an_error(kafka: KafkaBroker) -> None:
     settings = replace(kafka.settings(f"t-{uuid.uuid4().hex}"), replication_factor=3)
     with pytest.raises(SchemaError, match=r"(?i)replication factor: 3"):
         migrate.create_topic(settings)
+
+
+@pytest.mark.parametrize("code", [KafkaError.UNKNOWN, KafkaError.NOT_CONTROLLER])
+def test_a_broker_that_is_coming_back_is_waited_for(code: int) -> None:
+    """What it answers around the renewal of its session with ZooKeeper passes, so it is tried again."""
+    answer = Future[None]()
+    answer.set_exception(KafkaException(KafkaError(code)))
+
+    with pytest.raises(UnavailableError):
+        migrate._done({"logs": answer}, "logs")
 
 
 def test_two_create_the_topic_at_once(kafka: KafkaBroker) -> None:
