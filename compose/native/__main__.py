@@ -36,8 +36,8 @@ def up(state: State = DEFAULT_STATE, wanted: Wanted = "auto") -> None:
     console.print(f"Running [bold]{choice.runtime}[/]: {choice.reason}.", highlight=False)
     if choice.runtime == "compose":
         env_file = environment.env_file(state)
-        with console.status("pulling images"):
-            runtime.pull(env_file)
+        with console.status("looking for the images") as spinner:
+            runtime.pull(env_file, spinner.update)
         mounts.write(env_file)
         containers.up(env_file, lambda text: console.print(escape(text), highlight=False))
     else:

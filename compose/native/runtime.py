@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -43,12 +44,13 @@ def choose(wanted: Runtime, env_file: Path) -> Choice:
     return Choice("compose", "a Docker engine answers and has the images")
 
 
-def pull(env_file: Path) -> None:
-    """Pull the images that are missing, one by one. Raises Failure at the first that can't be had."""
+def pull(env_file: Path, say: Callable[[str], None] = lambda _: None) -> None:
+    """Pull the images that are missing, one by one; `say` hears which. Raises Failure at the first that can't."""
     services = configuration(env_file)["services"].values()
     for image in sorted({service["image"] for service in services if "build" not in service}):
         if succeeds(["docker", "image", "inspect", image], 10):
             continue
+        say(f"pulling {image}")
         done = subprocess.run(["docker", "pull", "--quiet", image], capture_output=True, text=True, check=False)
         if done.returncode:
             why = (done.stderr.strip().splitlines() or ["docker pull failed"])[-1]
