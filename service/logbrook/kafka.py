@@ -1,6 +1,7 @@
 """librdkafka settings and names that gateway, consumer and command line share."""
 
 import hashlib
+import logging
 import re
 from collections.abc import Iterable
 from concurrent.futures import Future
@@ -40,6 +41,8 @@ def client_config(settings: Kafka) -> dict[str, Any]:
         "security.protocol": settings.security_protocol,
         # A broker that came back is noticed within a second, not after the default's ten.
         "reconnect.backoff.max.ms": 1000,
+        # Its own lines on standard error would be neither JSON nor of the level that was asked for.
+        "logger": logging.getLogger("librdkafka"),
     }
     if settings.security_protocol.startswith("SASL"):
         config["sasl.mechanism"] = settings.sasl_mechanism
@@ -68,8 +71,10 @@ def topic_id(settings: Kafka, timeout_seconds: float) -> str:
     Raises LogbrookError if there is no such topic, UnavailableError if the brokers do not answer.
     """
     wanted = TopicCollection([settings.topic])
+    admin = _admin(settings)
+    admin.poll(0)  # hands on what it has logged
     try:
-        described = _admin(settings).describe_topics(wanted, request_timeout=timeout_seconds)[settings.topic].result()
+        described = admin.describe_topics(wanted, request_timeout=timeout_seconds)[settings.topic].result()
     except KafkaException as error:
         if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
             raise LogbrookError(f"topic {settings.topic!r} does not exist: run `logbrook migrate` first") from error

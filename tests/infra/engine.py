@@ -4,9 +4,10 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import yaml
@@ -81,23 +82,31 @@ def engine(
     change_project: Callable[[str], str] = lambda text: text,
     config: dict[str, str] | None = None,
     project: Server | None = None,
+    environ: Mapping[str, str] = {},
+    plugin: Path | None = None,
 ) -> Iterator[Engine]:
     """A fresh stack in `directory`. The stack's file is the repository's, with `config` on top.
 
-    With a `project`, the stack is in one that others are in too.
+    With a `project`, the stack is in one that others are in too. The fake cloud is behind it; with a `plugin`, that is
+    the provider `gcp`, and `environ` says where Google is.
     """
     work, state, home = directory / "work", directory / "state", directory / "home"
     for each in (work / "infra", state, home):
         each.mkdir(parents=True)
     (work / "Pulumi.yaml").write_text(change_project((ROOT / "Pulumi.yaml").read_text()))
     shutil.copy(ROOT / f"Pulumi.{stack}.yaml", work)
+    if plugin:
+        link = home / "plugins" / f"resource-gcp-v{version('pulumi-gcp')}" / "pulumi-resource-gcp"
+        link.parent.mkdir(parents=True)
+        link.symlink_to(plugin)
     with nullcontext(project) if project else Server() as server:
         environ = {
+            **environ,
             "PULUMI_BACKEND_URL": f"file://{state}",
             "PULUMI_CONFIG_PASSPHRASE": _PASSPHRASE,
             "PULUMI_SKIP_UPDATE_CHECK": "1",
             "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "1",
-            "PULUMI_DEBUG_PROVIDERS": f"gcp:{server.port},docker-build:{server.port}",
+            "PULUMI_DEBUG_PROVIDERS": ("" if plugin else f"gcp:{server.port},") + f"docker-build:{server.port}",
         }
         options = auto.LocalWorkspaceOptions(
             work_dir=str(work),

@@ -63,6 +63,7 @@ ALIASES = {
 _IDS = {"project", "location", "region", "zone", "name"}
 PROVIDER_ONLY = {
     "Address": {"region"},
+    "GoogleCloudBillingBudgetsV1Budget": {"billingAccount"},
     "Instance": {"allowStoppingForUpdate"},
     "NotificationChannel": {"sensitiveLabels"},
     "Repository": {"repositoryId"},

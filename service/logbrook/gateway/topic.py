@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import itertools
-import logging
 import threading
 import time
 from collections.abc import Callable
@@ -97,7 +96,6 @@ class KafkaTopic:
                 # be met in the middle of one.
                 "queue.buffering.max.messages": 0,
                 "queue.buffering.max.kbytes": 2**31 - 1,
-                "logger": logging.getLogger("librdkafka"),
             }
         )
 
