@@ -16,7 +16,7 @@ LEAST_CLICKHOUSE_MIB = {"dev": 1024, "prod": 4096}
 KAFKA_SEGMENT_BYTES = 256 * 2**20
 # A fifth of the raw size is what stored events take with their indexes (62 of 367 bytes were measured) and some room.
 STORED_SHARE = 0.2
-# Below the alert at 80 %, which would else go on for good where everything is as planned.
+# Below the alert at 80 %: otherwise a disk that is filled as planned would alert forever.
 FULL_DISK = 0.75
 # The audit that runs beside the servers: a Python process that counts in ClickHouse.
 AUDIT_MIB = 192

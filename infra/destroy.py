@@ -1,4 +1,4 @@
-"""`make destroy STACK=dev`: delete a stack, and come back for the subnet, which Google gives back late.
+"""`make destroy STACK=dev`: delete a stack, and retry the subnet, which Google releases late.
 
 Cloud Run holds addresses in its subnet for one to two hours after the last service is gone, and the subnet can't be
 deleted before (docs/decisions/first-deploy.md). The rest is gone after the first try, and costs nothing.

@@ -23,9 +23,9 @@ def base_of(dockerfile: str) -> str:
 
 
 def base_digest(image: str) -> str:
-    """What the tag of the base image stands for today, as `@sha256:...`; a pinned one is not asked for.
+    """The digest that the base image's tag points to today, as `@sha256:...`; a pinned one is returned as it is.
 
-    Raises StackError if the registry can't be asked: an image that is not built anew keeps its old base for good.
+    Raises StackError if the registry can't be asked: an image that is never rebuilt keeps its old base forever.
     """
     if "@sha256:" in image:
         return "@" + image.partition("@")[2]
@@ -39,8 +39,8 @@ def base_digest(image: str) -> str:
     except (OSError, subprocess.SubprocessError) as error:
         reason = str(getattr(error, "stderr", "") or error).strip()[:500]
     raise StackError(
-        f"`{' '.join(command)}` does not say the digest of the image's base: {reason}. Set logbrook:image to an image "
-        "that is built already, or pin BASE_DIGEST in service/Dockerfile."
+        f"`{' '.join(command)}` does not print the digest of the base image: {reason}. Set logbrook:image to an image "
+        "that is already built, or pin BASE_DIGEST in service/Dockerfile."
     )
 
 

@@ -1,8 +1,9 @@
-"""What may stop a deploy although nothing is missing: zone, machine type, quotas, an organisation's policies.
+"""What may stop a deploy although nothing is missing: zone, machine type, quotas, an organization's policies.
 
-Each answer is asked with gcloud, where it can be asked; what can't is said. None of them is sure enough to refuse
-`make up`: Google has the last word. The constraints are those of cloud-foundation-fabric's hardened set
-(fast/stages/0-org-setup/datasets/hardened, 11c1d248826f) that meet something of ours.
+gcloud answers where it can; what could not be asked is reported too. None of this is certain enough to refuse
+`make up`: Google has the last word. The constraints are those of cloud-foundation-fabric's organization policies
+(fast/stages/0-org-setup/datasets, 11c1d248826f) that meet something of ours; disableSerialPortLogging and
+disableServiceAccountCreation are not in it, and from memory.
 """
 
 import json
@@ -13,9 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from infra.config import Settings
+from infra.cost import BOOT_DISK_GIB
 from infra.machines import MACHINES
 
-BOOT_DISK_GIB = 20
 # In a region's list of quotas (compute.v1, Quota.metric). Balanced disks count as SSD.
 _CPUS = {"e2": "CPUS", "n2": "N2_CPUS"}
 _DISKS = {"pd-standard": "DISKS_TOTAL_GB", "pd-balanced": "SSD_TOTAL_GB", "pd-ssd": "SSD_TOTAL_GB"}
@@ -82,7 +83,7 @@ def _places(settings: Settings, ask: Ask) -> list[str]:
         return [f"gcp:zone {settings.zone} does not exist or is down: `gcloud compute zones list --project {project}`"]
     where = ("--zone", settings.zone, "--project", project)
     if ask("gcloud", "compute", "machine-types", "describe", settings.machine_type, *where).code:
-        return [f"logbrook:machineType {settings.machine_type} is not to be had in {settings.zone}"]
+        return [f"logbrook:machineType {settings.machine_type} is not available in {settings.zone}"]
     return []
 
 

@@ -73,7 +73,7 @@ class World:
     """So often a machine is asked before it serves what it was given."""
     polls: dict[str, int] = field(default_factory=dict)
     guest_attributes: bool = True
-    """False: an organisation's policy forbids them."""
+    """False: an organization's policy forbids them."""
     holds_addresses: bool = True
     """False: the one to two hours have passed in which Cloud Run holds a subnet's addresses."""
     programs_wait: bool = False

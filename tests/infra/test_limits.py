@@ -51,7 +51,7 @@ def test_nothing_to_look_at() -> None:
     ("google", "says"),
     [
         (Google(zone="DOWN"), "gcp:zone us-central1-a does not exist or is down"),
-        (Google(machine=1), "logbrook:machineType e2-medium is not to be had in us-central1-a"),
+        (Google(machine=1), "logbrook:machineType e2-medium is not available in us-central1-a"),
         (Google(quotas={"CPUS": (8, 7)}), "quota CPUS of us-central1: 1 are free, and the data node takes 2."),
         (
             Google(quotas={"SSD_TOTAL_GB": (100, 40)}),

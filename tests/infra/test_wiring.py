@@ -246,3 +246,18 @@ def test_a_patched_base_makes_another_image(tmp_path: Path, monkeypatch: pytest.
     assert base_digest("other:1@sha256:" + "2b" * 32) == "@sha256:" + "2b" * 32
     built = _one(record(program, stack_config("dev")), "Image", "service")
     assert built["buildArgs"] == {"BASE_DIGEST": "@sha256:" + "0" * 64}
+
+
+def test_docker_hub_can_be_asked_as_somebody() -> None:
+    """With a user, the mirror has the token's version; Artifact Registry's own account reads it, and nobody else."""
+    chosen = stack_config("dev", dockerHubUser="somebody", dockerHubToken="dckr_pat_canary_0123456789")
+    found = record(program, chosen)
+    credentials = _one(found, "Repository", "mirror")["remoteRepositoryConfig"]["upstreamCredentials"]
+    assert credentials["usernamePasswordCredentials"] == {
+        "username": "somebody",
+        "passwordSecretVersion": "projects/my-project/secrets/logbrook-dev-docker-hub-token/versions/1",
+    }
+    readers = [each.inputs["member"] for each in found if each.name.endswith("-reads-docker-hub-token")]
+    assert readers == ["serviceAccount:service-1@gcp-sa-artifactregistry.iam.gserviceaccount.com"]
+    asked_as_nobody = record(program, stack_config("dev"))
+    assert "upstreamCredentials" not in _one(asked_as_nobody, "Repository", "mirror")["remoteRepositoryConfig"]
