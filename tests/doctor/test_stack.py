@@ -49,8 +49,8 @@ def test_a_healthy_stack(stack: NativeStack) -> None:
     below = stack.settings.state / "logs"
     code, found = doctor(below)
 
-    assert code == 0, found
-    assert {each["state"] for each in found.values()} == {"ok"}, found
+    assert not [each for each in found.values() if each["state"] != "ok"]
+    assert code == 0
     for hop in ("acknowledged", "in Kafka", "stored", "found by the query API"):
         assert f"{hop} after " in found["probe"]["text"]
 

@@ -99,7 +99,7 @@ CHECKS = (
     Check("gateway token", doors.token, ("gateway",)),
     Check("query address", doors.query_address, ("stack", "clickhouse address")),
     Check("query", doors.query_ready, ("query address", "schema")),
-    Check("probe", probe.probe, ("gateway token", "lag", "query"), seconds=35.0),
+    Check("probe", probe.probe, ("gateway token", "lag", "query"), seconds=70.0),
     Check("messages clock", server.messages_clock, ("probe",)),
 )
 

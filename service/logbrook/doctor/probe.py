@@ -34,7 +34,8 @@ UNSEEN = Diagnosis(
 )
 SERVICE = "logbrook-doctor"
 Value = TypeVar("Value")
-_WAIT_SECONDS = 10.0
+# The objective is 5; a machine that is very busy was seen to take more than ten.
+_WAIT_SECONDS = 20.0
 _POLL_SECONDS = 0.1
 _SEND_SECONDS = 20.0
 
