@@ -133,14 +133,14 @@ def test_a_disk_that_is_nearly_full(tmp_path: Path) -> None:
     """On a file system of its own, of which little is left."""
     data = tmp_path / "data"
     data.mkdir()
-    fill = f'mount -t tmpfs -o size=200m none {data} && head -c 185M /dev/zero > {data}/ballast && exec "$@"'
+    fill = f'mount -t tmpfs -o size=600m none {data} && head -c 550M /dev/zero > {data}/ballast && exec "$@"'
     prefix = ("unshare", "--user", "--map-root-user", "--mount", "sh", "-c", fill, "sh")
     if subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode:
         pytest.skip("needs a mount namespace (unshare --user --mount)")
     with own_server(tmp_path, prefix) as settings:
         finding = diagnosed(place(clickhouse=settings), "clickhouse.disk")
 
-    assert "of 0.2 GiB are free" in finding.text
+    assert "of 0.6 GiB are free" in finding.text
 
 
 def test_too_many_parts(
