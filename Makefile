@@ -71,10 +71,11 @@ jars: $(VENV)/.native
 tools: ## Build the programs that tests drive, with Go, unless they are there
 	@$(if $(TOOLS),$(PYTHON) tests/tools/build.py $(TOOLS))
 
-lint: $(VENV)/.tests ## ruff (rules and format) and mypy --strict
+lint: $(VENV)/.tests ## ruff (rules and format), mypy --strict, and actionlint where Go is
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy $(CHECKED)
+	@if actionlint=$$($(PYTHON) tests/tools/build.py --path actionlint); then echo actionlint && "$$actionlint"; fi
 
 format: $(VENV)/.tests ## Format the code, and mend what ruff can mend
 	$(BIN)/ruff check --fix-only .
