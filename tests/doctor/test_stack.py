@@ -135,7 +135,8 @@ def test_an_event_that_does_not_arrive_where_one_looks(stack: NativeStack) -> No
 
 def test_a_query_api_of_another_database(stack: NativeStack) -> None:
     """The event is stored, and the query API that is looked at does not find it."""
-    with database(stack, "another") as another, query(another) as url:
+    reader = {"LOGBROOK_CLICKHOUSE_USERNAME": "reader", "LOGBROOK_CLICKHOUSE_PASSWORD": stack.settings.reader_password}
+    with database(stack, "another") as another, query({**another, **reader}) as url:
         ours = here(stack)
         diagnosed(replace(ours, parts={**ours.parts, "query": url}), "probe.unseen")
 
