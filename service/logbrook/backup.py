@@ -1,60 +1,140 @@
 """Back the tables up and bring them back, with ClickHouse's own BACKUP and RESTORE.
 
-The archive lies in ClickHouse's `backups.allowed_path`. It may be taken and restored while consumers run: restoring
-puts the old table beside the present one and swaps the two in one step. What arrived after the backup is then missing,
-though committed: `logbrook replay` reads it from Kafka again.
+Backups go into a bucket, or into ClickHouse's `backups.allowed_path`, each as a whole archive. They may be taken and
+restored while consumers run: restoring puts the old table beside the present one and swaps the two in one step. What
+arrived after the backup is then missing, though committed: `logbrook replay` reads it from Kafka again.
+
+In a bucket, one that is not the first is incremental: what its base has, it does not store again. Its base is always
+a full one, and its name says which. Buckets speak S3, and Google's do, with the HMAC keys of a service account:
+https://clickhouse.com/docs/operations/backup and https://cloud.google.com/storage/docs/interoperability
+(read 2026-11-28; docs/decisions/backups.md).
 """
 
 import re
 import time
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
+import structlog
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from logbrook import clickhouse, config
+from logbrook import clickhouse, config, metrics
 from logbrook.clickhouse import HttpClient
 from logbrook.errors import LogbrookError
 
+log = structlog.get_logger()
+
 _POLL_SECONDS = 0.2
 _RESTORED = "otel_logs_restored"
+_TIME = "%Y%m%dT%H%M%SZ"
+_FULL = re.compile(r"logbrook-\d{8}T\d{6}Z")
+_INCREMENTAL = re.compile(r"logbrook-\d{8}T\d{6}Z-after-(\d{8}T\d{6}Z)")
 
 
 class BackupError(LogbrookError):
     """A backup or a restore did not succeed; what was there before is unchanged."""
 
 
+@dataclass(frozen=True)
+class Finished:
+    """A backup in the bucket that is whole; `base` is the full one without which it can't be restored."""
+
+    name: str
+    at: datetime
+    base: str | None
+
+
 def default_name() -> str:
     """A name that sorts by time: logbrook-20260131T120000Z."""
-    return datetime.now(UTC).strftime("logbrook-%Y%m%dT%H%M%SZ")
+    return datetime.now(UTC).strftime(f"logbrook-{_TIME}")
 
 
-def backup(database: config.ClickHouse, name: str) -> str:
-    """Write the archive `name`; returns its file's name. Raises BackupError if it exists or can't be written."""
+def backup(database: config.ClickHouse, bucket: config.Backup, name: str | None = None) -> str:
+    """Back up as `name`; returns what `restore` takes. Raises BackupError if it exists or can't be written.
+
+    Without a name it is called after the time, and in a bucket it is incremental while there is a full one that is not
+    older than `full_every_days`.
+    """
     client = clickhouse.connect(database)
+    base = None if name or not bucket.url else _base(_finished(client, bucket), bucket.full_every_days)
+    name = name or default_name() + (f"-after-{base.name.removeprefix('logbrook-')}" if base else "")
     tables = f"TABLE {database.database}.otel_logs, TABLE {database.database}.idempotency_keys"
-    _run(client, f"BACKUP {tables} TO {_file(name)} ASYNC", "BACKUP_CREATED")
-    return f"{name}.tar.zst"
+    settings = f"SETTINGS base_backup = {_place(bucket, base.name)}, {_SAME_KEY}" if base else ""
+    _run(client, f"BACKUP {tables} TO {_place(bucket, name)} {settings} ASYNC", "BACKUP_CREATED")
+    return name if bucket.url else f"{name}.tar.zst"
 
 
-def restore(database: config.ClickHouse, name: str) -> int:
-    """Replace `otel_logs` by the one in the archive `name`; returns its rows. Raises BackupError if it fails."""
+def restore(database: config.ClickHouse, bucket: config.Backup, name: str) -> int:
+    """Replace `otel_logs` by the one in the backup `name`; returns its rows. Raises BackupError if it fails."""
     client = clickhouse.connect(database)
     client.command(f"DROP TABLE IF EXISTS {_RESTORED} SYNC")
     in_database = f"{database.database}.{{}}".format
     # A newer version's column or index is no reason to refuse an old backup.
-    lenient = "SETTINGS allow_different_table_def = 1, allow_non_empty_tables = 1"
+    lenient = f"SETTINGS allow_different_table_def = 1, allow_non_empty_tables = 1{bucket.url and f', {_SAME_KEY}'}"
     tables = f"TABLE {in_database('otel_logs')} AS {in_database(_RESTORED)}, TABLE {in_database('idempotency_keys')}"
-    _run(client, f"RESTORE {tables} FROM {_file(name)} {lenient} ASYNC", "RESTORED")
+    _run(client, f"RESTORE {tables} FROM {_place(bucket, name)} {lenient} ASYNC", "RESTORED")
     rows = int(client.query(f"SELECT count() FROM {_RESTORED}").result_rows[0][0])
     client.command(f"EXCHANGE TABLES otel_logs AND {_RESTORED}")
     client.command(f"DROP TABLE {_RESTORED} SYNC")
     return rows
 
 
-def _file(name: str) -> str:
+def finished(database: config.ClickHouse, bucket: config.Backup) -> list[Finished]:
+    """The bucket's backups, oldest first. Raises BackupError if it can't be read, or none is configured."""
+    if not bucket.url:
+        raise BackupError("LOGBROOK_BACKUP_URL names no bucket: backups in ClickHouse's folder are files, see there")
+    return _finished(clickhouse.connect(database), bucket)
+
+
+def observe(database: config.ClickHouse, bucket: config.Backup) -> None:
+    """Set the metric of the newest backup in the bucket; if it can't be read, leave the metric and log that."""
+    if not bucket.url:
+        return
+    try:
+        newest = max((each.at.timestamp() for each in finished(database, bucket)), default=0.0)
+    except LogbrookError as error:
+        log.warning("backups can't be listed", url=bucket.url, error=str(error))
+    else:
+        metrics.backup_finished_timestamp_seconds.set(newest)
+
+
+# The base is read with the key of the backup itself: a key is never written into a backup.
+_SAME_KEY = "use_same_s3_credentials_for_base_backup = 1"
+
+
+def _finished(client: HttpClient, bucket: config.Backup) -> list[Finished]:
+    """ClickHouse lists the bucket: `.backup` is what it writes last. The format `One` reads no contents."""
+    listed = (
+        f"SELECT _path, toUnixTimestamp(_time) FROM s3({_arguments(bucket, '*/.backup')}, 'One') ORDER BY _time, _path"
+    )
+    try:
+        rows = client.query(listed).result_rows
+    except ClickHouseError as error:
+        raise BackupError(str(error)) from error
+    return [_found(str(path).split("/")[-2], datetime.fromtimestamp(seconds, UTC)) for path, seconds in rows]
+
+
+def _found(name: str, at: datetime) -> Finished:
+    incremental = _INCREMENTAL.fullmatch(name)
+    return Finished(name, at, f"logbrook-{incremental[1]}" if incremental else None)
+
+
+def _base(backups: list[Finished], full_every_days: float) -> Finished | None:
+    """The newest full backup, unless it is so old that another one is due."""
+    oldest = datetime.now(UTC) - timedelta(days=full_every_days)
+    return next((each for each in reversed(backups) if _FULL.fullmatch(each.name) and each.at > oldest), None)
+
+
+def _place(bucket: config.Backup, name: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
-        raise BackupError(f"{name!r} is no name for a backup: use letters, digits, dots, dashes and underscores")
-    return f"File('{name}.tar.zst')"
+        raise BackupError(f"{name!r} is not a name for a backup: use letters, digits, dots, dashes and underscores")
+    return f"S3({_arguments(bucket, name)})" if bucket.url else f"File('{name}.tar.zst')"
+
+
+def _arguments(bucket: config.Backup, path: str) -> str:
+    """Address and key, which ClickHouse shows nowhere as it takes them for a secret of S3."""
+    values = (f"{bucket.url.rstrip('/')}/{path}", bucket.key_id, bucket.key_secret)
+    return ", ".join("'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'" for value in values)
 
 
 def _run(client: HttpClient, statement: str, wanted: str) -> None:

@@ -116,21 +116,33 @@ def usage(
 
 @app.command()
 def backup(name: str | None = typer.Argument(None, help="[default: logbrook- and the time]")) -> None:
-    """Write the tables into an archive in ClickHouse's backup folder; harmless to what runs."""
+    """Back the tables up into the bucket or ClickHouse's backup folder; harmless to what runs."""
     from logbrook import backup as archive
 
-    wanted = name or archive.default_name()
-    with Console(stderr=True).status(f"backing up as {wanted}"):
-        print(archive.backup(config.load(config.ClickHouse), wanted))  # noqa: T201
+    with Console(stderr=True).status("backing up"):
+        print(archive.backup(config.load(config.ClickHouse), config.load(config.Backup), name))  # noqa: T201
 
 
 @app.command()
-def restore(name: str = typer.Argument(help="What `logbrook backup` was given or printed.")) -> None:
+def backups(as_json: bool = typer.Option(False, "--json", help="Print one JSON object a line.")) -> None:
+    """List the backups in the bucket, oldest first."""
+    from logbrook import backup as archive
+
+    for each in archive.finished(config.load(config.ClickHouse), config.load(config.Backup)):
+        if as_json:
+            print(json.dumps({"name": each.name, "finished_at": each.at.isoformat(), "base": each.base}))  # noqa: T201
+        else:
+            print(each.name + (f"  needs {each.base}" if each.base else "  full"))  # noqa: T201
+
+
+@app.command()
+def restore(name: str = typer.Argument(help="What `logbrook backup` printed, or `logbrook backups` lists.")) -> None:
     """Replace the events by those of a backup. Run `logbrook replay` afterwards: it stores what came later."""
     from logbrook import backup as archive
 
+    database, bucket = config.load(config.ClickHouse), config.load(config.Backup)
     with Console(stderr=True).status(f"restoring {name}"):
-        rows = archive.restore(config.load(config.ClickHouse), name.removesuffix(".tar.zst"))
+        rows = archive.restore(database, bucket, name.removesuffix(".tar.zst"))
     print(f"{rows:,} events restored; what came after the backup is stored again by: logbrook replay")  # noqa: T201
 
 

@@ -84,6 +84,24 @@ class Schema:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Backup:
+    """Where `logbrook backup` and `logbrook restore` keep backups."""
+
+    url: str = setting(
+        "",
+        "Bucket and folder, by S3's protocol: https://storage.googleapis.com/BUCKET/clickhouse. Empty: ClickHouse's "
+        "own backup folder.",
+    )
+    key_id: str = setting("", "Access key of the bucket; on Google Cloud a service account's HMAC key.")
+    key_secret: str = setting("", "Secret of that key.", secret=True)
+    full_every_days: float = setting(
+        7.0,
+        "Age at which the last full backup is no longer a base: the next one is full. A bucket that deletes by age "
+        "must keep backups so much longer than they are to be of use.",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Gateway:
     """The HTTP door: OTLP and plain logs in, Kafka messages out."""
 
@@ -200,7 +218,7 @@ class Usage:
     dollars_per_month: float = setting(0.0, "What the whole stack costs in a month; 0: no costs are shown.")
 
 
-SECTIONS = (Kafka, ClickHouse, Schema, Gateway, Consumer, Query, Log, Usage)
+SECTIONS = (Kafka, ClickHouse, Schema, Backup, Gateway, Consumer, Query, Log, Usage)
 # Read by the command line alone: where `logbrook produce --to gateway` sends, with what token, where to search, and
 # what else `logbrook doctor` looks at.
 CLIENT_VARIABLES = ("LOGBROOK_TOKEN", "LOGBROOK_GATEWAY_URL", "LOGBROOK_QUERY_URL", "LOGBROOK_ZOOKEEPER_ADDRESS")

@@ -73,6 +73,10 @@ audit_stalled_messages = Gauge(
 audit_finished_timestamp_seconds = Gauge(
     "audit_finished_timestamp_seconds", "When the last audit ended, Unix time by ClickHouse's clock."
 )
+backup_finished_timestamp_seconds = Gauge(
+    "backup_finished_timestamp_seconds",
+    "When the newest backup in the bucket was finished, Unix time; 0 is none. Served where the audit runs.",
+)
 
 # Query
 query_requests_total = Counter("query_requests_total", "Requests answered, by route and status.", ["route", "status"])

@@ -1,13 +1,45 @@
 """An old backup, put back, and what came after it read from Kafka again: nothing is lost, nothing double."""
 
+import dataclasses
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
-from logbrook import backup, clickhouse, config, migrate
+from logbrook import backup, clickhouse, config, metrics, migrate
 from logbrook.consumer.audit import audit
 from logbrook.consumer.replay import replay
 from logbrook.consumer.span import Bounds
 from logbrook.errors import SchemaError
+from native import ports
+from tests.components import until
 from tests.consumer.test_consumer import SETTINGS, bodies, consuming, eventually, numbered, send
+from tests.tools import build
+
+FOLDER = config.Backup()
+
+
+@pytest.fixture
+def bucket(tmp_path: Path) -> Iterator[config.Backup]:
+    """A bucket behind S3's protocol; what it logs is every request."""
+    program = build.find("fakes3")
+    if program is None:
+        pytest.skip(build.missing("fakes3"))
+    [port] = ports.free(1)
+    with subprocess.Popen([program, f"127.0.0.1:{port}", "backups"], stderr=subprocess.DEVNULL) as server:
+        until(lambda: _answers(port))
+        yield config.Backup(url=f"http://127.0.0.1:{port}/backups/clickhouse", key_id="id", key_secret="the'secret")
+        server.terminate()
+
+
+def _answers(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1):
+            return True
+    except OSError:
+        return False
 
 
 def test_a_restored_backup_and_a_replay_are_whole(topic: config.Kafka, database: config.ClickHouse) -> None:
@@ -18,12 +50,12 @@ def test_a_restored_backup_and_a_replay_are_whole(topic: config.Kafka, database:
         send(topic, b"a repeated one", partition=1, key="k")
         eventually(lambda: len(bodies(database)) == 101)
         name = backup.default_name() + "-" + database.database
-        assert backup.backup(database, name) == f"{name}.tar.zst"
+        assert backup.backup(database, FOLDER, name) == f"{name}.tar.zst"
         send(topic, *numbered(100, 200))
         eventually(lambda: len(bodies(database)) == 201)
         eventually(lambda: not any(each.pending for each in audit(SETTINGS, topic, database, Bounds())))
 
-        assert backup.restore(database, name) == 101
+        assert backup.restore(database, FOLDER, name) == 101
 
         assert sum(each.missing for each in audit(SETTINGS, topic, database, Bounds())) == 100
         assert replay(SETTINGS, topic, database, Bounds(), lambda *_: None) == 100
@@ -39,14 +71,14 @@ def test_a_restored_backup_and_a_replay_are_whole(topic: config.Kafka, database:
 def test_a_backup_is_not_overwritten(database: config.ClickHouse) -> None:
     """A name that is taken is refused; so is one that could leave the folder, and one that was never written."""
     name = "taken-" + database.database
-    backup.backup(database, name)
+    backup.backup(database, FOLDER, name)
 
     with pytest.raises(backup.BackupError, match="already exists"):
-        backup.backup(database, name)
-    with pytest.raises(backup.BackupError, match="is no name"):
-        backup.backup(database, "../outside")
+        backup.backup(database, FOLDER, name)
+    with pytest.raises(backup.BackupError, match="is not a name"):
+        backup.backup(database, FOLDER, "../outside")
     with pytest.raises(backup.BackupError, match="not found"):
-        backup.restore(database, "never-written")
+        backup.restore(database, FOLDER, "never-written")
 
 
 def test_events_of_another_schema_come_back_into_this_one(topic: config.Kafka, database: config.ClickHouse) -> None:
@@ -63,13 +95,83 @@ def test_events_of_another_schema_come_back_into_this_one(topic: config.Kafka, d
         migrate.apply(config.Schema(), database)
 
     name = backup.default_name() + "-" + database.database
-    backup.backup(database, name)
+    backup.backup(database, FOLDER, name)
     client.command(f"DROP DATABASE {database.database} SYNC")
     migrate.apply(config.Schema(), database)
-    assert backup.restore(database, name) == 51
+    assert backup.restore(database, FOLDER, name) == 51
 
     with consuming(SETTINGS, topic, database):
         send(topic, b"again", partition=1, key="k")
         send(topic, *numbered(50, 60))
         eventually(lambda: len(bodies(database)) >= 61)
     assert bodies(database) == [*(each.decode() for each in numbered(0, 60)), "the first"]
+
+
+def _fill(database: config.ClickHouse, first: int, rows: int) -> None:
+    """Rows of a few MB that no compression makes small."""
+    clickhouse.connect(database).command(
+        f"INSERT INTO otel_logs (Body, KafkaOffset) SELECT hex(randomString(200)), number FROM numbers({first}, {rows})"
+    )
+
+
+def _count(database: config.ClickHouse) -> int:
+    return int(clickhouse.connect(database).query("SELECT count() FROM otel_logs").result_rows[0][0])
+
+
+def _bytes_written(database: config.ClickHouse, name: str) -> int:
+    query = "SELECT uncompressed_size FROM system.backups WHERE position(name, {end:String}) > 0"
+    found = clickhouse.connect(database).query(query, parameters={"end": f"/{name}'"}).result_rows
+    return int(found[0][0])
+
+
+def test_a_bucket_holds_full_and_incremental_backups(database: config.ClickHouse, bucket: config.Backup) -> None:
+    """The second writes only what is new, names its base, and both can be restored; when it ended is a metric."""
+    _fill(database, 0, 20_000)
+    full = backup.backup(database, bucket)
+    _fill(database, 20_000, 200)
+    second = backup.backup(database, bucket)
+    _fill(database, 20_200, 1)
+
+    assert second.endswith("-after-" + full.removeprefix("logbrook-"))
+    assert [(each.name, each.base) for each in backup.finished(database, bucket)] == [(full, None), (second, full)]
+    assert _bytes_written(database, second) < _bytes_written(database, full) / 4
+    assert (backup.restore(database, bucket, second), _count(database)) == (20_200, 20_200)
+    assert (backup.restore(database, bucket, full), _count(database)) == (20_000, 20_000)
+    backup.observe(database, bucket)
+    newest = max(each.at for each in backup.finished(database, bucket))
+    assert metrics.backup_finished_timestamp_seconds._value.get() == newest.timestamp()
+
+
+def test_a_full_backup_is_due_again(database: config.ClickHouse, bucket: config.Backup) -> None:
+    """Once the last full one is too old, the next one is no longer built on it; one with a name is always full."""
+    first = backup.backup(database, bucket)
+    named = backup.backup(database, bucket, "before-the-upgrade")
+    always = dataclasses.replace(bucket, full_every_days=0)
+    eventually(lambda: backup.default_name() > first)
+    due = backup.backup(database, always)
+
+    assert {each.name: each.base for each in backup.finished(database, bucket)} == {first: None, named: None, due: None}
+
+
+def test_the_buckets_key_is_shown_nowhere(database: config.ClickHouse, bucket: config.Backup) -> None:
+    """Neither in ClickHouse's list of backups, nor in an error, nor within the backup."""
+    name = backup.backup(database, bucket)
+    with pytest.raises(backup.BackupError, match="already exists") as error:
+        backup.backup(database, bucket, name)
+    client = clickhouse.connect(database)
+    shown = str(client.query("SELECT * FROM system.backups").result_rows) + str(error.value)
+    arguments = backup._arguments(bucket, f"{name}/.backup")
+    written = str(client.query(f"SELECT * FROM s3({arguments}, 'LineAsString')").result_rows)
+    assert "HIDDEN" in shown
+    assert "secret" not in shown + written
+
+
+def test_a_bucket_that_is_away_is_an_error(database: config.ClickHouse) -> None:
+    """Of the command; the audit goes on, and says so in its log."""
+    [port] = ports.free(1)
+    away = config.Backup(url=f"http://127.0.0.1:{port}/backups/clickhouse", key_id="id", key_secret="secret")
+    with pytest.raises(backup.BackupError):
+        backup.finished(database, away)
+    backup.observe(database, away)
+    with pytest.raises(backup.BackupError, match="LOGBROOK_BACKUP_URL"):
+        backup.finished(database, FOLDER)

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from logbrook import config, health
+from logbrook import backup, config, health
 from logbrook.clickhouse import ClickHouseError
 from logbrook.consumer.audit import Finding, audit
 from logbrook.consumer.replay import replay
@@ -111,6 +111,7 @@ def watch(every_seconds: float) -> None:
         need_tables(database)
         return True
 
+    bucket = config.load(config.Backup)
     waiting = Waiting(connected)
     health.serve(settings.health_host, settings.health_port, lambda: None, lambda: waiting.reason)
     while waiting.until_there(threading.Event()):
@@ -123,6 +124,7 @@ def watch(every_seconds: float) -> None:
             totals = _totals(findings)
             write = log.error if any(totals.values()) else log.info
             write("audited", events=sum(each.events for each in findings), **totals)
+        backup.observe(database, bucket)
         threading.Event().wait(every_seconds)
 
 
