@@ -44,6 +44,7 @@ def program() -> None:
     if settings.autoscaler:
         Autoscaler(foundation, backend, consumer, there)
     Monitoring(settings, gateway.url.apply(lambda url: url.removeprefix("https://")), there)
+    pulumi.export("image", foundation.images.image)
     outputs = commands(settings, gateway.url)
     if settings.grafana:
         outputs["grafana_url"] = Grafana(foundation, backend, there).url

@@ -81,6 +81,11 @@ class Settings:
     kafka_disk_gib: int = key(50, "Size of Kafka's and ZooKeeper's disk. It can grow, never shrink.", least=10)
     clickhouse_disk_gib: int = key(100, "Size of ClickHouse's disk. It can grow, never shrink.", least=10)
     snapshot_days: int = key(7, "Days that the disks' daily snapshots are kept.", least=1)
+    kafka_snapshot: str = key("", "Snapshot that Kafka's disk was made from; `make move-node` sets it. Keep it.")
+    clickhouse_snapshot: str = key(
+        "", "Snapshot that ClickHouse's disk was made from; `make restore-disk` and `make move-node` set it. Keep it."
+    )
+    backup_days: int = key(30, "Days that a backup in the bucket can be restored.", least=1)
     protect_data: bool = key(True, "Refuse to delete the disks with the data, and what else can't be made again.")
 
     kafka_partitions: int = key(8, "Partitions of the topic: the most consumers that can share the work.", least=1)

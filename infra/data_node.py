@@ -5,8 +5,9 @@ from typing import Any
 import pulumi
 import pulumi_gcp as gcp
 
-from infra import budget, node_state, render
+from infra import backups, budget, disks, node_state, render
 from infra.backend import Backend
+from infra.backups import Backups
 from infra.foundation import Foundation
 from infra.identity import Identity
 from infra.network import Network
@@ -21,6 +22,7 @@ NODE_SECRETS = {
     "KAFKA_GATEWAY_PASSWORD": ("kafka-gateway-password", "plain"),
     "KAFKA_CONSUMER_PASSWORD": ("kafka-consumer-password", "plain"),
     "KAFKA_AUTOSCALER_PASSWORD": ("kafka-autoscaler-password", "plain"),
+    "LOGBROOK_BACKUP_KEY_SECRET": (backups.SECRET, "plain"),
 }
 
 
@@ -39,6 +41,7 @@ class DataNode(pulumi.ComponentResource):
         assert network.nat is not None
         self.settings = settings
         self._child = pulumi.ResourceOptions(parent=self)
+        self.backups = Backups(settings, store, self._child)
         identity = Identity(settings, "node", "the data node", self._child)
         network.admit(identity.email)
         before: list[pulumi.Resource] = [
@@ -46,14 +49,13 @@ class DataNode(pulumi.ComponentResource):
             *images.grant(identity),
             identity.in_project(settings, "roles/logging.logWriter"),
             identity.in_project(settings, "roles/monitoring.metricWriter"),
+            *self.backups.ready,
             # Its first act is to fetch packages.
             network.nat,
         ]
-        self.disks = {name: self._disk(name, size) for name, size in self._sizes().items()}
+        self.disks = {name: disks.declare(settings, name, self._child) for name in disks.DISKS}
         self._snapshots()
         bundle = self._bundle(foundation)
-        # Once it has applied this deploy, the guest attribute `logbrook/state` is `ready` and this digest.
-        self.bundle_digest = bundle.apply(render.digest)
         self.instance = self._instance(network, identity, self._metadata(bundle), before)
         self._administrators(identity)
         self.backend = Backend(
@@ -67,20 +69,6 @@ class DataNode(pulumi.ComponentResource):
             ready=(node_state.serving(settings, self.instance),),
         )
         self.register_outputs({"address": network.address.address})
-
-    def _sizes(self) -> dict[str, int]:
-        return {"kafka": self.settings.kafka_disk_gib, "clickhouse": self.settings.clickhouse_disk_gib}
-
-    def _disk(self, name: str, size_gib: int) -> gcp.compute.Disk:
-        return gcp.compute.Disk(
-            f"{name}-disk",
-            name=f"{self.settings.name}-{name}",
-            project=self.settings.project,
-            zone=self.settings.zone,
-            type=self.settings.disk_type,
-            size=size_gib,
-            opts=pulumi.ResourceOptions(parent=self, protect=self.settings.protect_data),
-        )
 
     def _snapshots(self) -> None:
         args = gcp.compute
@@ -121,14 +109,20 @@ class DataNode(pulumi.ComponentResource):
         versions = {variable: store.versions[name].name for variable, (name, _) in NODE_SECRETS.items()}
 
         def bundle(values: dict[str, Any]) -> str:
-            variables = render.environment(self.settings, memory, values["image"], images.mirror)
+            variables = render.environment(self.settings, memory, values["image"], images.mirror) | {
+                "LOGBROOK_BACKUP_URL": values["url"],
+                "LOGBROOK_BACKUP_KEY_ID": values["key_id"],
+                "LOGBROOK_BACKUP_FULL_EVERY_DAYS": str(backups.FULL_EVERY_DAYS),
+            }
             secrets = {
                 variable: {"version": values["versions"][variable], "as": form}
                 for variable, (_, form) in NODE_SECRETS.items()
             }
             return render.bundle(variables, secrets, images.registry)
 
-        return pulumi.Output.all(image=images.image, versions=versions).apply(bundle)
+        return pulumi.Output.all(
+            image=images.image, versions=versions, url=self.backups.url, key_id=self.backups.key_id
+        ).apply(bundle)
 
     def _metadata(self, bundle: pulumi.Output[str]) -> dict[str, pulumi.Input[str]]:
         return {
@@ -187,7 +181,9 @@ class DataNode(pulumi.ComponentResource):
                 depends_on=before,
                 # The name and the address are taken: the old machine goes first. Its data is on disks of their own.
                 delete_before_replace=True,
-                # A newer Debian is for new machines.
+                # A disk is not exchanged below what runs on it.
+                replace_with=list(self.disks.values()),
+                # A newer Debian is for new machines: `make renew-node`.
                 ignore_changes=["bootDisk.initializeParams.image"],
             ),
         )

@@ -98,6 +98,11 @@ class SecretStore(pulumi.ComponentResource):
             self.readers[AUTOSCALER_USERNAME] = ("autoscaler",)
         self.register_outputs({})
 
+    def add(self, name: str, value: pulumi.Output[str], readers: tuple[str, ...]) -> None:
+        """A secret that the program makes, and no configuration has. Before `grant` is asked for its readers."""
+        self.readers[name] = readers
+        self._add(name, value)
+
     def _add(self, name: str, value: pulumi.Output[str]) -> None:
         child = pulumi.ResourceOptions(parent=self)
         self.secrets[name] = gcp.secretmanager.Secret(

@@ -105,13 +105,14 @@ _SAME_KEY = "use_same_s3_credentials_for_base_backup = 1"
 def _finished(client: HttpClient, bucket: config.Backup) -> list[Finished]:
     """ClickHouse lists the bucket: `.backup` is what it writes last. The format `One` reads no contents."""
     listed = (
-        f"SELECT _path, toUnixTimestamp(_time) FROM s3({_arguments(bucket, '*/.backup')}, 'One') ORDER BY _time, _path"
+        f"SELECT _path, toUnixTimestamp(_time) FROM s3({_arguments(bucket, '*/.backup')}, 'One')"
     )
     try:
         rows = client.query(listed).result_rows
     except ClickHouseError as error:
         raise BackupError(str(error)) from error
-    return [_found(str(path).split("/")[-2], datetime.fromtimestamp(seconds, UTC)) for path, seconds in rows]
+    found = [_found(str(path).split("/")[-2], datetime.fromtimestamp(seconds, UTC)) for path, seconds in rows]
+    return sorted(found, key=lambda each: (each.at, each.name))
 
 
 def _found(name: str, at: datetime) -> Finished:

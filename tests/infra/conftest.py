@@ -15,6 +15,8 @@ from tests.tools import build
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     importlib.import_module("infra.__main__")
+    # Used within functions alone.
+    assert importlib.import_module("pulumi_gcp").storage.Bucket
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -5,13 +5,17 @@ import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from concurrent import futures
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+import grpc  # type: ignore[import-untyped]
 import yaml
 from pulumi import automation as auto
+from pulumi.automation._server import LanguageServer
+from pulumi.runtime.proto import language_pb2_grpc
 
 from infra.__main__ import main
 from infra.config import Settings, load
@@ -46,6 +50,27 @@ class Engine:
     def preview(self) -> dict[str, int]:
         """What a deploy would change."""
         return _counts(dict(self.stack.preview(on_output=_quiet).change_summary))
+
+
+@contextmanager
+def command_line(engine: Engine, pulumi_cli: Path, run: Callable[[], None] = program) -> Iterator[dict[str, str]]:
+    """The environment of commands that run `pulumi`: the real one, on this stack, with `run` as its program."""
+    server = grpc.server(futures.ThreadPoolExecutor(4))
+    language_pb2_grpc.add_LanguageRuntimeServicer_to_server(LanguageServer(run), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    programs = engine.directory / "programs"
+    programs.mkdir(exist_ok=True)
+    wrapper = programs / "pulumi"
+    wrapper.write_text(
+        f'#!/bin/sh\n[ "$1" != up ] || set -- "$@" --client=127.0.0.1:{port} --exec-kind auto.inline\n'
+        f'exec {pulumi_cli} "$@"\n'
+    )
+    wrapper.chmod(0o755)
+    try:
+        yield engine.environ | {"PATH": f"{programs}:{os.environ['PATH']}"}
+    finally:
+        server.stop(0)
 
 
 def _counts(changes: object) -> dict[str, int]:

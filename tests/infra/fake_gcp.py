@@ -53,6 +53,8 @@ class Cloud:
     checked: dict[str, tuple[str, dict[str, Any]]] = field(default_factory=dict)
     events: list[tuple[str, str]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    # Their names and GiB.
+    snapshots: dict[str, int] = field(default_factory=dict)
     unknown: set[tuple[str, str]] = field(default_factory=set)
     lock: threading.Lock = field(default_factory=threading.Lock)
     world: refused.World = field(default_factory=refused.World)
@@ -112,6 +114,7 @@ def computed(token: str, inputs: dict[str, Any], logical: str = "") -> dict[str,
         "NotificationChannel": {"name": "projects/{project}/notificationChannels/1"},
         "AlertPolicy": {"name": "projects/{project}/alertPolicies/1"},
         "UptimeCheckConfig": {"uptimeCheckId": "{displayName}-1"},
+        "HmacKey": {"accessId": "GOOG1EXAMPLE", "secret": "canary/of+an/hmac+key=", "state": "ACTIVE"},
     }
     return {
         output: template.format_map({"project": project, "name": name} | inputs)
@@ -174,12 +177,16 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         return empty_pb2.Empty()
 
     def Invoke(self, request: Any, context: Any) -> Any:  # noqa: N802
-        """The node's guest attribute is all that is ever asked for."""
-        assert request.tok == refused.GUEST_ATTRIBUTES, request.tok
-        answer = provider_pb2.InvokeResponse()
+        """The node's guest attribute; a disk or a snapshot, where one that is not there is an error."""
+        asked, answer = plain(request.args), provider_pb2.InvokeResponse()
         with self.cloud.lock:
-            value = self.cloud.world.ask_node(plain(request.args))
-        getattr(answer, "return").update({"id": "", "variableValue": value})
+            if request.tok == refused.GUEST_ATTRIBUTES:
+                found: dict[str, Any] | None = {"id": "", "variableValue": self.cloud.world.ask_node(asked)}
+            else:
+                found = look_up(self.cloud, request.tok, asked)
+        if found is None:
+            return _refuse(context, 404, f"{asked} not found", answer)
+        getattr(answer, "return").update(found)
         return answer
 
     def Check(self, request: Any, context: Any) -> Any:  # noqa: N802
@@ -199,6 +206,9 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         old, new = plain(request.old_inputs), plain(request.news)
         changed = sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
         replaces = [name for name in changed if name in FORCES_REPLACEMENT.get(token, set())]
+        # IsDiskShrinkage of the provider's resource_compute_disk.go: a smaller disk is another disk.
+        if token.endswith(":Disk") and new.get("size", 0) < old.get("size", 0):
+            replaces.append("size")
         kind = provider_pb2.DiffResponse.DIFF_SOME if changed else provider_pb2.DiffResponse.DIFF_NONE
         return provider_pb2.DiffResponse(changes=kind, diffs=changed, replaces=replaces)
 
@@ -219,6 +229,8 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
             live = {key: (each.token, each.properties) for key, each in self.cloud.live.items()}
             if refusal := self.cloud.world.create(token, inputs, unique, live):
                 return _refuse(context, *refusal, provider_pb2.CreateResponse())
+            if reason := _refusal(self.cloud, token, inputs):
+                return _refuse(context, 400, reason, provider_pb2.CreateResponse())
             self.cloud.live[unique] = Resource(request.urn, token, inputs | outputs)
             self.cloud.events.append(("create", name))
         return provider_pb2.CreateResponse(id=unique, properties=_merge(request.properties, outputs))
@@ -232,6 +244,9 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
             live = copy.deepcopy(resource.properties)
         known = plain(request.inputs)
         drifted = {name: live[name] for name, value in known.items() if name in live and live[name] != value}
+        if "snapshot" in live and "snapshot" not in known:
+            # What a disk was made from is read back, whoever made it.
+            drifted["snapshot"] = live["snapshot"]
         return provider_pb2.ReadResponse(
             id=request.id,
             properties=_merge(request.properties, drifted),
@@ -261,6 +276,8 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
                 return _refuse(context, 400, f"{name} has deletion protection", empty_pb2.Empty())
             if refusal := self.cloud.world.delete(resource.token, request.id, resource.properties):
                 return _refuse(context, *refusal, empty_pb2.Empty())
+            if request.id in _attached(self.cloud):
+                return _refuse(context, 400, f"{name} is in use", empty_pb2.Empty())
             del self.cloud.live[request.id]
             self.cloud.events.append(("delete", name))
         return empty_pb2.Empty()
@@ -271,6 +288,36 @@ def _refuse(context: Any, code: int, message: str, answer: Any) -> Any:
     context.set_code(grpc.StatusCode.UNKNOWN)
     context.set_details(f"googleapi: Error {code}: {message}")
     return answer
+
+
+def look_up(cloud: Cloud, token: str, asked: dict[str, Any]) -> dict[str, Any] | None:
+    """The answer of a data source, None if there is no such thing."""
+    if token.endswith(":getSnapshot"):
+        return {**asked, "diskSizeGb": cloud.snapshots[asked["name"]]} if asked["name"] in cloud.snapshots else None
+    assert token.endswith(":getDisk"), token
+    disk = cloud.live.get(identifier("gcp:compute/disk:Disk", asked, asked["name"]))
+    return {**asked, "size": disk.properties["size"], "id": "x"} if disk else None
+
+
+def _attached(cloud: Cloud) -> set[str]:
+    """The disks that a machine has."""
+    machines = [each.properties for each in cloud.live.values() if each.token.endswith(":Instance")]
+    return {disk["source"] for machine in machines for disk in machine.get("attachedDisks", [])}
+
+
+def _refusal(cloud: Cloud, token: str, inputs: dict[str, Any]) -> str | None:
+    """Why Google would not create it: the API's own conditions for disks and for what they are attached to."""
+    if token.endswith(":Disk"):
+        snapshot = inputs.get("snapshot")
+        if snapshot and snapshot not in cloud.snapshots:
+            return f"The resource '{snapshot}' was not found"
+        if snapshot and inputs["size"] < cloud.snapshots[snapshot]:
+            return "Requested disk size cannot be smaller than the snapshot size"
+    if token.endswith(":Instance"):
+        for disk in inputs.get("attachedDisks", []):
+            if disk["source"] not in cloud.live or f"/zones/{inputs['zone']}/" not in disk["source"]:
+                return f"The resource '{disk['source']}' was not found in {inputs['zone']}"
+    return None
 
 
 def _names(urn: str) -> tuple[str, str]:

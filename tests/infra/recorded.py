@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import grpc  # type: ignore[import-untyped]
 import pulumi
 import yaml
 from pulumi.runtime import mocks, rpc
@@ -16,7 +17,19 @@ from infra.node_state import ready
 from infra.policy import Declared
 from tests.infra import refused
 from tests.infra.engine import ROOT, secrets_of, settings_of
-from tests.infra.fake_gcp import computed, identifier
+from tests.infra.fake_gcp import Cloud, computed, identifier, look_up
+
+
+class NotFound(grpc.RpcError):  # type: ignore[misc]
+    """What the engine answers when a data source finds nothing."""
+
+    def code(self) -> grpc.StatusCode:
+        """The kind of error."""
+        return grpc.StatusCode.UNKNOWN
+
+    def details(self) -> str:
+        """The provider's words."""
+        return "it was not found"
 
 
 class _Mocks(mocks.Mocks):
@@ -34,7 +47,10 @@ class _Mocks(mocks.Mocks):
     def call(self, args: mocks.MockCallArgs) -> Any:
         if args.token == refused.GUEST_ATTRIBUTES:
             return {"variableValue": ready(self.bundle)}
-        raise AssertionError(f"the program asks the cloud for {args.token}: that makes previews need it")
+        found = look_up(Cloud(), args.token, args.args)
+        if found is None:
+            raise NotFound
+        return found
 
 
 class _Monitor(mocks.MockMonitor):

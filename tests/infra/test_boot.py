@@ -26,7 +26,11 @@ SETTINGS = settings_of("dev")
 MEMORY = budget.node_memory(SETTINGS)
 IMAGE = "us-central1-docker.pkg.dev/my-project/logbrook-dev/service@sha256:" + "0" * 64
 MIRROR = "us-central1-docker.pkg.dev/my-project/logbrook-dev-mirror"
-VARIABLES = render.environment(SETTINGS, MEMORY, IMAGE, MIRROR)
+VARIABLES = render.environment(SETTINGS, MEMORY, IMAGE, MIRROR) | {
+    "LOGBROOK_BACKUP_URL": "https://storage.googleapis.com/my-project-logbrook-dev-backups/clickhouse",
+    "LOGBROOK_BACKUP_KEY_ID": "GOOG1EXAMPLE",
+    "LOGBROOK_BACKUP_FULL_EVERY_DAYS": "7",
+}
 SECRETS = {
     name: {"version": f"projects/p/secrets/{secret}/versions/1", "as": form}
     for name, (secret, form) in NODE_SECRETS.items()

@@ -12,17 +12,22 @@ IMAGE = "registry.example/service@sha256:" + "0" * 64
 # As Pulumi's Python host does, but with stand-ins for the engine and the cloud.
 START = """
 import json, os, runpy, sys
+import grpc
 import pulumi
+
+class NotFound(grpc.RpcError):
+    code = lambda self: grpc.StatusCode.UNKNOWN
+    details = lambda self: "it was not found"
 
 class Mocks(pulumi.runtime.Mocks):
     def new_resource(self, args):
         names.append(args.name)
         extra = {"email": "a@b", "name": "n", "address": "1.2.3.4", "uri": "https://g", "ref": "i@sha256:0",
-                 "version": "1", "uptimeCheckId": "u", "secretId": "s"}
+                 "version": "1", "uptimeCheckId": "u", "secretId": "s", "accessId": "a", "secret": "s"}
         return args.name, {**extra, **args.inputs}
 
     def call(self, args):
-        raise AssertionError(args.token)
+        raise NotFound
 
 names = []
 pulumi.runtime.set_mocks(Mocks(), project="logbrook", stack="dev", preview=False)

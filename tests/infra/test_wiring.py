@@ -78,7 +78,7 @@ def test_each_identity_has_its_rights_and_no_other(prod: list[Declared]) -> None
     grants = {
         (each.inputs["member"].split("@")[0].rpartition(":")[2].removeprefix("logbrook-prod-"), each.inputs["role"],
          each.inputs.get("secretId") or each.inputs.get("repository") or each.inputs.get("name")
-         or each.inputs.get("instance") or each.inputs.get("instanceName")
+         or each.inputs.get("bucket") or each.inputs.get("instance") or each.inputs.get("instanceName")
          or each.inputs.get("serviceAccountId", "").rpartition("/")[2].partition("@")[0] or "project")
         for each in prod
         if "member" in each.inputs
@@ -92,6 +92,8 @@ def test_each_identity_has_its_rights_and_no_other(prod: list[Declared]) -> None
         ("node", secret, "logbrook-prod-kafka-gateway-password"),
         ("node", secret, "logbrook-prod-kafka-consumer-password"),
         ("node", secret, "logbrook-prod-kafka-autoscaler-password"),
+        ("node", secret, "logbrook-prod-backup-key-secret"),
+        ("backup", "roles/storage.objectUser", "my-project-logbrook-prod-backups"),
         ("node", pull, "logbrook-prod"),
         ("node", pull, "logbrook-prod-mirror"),
         ("node", "roles/logging.logWriter", "project"),

@@ -1,0 +1,71 @@
+"""The data disks: what Google has of them counts, and none is ever shrunk, replaced or deleted by a slip.
+
+How the provider treats a disk: another zone, type or snapshot, and a smaller size (IsDiskShrinkage), make another disk
+(hashicorp/terraform-provider-google-beta, google-beta/services/compute/resource_compute_disk.go at 93c65b2d60fe).
+"""
+
+import hashlib
+import re
+
+import pulumi
+import pulumi_gcp as gcp
+
+from infra.config import Settings, full_key
+
+DISKS = ("kafka", "clickhouse")
+# A disk that is not there; or a project in which nothing can be, since Compute Engine is not on yet.
+_ABSENT = re.compile(r"not found|notFound|has not been used in project|is disabled|SERVICE_DISABLED")
+
+
+def disk_name(settings: Settings, disk: str) -> str:
+    """Its name in the cloud: one that is made from a snapshot stands beside the one that it takes the place of."""
+    snapshot = getattr(settings, f"{disk}_snapshot")
+    suffix = "-" + hashlib.sha256(snapshot.encode()).hexdigest()[:8] if snapshot else ""
+    return f"{settings.name}-{disk}{suffix}"
+
+
+def declare(settings: Settings, disk: str, opts: pulumi.ResourceOptions) -> gcp.compute.Disk:
+    """One data disk, not smaller than the one that exists.
+
+    One that is to be made comes from the snapshot that the configuration names; one that exists stays whatever it was
+    made from. One that is replaced on purpose is kept outside of the stack, for its data.
+    """
+    name, configured = disk_name(settings, disk), int(getattr(settings, f"{disk}_disk_gib"))
+    snapshot = getattr(settings, f"{disk}_snapshot")
+    found = _existing(settings, name)
+    if found is not None and found > configured:
+        key = full_key(f"{disk}_disk_gib")
+        pulumi.log.warn(f"{name} has {found} GiB, more than {key}, {configured}: it stays so. Set {key} to {found}.")
+    least = found if found is not None else _snapshot_gib(settings, snapshot)
+    return gcp.compute.Disk(
+        f"{disk}-disk",
+        name=name,
+        project=settings.project,
+        zone=settings.zone,
+        type=settings.disk_type,
+        size=max(configured, least),
+        snapshot=snapshot or None,
+        opts=pulumi.ResourceOptions.merge(
+            opts,
+            pulumi.ResourceOptions(
+                protect=settings.protect_data,
+                retain_on_delete=settings.protect_data,
+                ignore_changes=[] if found is None else ["snapshot"],
+            ),
+        ),
+    )
+
+
+def _existing(settings: Settings, name: str) -> int | None:
+    """The size of a disk in GiB, None if there is none of that name in the zone."""
+    try:
+        return int(gcp.compute.get_disk(name=name, project=settings.project, zone=settings.zone).size)
+    except Exception as error:
+        if _ABSENT.search(str(error)):
+            return None
+        raise
+
+
+def _snapshot_gib(settings: Settings, name: str) -> int:
+    """A disk from a snapshot has at least the size of the one that the snapshot was taken of."""
+    return int(gcp.compute.get_snapshot(name=name, project=settings.project).disk_size_gb) if name else 0

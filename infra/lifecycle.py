@@ -1,0 +1,202 @@
+"""What happens to a stack in a year of operation, each as one command: docs/operations.md says when.
+
+    python -m infra.lifecycle renew-node --stack prod
+    python -m infra.lifecycle restore-disk --stack prod --snapshot SNAPSHOT
+    python -m infra.lifecycle move-node --stack prod --zone us-central1-b [--lost]
+    python -m infra.lifecycle rollback --stack prod [--image IMAGE@sha256:...]
+
+Each ends in `pulumi up`, which shows what it will do and asks (`--yes` does not ask). Protection is lifted from what is
+replaced and from nothing else, and `pulumi up` puts it back.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from infra.config import NAMESPACE, Settings, full_key
+from infra.disks import DISKS, disk_name
+from infra.errors import StackError
+from infra.passwords import settings_of
+
+_NODE = f"{NAMESPACE}:infra:DataNode"
+
+
+def _urn(stack: str, kind: str, name: str) -> str:
+    return f"urn:pulumi:{stack}::{NAMESPACE}::{_NODE}$gcp:compute/{kind}::{name}"
+
+
+def _run(*words: str) -> None:
+    print("$ " + " ".join(words), flush=True)
+    subprocess.run(words, check=True)
+
+
+def _ask(*words: str) -> str:
+    return subprocess.run(words, check=True, text=True, stdout=subprocess.PIPE).stdout.strip()
+
+
+class Stack:
+    """One stack, by the commands of Pulumi and Google."""
+
+    def __init__(self, name: str, *, ask: bool) -> None:
+        self.name, self.ask = name, ask
+        self.settings: Settings = settings_of(name)[0]
+        if not self.settings.on_vm:
+            raise StackError(f"{name} has no data node: its backend is {self.settings.backend}")
+        self.node = f"{self.settings.name}-node"
+
+    def set(self, key: str, value: str) -> None:
+        """Set a key in the stack's file, or take it out."""
+        command = ["set", key, value] if value else ["rm", key]
+        _run("pulumi", "config", command[0], "--stack", self.name, *command[1:])
+
+    def may_replace_node(self) -> None:
+        """Lift Google's own protection of the machine; its disks keep theirs."""
+        if self.settings.guarded:
+            self.compute("instances", "update", self.node, "--no-deletion-protection")
+
+    def may_replace_disk(self, disk: str) -> None:
+        """Lift Pulumi's protection of one disk, which then stays in the cloud, outside of the stack."""
+        urn = _urn(self.name, "disk:Disk", f"{disk}-disk")
+        _run("pulumi", "state", "unprotect", "--yes", "--stack", self.name, urn)
+
+    def compute(self, group: str, verb: str, *words: str) -> None:
+        """`gcloud compute` in the node's zone."""
+        place = ("--project", self.settings.project, "--zone", self.settings.zone)
+        _run("gcloud", "compute", group, verb, *words, *place)
+
+    def up(self, *words: str) -> None:
+        """Deploy."""
+        _run("pulumi", "up", "--stack", self.name, *([] if self.ask else ["--yes"]), *words)
+
+
+def renew_node(stack: Stack, _: argparse.Namespace) -> None:
+    """Another machine with the newest Debian, on the same disks, under the same address."""
+    stack.may_replace_node()
+    stack.up("--replace", _urn(stack.name, "instance:Instance", "node"))
+
+
+def restore_disk(stack: Stack, options: argparse.Namespace) -> None:
+    """ClickHouse's disk as it was when the snapshot was taken. Kafka's has what came since: `logbrook replay`.
+
+    Kafka alone never goes back: it would give offsets again that ClickHouse has, and new events would count as stored.
+    """
+    _known(stack.settings, options.snapshot)
+    stack.set(full_key("clickhouse_snapshot"), options.snapshot)
+    stack.may_replace_node()
+    stack.may_replace_disk("clickhouse")
+    stack.up()
+    print(f"The disk before is still there: {disk_name(stack.settings, 'clickhouse')}. On the node: logbrook replay")
+
+
+def move_node(stack: Stack, options: argparse.Namespace) -> None:
+    """The node with its data in another zone of the region.
+
+    Its machine is stopped first, so that both disks are of one moment. If the zone is lost, ClickHouse comes from its
+    newest snapshot, and Kafka begins anew: its own snapshot would be older than what ClickHouse has stored.
+    """
+    settings = stack.settings
+    if not options.zone.startswith(f"{settings.region}-") or options.zone == settings.zone:
+        raise StackError(f"{options.zone} is not another zone of {settings.region}")
+    if options.lost:
+        snapshots = {"clickhouse": _newest(settings, "clickhouse"), "kafka": ""}
+    else:
+        now = datetime.now(UTC).strftime("%Y%m%d%H%M%S")
+        snapshots = {disk: f"{settings.name}-{disk}-{now}" for disk in DISKS}
+        stack.compute("instances", "stop", stack.node)
+        for disk, snapshot in snapshots.items():
+            _run(
+                *("gcloud", "compute", "snapshots", "create", snapshot, "--project", settings.project),
+                *("--source-disk", disk_name(settings, disk), "--source-disk-zone", settings.zone),
+            )
+    stack.set("gcp:zone", options.zone)
+    for disk, snapshot in snapshots.items():
+        if snapshot or getattr(settings, f"{disk}_snapshot"):
+            stack.set(full_key(f"{disk}_snapshot"), snapshot)
+    stack.may_replace_node()
+    for disk in DISKS:
+        stack.may_replace_disk(disk)
+    stack.up()
+    print(f"The disks in {settings.zone} are still there: delete them with gcloud once all is well")
+
+
+def rollback(stack: Stack, options: argparse.Namespace) -> None:
+    """The service's image before this one, everywhere; the tables stay as they are, since migrations only add."""
+    stack.set(full_key("image"), options.image or _image_before(stack))
+    stack.up()
+    print(f"To go forward again: pulumi config rm --stack {stack.name} {full_key('image')}, and make up")
+
+
+def _known(settings: Settings, snapshot: str) -> None:
+    try:
+        _ask("gcloud", "compute", "snapshots", "describe", snapshot, "--project", settings.project)
+    except subprocess.CalledProcessError as error:
+        listed = f"gcloud compute snapshots list --project {settings.project}"
+        raise StackError(f"there is no snapshot {snapshot}: {listed}") from error
+
+
+def _newest(settings: Settings, disk: str) -> str:
+    source = f"sourceDisk~/zones/{settings.zone}/disks/{disk_name(settings, disk)}$"
+    listed = ("gcloud", "compute", "snapshots", "list", "--project", settings.project, "--filter", source)
+    found = _ask(*listed, "--sort-by=~creationTimestamp", "--limit=1", "--format=value(name)")
+    if not found:
+        raise StackError(f"{disk_name(settings, disk)} has no snapshot")
+    return found
+
+
+def _image_before(stack: Stack) -> str:
+    """The image that was pushed last before the one that is deployed: a deploy pushes what it has first."""
+    settings = stack.settings
+    now = _ask("pulumi", "stack", "output", "--stack", stack.name, "image")
+    repository = f"{settings.region}-docker.pkg.dev/{settings.project}/{settings.name}/service"
+    listed = _ask(
+        *("gcloud", "artifacts", "docker", "images", "list", repository, "--project", settings.project),
+        *("--sort-by=~createTime", "--format=json"),
+    )
+    digests = [str(each["version"]) for each in json.loads(listed)]
+    current = now.partition("@")[2]
+    if current not in digests or digests.index(current) + 1 == len(digests):
+        raise StackError(f"{repository} has no image before {now}: name one with IMAGE=...@sha256:...")
+    return f"{repository}@{digests[digests.index(current) + 1]}"
+
+
+COMMANDS: dict[str, Callable[[Stack, argparse.Namespace], None]] = {
+    "renew-node": renew_node,
+    "restore-disk": restore_disk,
+    "move-node": move_node,
+    "rollback": rollback,
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; 1 and a line that says why if it can't be done."""
+    parser = argparse.ArgumentParser(description="Renew, restore, move or roll back a stack.")
+    parser.add_argument("command", choices=COMMANDS)
+    parser.add_argument("--stack", required=True)
+    parser.add_argument("--yes", action="store_true", help="do not ask before the deploy")
+    parser.add_argument("--snapshot", default="", help="restore-disk: the snapshot of ClickHouse's disk")
+    parser.add_argument("--zone", default="", help="move-node: the zone to move to")
+    parser.add_argument("--lost", action="store_true", help="move-node: the zone is gone; take the newest snapshot")
+    parser.add_argument("--image", default="", help="rollback: the image by digest; the one before this one")
+    options = parser.parse_args(arguments)
+    for command, name in (("restore-disk", "snapshot"), ("move-node", "zone")):
+        if options.command == command and not getattr(options, name):
+            parser.error(f"{command} needs --{name} (make {command} {name.upper()}=...)")
+    try:
+        COMMANDS[options.command](Stack(options.stack, ask=not options.yes), options)
+    except StackError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except subprocess.CalledProcessError as error:
+        print(
+            f"error: `{' '.join(error.cmd)}` failed; what was done before it stays, and may be repeated",
+            file=sys.stderr,
+        )
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,265 @@
+"""A year of operation: renewed, resized, restored, moved, rolled back; each time a second deploy changes nothing.
+
+The commands are the runbooks' own (docs/operations.md): the real Pulumi on the fake cloud, and a stand-in of gcloud.
+"""
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pulumi.automation import CommandError, ConfigValue
+
+from tests.infra.engine import ROOT, Engine, command_line, engine
+from tests.infra.fake_gcp import Cloud
+
+pytestmark = pytest.mark.timeout(900)
+REPOSITORY = "us-central1-docker.pkg.dev/my-project/logbrook-prod/service"
+
+
+def gcloud(cloud: Cloud, words: list[str]) -> str:
+    """What gcloud does to the cloud, for the commands that a lifecycle needs; AssertionError for any other."""
+    options = dict(re.findall(r"--([a-z-]+)[= ]?(\S*)", " ".join(words)))
+    match words[:3]:
+        case ["compute", "instances", "update"]:
+            assert "--no-deletion-protection" in words
+            cloud.one("Instance").properties["deletionProtection"] = False
+        case ["compute", "instances", "stop"]:
+            assert words[3] == cloud.one("Instance").properties["name"]
+        case ["compute", "snapshots", "create"]:
+            source = f"projects/my-project/zones/{options['source-disk-zone']}/disks/{options['source-disk']}"
+            cloud.snapshots[words[3]] = int(cloud.live[source].properties["size"])
+        case ["compute", "snapshots", "describe"]:
+            return json.dumps({"diskSizeGb": cloud.snapshots[words[3]]})
+        case ["compute", "snapshots", "list"]:
+            pattern = options["filter"].removeprefix("sourceDisk~")
+            attached = cloud.one("Instance").properties["attachedDisks"]
+            assert [key for key in cloud.live if re.search(pattern, key)] == [attached[1]["source"]]
+            return "daily-clickhouse"
+        case ["artifacts", "docker", "images"]:
+            return json.dumps([{"version": "sha256:" + digit * 64} for digit in "210"])
+        case _:
+            raise AssertionError(words)
+    return ""
+
+
+class Operator:
+    """Whoever runs the runbooks' commands: a stack, and a shell in which they work."""
+
+    def __init__(self, stack: Engine, environ: dict[str, str]) -> None:
+        self.engine, self.cloud, self.environ = stack, stack.cloud, environ
+
+    def make(self, command: str) -> subprocess.CompletedProcess[str]:
+        """Run what `make ...` runs, in the stack's directory."""
+        shown = subprocess.run(
+            ["make", "-n", "-o", ".venv/.infra", *shlex.split(command)[1:], "STACK=prod", "YES=1"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        line = shown.stdout.strip().splitlines()[-1].replace(".venv/bin/python", sys.executable)
+        environ = self.environ | {"PYTHONPATH": str(ROOT)}
+        return subprocess.run(
+            ["bash", "-c", line], cwd=self.engine.directory, env=environ, capture_output=True, text=True, check=False
+        )
+
+    def done(self, command: str) -> list[tuple[str, str]]:
+        """Run one that succeeds; what it did to the machine and the disks. A deploy after it changes nothing."""
+        self.cloud.events.clear()
+        ran = self.make(command)
+        assert ran.returncode == 0, ran.stdout[-3000:] + ran.stderr[-3000:]
+        events = [each for each in self.cloud.events if each[1] in ("node", "kafka-disk", "clickhouse-disk")]
+        self.cloud.events.clear()
+        assert set(self.engine.up()) == {"same"}
+        assert self.cloud.events == []
+        self.is_protected()
+        return events
+
+    def is_protected(self) -> None:
+        """The machine by Google, the disks by Pulumi."""
+        assert self.cloud.one("Instance").properties["deletionProtection"] is True
+        exported = self.engine.stack.export_stack().deployment
+        assert exported is not None
+        disks = [each for each in exported["resources"] if each["type"].endswith(":Disk")]
+        assert [each.get("protect") for each in disks] == [True, True]
+
+    def disks(self) -> dict[str, str]:
+        """Names of all disks in the cloud, with the snapshot that each was made from."""
+        live = [each.properties for each in self.cloud.live.values() if each.token.endswith(":Disk")]
+        return {f"{each['zone']}/{each['name']}": each.get("snapshot", "") for each in live}
+
+    def disk(self, number: int) -> dict[str, Any]:
+        """The properties of Kafka's (0) or ClickHouse's (1) disk, as the machine has it."""
+        return self.cloud.live[self.cloud.one("Instance").properties["attachedDisks"][number]["source"]].properties
+
+    def attached(self) -> list[str]:
+        """The names of the machine's disks."""
+        return [each["source"].rpartition("/")[2] for each in self.cloud.one("Instance").properties["attachedDisks"]]
+
+
+@pytest.fixture(scope="module")
+def operator(pulumi_cli: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
+    """A prod stack through its year, with somebody who operates it; each test leaves it without pending changes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("infra.images.content_tag", lambda _directory: "0123456789abcdef")
+        yield from _operator(pulumi_cli, tmp_path_factory.mktemp("prod"))
+
+
+def _operator(pulumi_cli: Path, directory: Path) -> Iterator[Operator]:
+    class Gcloud(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            words = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            try:
+                text, code = gcloud(stack.cloud, words), 200
+            except (KeyError, AssertionError) as error:
+                text, code = repr(error), 404
+            self.send_response(code)
+            self.end_headers()
+            self.wfile.write(text.encode())
+
+        def log_message(self, *_: Any) -> None:
+            """Keep quiet."""
+
+    server = HTTPServer(("127.0.0.1", 0), Gcloud)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    with engine(pulumi_cli, directory, "prod") as stack, command_line(stack, pulumi_cli) as environ:
+        stack.up()
+        program = stack.directory / "programs/gcloud"
+        program.write_text(
+            f"#!{sys.executable}\nimport json, sys, urllib.request\n"
+            f"url = 'http://127.0.0.1:{server.server_port}'\n"
+            "print(urllib.request.urlopen(url, json.dumps(sys.argv[1:]).encode()).read().decode())\n"
+        )
+        program.chmod(0o755)
+        yield Operator(stack, environ)
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_a_renewed_node_keeps_its_disks(operator: Operator) -> None:
+    """The machine goes and comes, with the same disks; no disk is touched, and none was unprotected."""
+    before = operator.disks()
+    assert operator.done("make renew-node") == [("delete", "node"), ("create", "node")]
+    assert operator.disks() == before
+
+
+def test_a_disk_that_was_enlarged_by_hand_stays(operator: Operator) -> None:
+    """At night, in the console: no deploy shrinks it, each says which key to raise; nor does a smaller key."""
+    operator.disk(0)["size"] = 80
+    said: list[str] = []
+    operator.cloud.events.clear()
+    changes = operator.engine.stack.up(on_output=said.append).summary.resource_changes
+    assert changes is not None
+    assert set(changes) == {"same"}
+    assert operator.disk(0)["size"] == 80
+    assert "Set logbrook:kafkaDiskGib to 80" in "".join(said)
+    operator.engine.set(kafkaDiskGib="100")
+    operator.engine.up()
+    assert operator.cloud.events == [("update", "kafka-disk")]
+    operator.engine.set(kafkaDiskGib="60")
+    operator.cloud.events.clear()
+    assert set(operator.engine.up()) == {"same"}
+    assert (operator.cloud.events, operator.disk(0)["size"]) == ([], 100)
+
+
+def test_a_disk_that_was_restored_by_hand_stays(operator: Operator) -> None:
+    """Somebody made the disk from a snapshot, under the old one's name: that it has a source is not a change."""
+    operator.disk(1)["snapshot"] = "of-last-night"
+    assert set(operator.engine.up()) == {"same"}
+    operator.is_protected()
+    del operator.disk(1)["snapshot"]
+
+
+def test_clickhouse_is_restored_from_a_snapshot(operator: Operator) -> None:
+    """A disk from the snapshot takes the old one's place, below a new machine; the old one stays in the cloud."""
+    before, (kafka, _) = operator.disks(), operator.attached()
+    operator.cloud.snapshots["of-last-night"] = 300
+    events = operator.done("make restore-disk SNAPSHOT=of-last-night")
+    assert events == [("create", "clickhouse-disk"), ("delete", "node"), ("create", "node")]
+    # Larger than configured, as the snapshot's disk was.
+    assert (operator.disk(1)["snapshot"], operator.disk(1)["size"]) == ("of-last-night", 300)
+    assert operator.disks().keys() > before.keys()
+    assert operator.attached()[0] == kafka
+
+
+def test_a_snapshot_that_is_not_there_changes_nothing(operator: Operator) -> None:
+    """Neither the stack's file nor a protection."""
+    ran = operator.make("make restore-disk SNAPSHOT=of-no-night")
+    assert ran.returncode == 1
+    assert "there is no snapshot of-no-night" in ran.stderr
+    assert set(operator.engine.up()) == {"same"}
+    operator.is_protected()
+
+
+def test_the_key_alone_destroys_nothing(operator: Operator) -> None:
+    """Without the command that lifts the protection, a changed key or zone stops the deploy before anything happens."""
+    operator.cloud.snapshots["another"] = 10
+    operator.cloud.events.clear()
+    stack = operator.engine.stack
+    for key, value in (("logbrook:clickhouseSnapshot", "another"), ("gcp:zone", "us-central1-c")):
+        before = stack.get_all_config().get(key)
+        stack.set_config(key, ConfigValue(value))
+        with pytest.raises(CommandError, match="unable to replace"):
+            operator.engine.up()
+        assert operator.cloud.events == []
+        stack.set_config(key, before) if before else stack.remove_config(key)
+    assert set(operator.engine.up()) == {"same"}
+
+
+def test_the_node_moves_to_another_zone(operator: Operator) -> None:
+    """Both disks with their data, from one moment; those in the old zone stay. Then it moves once more."""
+    operator.disk(0)["size"] = 120
+    before = operator.disks()
+    events = operator.done("make move-node ZONE=us-central1-b")
+    assert sorted(events[:2]) == [("create", "clickhouse-disk"), ("create", "kafka-disk")]
+    assert events[2:] == [("delete", "node"), ("create", "node")]
+    machine = operator.cloud.one("Instance").properties
+    assert machine["zone"] == "us-central1-b"
+    assert all("/zones/us-central1-b/" in each["source"] for each in machine["attachedDisks"])
+    assert all(operator.disk(number)["snapshot"] in operator.cloud.snapshots for number in (0, 1))
+    assert operator.disk(0)["size"] == 120
+    assert operator.disks().keys() > before.keys()
+
+
+def test_the_node_leaves_a_lost_zone(operator: Operator) -> None:
+    """ClickHouse from its newest snapshot, Kafka anew: a snapshot of Kafka's would be older than what is stored."""
+    operator.cloud.snapshots["daily-clickhouse"] = 250
+    events = operator.done("make move-node ZONE=us-central1-f LOST=1")
+    assert events[-2:] == [("delete", "node"), ("create", "node")]
+    assert operator.disk(1)["snapshot"] == "daily-clickhouse"
+    assert "snapshot" not in operator.disk(0)
+
+
+def test_rolling_back(operator: Operator) -> None:
+    """The image before the deployed one runs everywhere, on the node too; there is a limit to it, and a way forward."""
+    operator.engine.set(image=f"{REPOSITORY}@sha256:" + "1" * 64)
+    operator.engine.up()
+    assert operator.done("make rollback") == [("update", "node")]
+    before = f"{REPOSITORY}@sha256:" + "0" * 64
+    for kind, name in (("WorkerPool", "pool"), ("Service", "gateway"), ("Service", "query")):
+        assert operator.cloud.one(kind, name).properties["template"]["containers"][0]["image"] == before
+    bundle = json.loads(operator.cloud.one("Instance").properties["metadata"]["logbrook-bundle"])
+    assert f"LOGBROOK_IMAGE={before}\n" in bundle["files"]["logbrook.env"]
+    ran = operator.make("make rollback")
+    assert ran.returncode != 0
+    assert "has no image before" in ran.stderr
+    operator.engine.stack.remove_config("logbrook:image")
+    operator.engine.up()
+
+
+def test_the_runbooks_commands_are_these() -> None:
+    """Every `make` of the runbooks that is about the node is one that is rehearsed here."""
+    text = (ROOT / "docs/operations.md").read_text()
+    used = set(re.findall(r"make (renew-node|restore-disk|move-node|rollback)\b", text))
+    rehearsed = set(re.findall(r'"make ([a-z-]+)', Path(__file__).read_text()))
+    assert used == rehearsed == {"renew-node", "restore-disk", "move-node", "rollback"}
