@@ -41,6 +41,7 @@ MACHINE_FILES = {
         )
     },
 }
+_SERVICES = ("zookeeper", "kafka", "clickhouse")
 # Ends each file within the startup script.
 _END = "END-OF-LOGBROOK-FILE"
 
@@ -90,10 +91,22 @@ def environment(settings: Settings, memory: Memory, image: str, mirror: str) -> 
     }
 
 
+def mounted_files(files: Mapping[str, str]) -> dict[str, str]:
+    """A digest of what each service mounts, as its label: Compose makes a container anew when a label changes, but not
+    when a file below a mount does.
+    """
+    return {
+        f"MOUNTED_FILES_{service.upper()}": hashlib.sha256(
+            json.dumps([each for each in sorted(files.items()) if each[0].startswith(f"compose/{service}/")]).encode()
+        ).hexdigest()[:16]
+        for service in _SERVICES
+    }
+
+
 def compose_files() -> dict[str, str]:
     """The compose files and what they mount, as `compose/...` to text. The data node's services only."""
     paths = [ROOT / "compose/compose.yaml", ROOT / "compose/compose.cloud.yaml"]
-    for service in ("zookeeper", "kafka", "clickhouse"):
+    for service in _SERVICES:
         paths += sorted(path for path in (ROOT / "compose" / service).iterdir() if path.is_file())
     return {str(path.relative_to(ROOT)): path.read_text() for path in paths}
 
@@ -104,6 +117,7 @@ def bundle(variables: Mapping[str, str], secrets: Mapping[str, Mapping[str, str]
     `secrets` maps each variable to {"version": the secret version's full name, "as": "plain" or "sha256"}.
     """
     files = compose_files()
+    variables = {**variables, **mounted_files(files)}
     files["logbrook.env"] = "".join(f"{name}={value}\n" for name, value in sorted(variables.items()))
     for name in ("apply.sh", "compose.sh", *MACHINE_FILES):
         files[f"boot/{name}"] = (BOOT / name).read_text()

@@ -75,8 +75,8 @@ class Cloud:
 
 
 def plain(struct: struct_pb2.Struct) -> dict[str, Any]:
-    """Properties as Python values, secrets opened, unknowns as UNKNOWN."""
-    return {name: _open(value) for name, value in json_format.MessageToDict(struct).items()}
+    """Properties as Python values, secrets opened, unknowns as UNKNOWN. What is null is not there."""
+    return {name: _open(value) for name, value in json_format.MessageToDict(struct).items() if value is not None}
 
 
 def _open(value: Any) -> Any:

@@ -46,6 +46,7 @@ RESOURCES = {
 }
 # An input's name in the API, where it is neither the same nor the singular. Parts of a path are nested objects.
 ALIASES = {
+    ("Disk", "snapshot"): "sourceSnapshot",
     ("Disk", "size"): "sizeGb",
     ("Firewall", "allows"): "allowed",
     ("Firewall.allowed", "protocol"): "IPProtocol",

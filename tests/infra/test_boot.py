@@ -175,7 +175,7 @@ def test_every_variable_has_a_use_and_every_use_a_value() -> None:
     text = "".join((render.ROOT / "compose" / name).read_text() for name in ("compose.yaml", "compose.cloud.yaml"))
     used = set(re.findall(r"\$\{([A-Z0-9_]+)", text))
     demanded = set(re.findall(r"\$\{([A-Z0-9_]+):\?", text))
-    given = VARIABLES.keys() | NODE_SECRETS.keys()
+    given = VARIABLES.keys() | NODE_SECRETS.keys() | render.mounted_files({}).keys()
     assert given <= used
     assert demanded <= given
 
@@ -213,6 +213,17 @@ def test_compose_runs_the_rendered_file(configured: dict[str, Any]) -> None:
     for volume in ("zookeeper-data", "zookeeper-log", "kafka-data", "clickhouse-data"):
         assert configured["volumes"][volume]["driver_opts"]["device"].startswith("/mnt/logbrook/")
     assert services["migrate"]["image"] == services["access"]["image"] == IMAGE
+
+
+def test_a_changed_file_makes_its_service_anew(configured: dict[str, Any]) -> None:
+    """What Compose compares, a label, changes with what the service mounts, and with nothing else."""
+    files = render.compose_files()
+    before = render.mounted_files(files)
+    after = render.mounted_files(files | {"compose/kafka/log4j.properties": "changed"})
+    assert [name for name in before if before[name] != after[name]] == ["MOUNTED_FILES_KAFKA"]
+    for service in ("zookeeper", "kafka", "clickhouse"):
+        label = configured["services"][service]["labels"]["logbrook.mounted-files"]
+        assert label == before[f"MOUNTED_FILES_{service.upper()}"]
 
 
 def test_two_listeners(configured: dict[str, Any]) -> None:
