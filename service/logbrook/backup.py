@@ -104,9 +104,7 @@ _SAME_KEY = "use_same_s3_credentials_for_base_backup = 1"
 
 def _finished(client: HttpClient, bucket: config.Backup) -> list[Finished]:
     """ClickHouse lists the bucket: `.backup` is what it writes last. The format `One` reads no contents."""
-    listed = (
-        f"SELECT _path, toUnixTimestamp(_time) FROM s3({_arguments(bucket, '*/.backup')}, 'One')"
-    )
+    listed = f"SELECT _path, toUnixTimestamp(_time) FROM s3({_arguments(bucket, '*/.backup')}, 'One')"
     try:
         rows = client.query(listed).result_rows
     except ClickHouseError as error:

@@ -53,7 +53,7 @@ class Engine:
 
 
 @contextmanager
-def command_line(engine: Engine, pulumi_cli: Path, run: Callable[[], None] = program) -> Iterator[dict[str, str]]:
+def command_line(engine: Engine, pulumi_cli: Path, run: Callable[[], None] = main) -> Iterator[dict[str, str]]:
     """The environment of commands that run `pulumi`: the real one, on this stack, with `run` as its program."""
     server = grpc.server(futures.ThreadPoolExecutor(4))
     language_pb2_grpc.add_LanguageRuntimeServicer_to_server(LanguageServer(run), server)
