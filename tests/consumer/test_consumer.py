@@ -71,7 +71,7 @@ def bodies(database: config.ClickHouse) -> list[str]:
     return [body for (body,) in rows]
 
 
-def eventually(condition: Callable[[], bool], seconds: float = 60) -> None:
+def eventually(condition: Callable[[], bool], seconds: float = 240) -> None:
     """Wait until the condition holds."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -54,7 +54,7 @@ def test_topic_created_anew(place: Place, ledger: Ledger, sender: Sender, seed: 
     check(ledger, place)
     admin = AdminClient(client_config(place.kafka))
     admin.delete_topics([place.kafka.topic])[place.kafka.topic].result()
-    until(lambda: place.kafka.topic not in admin.list_topics(timeout=10).topics, 30, "the topic is gone")
+    until(lambda: place.kafka.topic not in admin.list_topics(timeout=10).topics, 120, "the topic is gone")
     until(lambda: _created(admin, place), 30, "the topic is created anew")
     again = Sender(ledger, place.kafka, seed + 1)
     again.send(300)

@@ -57,7 +57,7 @@ def offsets(joined: Member, number: int) -> list[int]:
         found.extend(message.offset() for message in joined.fetch(100))
         return len(found) >= number
 
-    until(enough, 30, f"{number} messages are fetched", poll_seconds=0)
+    until(enough, 120, f"{number} messages are fetched", poll_seconds=0)
     return found
 
 

@@ -100,5 +100,5 @@ def test_a_client_that_leaves_cancels_its_query(corpus: Door, corpus_database: c
     leaving.start()
     until(lambda: client.query(running).result_rows[0][0] > 0)
     leaving.join()
-    until(lambda: client.query(running).result_rows[0][0] == 0, seconds=10)
+    until(lambda: client.query(running).result_rows[0][0] == 0)
     client.close()
