@@ -42,7 +42,7 @@ class Reader:
 
     def until(self, *expected: str) -> None:
         """Look until these bodies, and nothing else, are there."""
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while self.bodies != list(expected):
             assert time.monotonic() < deadline, (self.bodies, expected)
             self.round()
