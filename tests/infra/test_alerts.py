@@ -264,8 +264,7 @@ def test_an_alert_on_what_does_not_exist_yet_is_refused(pulumi_cli: Path, tmp_pa
         gcp.monitoring.AlertPolicy("lag", display_name="d", combiner="OR", conditions=[condition])
 
     for number, run in enumerate((old, validated)):
-        with (
-            engine(pulumi_cli, tmp_path / str(number), run=run) as broken,
-            pytest.raises(CommandError, match="Cannot find metric"),
-        ):
-            broken.up()
+        with engine(pulumi_cli, tmp_path / str(number), run=run) as broken:
+            broken.cloud.world.on |= {"logging": 0.0, "monitoring": 0.0}
+            with pytest.raises(CommandError, match="Cannot find metric"):
+                broken.up()

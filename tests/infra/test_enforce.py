@@ -50,6 +50,7 @@ def _in_clear() -> None:
 def test_a_violation_stops_the_deploy(pulumi_cli: Path, tmp_path: Path, run: object, what: str) -> None:
     """At preview and at `up`, with the rule, the resource and what is wrong; nothing of it is created."""
     with engine(pulumi_cli, tmp_path, run=run) as broken:  # type: ignore[arg-type]
+        broken.cloud.world.on |= {"compute": 0.0, "run": 0.0}
         with pytest.raises(CommandError) as preview:
             broken.preview()
         with pytest.raises(CommandError) as deploy:

@@ -152,11 +152,11 @@ def test_drift_is_repaired(deployed: Engine) -> None:
     rule = deployed.cloud.one("Firewall", "run-to-node")
     wanted = list(rule.properties["sourceRanges"])
     rule.properties["sourceRanges"] = ["0.0.0.0/0"]
-    alert = next(key for key, each in deployed.cloud.live.items() if each.urn.endswith("::memory"))
+    alert = next(key for key, each in deployed.cloud.live.items() if each.urn.endswith("::NodeMemory"))
     del deployed.cloud.live[alert]
     deployed.cloud.events.clear()
     deployed.up()
-    assert sorted(deployed.cloud.events) == [("create", "memory"), ("update", "run-to-node")]
+    assert sorted(deployed.cloud.events) == [("create", "NodeMemory"), ("update", "run-to-node")]
     assert deployed.cloud.one("Firewall", "run-to-node").properties["sourceRanges"] == wanted
 
 
