@@ -109,7 +109,7 @@ class Operator:
 def operator(pulumi_cli: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
     """A prod stack through its year, with somebody who operates it; each test leaves it without pending changes."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("infra.images.content_tag", lambda _directory: "0123456789abcdef")
+        patch.setattr("infra.images.content_tag", lambda *_words: "0123456789abcdef")
         patch.setattr("infra.node_state.POLL_SECONDS", 0.05)
         yield from _operator(pulumi_cli, tmp_path_factory.mktemp("prod"))
 
