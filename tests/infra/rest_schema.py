@@ -111,7 +111,7 @@ class _Schemas:
     ) -> list[tuple[str, str]]:
         """Check an object's fields against its properties."""
         if not isinstance(value, dict):
-            return [(path, f"is no object, {name} expected")]
+            return [(path, f"is not an object, {name} expected")]
         found = []
         for field, inner in value.items():
             own = PROVIDER_ONLY.get(name, set()) | (_IDS if top else set())
@@ -168,7 +168,7 @@ class _Schemas:
         if key:
             value = {each[key]: each for each in value}
         if not isinstance(value, dict):
-            return [(path, "is no map")]
+            return [(path, "is not a map")]
         return [p for at, each in value.items() for p in self._check(f"{path}.{at}", owner, field, inner, each)]
 
 
@@ -179,9 +179,9 @@ def _scalar(path: str, schema: dict[str, Any], value: Any) -> list[tuple[str, st
     if allowed and value not in allowed:
         return [(path, f"{value!r} is none of {', '.join(allowed)}")]
     if schema["type"] == "boolean" and not isinstance(value, bool):
-        return [(path, f"{value!r} is no boolean")]
+        return [(path, f"{value!r} is not a boolean")]
     if schema["type"] in ("integer", "number") and (isinstance(value, bool) or not isinstance(value, int | float)):
-        return [(path, f"{value!r} is no number")]
+        return [(path, f"{value!r} is not a number")]
     if schema.get("format") in ("int64", "uint64") and not str(value).removesuffix(".0").lstrip("-").isdigit():
-        return [(path, f"{value!r} is no {schema['format']}")]
+        return [(path, f"{value!r} is not of format {schema['format']}")]
     return []
