@@ -6,7 +6,9 @@ to making or deleting a thing.
 """
 
 import copy
+import itertools
 import threading
+from collections.abc import Iterator
 from concurrent import futures
 from dataclasses import dataclass, field
 from typing import Any
@@ -56,6 +58,8 @@ class Cloud:
     # Their names and GiB.
     snapshots: dict[str, int] = field(default_factory=dict)
     unknown: set[tuple[str, str]] = field(default_factory=set)
+    numbers: Iterator[int] = field(default_factory=itertools.count)
+    """Google's own ids: none is ever given twice."""
     lock: threading.Lock = field(default_factory=threading.Lock)
     world: refused.World = field(default_factory=refused.World)
 
@@ -225,7 +229,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         unique = identifier(token, inputs, name)
         with self.cloud.lock:
             if token not in refused.NAMED:
-                unique += f"/{len(self.cloud.events)}"
+                unique += f"/{next(self.cloud.numbers)}"
             live = {key: (each.token, each.properties) for key, each in self.cloud.live.items()}
             if refusal := self.cloud.world.create(token, inputs, unique, live):
                 return _refuse(context, *refusal, provider_pb2.CreateResponse())
