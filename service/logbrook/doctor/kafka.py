@@ -60,12 +60,16 @@ def address(place: Place) -> Answer:
     tls = place.kafka.security_protocol.endswith("SSL")
     servers = place.kafka.bootstrap_servers.split(",")
     answers = [network.reach(network.target(each, 9092, SETTING, tls=tls)) for each in servers]
+    # librdkafka may ask one that is away for a group's coordinator, again and again.
+    usable = [server for server, answer in zip(servers, answers, strict=True) if isinstance(answer, str)]
+    place.learned["bootstrap"] = ",".join(usable)
     return next((each for each in answers if isinstance(each, str)), answers[0])
 
 
 def login(place: Place) -> Answer:
     """Whether Kafka speaks with us: protocol and credentials."""
-    where, contact = place.kafka.bootstrap_servers, Contact(place.kafka)
+    where = place.kafka.bootstrap_servers
+    contact = Contact(replace(place.kafka, bootstrap_servers=place.learned["bootstrap"]))
     brokers = contact.brokers(ANSWER_SECONDS)
     if brokers is not None:
         place.learned |= {"admin": contact.admin, "brokers": brokers}
