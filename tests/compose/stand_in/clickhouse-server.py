@@ -113,7 +113,7 @@ def main() -> None:
     everywhere = {"::", "0.0.0.0"} & {each.text for each in root.findall("listen_host")}
     host, port = "0.0.0.0" if everywhere else "127.0.0.1", int(root.findtext("http_port") or 0)
     guard.SETTINGS = {name: value for name, value in users.profile("reader").items() if name != "readonly"}
-    front.Users = lambda *_: users  # type: ignore[assignment, misc]
+    front.Users = lambda *_: users  # type: ignore[assignment, attr-defined, unused-ignore]
     # The front refuses all addresses but loopback, and wants the password in clear; here users have hashes.
     front._loopback = str  # type: ignore[assignment]
     os.environ["CLICKHOUSE_PASSWORD"] = "unused"
