@@ -156,7 +156,8 @@ step_install() {
   # live-restore can be turned on without a restart: https://docs.docker.com/engine/daemon/live-restore (read 2026-11-28)
   [[ $changed != *" daemon.json "* ]] || systemctl reload docker.service
   [[ $changed != *" node.sh "* ]] || systemctl restart --no-block logbrook-watch.service
-  systemctl enable --quiet --now logbrook-watch.service logbrook-shutdown.service logbrook-backup.timer
+  # The watcher starts after logbrook.service, which is what runs here: whoever waited for it would wait forever.
+  systemctl enable --quiet --now --no-block logbrook-watch.service logbrook-shutdown.service logbrook-backup.timer
 }
 
 step_apply() {
@@ -174,8 +175,13 @@ watch() {
     digest=$(sha256sum "$run/seen")
     digest=${digest%% *}
     if [[ $digest != "$tried" && $digest != "$(cat "$lib/applied" 2>/dev/null)" ]]; then
-      tried=$digest
-      systemctl start logbrook.service || echo "applying the change failed; it is tried again" >&2
+      # One run may have been under way with an earlier deploy: look again at once. After a failure, systemd repeats it.
+      if systemctl start logbrook.service; then
+        etag=0
+      else
+        tried=$digest
+        echo "applying the change failed; it is tried again" >&2
+      fi
     fi
     grow >/dev/null 2>&1 || true
   done

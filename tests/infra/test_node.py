@@ -138,6 +138,22 @@ def test_from_an_empty_machine_to_ready(machine: Machine) -> None:
     assert digest in status.stdout
 
 
+def test_it_never_waits_for_a_unit_that_waits_for_it(machine: Machine) -> None:
+    """A start job waits for those of the units it is ordered after: waiting for one of those would never end.
+
+    job_is_runnable() in https://github.com/systemd/systemd/blob/0034ae26e8b1/src/core/job.c; `enable --now` starts.
+    """
+    units = render.BOOT.glob("logbrook*.service")
+    later = {unit.name for unit in units if "After=logbrook.service\n" in unit.read_text()}
+    assert "logbrook-watch.service" in later
+    machine.called()
+    assert machine.node("converge").returncode == 0
+    calls = [set(each.split()) for each in machine.called("systemctl")]
+    touching = [words for words in calls if words & later]
+    assert touching
+    assert all("--no-block" in words for words in touching)
+
+
 def test_a_second_run_changes_nothing(machine: Machine) -> None:
     """No package, no file system, no unit and no line of fstab is made twice."""
     machine.node("converge")
@@ -223,22 +239,33 @@ def test_a_deploy_changes_the_machines_own_files(machine: Machine) -> None:
     assert (machine.root / "usr/local/sbin/logbrook-node").read_text().endswith("# newer\n")
 
 
-def test_the_watcher_applies_each_change_once(machine: Machine) -> None:
+@pytest.mark.parametrize(
+    ("first", "starts"),
+    [
+        pytest.param("", 1, id="the start applies it"),
+        pytest.param("exit 0", 2, id="the start joins a run with an earlier deploy"),
+        pytest.param("exit 1", 1, id="the start fails, and systemd repeats it"),
+    ],
+)
+def test_the_watcher_applies_each_change_once(machine: Machine, first: str, starts: int) -> None:
     """What the boot applied is not applied again; a deploy's change is, without anybody logging in."""
     machine.node("converge")
+    node, started = machine.root / "usr/local/sbin/logbrook-node", machine.root / "started"
+    systemctl = f"""[[ "$*" == "start logbrook.service" ]] || exit 0
+        echo >>{started}; [[ $(wc -l <{started}) -gt 1 ]] || {first or ":"}; exec bash {node} converge"""
+    _programs(machine.root / "bin", systemctl=systemctl)
     machine.called()
-    command = ["bash", str(machine.root / "usr/local/sbin/logbrook-node"), "watch"]
     # A session of its own: `curl` waits in it.
-    with subprocess.Popen(command, env=machine.environ, start_new_session=True) as watcher:
+    with subprocess.Popen(["bash", str(node), "watch"], env=machine.environ, start_new_session=True) as watcher:
         try:
             # By then it has seen the first answer.
             until(lambda: "resize2fs" in machine.calls.read_text())
-            assert "systemctl start" not in machine.calls.read_text()
+            assert not started.exists()
             _Google.bundle = _bundle(LOGBROOK_KAFKA_HEAP="777m")
-            until(lambda: "systemctl start logbrook.service" in machine.calls.read_text())
+            until(lambda: started.exists() and len(started.read_text()) >= starts)
             seen = machine.calls.read_text().count("resize2fs")
-            until(lambda: machine.calls.read_text().count("resize2fs") >= seen + 4)
-            assert machine.calls.read_text().count("systemctl start logbrook.service") == 1
+            until(lambda: machine.calls.read_text().count("resize2fs") >= seen + 6)
+            assert len(started.read_text()) == starts
         finally:
             os.killpg(watcher.pid, signal.SIGTERM)
 
