@@ -71,11 +71,11 @@ def usage(settings: config.ClickHouse, billing: config.Usage, hours: float) -> U
     client = clickhouse.connect(settings)
     client.set_client_setting("readonly", 2)
     rows, table_bytes, oldest = _stored(client, settings.database)
-    seconds = _seconds(client, hours)
+    since_ms, seconds = _looked_at(client, hours)
     groups = client.query(
         "SELECT Source, ServiceName, count(), sum(byteSize(Body, ResourceAttributes, ScopeAttributes, LogAttributes)) "
-        "FROM otel_logs WHERE IngestedAt >= now64(3) - {seconds:Float64} GROUP BY ALL ORDER BY 4 DESC",
-        parameters={"seconds": seconds},
+        "FROM otel_logs WHERE IngestedAt >= fromUnixTimestamp64Milli({since:Int64}) GROUP BY ALL ORDER BY 4 DESC",
+        parameters={"since": since_ms},
     ).result_rows
     recent, recent_bytes = sum(row[2] for row in groups), sum(row[3] for row in groups)
     days = seconds / _DAY_SECONDS
@@ -97,7 +97,7 @@ def usage(settings: config.ClickHouse, billing: config.Usage, hours: float) -> U
         )
         for source, service, count, size in groups
     ]
-    since = datetime.now(UTC) - timedelta(seconds=seconds)
+    since = datetime.fromtimestamp(since_ms / 1000, UTC)
     return Usage(since.isoformat(timespec="seconds"), rows, table_bytes / rows, dollars, disks, shares)
 
 
@@ -133,16 +133,16 @@ def _stored(client: HttpClient, database: str) -> tuple[int, int, dict[date, flo
     return rows, sum(row[2] for row in found), {date.fromisoformat(row[0]): float(row[2]) for row in found}
 
 
-def _seconds(client: HttpClient, hours: float) -> float:
-    """The time that is looked at: not longer than there are events."""
-    [[first, last]] = client.query(
-        "SELECT toFloat64(now64(3)) - toFloat64(min(IngestedAt)), toFloat64(now64(3)) - toFloat64(max(IngestedAt)) "
-        "FROM otel_logs"
+def _looked_at(client: HttpClient, hours: float) -> tuple[int, float]:
+    """The arrival to count from (Unix ms, ClickHouse's clock), and the seconds since then: no more than events span."""
+    [[first_ms, last_ms, now_ms]] = client.query(
+        "SELECT toUnixTimestamp64Milli(min(IngestedAt)), toUnixTimestamp64Milli(max(IngestedAt)),"
+        " toUnixTimestamp64Milli(now64(3)) FROM otel_logs"
     ).result_rows
-    wanted = hours * 3600
-    if last > wanted:
+    since_ms = max(first_ms, now_ms - round(hours * 3_600_000))
+    if last_ms < since_ms:
         raise UsageError(f"no event arrived in the last {hours:g} h: look further back with --hours")
-    return float(max(1.0, min(first, wanted)))
+    return since_ms, max(1.0, (now_ms - since_ms) / 1000)
 
 
 def _retention_days(client: HttpClient, database: str) -> int:

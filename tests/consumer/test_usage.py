@@ -67,6 +67,17 @@ def test_nothing_to_count_is_said(database: config.ClickHouse) -> None:
         usage.usage(database, config.Usage(), 0.1)
 
 
+def test_events_that_arrived_at_once_are_counted(database: config.ClickHouse) -> None:
+    """A table with the events of one insert alone: they are as old as what is looked at, and belong to it."""
+    clickhouse.connect(database).command(
+        "INSERT INTO otel_logs (ServiceName, Source, Body, IngestedAt) SELECT 'a', 'shop', 'x', now64(3) - 100"
+    )
+
+    [share] = usage.usage(database, config.Usage(), 24).shares
+
+    assert (share.service, share.share) == ("a", 1.0)
+
+
 def test_the_command_prints_both_ways(database: config.ClickHouse, monkeypatch: pytest.MonkeyPatch) -> None:
     """JSON for programs, with every share; a table for people, with what is left out in words."""
     for number in range(25):
