@@ -49,6 +49,7 @@ class Waiting(Generic[Answer]):
                 self.reason = None
                 if self._said is not None:
                     log.info("everything is there now")
+                    self._said = None
                 return answer
             if isinstance(answer, ConfigError) or not isinstance(answer, LogbrookError):
                 raise answer

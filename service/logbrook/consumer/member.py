@@ -4,7 +4,6 @@ Everything here runs on the loop's thread but `check_topic`, which its worker ca
 """
 
 import json
-import logging
 from collections.abc import Callable, Collection, Mapping
 from typing import cast
 
@@ -75,9 +74,7 @@ class Member:
         self._read_to: dict[int, int] = {}
         self._refused: set[int] = set()
         self._paused = False
-        self._consumer = Consumer(
-            consumer_config(settings, kafka) | {"on_commit": self._answered}, logger=logging.getLogger("librdkafka")
-        )
+        self._consumer = Consumer(consumer_config(settings, kafka) | {"on_commit": self._answered})
         self._consumer.subscribe(
             [self.topic.name], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost
         )
