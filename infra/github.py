@@ -11,24 +11,27 @@ from infra.config import Settings
 from infra.identity import Identity
 
 ISSUER = "https://token.actions.githubusercontent.com"
-# What the program creates, it must be allowed to create. The program does not give these away itself, or a deploy could
-# raise its own rights: an owner does, once, with the line that `pulumi stack output github_grant` prints.
-DEPLOYER_ROLES = (
-    "roles/artifactregistry.admin",
-    "roles/cloudscheduler.admin",
-    "roles/compute.admin",
-    "roles/iam.serviceAccountAdmin",
-    "roles/iam.serviceAccountUser",
-    "roles/iap.admin",
-    "roles/logging.configWriter",
-    "roles/monitoring.admin",
-    "roles/parametermanager.admin",
-    "roles/resourcemanager.projectIamAdmin",
-    "roles/run.admin",
-    "roles/secretmanager.admin",
-    "roles/serviceusage.serviceUsageAdmin",
-    "roles/storage.admin",
-)
+# What an owner grants once, as `pulumi stack output github_grant` prints it; the program does not. A deploy must be allowed
+# to create what the program declares, and a preview to look up the data disks (disks.py).
+ROLES = {
+    "preview": ("roles/compute.viewer",),
+    "deploy": (
+        "roles/artifactregistry.admin",
+        "roles/compute.admin",
+        "roles/iam.serviceAccountAdmin",
+        "roles/iam.serviceAccountUser",
+        "roles/iap.admin",
+        "roles/logging.configWriter",
+        "roles/monitoring.admin",
+        "roles/parametermanager.admin",
+        "roles/resourcemanager.projectIamAdmin",
+        "roles/run.admin",
+        "roles/secretmanager.admin",
+        "roles/serviceusage.serviceUsageAdmin",
+        "roles/storage.admin",
+        "roles/storage.hmacKeyAdmin",
+    ),
+}
 
 
 class GitHub(pulumi.ComponentResource):
@@ -80,11 +83,15 @@ class GitHub(pulumi.ComponentResource):
             "github_provider": self.provider,
             "github_preview_account": emails["preview"],
             "github_deploy_account": emails["deploy"],
-            "github_grant": emails["deploy"].apply(
-                lambda email: (
-                    f"for role in {' '.join(DEPLOYER_ROLES)}; do "
-                    f"gcloud projects add-iam-policy-binding {settings.project} "
-                    f"--member serviceAccount:{email} --role $role --condition None; done"
-                )
+            "github_grant": pulumi.Output.all(**emails).apply(
+                lambda found: "\n".join(_grant(settings.project, found[act], ROLES[act]) for act in ROLES)
             ),
         }
+
+
+def _grant(project: str, email: str, roles: tuple[str, ...]) -> str:
+    """A line for a shell, to be run by an owner of the project."""
+    return (
+        f"for role in {' '.join(roles)}; do gcloud projects add-iam-policy-binding {project} "
+        f"--member serviceAccount:{email} --role $role --condition None; done"
+    )

@@ -1,5 +1,6 @@
 """GitHub's workflow: who it may be, what that may do, and that no key and no broad right is in it."""
 
+import subprocess
 from typing import Any
 
 import pytest
@@ -8,8 +9,11 @@ import yaml
 from infra.__main__ import program
 from infra.config import load
 from infra.errors import StackError
+from infra.github import ROLES, _grant
 from infra.policy import violations
+from tests.infra import fake_gcp, recorded
 from tests.infra.engine import ROOT
+from tests.infra.fake_gcp import Cloud
 from tests.infra.recorded import record, stack_config
 
 IDS = {"githubRepositoryId": "260064828", "githubOwnerId": "1342004"}
@@ -65,6 +69,39 @@ def test_the_workflow_has_what_it_needs_and_no_more() -> None:
     assert "head.repo.full_name == github.repository" in WORKFLOW["jobs"]["preview"]["if"]
     assert WORKFLOW["jobs"]["deploy"]["environment"]
     assert "--refresh=false" in WORKFLOW["jobs"]["preview"]["steps"][-1]["run"]
+
+
+def test_docker_may_push_before_the_deploy_is_checked() -> None:
+    """`make ready` refuses to go on until Docker is logged in to the stack's registry; a runner of GitHub's is not."""
+    commands = [step.get("run", "") for step in WORKFLOW["jobs"]["deploy"]["steps"]]
+    [push] = [number for number, command in enumerate(commands) if "gcloud auth configure-docker" in command]
+    assert "-docker.pkg.dev" in commands[push]
+    assert push < commands.index("make ready")
+
+
+def test_a_preview_may_look_up_what_the_program_looks_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That is all in Compute Engine, which its account may view; without that, each preview would end with a 403."""
+    asked = []
+
+    def look_up(cloud: Cloud, token: str, inputs: dict[str, Any]) -> dict[str, Any] | None:
+        asked.append(token)
+        return fake_gcp.look_up(cloud, token, inputs)
+
+    monkeypatch.setattr(recorded, "look_up", look_up)
+    recorded.record(program, stack_config("prod", **IDS))
+    assert {token.partition("/")[0] for token in asked} == {"gcp:compute"}
+    assert ROLES["preview"] == ("roles/compute.viewer",)
+
+
+def test_an_owner_grants_both_accounts_their_roles() -> None:
+    """A line for each, which a shell takes as it is."""
+    line = _grant("my-project", "deploy@my-project.iam.gserviceaccount.com", ("roles/run.admin", "roles/iap.admin"))
+    shell = 'gcloud() { printf "%s\\n" "$*"; }; ' + line
+    assert subprocess.check_output(["bash", "-euc", shell], text=True).splitlines() == [
+        f"projects add-iam-policy-binding my-project --member serviceAccount:deploy@my-project.iam.gserviceaccount.com "
+        f"--role roles/{role} --condition None"
+        for role in ("run.admin", "iap.admin")
+    ]
 
 
 def test_the_workflow_asks_for_variables_that_the_program_puts_out() -> None:
