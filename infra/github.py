@@ -11,8 +11,8 @@ from infra.config import Settings
 from infra.identity import Identity
 
 ISSUER = "https://token.actions.githubusercontent.com"
-# What an owner grants once, as `pulumi stack output github_grant` prints it; the program does not. A deploy must be allowed
-# to create what the program declares, and a preview to look up the data disks (disks.py).
+# What an owner grants once, as `pulumi stack output github_grant` prints it; the program does not. A deploy must be
+# allowed to create what the program declares, and a preview to look up the data disks (disks.py).
 ROLES = {
     "preview": ("roles/compute.viewer",),
     "deploy": (
