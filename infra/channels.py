@@ -1,15 +1,23 @@
 """Whom an alert reaches: mail, Slack, PagerDuty, a webhook, each if the stack's file names it."""
 
+from typing import NamedTuple
+
 import pulumi
 import pulumi_gcp as gcp
 
 from infra.config import NAMESPACE, Settings
 
 
-def declare(
-    settings: Settings, opts: pulumi.ResourceOptions
-) -> tuple[list[pulumi.Output[str]], list[pulumi.Output[str]]]:
-    """The channels of every alert, and those of critical ones, which are these and PagerDuty.
+class Channels(NamedTuple):
+    """Names of channels: of every alert, of critical alerts, and of a budget, which takes mail alone."""
+
+    every: list[pulumi.Output[str]]
+    critical: list[pulumi.Output[str]]
+    mail: list[pulumi.Output[str]]
+
+
+def declare(settings: Settings, opts: pulumi.ResourceOptions) -> Channels:
+    """The channels that the stack's file names. PagerDuty is for critical alerts alone.
 
     Labels and secrets are as Google's channel descriptors and the provider have them:
     https://cloud.google.com/monitoring/support/notification-options,
@@ -35,16 +43,17 @@ def declare(
         )
         return made.name
 
-    everything, critical = [], []
+    mail, critical = [], []
     if settings.alert_email:
-        everything.append(channel("email", "email", {"email_address": settings.alert_email}, None))
+        mail.append(channel("email", "email", {"email_address": settings.alert_email}, None))
+    every = [*mail]
     if settings.alert_slack_channel:
         token = labels(auth_token=secrets.require_secret("alertSlackToken"))
-        everything.append(channel("slack", "slack", {"channel_name": settings.alert_slack_channel}, token))
+        every.append(channel("slack", "slack", {"channel_name": settings.alert_slack_channel}, token))
     if settings.alert_webhook:
         password = secrets.get_secret("alertWebhookPassword")
         kind, user = ("webhook_tokenauth", {}) if password is None else ("webhook_basicauth", {"username": NAMESPACE})
-        everything.append(
+        every.append(
             channel(
                 "webhook",
                 kind,
@@ -55,4 +64,4 @@ def declare(
     if settings.alert_pagerduty:
         key = labels(service_key=secrets.require_secret("alertPagerdutyKey"))
         critical.append(channel("pagerduty", "pagerduty", {}, key))
-    return everything, everything + critical
+    return Channels(every, every + critical, mail)

@@ -16,7 +16,7 @@ class Monitoring(pulumi.ComponentResource):
         super().__init__("logbrook:infra:Monitoring", "monitoring", None, opts)
         self.settings = settings
         self._child = pulumi.ResourceOptions(parent=self)
-        self.channels, self.critical_channels = channels.declare(settings, self._child)
+        self.channels = channels.declare(settings, self._child)
         for alert in alerts.render(settings)[0]:
             self._promql(alert)
         if settings.on_vm:
@@ -85,7 +85,7 @@ class Monitoring(pulumi.ComponentResource):
             combiner="OR",
             conditions=[condition],
             severity="CRITICAL" if critical else "WARNING",
-            notification_channels=self.critical_channels if critical else self.channels,
+            notification_channels=self.channels.critical if critical else self.channels.every,
             documentation=args.AlertPolicyDocumentationArgs(content=content, mime_type="text/markdown"),
             alert_strategy=strategy if condition.condition_matched_log else None,
             opts=self._child,
@@ -164,8 +164,10 @@ class Monitoring(pulumi.ComponentResource):
                 args.BudgetThresholdRuleArgs(threshold_percent=0.9),
                 args.BudgetThresholdRuleArgs(threshold_percent=1.0, spend_basis="FORECASTED_SPEND"),
             ],
-            all_updates_rule=args.BudgetAllUpdatesRuleArgs(monitoring_notification_channels=self.channels[:5])
-            if self.channels
+            # "You must use email notification channels": the API's reference of NotificationsRule
+            # (https://cloud.google.com/billing/docs/reference/budget/rest/v1/billingAccounts.budgets).
+            all_updates_rule=args.BudgetAllUpdatesRuleArgs(monitoring_notification_channels=self.channels.mail)
+            if self.channels.mail
             else None,
             opts=self._child,
         )

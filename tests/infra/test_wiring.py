@@ -217,6 +217,17 @@ def test_budget_and_mail_are_there_when_configured() -> None:
     assert all(each.inputs["notificationChannels"] for each in resources if each.kind == "AlertPolicy")
 
 
+def test_a_budget_is_given_mail_alone() -> None:
+    """Google refuses a budget with another kind of channel; with no address, those of the billing account are told."""
+    slack = {"billingAccount": "0-0-0", "alertSlackChannel": "#ops", "alertSlackToken": "t" * 32}
+    resources = record(program, stack_config("dev", alertEmail="ops@example.com", **slack))
+    alert = next(each.inputs for each in resources if each.kind == "AlertPolicy")
+    [mail] = _one(resources, "Budget", "budget")["allUpdatesRule"]["monitoringNotificationChannels"]
+    assert len(alert["notificationChannels"]) == 2
+    assert mail == alert["notificationChannels"][0]
+    assert "allUpdatesRule" not in _one(record(program, stack_config("dev", **slack)), "Budget", "budget")
+
+
 def test_the_images_tag_is_its_content(tmp_path: Path) -> None:
     """The same files have the same tag; another content, name or file has another. Caches do not count."""
     (tmp_path / "module.py").write_text("a = 1")
