@@ -40,7 +40,7 @@ class Settings:
     zone: str = key(..., "The data node's zone, in that region.", like=r"[a-z]+-[a-z]+\d+-[a-z]")
 
     environment: str = key(..., "dev or prod: prod has deletion protection and more memory.", one_of=("dev", "prod"))
-    # A service account's id has at most 30 characters, and the longest role is `-autoscaler`.
+    # A service account's id has at most 30 characters; the longest roles are `-autoscaler` and `-gh-preview`.
     name: str = key(
         "",
         "First part of every name in the cloud; two stacks in one project need two. Empty: logbrook-ENVIRONMENT.",

@@ -65,7 +65,7 @@ class GitHub(pulumi.ComponentResource):
         )
         self.identities = {}
         for act, meaning in (("preview", "a pull request's preview"), ("deploy", "the deploy of what is merged")):
-            identity = self.identities[act] = Identity(settings, f"github-{act}", meaning, child)
+            identity = self.identities[act] = Identity(settings, f"gh-{act}", meaning, child)
             gcp.serviceaccount.IAMMember(
                 f"github-acts-as-{act}",
                 service_account_id=identity.account.name,

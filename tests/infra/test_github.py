@@ -37,11 +37,22 @@ def test_one_repository_is_trusted_by_its_number() -> None:
     )
     assert provider["attributeMapping"]["attribute.act"].startswith("assertion.ref == 'refs/heads/main' ? 'deploy'")
     assert {account: member.rpartition("/")[2] for account, member in bound.items()} == {
-        "logbrook-prod-github-preview": "preview",
-        "logbrook-prod-github-deploy": "deploy",
+        "logbrook-prod-gh-preview": "preview",
+        "logbrook-prod-gh-deploy": "deploy",
     }
     assert all("/attribute.act/" in member and "*" not in member for member in bound.values())
     assert violations(found, prod=True) == []
+
+
+def test_the_longest_name_fits_every_account() -> None:
+    """A service account's id has 6 to 30 characters: https://cloud.google.com/iam/docs/service-accounts-create."""
+    name = "a" * 19
+    with pytest.raises(StackError):
+        load(stack_config("prod", name=name + "a"), frozenset(stack_config("prod")))
+    found = record(program, stack_config("prod", name=name, grafana="true", **IDS))
+    accounts = [each.inputs["accountId"] for each in found if each.kind == "Account"]
+    assert len(accounts) > 8
+    assert not [each for each in accounts if not 6 <= len(each) <= 30]
 
 
 def test_without_the_key_nothing_is_declared() -> None:
