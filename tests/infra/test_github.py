@@ -67,7 +67,7 @@ def test_both_numbers_are_needed() -> None:
 
 
 def test_the_workflow_has_what_it_needs_and_no_more() -> None:
-    """A read-only token of GitHub, Google's by identity, and forks of others get neither; each step is pinned."""
+    """A read-only token of GitHub's, one of Google's by identity; forks of others get neither."""
     assert WORKFLOW["permissions"] == {"contents": "read"}
     for name, job in WORKFLOW["jobs"].items():
         assert job["permissions"] == {"contents": "read", "id-token": "write"}

@@ -25,7 +25,6 @@ EVERYTHING = {
     "alertEmail": "oncall@example.org",
     "autoscaler": "true",
     "billingAccount": "012345-6789AB-CDEF01",
-    "collectorImage": "us-docker.pkg.dev/cloud-ops-agents-artifacts/cloud-run-gmp-sidecar/cloud-run-gmp-sidecar:1.9.0",
     "minutesWithoutData": "30",
     "queryUsers": '["user:reader@example.org"]',
     "sshUsers": '["user:admin@example.org"]',
@@ -55,7 +54,7 @@ def deployed(
     request: pytest.FixtureRequest, plugin: Path, pulumi_cli: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[tuple[Engine, Google]]:
     """A stack of this shape, deployed with the plugin into a project that has two APIs enabled."""
-    monkeypatch.setattr("infra.images.content_tag", lambda _directory: "0123456789abcdef")
+    monkeypatch.setattr("infra.images.content_tag", lambda *_: "0123456789abcdef")
     stack, changes = SHAPES[request.param]
     with Server(Google(guest=_serving)) as server:
         environ = server.endpoints() | {
