@@ -89,9 +89,9 @@ def end_offsets(settings: Kafka, partitions: Iterable[int], timeout_seconds: flo
     """
     latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
     asked = {TopicPartition(settings.topic, partition): latest for partition in partitions}
-    answers = _admin(settings).list_offsets(
-        asked, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=timeout_seconds
-    )
+    admin = _admin(settings)
+    admin.poll(0)  # as above: without it, the lines of an outage pile up
+    answers = admin.list_offsets(asked, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=timeout_seconds)
     return {place.partition: answer for place, answer in answers.items()}
 
 

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from confluent_kafka import Producer
 from prometheus_client import REGISTRY
 
 from logbrook import clickhouse, config
@@ -10,6 +11,7 @@ from logbrook.consumer import report
 from logbrook.consumer.audit import audit
 from logbrook.consumer.span import Bounds
 from logbrook.errors import UnavailableError
+from logbrook.kafka import producer_config
 from tests.consumer.test_consumer import SETTINGS, bodies, consuming, eventually, numbered, send
 
 # So small that a part of what is sent fills it; so impatient that a test need not wait.
@@ -92,3 +94,19 @@ def test_without_a_consumer_the_audit_fails(
 def test_an_error_of_kafka_has_no_code_of_clickhouse() -> None:
     """What is no answer of ClickHouse is handled like no answer, whatever else the error calls its code."""
     assert clickhouse.error_code(UnavailableError(503, "kafka_unavailable", "Kafka: no answer")) is None
+
+
+def test_the_end_of_a_transaction_does_not_wait(topic: config.Kafka, database: config.ClickHouse) -> None:
+    """It has an offset that nobody reads or commits. Behind it, no partition counts as stalled."""
+    producer = Producer(producer_config(topic, 30) | {"transactional.id": topic.topic})
+    producer.init_transactions(30)
+    with consuming(IMPATIENT, topic, database) as running:
+        producer.begin_transaction()
+        producer.produce(topic.topic, b"paid", partition=3)
+        producer.commit_transaction(30)
+        eventually(lambda: bodies(database) == ["paid"])
+        eventually(lambda: running.loop.inserting is None)
+
+        findings = audit(IMPATIENT, topic, database, Bounds())
+
+    assert not any(each.missing or each.stalled for each in findings)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import Consumer, Producer
+from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AclOperation, AdminClient, NewTopic, ResourceType
 
 from logbrook import config, migrate
@@ -206,6 +206,20 @@ def test_a_consumer_that_does_not_get_on(topic: config.Kafka) -> None:
         finding = diagnosed(place(kafka=topic, group=topic.topic), "group.stuck")
 
     assert finding.text.startswith("1 messages wait")
+
+
+def test_the_end_of_a_transaction_is_not_waited_for(topic: config.Kafka) -> None:
+    """It has an offset above the committed one, and there is nothing to read."""
+    producer = Producer(client_config(topic) | {"transactional.id": topic.topic})
+    producer.init_transactions(30)
+    producer.begin_transaction()
+    producer.produce(topic.topic, b"{}", partition=0)
+    producer.commit_transaction(30)
+    with member(topic, topic.topic) as consumer:
+        consumer.commit(offsets=[TopicPartition(topic.topic, 0, 1)], asynchronous=False)
+        lag = examined(place(kafka=topic, group=topic.topic))["lag"]
+
+    assert (lag.state, lag.text) == ("ok", "0 messages wait")
 
 
 def test_a_gateway_that_takes_nothing(topic: config.Kafka, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from logbrook import clickhouse, config
 from logbrook.clickhouse import ClickHouseError
@@ -61,8 +61,10 @@ def _read(
         wanted: list[Fetched] = []
         messages = consumer.consume(10_000, _FETCH_SECONDS)
         for each in messages:
-            if each.error() is not None:
-                raise KafkaException(each.error())
+            if (error := each.error()) is not None:
+                if error.code() == KafkaError._PARTITION_EOF:
+                    continue
+                raise KafkaException(error)
             message = cast(Fetched, each)
             span = todo[message.partition()]
             if message.offset() < span.end:

@@ -2,10 +2,10 @@
 
 import json
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from logbrook import config
 from logbrook.consumer.inlet import Topic
@@ -38,7 +38,13 @@ class Span:
 def reader(kafka: config.Kafka, group: str) -> Consumer:
     """A client that reads by offset: it never joins the group and never commits."""
     return Consumer(
-        client_config(kafka) | {"group.id": group, "enable.auto.commit": False, "auto.offset.reset": "error"}
+        client_config(kafka)
+        | {
+            "group.id": group,
+            "enable.auto.commit": False,
+            "auto.offset.reset": "error",
+            "enable.partition.eof": True,
+        }
     )
 
 
@@ -71,7 +77,8 @@ def spans(consumer: Consumer, kafka: config.Kafka, bounds: Bounds) -> tuple[Topi
 def stalled(consumer: Consumer, topic: Topic, found: Collection[Span], until: float) -> set[int]:
     """The partitions in which messages wait, and of which the group commits none until then (monotonic time).
 
-    Returns as soon as all of them have moved. Raises UnavailableError if the brokers do not answer.
+    Returns as soon as all of them have moved. The consumer must not be reading anything else.
+    Raises UnavailableError if the brokers do not answer.
     """
     waiting = {span.partition: span.committed for span in found if span.pending}
     while waiting:
@@ -85,7 +92,24 @@ def stalled(consumer: Consumer, topic: Topic, found: Collection[Span], until: fl
         if time.monotonic() >= until:
             break
         time.sleep(0.2)
-    return set(waiting)
+    return readable(consumer, topic.name, waiting) if waiting else set()
+
+
+def readable(consumer: Consumer, topic: str, offsets: Mapping[int, int]) -> set[int]:
+    """The partitions with a message at or above the offset given, or that can't be read to find out.
+
+    The end of a transaction has an offset, too, and so have messages of one that was aborted: nobody ever reads those.
+    """
+    found = set[int]()
+    # One after the other: what is fetched of many at once could be more than the audit's memory.
+    for partition, offset in offsets.items():
+        consumer.assign([TopicPartition(topic, partition, offset)])
+        first = consumer.poll(_TIMEOUT_SECONDS)
+        error = first.error() if first is not None else None
+        if error is None or error.code() != KafkaError._PARTITION_EOF:
+            found.add(partition)
+    consumer.unassign()
+    return found
 
 
 def _is_for(topic: Topic, committed: TopicPartition) -> bool:

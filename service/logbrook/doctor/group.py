@@ -1,11 +1,13 @@
 """The consumer group, as Kafka says it: who has which partitions, and does the lag move?"""
 
 import time
+from collections.abc import Mapping
 from typing import cast
 
 from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 from confluent_kafka.admin import ConsumerGroupDescription, OffsetSpec
 
+from logbrook.consumer import span
 from logbrook.doctor.diagnosis import Answer, Diagnosis
 from logbrook.doctor.place import REQUEST_SECONDS, Place
 
@@ -60,10 +62,24 @@ def lag(place: Place) -> Answer:
         if any(now[each][1] != before[each][1] for each in before):
             break
         if time.monotonic() > deadline:
+            waiting = _readable(place, now)
+            if not waiting:
+                break
             return STUCK.found(f"{waiting:,} messages wait, and nothing was committed in {_WATCH_SECONDS:g} s")
         time.sleep(_POLL_SECONDS)
         now = _waiting(place)
     return f"{waiting:,} messages wait"
+
+
+def _readable(place: Place, waiting: Mapping[int, tuple[int, int]]) -> int:
+    """Of what seems to wait, what can be read: the end of a transaction can't."""
+    reader = span.reader(place.kafka, place.parts["group"])
+    try:
+        offsets = {partition: committed for partition, (messages, committed) in waiting.items() if messages}
+        found = span.readable(reader, place.kafka.topic, offsets)
+    finally:
+        reader.close()
+    return sum(waiting[partition][0] for partition in found)
 
 
 def _waiting(place: Place) -> dict[int, tuple[int, int]]:
