@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 
-# Between a process' start, as the kernel has it, and the moment at which its supervisor noted it.
+# Between the start of a process, as the kernel has it, and the moment at which its supervisor noted it.
 _SAME_START_SECONDS = 5.0
 
 

@@ -131,7 +131,7 @@ def _place(bucket: config.Backup, name: str) -> str:
 
 
 def _arguments(bucket: config.Backup, path: str) -> str:
-    """Address and key, which ClickHouse shows nowhere as it takes them for a secret of S3."""
+    """Address and key. ClickHouse hides the secret of S3's arguments wherever it shows a statement."""
     values = (f"{bucket.url.rstrip('/')}/{path}", bucket.key_id, bucket.key_secret)
     return ", ".join("'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'" for value in values)
 

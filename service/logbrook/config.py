@@ -97,7 +97,7 @@ class Backup:
     full_every_days: float = setting(
         7.0,
         "Age at which the last full backup is no longer a base: the next one is full. A bucket that deletes by age "
-        "must keep backups so much longer than they are to be of use.",
+        "must keep each backup this much longer than you want to be able to restore it.",
     )
 
 
@@ -267,7 +267,7 @@ def client_variable(name: str, default: str, environ: Mapping[str, str] | None =
 
 
 def environment() -> dict[str, str]:
-    """The process' variables."""
+    """This process's environment variables."""
     return dict(os.environ)
 
 

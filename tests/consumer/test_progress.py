@@ -74,7 +74,7 @@ def test_without_a_consumer_the_audit_fails(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """What waits while nobody works is no good outcome: exit status 1, and where it waits."""
+    """What waits while nobody works is not a good outcome: exit status 1, and where it waits."""
     send(topic, *numbered(0, 10), partition=2)
     for name, value in {
         "KAFKA_BOOTSTRAP_SERVERS": topic.bootstrap_servers,
@@ -92,7 +92,7 @@ def test_without_a_consumer_the_audit_fails(
 
 
 def test_an_error_of_kafka_has_no_code_of_clickhouse() -> None:
-    """What is no answer of ClickHouse is handled like no answer, whatever else the error calls its code."""
+    """An error that is not ClickHouse's is handled like no answer, whatever else the error calls its code."""
     assert clickhouse.error_code(UnavailableError(503, "kafka_unavailable", "Kafka: no answer")) is None
 
 

@@ -9,7 +9,7 @@ from logbrook.doctor.place import ANSWER_SECONDS, Place
 NO_TOKEN = "the gateway wants a token, and nothing here has one (LOGBROOK_TOKEN)"  # noqa: S105 - a sentence
 NOT_OURS = Diagnosis(
     "http.unexpected",
-    "Something else than Logbrook answers at the URL, or something before it does.",
+    "Something other than Logbrook answers at the URL, or something in front of it does.",
     "Correct the URL. 403 or 404 from Google: the service lets only some members in (logbrook:queryUsers; "
     "`make outputs` has the command that opens it), or was deployed under another name.",
 )
