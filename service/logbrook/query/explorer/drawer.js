@@ -55,7 +55,7 @@ function details() {
   const event = shown;
   const message = el("pre.body", { dir: "ltr" }, ...textNodes(event.body, { lines: true, words: wordsToMark() }));
   const hidden = event.body_bytes > new TextEncoder().encode(event.body).length;
-  const rest = event.truncated && el("button.button.small", { type: "button", onclick: async () => { if (await whole()) tab("event"); } }, `Show all${hidden ? ` ${bytes(event.body_bytes)}` : ""}`);
+  const rest = event.truncated && el("button.button.small", { type: "button", onclick: async () => { const all = await whole(); if (all && all.id === shown?.id) tab("event"); } }, `Show all${hidden ? ` ${bytes(event.body_bytes)}` : ""}`);
   const fields = [
     ["service", event.service], ["trace_id", event.trace_id], ["span_id", event.span_id], ["event_name", event.event_name],
     ["scope", event.scope_name], ["source", event.source], ["parse_error", event.parse_error],
@@ -80,7 +80,8 @@ function details() {
 async function whole() {
   if (!shown.truncated) return shown;
   const answer = await get(`events/${encodeURIComponent(shown.id)}`, {}, "event").catch((error) => { toast(error.message); return undefined; });
-  if (answer && answer.event.id === shown.id) shown = answer.event;
+  // Meanwhile the drawer may have been closed, or show another event.
+  if (answer && answer.event.id === shown?.id) shown = answer.event;
   return answer?.event;
 }
 
