@@ -110,7 +110,8 @@ def test_events_of_another_schema_come_back_into_this_one(topic: config.Kafka, d
 def _fill(database: config.ClickHouse, first: int, rows: int) -> None:
     """Rows of a few MB that no compression makes small."""
     clickhouse.connect(database).command(
-        f"INSERT INTO otel_logs (Body, KafkaOffset) SELECT hex(randomString(200)), number FROM numbers({first}, {rows})"
+        "INSERT INTO otel_logs (IngestedAt, Body, KafkaOffset)"
+        f" SELECT now64(3), hex(randomString(200, number)), number FROM numbers({first}, {rows})"
     )
 
 

@@ -45,9 +45,9 @@ def stored(database: config.ClickHouse, messages: list[bytes]) -> list[bytes]:
     client = connection.connect(database)
     rows = [["t", "", 0, offset, 1_757_930_000_000, "s", "", message] for offset, message in enumerate(messages)]
     client.insert("arrivals", rows, COLUMNS)
-    found = client.query("SELECT hex(Body) FROM otel_logs ORDER BY KafkaOffset, KafkaIndex").result_columns
+    found = client.query("SELECT hex(Body) FROM otel_logs ORDER BY KafkaOffset, KafkaIndex").result_rows
     client.close()
-    return [bytes.fromhex(body) for body in found[0]]
+    return [bytes.fromhex(body) for (body,) in found]
 
 
 def test_text_is_stored_byte_for_byte(database: config.ClickHouse) -> None:

@@ -32,6 +32,8 @@ UNKNOWN_AT_FIRST = {
     "filter",
     "logbrook-bundle",
     "parameter",
+    "secretData",
+    "serviceAccountEmail",
     "serviceAccountId",
     "value",
     "name",

@@ -14,6 +14,7 @@ def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     program.parent.mkdir()
     program.write_text(
         f'#!/bin/sh\nwhile read -r word; do case " $* " in *" $word "*) exit 1;; esac; done < {tmp_path}/fails\n'
+        'case " $* " in *" config "*) echo \'{"services": {"clickhouse": {"image": "an/image"}}}\';; esac\n'
     )
     program.chmod(0o755)
     (tmp_path / "fails").touch()
@@ -31,13 +32,13 @@ def test_compose_when_all_is_there(docker: Path) -> None:
     [
         ("info", "no Docker engine answers"),
         ("version", "docker compose is not installed"),
-        ("pull", "the images can't be pulled"),
+        ("inspect pull", "The image an/image can't be pulled: docker pull failed"),
         ("build", "the service's image can't be built here"),
     ],
 )
 def test_native_when_something_is_missing(docker: Path, fails: str, reason: str) -> None:
     """It says what is missing."""
-    docker.write_text(f"{fails}\n")
+    docker.write_text("\n".join([*fails.split(), ""]))
     choice = runtime.choose("auto", docker.with_name(".env"))
     assert (choice.runtime, choice.reason) == ("native", reason)
 
