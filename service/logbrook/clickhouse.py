@@ -3,11 +3,12 @@
 import clickhouse_connect
 from clickhouse_connect.driver.exceptions import ClickHouseError
 from clickhouse_connect.driver.httpclient import HttpClient
+from urllib3.exceptions import ReadTimeoutError
 
 from logbrook.config import ClickHouse
 from logbrook.errors import UnavailableError
 
-__all__ = ["ClickHouseError", "HttpClient", "connect", "error_code"]
+__all__ = ["ClickHouseError", "HttpClient", "answered_too_late", "connect", "error_code"]
 
 UNKNOWN_TABLE = 60
 TIMEOUT_EXCEEDED = 159
@@ -47,3 +48,12 @@ def error_code(error: Exception) -> int | None:
     """ClickHouse's own code of an error (60 is UNKNOWN_TABLE), None if the server did not answer with one."""
     code = getattr(error, "code", None)
     return code if isinstance(code, int) else None
+
+
+def answered_too_late(error: Exception) -> bool:
+    """Whether the server kept the connection and did not answer within the time limit.
+
+    A connection that broke is another matter: then the server, or the network, ended it for a reason of its own.
+    """
+    cause = error.__cause__
+    return isinstance(getattr(cause, "reason", cause), ReadTimeoutError)

@@ -5,9 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
-from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError
+from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError, OperationalError
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from urllib3.connectionpool import ConnectionPool
+from urllib3.exceptions import ProtocolError, ReadTimeoutError
 
 from logbrook.consumer.batch import Batch, Fetched
 from logbrook.consumer.inlet import Inlet
@@ -23,6 +25,8 @@ class Picky:
 
     poison: set[bytes] = field(default_factory=set)
     code: int = MEMORY
+    error: ClickHouseError | None = None
+    """What it raises instead of a refusal with that code."""
     ill: int = 0
     """So many inserts to come are refused, whatever they hold."""
     stored: Counter[bytes] = field(default_factory=Counter)
@@ -34,7 +38,7 @@ class Picky:
         self.inserts += 1
         self.ill -= 1
         if self.ill >= 0 or self.poison.intersection(rows):
-            raise refusal(self.code)
+            raise self.error or refusal(self.code)
         self.stored.update(rows)
 
     def insert_raw(self, row: bytes, _reason: str) -> None:
@@ -48,6 +52,18 @@ def refusal(code: int) -> ClickHouseError:
     error = DatabaseError(f"Code: {code}")
     setattr(error, "code", code)  # noqa: B010 - not declared by every version
     return error
+
+
+def broken(cause: Exception) -> ClickHouseError:
+    """An error as clickhouse-connect raises it where there was no answer."""
+    error = OperationalError("no answer")
+    error.__cause__ = cause
+    return error
+
+
+def late() -> ReadTimeoutError:
+    """The cause where the time limit passed."""
+    return ReadTimeoutError(cast(ConnectionPool, None), "/", "Read timed out.")
 
 
 def batch_of(count: int) -> Batch:
@@ -97,6 +113,17 @@ def test_a_server_that_is_ill_for_a_while_makes_nothing_raw() -> None:
     store(inlet, batch, tries=20)
 
     assert (inlet.stored, inlet.raw) == (Counter(batch.rows), Counter())
+
+
+def test_a_server_that_is_killed_again_and_again_makes_nothing_raw() -> None:
+    """Connections that break are no evidence while nothing else is stored; answers that come too late are."""
+    killed, silent = Picky(ill=100, error=broken(ProtocolError())), Picky(ill=12, error=broken(late()))
+
+    store(killed, batch_of(1), tries=120)
+    store(silent, batch_of(1), tries=20)
+
+    assert (killed.stored.total(), killed.raw.total()) == (1, 0)
+    assert (silent.stored.total(), silent.raw.total()) == (0, 1)
 
 
 def test_the_servers_own_errors_cut_nothing() -> None:

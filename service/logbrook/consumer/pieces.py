@@ -19,8 +19,9 @@ _SHARED_FROM_BYTES = 8 * 2**20
 # So many pieces have the same size, then so many have twice that: few inserts, however small the first ones are.
 _OF_ONE_SIZE = 8
 # What a message that fails alone needs of evidence before it is stored raw, and what one failure counts: most if others
-# were stored in the same go, since then the server is well; less if it was no answer, which may be the network's fault.
-# Before each try a take-over has succeeded, so ClickHouse was there.
+# were stored in the same go, since then the server is well; less if there was no answer, which may be the network's
+# fault. Before each try a take-over has succeeded, so ClickHouse was there. A connection that broke while nothing was
+# stored is not evidence, however often: a server that is killed again and again breaks it, too.
 _EVIDENCE, _REFUSED_AS_ONLY_ONE, _SILENT_AS_ONLY_ONE, _FAILED_LIKE_ALL = 8, 4, 2, 1
 # Errors that say nothing about the messages of an insert: the table is gone or full, the disk is, the insert was ended,
 # the server is busy, stopping or without its Keeper, or we may not (github.com/ClickHouse/ClickHouse ErrorCodes.cpp).
@@ -123,8 +124,10 @@ class Pieces:
             # Not even raw: so it is hardly the message's fault, and it gets another chance.
             del self._alone[coordinate]
             return
-        counts = _SILENT_AS_ONLY_ONE if code is None else _REFUSED_AS_ONLY_ONE
-        self._alone[coordinate] += counts if as_only_one else _FAILED_LIKE_ALL
+        if as_only_one:
+            self._alone[coordinate] += _SILENT_AS_ONLY_ONE if code is None else _REFUSED_AS_ONLY_ONE
+        elif code is not None or clickhouse.answered_too_late(error):
+            self._alone[coordinate] += _FAILED_LIKE_ALL
         if self._alone[coordinate] >= _EVIDENCE:
             self._raw[coordinate] = "stored raw: " + (
                 "no answer in time" if code is None else f"ClickHouse error {code}"
