@@ -44,7 +44,17 @@ class Engine:
             self.stack.set_config(f"logbrook:{key}", auto.ConfigValue(value))
 
     def up(self) -> dict[str, int]:
-        """Deploy; the changes by kind."""
+        """Deploy; the changes by kind.
+
+        The engine and the program in this process sometimes lose each other at the start of a run, before anything was
+        changed: gRPC's UNAVAILABLE, which Pulumi's SDK words as below. Such a run is begun anew, twice at most.
+        """
+        for _ in range(2):
+            try:
+                return _counts(self.stack.up(on_output=_quiet).summary.resource_changes)
+            except auto.errors.CommandError as error:
+                if "Resource monitor has terminated" not in str(error):
+                    raise
         return _counts(self.stack.up(on_output=_quiet).summary.resource_changes)
 
     def preview(self) -> dict[str, int]:
