@@ -80,18 +80,18 @@ def test_revoked_while_paused(place: Place, ledger: Ledger, sender: Sender) -> N
     """Partitions that leave a paused consumer and come back to it when it goes on are read on (I1-I6)."""
     consumer = place.consumer(LOGBROOK_CONSUMER_MAX_BATCH_MESSAGES="50")
     consumer.spawn()
-    until(lambda: owns(consumer), 40, "the consumer owns all")
+    until(lambda: owns(consumer), 120, "the consumer owns all")
     place.client.command("RENAME TABLE arrivals TO elsewhere")
     sender.send(1000, 1)
-    until(lambda: "paused: " in consumer.log, 40, "the consumer is paused")
+    until(lambda: "paused: " in consumer.log, 120, "the consumer is paused")
     guest = place.consumer()
     guest.spawn()
-    until(lambda: '"assigned"' in guest.log, 40, "another gets a share")
+    until(lambda: '"assigned"' in guest.log, 120, "another gets a share")
     place.client.command("RENAME TABLE elsewhere TO arrivals")
-    until(lambda: owns(guest), 40, "another takes over")
+    until(lambda: owns(guest), 120, "another takes over")
     place.drain()
     assert guest.stop() == 0
-    until(lambda: consumer.log.count('"assigned"') >= 2, 40, "they come back")
+    until(lambda: consumer.log.count('"assigned"') >= 2, 120, "they come back")
     for partition in range(8):
         sender.send(20, 1, partition=partition)
     check(ledger, place)

@@ -118,7 +118,7 @@ def guard(shared_database: config.ClickHouse) -> Iterator[Guard]:
     """The guard by itself: it asks ClickHouse as a user who may do anything."""
 
     with asyncio.Runner() as runner:
-        engine = Engine(shared_database, config.Query())
+        engine = Engine(shared_database, config.Query(allow_privileged_user=True))
         yield lambda statement: runner.run(check(statement, shared_database.database, 1000, engine.text))
         runner.run(engine.close())
 
