@@ -1,10 +1,13 @@
 """Batches in pieces: whatever an inlet refuses, everything else is stored, once, in few inserts."""
 
+import itertools
+import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
+import pytest
 from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError, OperationalError
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -54,16 +57,20 @@ def refusal(code: int) -> ClickHouseError:
     return error
 
 
-def broken(cause: Exception) -> ClickHouseError:
-    """An error as clickhouse-connect raises it where there was no answer."""
+def broken() -> ClickHouseError:
+    """An error as clickhouse-connect raises it where the connection broke."""
+    return _without_answer(ProtocolError())
+
+
+def late() -> ClickHouseError:
+    """The same where the time limit passed."""
+    return _without_answer(ReadTimeoutError(cast(ConnectionPool, None), "/", "Read timed out."))
+
+
+def _without_answer(cause: Exception) -> ClickHouseError:
     error = OperationalError("no answer")
     error.__cause__ = cause
     return error
-
-
-def late() -> ReadTimeoutError:
-    """The cause where the time limit passed."""
-    return ReadTimeoutError(cast(ConnectionPool, None), "/", "Read timed out.")
 
 
 def batch_of(count: int) -> Batch:
@@ -116,13 +123,28 @@ def test_a_server_that_is_ill_for_a_while_makes_nothing_raw() -> None:
 
 
 def test_a_server_that_is_killed_again_and_again_makes_nothing_raw() -> None:
-    """Connections that break are no evidence while nothing else is stored; answers that come too late are."""
-    killed, silent = Picky(ill=100, error=broken(ProtocolError())), Picky(ill=12, error=broken(late()))
+    """Broken connections in quick succession are hardly evidence, also against one message of several."""
+    batch = batch_of(3)
+    alone, among_others = Picky(ill=100, error=broken()), Picky({batch.rows[1]}, error=broken())
 
-    store(killed, batch_of(1), tries=120)
+    store(alone, batch_of(1), tries=120)
+    with pytest.raises(AssertionError, match="not stored"):
+        store(among_others, batch, tries=100)
+
+    assert (alone.stored.total(), alone.raw.total()) == (1, 0)
+    assert (among_others.stored.total(), among_others.raw.total()) == (2, 0)
+
+
+def test_what_crashes_the_server_for_long_is_stored_raw(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A message on which the connection breaks for eight minutes, and one without an answer in time, go in raw."""
+    minutes = itertools.count(step=61.0)
+    monkeypatch.setattr(time, "monotonic", lambda: next(minutes))
+    crashing, silent = Picky(ill=12, error=broken()), Picky(ill=12, error=late())
+
+    store(crashing, batch_of(1), tries=20)
     store(silent, batch_of(1), tries=20)
 
-    assert (killed.stored.total(), killed.raw.total()) == (1, 0)
+    assert (crashing.stored.total(), crashing.raw.total()) == (0, 1)
     assert (silent.stored.total(), silent.raw.total()) == (0, 1)
 
 

@@ -1,5 +1,7 @@
 """How a batch is cut into inserts, and what becomes of a message that ClickHouse refuses even alone."""
 
+import math
+import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,10 +21,12 @@ _SHARED_FROM_BYTES = 8 * 2**20
 # So many pieces have the same size, then so many have twice that: few inserts, however small the first ones are.
 _OF_ONE_SIZE = 8
 # What a message that fails alone needs of evidence before it is stored raw, and what one failure counts: most if others
-# were stored in the same go, since then the server is well; less if there was no answer, which may be the network's
-# fault. Before each try a take-over has succeeded, so ClickHouse was there. A connection that broke while nothing was
-# stored is not evidence, however often: a server that is killed again and again breaks it, too.
+# were stored in the same go, since then the server is well; less if the answer came too late, perhaps by the network.
+# Before each try a take-over has succeeded, so ClickHouse was there.
 _EVIDENCE, _REFUSED_AS_ONLY_ONE, _SILENT_AS_ONLY_ONE, _FAILED_LIKE_ALL = 8, 4, 2, 1
+# A connection that breaks may be the message's fault, if it crashes ClickHouse, and is far more often that of whoever
+# kills ClickHouse: it counts little, and only once in so long, in which an innocent message is stored by some try.
+_BROKEN_COUNTS_EVERY_SECONDS = 60.0
 # Errors that say nothing about the messages of an insert: the table is gone or full, the disk is, the insert was ended,
 # the server is busy, stopping or without its Keeper, or we may not (github.com/ClickHouse/ClickHouse ErrorCodes.cpp).
 _OF_THE_SERVER = {
@@ -42,6 +46,7 @@ class Pieces:
         self._max_messages, self._parallel = max_messages, parallel
         self._size = max_messages
         self._alone: Counter[Coordinate] = Counter()
+        self._broken_at: dict[Coordinate, float] = {}
         self._raw: dict[Coordinate, str] = {}
         self.narrowing = False
         """Whether the last failure made pieces smaller that held several messages: it is worth trying again at once."""
@@ -80,6 +85,7 @@ class Pieces:
             raise failures[0][1]
         self._size = min(2 * self._size, self._max_messages)
         self._alone.clear()
+        self._broken_at.clear()
         self._raw.clear()
 
     def close(self) -> None:
@@ -124,9 +130,15 @@ class Pieces:
             # Not even raw: so it is hardly the message's fault, and it gets another chance.
             del self._alone[coordinate]
             return
-        if as_only_one:
+        if code is None and not clickhouse.answered_too_late(error):
+            now = time.monotonic()
+            if now - self._broken_at.get(coordinate, -math.inf) < _BROKEN_COUNTS_EVERY_SECONDS:
+                return
+            self._broken_at[coordinate] = now
+            self._alone[coordinate] += _FAILED_LIKE_ALL
+        elif as_only_one:
             self._alone[coordinate] += _SILENT_AS_ONLY_ONE if code is None else _REFUSED_AS_ONLY_ONE
-        elif code is not None or clickhouse.answered_too_late(error):
+        else:
             self._alone[coordinate] += _FAILED_LIKE_ALL
         if self._alone[coordinate] >= _EVIDENCE:
             self._raw[coordinate] = "stored raw: " + (
