@@ -129,8 +129,7 @@ def test_a_refused_statement_names_its_file(empty: config.ClickHouse, monkeypatc
     """An error of ClickHouse says which file and statement it is about; nothing is recorded as applied."""
     broken = migrate.Migration("0001_broken.sql", "CREATE TABLE a (x Nonsense) ENGINE = Null;\n")
     monkeypatch.setattr(migrate, "migrations", lambda: [broken])
-    remedy = "logbrook backup.*logbrook restore.*#upgrade.*new file with a higher number"
-    with pytest.raises(SchemaError, match=f"{NAMES[0]} .*{remedy}"):
+    with pytest.raises(SchemaError, match=r"0001_broken.sql: .*CREATE TABLE a.*Nonsense"):
         migrate.apply(config.Schema(), empty)
     monkeypatch.undo()
     assert migrate.apply(config.Schema(), empty) == NAMES
