@@ -43,7 +43,7 @@ local-sql: export SQL := $(SQL)
 doctor: $(VENV)/.native ## Say what is wrong with it, where, and what to change: docs/doctor.md (ARGS='--json')
 	@$(BIN)/logbrook doctor $(ARGS)
 
-produce: $(VENV)/.native ## Send made-up logs or files into it: make produce ARGS='--count 100000 --to gateway'
+produce: $(VENV)/.native ## Send sample logs or files into it: make produce ARGS='--count 100000 --to gateway'
 	@$(NATIVE) run produce $(ARGS)
 
 audit: $(VENV)/.native ## Compare Kafka with ClickHouse: fails if an event is missing or double (ARGS='--json')

@@ -37,7 +37,7 @@ class Service:
     stop_seconds: float = 15.0
     # Whether it lives, whatever the state of those that it needs; None: there is no way to ask.
     alive: Callable[[], bool] | None = None
-    # Without an answer for so long, one that worked is started again.
+    # A process that worked and has not answered for this long is restarted.
     silent_seconds: float = 60.0
 
 

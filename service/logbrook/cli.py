@@ -218,7 +218,7 @@ def produce(  # noqa: PLR0913, PLR0917 - each is an option of the command
     timeout: float = typer.Option(60.0, min=0.1, help="Seconds to try to deliver an event before it counts as failed."),
     as_json: bool = typer.Option(False, "--json", help="Print nothing but one JSON object at the end."),
 ) -> None:
-    """Send made-up logs of a small shop, or your own log files, and say how many were acknowledged."""
+    """Send sample logs of a small shop, or your own log files, and say how many were acknowledged."""
     from logbrook.produce import follow as following
     from logbrook.produce import options, run
     from logbrook.produce.files import Files

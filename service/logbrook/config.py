@@ -153,8 +153,9 @@ class Consumer:
     )
     stalled_after_seconds: float = setting(
         60.0,
-        "Messages that wait so long without one being stored count as stalled: /readyz says 503, and the audit fails. "
-        "Longer than an insert may take (`LOGBROOK_CLICKHOUSE_TIMEOUT_SECONDS`).",
+        "If messages wait in a partition and none of it is stored for this long, it counts as stalled: /readyz answers "
+        "503, and the audit fails. Keep it above the time that an insert may take "
+        "(`LOGBROOK_CLICKHOUSE_TIMEOUT_SECONDS`).",
     )
     fetch_queue_kilobytes: int = setting(16_384, "Most kilobytes that librdkafka fetches ahead.")
     stop_seconds: float = setting(8.0, "Time for the insert under way after SIGTERM; Cloud Run kills after 10.")
