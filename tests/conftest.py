@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
@@ -19,6 +20,9 @@ from tests.components import REPOSITORY, ClickHouseServer, KafkaBroker, running
 
 pytest_plugins = ["pytester", "tests.skips"]
 HOST = "127.0.0.1"
+# How quickly examples are made is the machine's affair, not the code's.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 
 class ByDirectory(LoadScopeScheduling):  # type: ignore[misc]
