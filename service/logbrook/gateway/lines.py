@@ -22,7 +22,7 @@ _NO_OBJECT = re.compile(rb"\n[^{]")
 _AT_BYTE = re.compile(r"\(byte (\d+)\)")
 _WHITESPACE = b" \t\r\n"
 _BOM = b"\xef\xbb\xbf"
-_LIKE_JSON = {b"{", b"[", _BOM[:1]}
+_LIKE_JSON = (b"{", b"[", _BOM)
 
 
 def read(body: bytes, content_type: str, settings: Gateway) -> Batch:
@@ -143,8 +143,8 @@ def _encode(events: list[bytes], limit: int, *, keep_objects: bool = False) -> l
         if keep_objects and event[:1] == b"{":
             held.append(event)
             continue
-        if event.lstrip()[:1] in _LIKE_JSON:
-            # It would be taken for several events where it holds several lines.
+        if b"\n" in event and event.lstrip().startswith(_LIKE_JSON):
+            # As a message of its own, its lines could be taken for an event each.
             event = mend.utf8(event)  # noqa: PLW2901 - the same text
         try:
             held.append(b'{"body":' + orjson.dumps(event.decode()) + b"}")
