@@ -225,7 +225,7 @@ class Campaign:
 
 
 def pause(process: Process, seconds: float) -> None:
-    """Stop a process in its tracks for so long."""
+    """Suspend a process for the given time."""
     if not process.running:
         return
     process.pause()

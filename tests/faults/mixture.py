@@ -28,9 +28,9 @@ from tests.faults.processes import Process, until
 from tests.faults.stack import SESSION_SECONDS, Place
 
 STALLED_SECONDS = 10
-# So long after that, a consumer that owns the partition must have noticed: it looks every 5 s, on a busy machine.
+# By then a consumer that owns the partition must have noticed: it looks every 5 s, later on a busy machine.
 _NOTICED_SECONDS = 20
-# A partition of which no consumer knows: between two owners. So long, on a busy machine, and no longer.
+# The longest time that a partition may be between two owners, known to neither, on a busy machine.
 _UNOWNED_SECONDS = 90
 _DAY = 24 * 3600
 _PAST_THE_SESSION = 2 * SESSION_SECONDS

@@ -24,8 +24,8 @@ _OF_ONE_SIZE = 8
 # were stored in the same go, since then the server is well; less if the answer came too late, perhaps by the network.
 # Before each try a take-over has succeeded, so ClickHouse was there.
 _EVIDENCE, _REFUSED_AS_ONLY_ONE, _SILENT_AS_ONLY_ONE, _FAILED_LIKE_ALL = 8, 4, 2, 1
-# A connection that breaks may be the message's fault, if it crashes ClickHouse, and is far more often that of whoever
-# kills ClickHouse: it counts little, and only once in so long, in which an innocent message is stored by some try.
+# A message that crashes ClickHouse breaks the connection, but so does anything else that kills ClickHouse. A broken
+# connection therefore counts as one failure, at most once per interval: an innocent message is stored well before that.
 _BROKEN_COUNTS_EVERY_SECONDS = 60.0
 # Errors that say nothing about the messages of an insert: the table is gone or full, the disk is, the insert was ended,
 # the server is busy, stopping or without its Keeper, or we may not (github.com/ClickHouse/ClickHouse ErrorCodes.cpp).
