@@ -20,6 +20,7 @@ from tests.consumer.test_inlet import START, TOPIC, inlets, insert, keyed
 
 CLUSTER = Cluster(clusters.NAME)
 SCHEMA = config.Schema(cluster=clusters.NAME)
+QUERY_WAS_CANCELLED = 394
 
 
 @pytest.fixture(scope="module")
@@ -202,8 +203,9 @@ def test_a_take_over_drains_every_server(
     def slow(client: HttpClient) -> None:
         try:
             client.command(
-                f"INSERT INTO {former.name} SELECT 0, number, 0, '', '', 'late' FROM numbers(600)"
-                " WHERE sleepEachRow(0.1) = 0 SETTINGS max_block_size = 1"
+                f"INSERT INTO {former.name} (offset, payload) SELECT number, 'late' FROM numbers(600)"
+                " WHERE sleepEachRow(0.1) = 0 SETTINGS max_block_size = 1",
+                settings={"wait_end_of_query": 1},
             )
         except ClickHouseError as error:
             errors.append(error)
@@ -211,13 +213,14 @@ def test_a_take_over_drains_every_server(
     inserting = threading.Thread(target=slow, args=(connect(servers[0].settings(migrated)),))
     inserting.start()
     running_there = f"SELECT count() FROM system.processes WHERE query_kind = 'Insert' AND query LIKE '%{former.name}%'"
-    until(lambda: bool(first.query(running_there).result_rows[0][0]))
+    until(lambda: bool(errors or first.query(running_there).result_rows[0][0]))
+    assert errors == []
 
     take_over(second, TOPIC, {0: START})
 
     assert first.query(running_there).result_rows == [(0,)]
     inserting.join(60)
-    assert len(errors) == 1
+    assert [connection.error_code(error) for error in errors] == [QUERY_WAS_CANCELLED]
 
 
 def test_a_drop_that_comes_late_is_waited_for(
