@@ -8,7 +8,8 @@ from prometheus_client import REGISTRY
 
 from logbrook import clickhouse, config
 from logbrook.consumer import report
-from logbrook.consumer.audit import audit
+from logbrook.consumer.audit import Finding, audit
+from logbrook.consumer.replay import replay
 from logbrook.consumer.span import Bounds
 from logbrook.errors import UnavailableError
 from logbrook.kafka import producer_config
@@ -110,3 +111,47 @@ def test_the_end_of_a_transaction_does_not_wait(topic: config.Kafka, database: c
         findings = audit(IMPATIENT, topic, database, Bounds())
 
     assert not any(each.missing or each.stalled for each in findings)
+
+
+def test_transactions_leave_nothing_pending_or_missing(topic: config.Kafka, database: config.ClickHouse) -> None:
+    """Committed, aborted and open transactions: what can be read is stored, the rest counts for nothing."""
+    producer = Producer(producer_config(topic, 30) | {"transactional.id": topic.topic})
+    producer.init_transactions(30)
+    missing_before = REGISTRY.get_sample_value("consumer_missing_offsets_total")
+
+    def transaction(*payloads: bytes, abort: bool = False) -> None:
+        producer.begin_transaction()
+        for payload in payloads:
+            producer.produce(topic.topic, payload, partition=3)
+        producer.flush(30)
+        (producer.abort_transaction if abort else producer.commit_transaction)(30)
+
+    def findings() -> list[Finding]:
+        return audit(IMPATIENT, topic, database, Bounds())
+
+    with consuming(IMPATIENT, topic, database) as running:
+        transaction(b"a1", b"a2")
+        transaction(b"never", abort=True)
+        transaction(b"b1")
+        transaction(b"never", b"never", abort=True)
+        eventually(lambda: bodies(database) == ["a1", "a2", "b1"])
+        eventually(lambda: sum(each.pending for each in findings()) == 0)
+        assert not any(each.missing or each.double or each.stalled for each in findings())
+        assert findings()[3].end_offset == 10, "four transactions with six messages, and their ends"
+        assert running.loop.unready() is None
+
+        producer.begin_transaction()
+        producer.produce(topic.topic, b"c1", partition=3)
+        producer.flush(30)
+        assert sum(each.pending for each in findings()) == 0, "it is open: nobody can read it"
+        producer.commit_transaction(30)
+        eventually(lambda: len(bodies(database)) == 4)
+        eventually(lambda: sum(each.pending for each in findings()) == 0)
+
+    assert REGISTRY.get_sample_value("consumer_missing_offsets_total") == missing_before
+    client = clickhouse.connect(database)
+    client.command("DELETE FROM otel_logs WHERE Body IN ('a2', 'c1')")
+    assert findings()[3].missing_offsets == ((1, 1), (10, 10)), "and what is missing is found between them"
+    assert replay(IMPATIENT, topic, database, Bounds(), lambda *_: None) == 2
+    assert bodies(database) == ["a1", "a2", "b1", "c1"]
+    assert not any(each.missing or each.double for each in findings())

@@ -1,6 +1,6 @@
 """Everything at once: faults of all kinds, drawn by a seed, on a whole pipeline under load, and somebody who watches.
 
-Three consumers (one with its clock days ahead, one hours behind), two gateways with clients that retry, a follower of a
+Three consumers (one with its clock days ahead, one days behind), two gateways with clients that retry, a follower of a
 log file and a Kafka client. Whatever ends is started again, as a supervisor does; nobody does anything else.
 """
 
@@ -9,19 +9,22 @@ import os
 import re
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx
 from clickhouse_connect.driver.exceptions import ClickHouseError
+from confluent_kafka import KafkaException
 
 from logbrook import config
 from logbrook.consumer.audit import audit
 from logbrook.consumer.span import Bounds
+from logbrook.errors import LogbrookError
 from tests.faults.campaign import PATIENCE_SECONDS, Campaign, Outcome, pause
 from tests.faults.ledger import post
 from tests.faults.processes import Process, until
@@ -42,7 +45,10 @@ class Watch:
     def __init__(self, place: Place, consumers: list[Process]) -> None:
         self.place, self.consumers = place, consumers
         self.blind: list[str] = []
+        self.audits = 0
+        """How often the audit was asked about work that stood still, and answered."""
         self._moved: dict[int, tuple[int, float]] = {}
+        self._well_since: float | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch")
 
@@ -56,20 +62,45 @@ class Watch:
 
     def _run(self) -> None:
         while not self._stop.wait(1):
-            now, found = time.monotonic(), self.place.look()
-            if not found or (known := self._all_are_well()) is None:
-                # Somebody says that all is not well, or is not there to be asked: nobody is blind.
+            now, found, known = time.monotonic(), self.place.look(), self._all_are_well()
+            if not found:
+                # Kafka is not there to be asked: nobody is blind.
                 self._moved.clear()
                 continue
+            self._well_since = None if known is None else self._well_since or now
             for partition, (committed, end) in found.items():
                 before, since = self._moved.get(partition, (-1, now))
-                if committed >= end or before != committed:
-                    since = now
-                self._moved[partition] = (committed, since)
-                limit = STALLED_SECONDS + _NOTICED_SECONDS if partition in known else _UNOWNED_SECONDS
-                if now - since > limit:
-                    self.blind.append(f"{partition} stood still at {committed} of {end} for {limit} s, owned: {known}")
-                    self._moved.clear()
+                self._moved[partition] = (committed, now if committed >= end or before != committed else since)
+            if known is not None and self._well_since is not None:
+                self._nobody_is_ready_and_stuck(known, now - self._well_since)
+            still = {partition for partition, (_, since) in self._moved.items() if now - since > STALLED_SECONDS}
+            if still:
+                self._the_audit_agrees(still)
+
+    def _nobody_is_ready_and_stuck(self, known: set[int], well_seconds: float) -> None:
+        """Whether work stands still and all have called themselves ready for longer than it takes to notice."""
+        now = time.monotonic()
+        for partition, (committed, since) in self._moved.items():
+            limit = STALLED_SECONDS + _NOTICED_SECONDS if partition in known else _UNOWNED_SECONDS
+            if min(now - since, well_seconds) > limit:
+                self.blind.append(f"/readyz: {partition} stood still at {committed} for {limit} s, owned: {known}")
+                self._moved[partition] = (committed, now)
+
+    def _the_audit_agrees(self, still: set[int]) -> None:
+        """What stands still while an audit runs is stalled to it. An audit that can't be made calls nothing well."""
+        before = self.place.look()
+        settings = config.Consumer(group=self.place.group, stalled_after_seconds=1)
+        try:
+            findings = audit(settings, self.place.kafka, replace(self.place.database, timeout_seconds=10), Bounds())
+        except (LogbrookError, ClickHouseError, KafkaException):
+            return
+        self.audits += 1
+        after = self.place.look()
+        for each in findings:
+            committed, end = before.get(each.partition, (0, 0))
+            stood = committed < end and after.get(each.partition, (-1, 0))[0] == committed
+            if each.partition in still and stood and not each.stalled:
+                self.blind.append(f"audit: {each.partition} stands still at {committed} of {end}")
 
     def _all_are_well(self) -> set[int] | None:
         """The partitions of which consumers know that messages wait; None if one of them does not call itself ready."""
@@ -102,7 +133,7 @@ class Mixture(Campaign):
             "LOGBROOK_CONSUMER_MAX_BATCH_MESSAGES": "500",
             "LOGBROOK_CLICKHOUSE_TIMEOUT_SECONDS": "8",
         }
-        clocks = (0, 3 * _DAY, -7200)
+        clocks = (0, 3 * _DAY, -3 * _DAY)
         self.consumers = [self.place.consumer(**common, FAULT_CLOCK_SECONDS=str(clock)) for clock in clocks]
         self.gateways = [self.place.gateway() for _ in range(2)]
         self.log_file = self.place.stack.directory / f"{self.place.kafka.topic}.jsonl"
@@ -115,12 +146,17 @@ class Mixture(Campaign):
         processes = [*self.consumers, self.follower, *(each.process for each in self.gateways)]
         for process in processes:
             self.place.keep_running(process)
-        faults, count = self._kinds(), 0
+        faults, drawn = self._kinds(), Counter[str]()
+        deck: list[str] = []
         with Watch(self.place, self.consumers) as watch, self.sender.sending(), self._others():
             for turn in range(1, turns + 1):
                 self._grows()
-                chosen = self.rng.sample(sorted(faults), self.rng.choice((2, 3)))
-                count += len(chosen)
+                # Like cards: each kind comes once before any comes again.
+                wanted = self.rng.choice((2, 3))
+                if len(deck) < wanted:
+                    deck = self.rng.sample(sorted(faults.keys() - deck), len(faults) - len(deck)) + deck
+                chosen = [deck.pop() for _ in range(wanted)]
+                drawn.update(chosen)
                 self.progress(f"turn {turn}: {', '.join(chosen)}")
                 self._at_once([faults[name] for name in chosen])
                 self.so_far(f"after turn {turn}")
@@ -130,7 +166,9 @@ class Mixture(Campaign):
         settings = config.Consumer(group=self.place.group, stalled_after_seconds=STALLED_SECONDS)
         found = audit(settings, self.place.kafka, self.place.database, Bounds())
         assert {(each.missing, each.double, each.stalled) for each in found} == {(0, 0, 0)}
-        return self.outcome(f"{turns} turns of everything at once", count, verdict)
+        self.progress(", ".join(f"{kind}: {count}" for kind, count in sorted(drawn.items())))
+        self.progress(f"audits while work stood still: {watch.audits}")
+        return self.outcome(f"{turns} turns of everything at once", drawn.total(), verdict)
 
     def _complete(self) -> bool:
         with self.ledger.lock:

@@ -1,4 +1,6 @@
-"""Take parts of the protocol out, one at a time: `python -m tests.faults.mutants [NAME ...]`. A fault test must notice.
+"""Take parts of the protocol out, one at a time: a fault test must notice each.
+
+`PYTHONPATH=compose python -m tests.faults.mutants [NAME ...]`; without names, all of them (`make faults-mutants`).
 
 Exit status 0 if, with nothing taken out, all of these tests pass, and each mutant makes one of its tests fail.
 """

@@ -4,10 +4,12 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from confluent_kafka import Consumer
+
 from logbrook import clickhouse, config, metrics
 from logbrook.clickhouse import HttpClient
 from logbrook.consumer.inlet import Position, Topic, server_time, stored_offsets
-from logbrook.consumer.span import Bounds, Span, reader, spans, stalled
+from logbrook.consumer.span import Bounds, Span, reader, spans, stalled, still_in_kafka
 
 # Offsets that one query looks at: bounds its memory.
 _WINDOW = 2_000_000
@@ -49,7 +51,7 @@ def audit(settings: config.Consumer, kafka: config.Kafka, database: config.Click
     try:
         began = time.monotonic()
         topic, found = spans(consumer, kafka, bounds)
-        findings = [_examine(client, topic, span) for span in found]
+        findings = [_examine(client, consumer, topic, span) for span in found]
         still = stalled(consumer, topic, found, began + settings.stalled_after_seconds)
     finally:
         consumer.close()
@@ -64,7 +66,7 @@ def audit(settings: config.Consumer, kafka: config.Kafka, database: config.Click
     return findings
 
 
-def _examine(client: HttpClient, topic: Topic, span: Span) -> Finding:
+def _examine(client: HttpClient, consumer: Consumer, topic: Topic, span: Span) -> Finding:
     events = holes = double = flagged = 0
     missing: list[range] = []
     for window in _windows(span):
@@ -74,7 +76,8 @@ def _examine(client: HttpClient, topic: Topic, span: Span) -> Finding:
         if counts[0] < window.end - window.first:
             missing += _gaps(client, topic, window)
     repeated = _repeated(client, topic, span) if missing else set()
-    lost = [gap for each in missing for gap in _cut(each, repeated)]
+    without_row = [gap for each in missing for gap in _cut(each, repeated)]
+    lost = still_in_kafka(consumer, topic.name, span.partition, without_row)
     absent = sum(len(each) for each in lost)
     return Finding(
         partition=span.partition,
@@ -84,7 +87,7 @@ def _examine(client: HttpClient, topic: Topic, span: Span) -> Finding:
         missing=absent + holes,
         double=double,
         flagged=flagged,
-        repeated=sum(len(each) for each in missing) - absent,
+        repeated=sum(len(each) for each in missing) - sum(len(each) for each in without_row),
         pending=span.pending,
         missing_offsets=tuple((each.start, each.stop - 1) for each in lost[:10]),
     )

@@ -145,7 +145,7 @@ class Loop:
             self._start()
         if self.ticked_at >= self.lag_due:
             self.member.commit_again()
-            self.progress.look(self.member.stored())
+            self.progress.look({partition: at.offset for partition, at in self.member.positions().items()})
             self.lag_due = self.ticked_at + _LAG_EVERY_SECONDS
 
     def _full(self) -> bool:

@@ -37,7 +37,7 @@ def consumer_config(settings: config.Consumer, kafka: config.Kafka) -> dict[str,
         "session.timeout.ms": int(settings.session_timeout_seconds * 1000),
         # Two may get lost before the third counts.
         "heartbeat.interval.ms": int(settings.session_timeout_seconds * 1000 / 4),
-        # Tells `stored` how far there is nothing to fetch: a transaction's end has an offset and is no message.
+        # Says how far there is nothing to fetch: the end of a transaction has an offset but is not a message.
         "enable.partition.eof": True,
         "max.poll.interval.ms": 300_000,
         "queued.max.messages.kbytes": settings.fetch_queue_kilobytes,
@@ -71,7 +71,8 @@ class Member:
         self._expected: dict[int, int] = {}
         self._positions: dict[int, Position] = {}
         self._looked_for: dict[int, tuple[int, int]] = {}
-        self._read_to: dict[int, int] = {}
+        # By partition: nothing can be read from the first of these offsets up to (without) the second.
+        self._unreadable: dict[int, tuple[int, int]] = {}
         self._refused: set[int] = set()
         self._paused = False
         self._consumer = Consumer(consumer_config(settings, kafka) | {"on_commit": self._answered})
@@ -87,25 +88,22 @@ class Member:
         expected, fresh = self._expected, list[Fetched]()
         sought, fetched_before = set[int](), 0
         for each in self._consumer.consume(most, FETCH_SECONDS):
-            if (error := each.error()) is not None:
-                if error.code() == KafkaError._PARTITION_EOF:
-                    self._read_to[cast(int, each.partition())] = cast(int, each.offset())
-                else:
-                    log.warning("fetch failed", error=str(error))
+            error, partition, offset = each.error(), cast(int, each.partition()), cast(int, each.offset())
+            at_end = error is not None and error.code() == KafkaError._PARTITION_EOF
+            if error is not None and not at_end:
+                log.warning("fetch failed", error=str(error))
                 continue
-            message = cast(Fetched, each)
-            partition, offset = message.partition(), message.offset()
             # A rebalance that was served while messages were collected leaves some of partitions that are gone.
             if partition not in expected or partition in sought:
                 continue
             wanted = expected[partition]
-            if offset < wanted:
-                fetched_before += 1
-            elif offset > wanted and not self._is_gap(partition, wanted, offset):
+            if offset > wanted and not self._is_gap(partition, wanted, offset):
                 sought.add(partition)
-            else:
+            elif offset < wanted:
+                fetched_before += not at_end
+            elif not at_end:
                 expected[partition] = offset + 1
-                fresh.append(message)
+                fresh.append(cast(Fetched, each))
         if fetched_before:
             # Of a topic that was created anew they would be others.
             self.check_topic()
@@ -113,23 +111,29 @@ class Member:
         return fresh
 
     def _is_gap(self, partition: int, wanted: int, offset: int) -> bool:
-        """Whether Kafka no longer has the offsets from `wanted` to `offset`. If it may have them, they are fetched.
+        """Whether there is nothing to read from `wanted` up to `offset`, which then is expected next.
 
-        Messages collected before a partition was given up can follow on its new assignment: they are no gap. One that
-        is met again right after it was looked for is the end of a transaction, or was compacted away.
+        Messages collected before a partition was given up can follow on its new assignment: they are no gap. So the
+        first time it is fetched again; what is met once more right after that is certain.
         """
-        low, _ = self._consumer.get_watermark_offsets(TopicPartition(self.topic.name, partition), _TIMEOUT_SECONDS)
-        if offset > max(low, wanted) and self._looked_for.get(partition) != (wanted, offset):
+        if self._looked_for.get(partition) != (wanted, offset):
             self._looked_for[partition] = (wanted, offset)
             self._consumer.seek(TopicPartition(self.topic.name, partition, wanted))
             return False
-        metrics.consumer_missing_offsets_total.inc(offset - wanted)
-        log.error(
-            "offsets are missing in Kafka: its retention ran out before they were read, or a transaction ended there",
-            partition=partition,
-            first=wanted,
-            last=offset - 1,
-        )
+        # Kafka says with each fetch which offset is its lowest (KIP-107). Gaps above that are no loss: the end of a
+        # transaction, messages of one that was aborted, or what was compacted away.
+        low, _ = self._consumer.get_watermark_offsets(TopicPartition(self.topic.name, partition), cached=True)
+        if (deleted := min(low, offset) - wanted) > 0:
+            metrics.consumer_missing_offsets_total.inc(deleted)
+            log.error(
+                "offsets are missing in Kafka: its retention ran out before they were read",
+                partition=partition,
+                first=wanted,
+                last=wanted + deleted - 1,
+            )
+        first, end = self._unreadable.get(partition, (wanted, wanted))
+        self._unreadable[partition] = (first if end == wanted else wanted, offset)
+        self._expected[partition] = offset
         return True
 
     @property
@@ -165,8 +169,17 @@ class Member:
         self._send_commit(next_offsets)
 
     def commit_again(self) -> None:
-        """Send again what was refused of partitions that are still ours."""
-        self._send_commit(self._refused & self.owned)
+        """Send again what was refused of partitions that are still ours, and what ends in offsets without a message.
+
+        Nobody would ever commit those, and the lag would stay above 0.
+        """
+        passed = set[int]()
+        for partition, position in self.positions().items():
+            first, end = self._unreadable.get(partition, (0, 0))
+            if first <= position.offset < end:
+                self._positions[partition] = Position(end, position.stored_at_seconds)
+                passed.add(partition)
+        self._send_commit((self._refused & self.owned) | passed)
 
     def _send_commit(self, partitions: Collection[int]) -> None:
         self._refused -= set(partitions)
@@ -213,15 +226,6 @@ class Member:
         if topic_id(self.kafka, _TIMEOUT_SECONDS) != self.topic.id:
             raise TopicRecreatedError(f"topic {self.topic.name!r} was created anew: starting over at its beginning")
 
-    def stored(self) -> dict[int, int]:
-        """By owned partition: below this offset there is nothing that is not stored."""
-        return {
-            partition: max(at.offset, self._read_to.get(partition, 0))
-            if self._expected.get(partition) == at.offset
-            else at.offset
-            for partition, at in self.positions().items()
-        }
-
     def close(self) -> None:
         """Send what is left to commit and leave the group."""
         self._consumer.close()
@@ -252,7 +256,7 @@ class Member:
         metrics.consumer_rebalances_total.inc()
         for partition in self.owned - owned:
             self._expected.pop(partition, None)
-            self._read_to.pop(partition, None)
+            self._unreadable.pop(partition, None)
         self.owned = owned
         self._changed(cause)
 

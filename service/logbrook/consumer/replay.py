@@ -62,9 +62,12 @@ def _read(
         messages = consumer.consume(10_000, _FETCH_SECONDS)
         for each in messages:
             if (error := each.error()) is not None:
-                if error.code() == KafkaError._PARTITION_EOF:
-                    continue
-                raise KafkaException(error)
+                if error.code() != KafkaError._PARTITION_EOF:
+                    raise KafkaException(error)
+                # What lies between the last message and the end is the end of a transaction.
+                ended = todo[cast(int, each.partition())]
+                left[ended.partition] = max(0, ended.end - cast(int, each.offset()))
+                continue
             message = cast(Fetched, each)
             span = todo[message.partition()]
             if message.offset() < span.end:

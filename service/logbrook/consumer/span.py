@@ -2,8 +2,9 @@
 
 import json
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import cast
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
@@ -13,6 +14,8 @@ from logbrook.errors import UnavailableError
 from logbrook.kafka import client_config, topic_id
 
 _TIMEOUT_SECONDS = 10.0
+# To read so many messages is quicker than to fetch anew from further on.
+_READ_ON_MESSAGES = 10_000
 
 
 @dataclass(frozen=True)
@@ -110,6 +113,50 @@ def readable(consumer: Consumer, topic: str, offsets: Mapping[int, int]) -> set[
             found.add(partition)
     consumer.unassign()
     return found
+
+
+def still_in_kafka(consumer: Consumer, topic: str, partition: int, gaps: Iterable[range]) -> list[range]:
+    """What of these ranges of offsets, in their order, are messages: neither the end of a transaction, nor of one that
+    was aborted, nor compacted away.
+
+    Raises UnavailableError if the brokers do not answer.
+    """
+    found, last, following = list[range](), -1, -1
+    for gap in gaps:
+        if gap.start > following + _READ_ON_MESSAGES or following < 0:
+            consumer.assign([TopicPartition(topic, partition, gap.start)])
+            following = gap.start
+        elif last in gap:
+            found.append(range(last, last + 1))
+        while following < gap.stop:
+            message = consumer.poll(_TIMEOUT_SECONDS)
+            if message is None:
+                raise UnavailableError(503, "kafka_unavailable", f"Kafka does not send partition {partition}")
+            if (error := message.error()) is None:
+                last = cast(int, message.offset())
+                following = last + 1
+                if last in gap:
+                    found.append(range(last, following))
+            elif error.code() == KafkaError._PARTITION_EOF:
+                following = max(gap.stop, cast(int, message.offset()))
+            else:
+                raise UnavailableError(503, "kafka_unavailable", f"Kafka: {error}")
+    consumer.unassign()
+    return list(_joined(found))
+
+
+def _joined(ranges: Iterable[range]) -> Iterator[range]:
+    """Ranges in their order, those that touch as one."""
+    joined: range | None = None
+    for each in ranges:
+        if joined is not None and joined.stop == each.start:
+            joined = range(joined.start, each.stop)
+            continue
+        if joined is not None:
+            yield joined
+        joined = each
+    if joined is not None:
+        yield joined
 
 
 def _is_for(topic: Topic, committed: TopicPartition) -> bool:
