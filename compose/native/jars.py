@@ -87,14 +87,14 @@ def _fetch(directory: Path, progress: Callable[[str], None]) -> None:
         "dependency:copy-dependencies",
         f"-DoutputDirectory={directory}",
     ]
-    with tempfile.NamedTemporaryFile("w+") as output:
+    with tempfile.NamedTemporaryFile("w+", encoding="utf-8", errors="replace") as output:
         # Java's default is a part of the machine's memory; fetching needs little.
         environment = {"MAVEN_OPTS": "-Xmx256m", **os.environ}
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)
         try:
             while process.poll() is None:
                 # Maven copies all jars at its end: what it has downloaded, its own plugins too, is what moves.
-                progress(f"{Path(output.name).read_text().count('Downloaded from')} files downloaded")
+                progress(f"{Path(output.name).read_bytes().count(b'Downloaded from')} files downloaded")
                 try:
                     process.wait(0.5)
                 except subprocess.TimeoutExpired:

@@ -73,9 +73,9 @@ def test_a_wrong_jar_is_never_used(tmp_path: Path, pinned: Path, maven: Maven) -
 
 
 def test_progress_moves(tmp_path: Path, pinned: Path, maven: Maven) -> None:
-    """What is downloaded is counted while Maven still downloads: it copies the jars at its very end."""
-    maven(f"""echo Downloaded from a: x.pom; while [ ! -e {tmp_path}/seen ]; do sleep 0.1; done
-        echo Downloaded from a: y.jar; sleep 0.6; cp {pinned}/*.jar "$out" """)
+    """What is downloaded is counted while Maven still downloads, a character that is only half written included."""
+    maven(f"""printf 'Downloaded from a: x.pom \\303'; while [ ! -e {tmp_path}/seen ]; do sleep 0.1; done
+        printf '\\251\\n'; echo Downloaded from a: y.jar; sleep 0.6; cp {pinned}/*.jar "$out" """)
     said = []
 
     def progress(text: str) -> None:
@@ -89,7 +89,7 @@ def test_progress_moves(tmp_path: Path, pinned: Path, maven: Maven) -> None:
 
 def test_maven_s_own_words_when_it_fails(tmp_path: Path, maven: Maven) -> None:
     """No network, for example."""
-    maven("echo could not transfer artifact; exit 1")
+    maven("printf '\\377'; echo could not transfer artifact; exit 1")
     with pytest.raises(Failure, match="could not transfer artifact"):
         jars.ensure(tmp_path / "jars")
 

@@ -1,6 +1,8 @@
 """The service as a whole: limits, headers, other sites, its own document."""
 
+import asyncio
 import contextlib
+import socket
 import threading
 from collections import Counter
 from pathlib import Path
@@ -17,6 +19,7 @@ from logbrook import clickhouse as connection
 from logbrook import config
 from logbrook.errors import ConfigError
 from logbrook.query import catalog, openapi, server
+from logbrook.query.engine import Engine
 from tests.components import ClickHouseServer
 from tests.query.conftest import as_reader
 from tests.query.door import Door, serving
@@ -213,3 +216,33 @@ def test_an_abandoned_statement_counts_until_it_has_ended(
     admin.close()
 
     assert most == 1
+
+
+def test_only_a_success_says_that_a_statement_has_ended() -> None:
+    """Its place is kept while ClickHouse refuses to say, for whatever reason, whether the query id is free."""
+    answers = [httpx.Response(500, headers={"X-ClickHouse-Exception-Code": code}) for code in ("202", "216")]
+    asked: list[bool] = []
+
+    async def abandon() -> None:
+        engine, lane = Engine(config.ClickHouse(password=""), config.Query()), asyncio.Semaphore(0)
+
+        def answer(request: httpx.Request) -> httpx.Response:
+            if request.content.startswith(b"KILL"):
+                return httpx.Response(200)
+            asked.append(lane.locked())
+            return answers.pop(0) if answers else httpx.Response(200)
+
+        engine._client = httpx.AsyncClient(base_url="http://clickhouse", transport=httpx.MockTransport(answer))
+        await engine._end("abandoned", lane)
+        assert not lane.locked()
+
+    asyncio.run(abandon())
+    assert asked == [True, True, True]
+
+
+def test_the_port_opens_though_clickhouse_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A ClickHouse that accepts a connection and never answers keeps the service from nothing: requests ask again."""
+    monkeypatch.setattr(server, "_ADMIT_SECONDS", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        database = config.ClickHouse(password="", port=silent.getsockname()[1], timeout_seconds=3600)
+        server._require_reader(config.Query(), database)

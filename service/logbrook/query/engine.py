@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Literal
 
 import httpx
@@ -38,7 +39,6 @@ _PAST_LIMITS = {
     396: "has a larger result than the limit",
 }
 _MEMORY_LIMIT_EXCEEDED = 241
-_QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING = 216
 _LOOK_AGAIN_SECONDS = 0.5
 _CLOSE_SECONDS = 5.0
 _BUSY = {202, 439, 394}  # too many queries, no thread, cancelled by an administrator
@@ -217,25 +217,27 @@ class Engine:
         """Stop a statement that nobody waits for, and keep its place in the lane until ClickHouse is done with it.
 
         Closing the connection asks for it, KILL QUERY makes sure. Some functions look at neither before they have
-        finished a block. While the statement runs, its query id is taken (error 216), which any user may ask.
+        finished a block. While the statement runs, its query id is taken, which any user may ask: only a success says
+        that it has ended. Its own time limit has passed when this gives up.
         """
         try:
-            await self._client.post(
-                "/",
-                params={"database": self.clickhouse.database},
-                content=f"KILL QUERY WHERE query_id = '{query_id}' ASYNC".encode(),
-                timeout=5,
-            )
-            while await self._is_taken(query_id):
-                await asyncio.sleep(_LOOK_AGAIN_SECONDS)
-        except httpx.HTTPError as error:
+            async with asyncio.timeout(self.query.timeout_seconds + _CLOSE_SECONDS):
+                await self._kill(query_id)
+        except (httpx.HTTPError, TimeoutError) as error:
             log.info("ClickHouse can't be asked whether a statement has ended", query_id=query_id, error=str(error))
         finally:
             lane.release()
 
-    async def _is_taken(self, query_id: str) -> bool:
-        response = await self._client.post("/", params={"query_id": query_id}, content=b"SELECT 1", timeout=5)
-        return bool(response.headers.get("X-ClickHouse-Exception-Code") == str(_QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING))
+    async def _kill(self, query_id: str) -> None:
+        await self._client.post(
+            "/",
+            params={"database": self.clickhouse.database},
+            content=f"KILL QUERY WHERE query_id = '{query_id}' ASYNC".encode(),
+            timeout=5,
+        )
+        ask = partial(self._client.post, "/", params={"query_id": query_id}, content=b"SELECT 1", timeout=5)
+        while not (await ask()).is_success:
+            await asyncio.sleep(_LOOK_AGAIN_SECONDS)
 
     async def _limits(self, extra: Mapping[str, str | int]) -> dict[str, str]:
         """The settings to send: none for a user whose profile is read-only, as it fixes them itself."""

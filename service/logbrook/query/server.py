@@ -37,6 +37,8 @@ EXPLORER = Path(__file__).parent / "explorer"
 SQL = "/v1/sql"
 _MAX_BODY_BYTES = 100_000
 _TELL_AGAIN_SECONDS = 60.0
+# The longest that the port stays closed while ClickHouse is asked what its user may do; each request asks again.
+_ADMIT_SECONDS = 5.0
 _LOOPBACK_NAMES = ["localhost", "127.0.0.1", "[::1]"]
 
 
@@ -238,14 +240,15 @@ def _require_reader(query: config.Query, clickhouse: config.ClickHouse) -> None:
     async def may_only_read() -> bool:
         engine = Engine(clickhouse, query)
         try:
-            return await engine.may_only_read()
+            async with asyncio.timeout(_ADMIT_SECONDS):
+                return await engine.may_only_read()
         finally:
             await engine.close()
 
     try:
         if asyncio.run(may_only_read()):
             return
-    except LogbrookError as error:
+    except (LogbrookError, TimeoutError) as error:
         log.info(
             "the rights of the ClickHouse user are checked when it answers", user=clickhouse.username, error=str(error)
         )
