@@ -1,7 +1,8 @@
 """Everything at once: faults of all kinds, drawn by a seed, on a whole pipeline under load, and somebody who watches.
 
 Three consumers (one with its clock days ahead, one days behind), two gateways with clients that retry, a follower of a
-log file and a Kafka client. Whatever ends is started again, as a supervisor does; nobody does anything else.
+log file and a Kafka client. Whatever ends, also by itself, is started again, as a supervisor does; nobody does anything
+else.
 """
 
 import json
@@ -15,7 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 from clickhouse_connect.driver.exceptions import ClickHouseError
@@ -30,6 +31,7 @@ from tests.faults.ledger import post
 from tests.faults.processes import Process, until
 from tests.faults.stack import SESSION_SECONDS, Place
 
+_Answer = TypeVar("_Answer")
 STALLED_SECONDS = 10
 # By then a consumer that owns the partition must have noticed: it looks every 5 s, later on a busy machine.
 _NOTICED_SECONDS = 20
@@ -143,14 +145,16 @@ class Mixture(Campaign):
 
     def run(self, turns: int) -> Outcome:
         """So many turns of two or three faults at the same time."""
-        processes = [*self.consumers, self.follower, *(each.process for each in self.gateways)]
+        stack = self.place.stack
+        processes = [stack.clickhouse, stack.kafka, stack.zookeeper]
+        processes += [*self.consumers, self.follower, *(each.process for each in self.gateways)]
         for process in processes:
             self.place.keep_running(process)
         faults, drawn = self._kinds(), Counter[str]()
         deck: list[str] = []
         with Watch(self.place, self.consumers) as watch, self.sender.sending(), self._others():
             for turn in range(1, turns + 1):
-                self._grows()
+                self._patiently(self._grows)
                 # Like cards: each kind comes once before any comes again.
                 wanted = self.rng.choice((2, 3))
                 if len(deck) < wanted:
@@ -159,9 +163,9 @@ class Mixture(Campaign):
                 drawn.update(chosen)
                 self.progress(f"turn {turn}: {', '.join(chosen)}")
                 self._at_once([faults[name] for name in chosen])
-                self.so_far(f"after turn {turn}")
-        until(self._complete, 2 * PATIENCE_SECONDS, "all that was promised is stored")
-        verdict = self._check()
+                self._patiently(partial(self.so_far, f"after turn {turn}"))
+        until(partial(self._patiently, self._complete), 2 * PATIENCE_SECONDS, "all that was promised is stored")
+        verdict = self._patiently(self._check)
         assert not watch.blind, f"stuck work was called healthy: {watch.blind}"
         settings = config.Consumer(group=self.place.group, stalled_after_seconds=STALLED_SECONDS)
         found = audit(settings, self.place.kafka, self.place.database, Bounds())
@@ -169,6 +173,18 @@ class Mixture(Campaign):
         self.progress(", ".join(f"{kind}: {count}" for kind, count in sorted(drawn.items())))
         self.progress(f"audits while work stood still: {watch.audits}")
         return self.outcome(f"{turns} turns of everything at once", drawn.total(), verdict)
+
+    def _patiently(self, ask: Callable[[], _Answer]) -> _Answer:
+        """What `ask` returns once ClickHouse answers: a full disk may have ended it a moment ago."""
+        answers = list[_Answer]()
+
+        def asked() -> bool:
+            with suppress(ClickHouseError):
+                answers.append(ask())
+            return bool(answers)
+
+        until(asked, PATIENCE_SECONDS, "ClickHouse answers")
+        return answers[0]
 
     def _complete(self) -> bool:
         with self.ledger.lock:
@@ -224,7 +240,7 @@ class Mixture(Campaign):
             "everything down and up": self._down_and_up,
         }
         for name, process in parts.items():
-            kinds[f"{name} killed"] = partial(self._alone, name, process.restart)
+            kinds[f"{name} killed"] = partial(self._alone, name, process.kill)
             kinds[f"{name} stopped"] = partial(self._alone, name, partial(pause, process, _PAST_THE_SESSION))
         if self.disk is not None:
             kinds["disk full"] = self._full_disk
@@ -302,6 +318,5 @@ class Mixture(Campaign):
             time.sleep(5)
             if killed:
                 self.place.stack.clickhouse.kill()
+                time.sleep(2)
             ballast.unlink()
-            if killed:
-                self.place.stack.clickhouse.start()

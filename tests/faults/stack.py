@@ -129,8 +129,9 @@ class Place:
         return consumer
 
     def keep_running(self, process: Process) -> None:
-        """Start a process, and start it again whenever it ends, as a supervisor does."""
-        process.spawn()
+        """Start a process unless it runs, and start it again whenever it ends, as a supervisor does."""
+        if not process.running:
+            process.spawn()
 
         def watch() -> None:
             while not self._closing.wait(0.2):
