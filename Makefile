@@ -86,12 +86,15 @@ audit-deps: $(VENV)/.tests ## Look the pinned packages up among the known vulner
 
 ##@ Measurements
 
-.PHONY: bench bench-query bench-gateway
+.PHONY: bench bench-query bench-hostile bench-gateway
 bench: $(VENV)/.tests ## How fast events become queryable, next to a naive consumer and the engine alone (ARGS)
 	PYTHONPATH=service:compose:. $(BIN)/python -m bench.pipeline $(ARGS)
 
 bench-query: $(VENV)/.tests ## How fast searches are on 20 million events, quiet and under ingest (ARGS='--rows 50000000')
 	PYTHONPATH=service:compose:. $(BIN)/python -m bench.query $(ARGS)
+
+bench-hostile: $(VENV)/.tests ## What 500 hostile statements do to searches and inserts (ARGS='--statements 100')
+	PYTHONPATH=service:compose:. $(BIN)/python -m bench.hostile $(ARGS)
 
 bench-gateway: $(VENV)/.tests ## How much the gateway takes, next to a naive one (ARGS)
 	PYTHONPATH=service:compose:. $(BIN)/python -m bench.gateway $(ARGS)

@@ -18,7 +18,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -297,8 +297,8 @@ def report(title: str, times: dict[str, list[float]]) -> dict[str, float]:
 
 
 @contextlib.contextmanager
-def api(settings: config.ClickHouse) -> Iterator[httpx.Client]:
-    """`logbrook query` as a process of its own."""
+def api(settings: config.ClickHouse, more: Mapping[str, str] | None = None) -> Iterator[httpx.Client]:
+    """`logbrook query` as a process of its own, with `more` variables in its environment."""
     [port] = ports.free(1)
     environment = {
         **os.environ,
@@ -310,6 +310,7 @@ def api(settings: config.ClickHouse) -> Iterator[httpx.Client]:
         "LOGBROOK_QUERY_PORT": str(port),
         "LOGBROOK_QUERY_ALLOW_PRIVILEGED_USER": "true",
         "LOGBROOK_LOG_LEVEL": "WARNING",
+        **(more or {}),
     }
     process = subprocess.Popen([sys.executable, "-m", "logbrook", "query"], env=environment)
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120, trust_env=False) as client:

@@ -183,7 +183,13 @@ class Query:
     max_memory_bytes: int = setting(2 * 2**30, "Most memory of one statement in ClickHouse.")
     max_bytes_read: int = setting(2**40, "Most bytes, uncompressed, that one statement may read; 0 is no limit.")
     max_result_rows: int = setting(10_000, "Most rows in one answer of /v1/sql.")
-    max_result_bytes: int = setting(64 * 2**20, "Largest result of one statement; exports are not bounded by it.")
+    max_result_bytes: int = setting(
+        64 * 2**20, "Largest result of one statement, as JSON; exports are not bounded by it."
+    )
+    max_sql_result_bytes: int = setting(
+        8 * 2**20,
+        "The same for a statement of /v1/sql, as JSON. Nobody else is answered while an answer is put together.",
+    )
     max_body_characters: int = setting(16_384, "Longest body in a list of events; one event alone comes whole.")
     max_concurrent_requests: int = setting(8, "Requests that ask ClickHouse at the same time; others wait.")
     max_waiting_requests: int = setting(256, "Requests that may wait; beyond, they are answered 503 at once.")
@@ -195,6 +201,17 @@ class Query:
         "inserts always find room.",
     )
     max_concurrent_sql: int = setting(2, "The same for statements of /v1/sql, which may be of any weight.")
+    sql_timeout_seconds: float = setting(
+        20.0,
+        "Longest time that a statement of /v1/sql may run in ClickHouse. This and the next two are sent with the "
+        "statement, and must lie within what the profile of a read-only user allows.",
+    )
+    max_sql_memory_bytes: int = setting(
+        2**29, "Most memory of a statement of /v1/sql in ClickHouse, so that the rest remains to searches and inserts."
+    )
+    max_sql_threads: int = setting(
+        1, "Most threads of one statement of /v1/sql in ClickHouse; `max_concurrent_sql` of them run at the same time."
+    )
     max_streams: int = setting(32, "Live tails and exports that may be open at the same time.")
     sample_events: int = setting(
         100_000, "Newest matching events that patterns and facets look at when all would be too many."

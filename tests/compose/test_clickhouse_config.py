@@ -11,6 +11,9 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from logbrook import config
+from native.front import app as front
+from native.front import guard
 from tests.compose.compose_file import CLOUD_FILE, COMPOSE_FILE, ROOT, load, required, services
 from tests.compose.stand_in import clickhouse_config
 
@@ -110,6 +113,10 @@ def answers(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str
     """Names and values of the server's, MergeTree's and the known query settings, as the engine has them."""
     directory = laid_out(tmp_path_factory.mktemp("configuration"))
     on_the_data_volume_of_this_test(directory)
+    # chdb reads the users without `access_control_improvements`, which a server looks at first: ClickHouse's
+    # src/Access/AccessControl.cpp, `setupFromMainConfig` (read 2026-11-28).
+    users = directory / "users.d/10-logbrook.xml"
+    users.write_text(users.read_text().replace("<changeable_in_readonly/>", ""))
     statements = [
         f"SELECT name, toString(value) AS value FROM system.{table}"
         for table in ("server_settings", "merge_tree_settings", "settings")
@@ -140,8 +147,8 @@ def test_the_server_takes_its_sizes_from_the_environment(
 
 def test_the_engine_merges_the_files_as_our_reader_does(answers: list[dict[str, str]], server: ET.Element) -> None:
     """What ClickHouse's own code made of the files is what the stand-in's reader makes of them."""
-    # chdb always logs everything. The data lie where this test has them.
-    names = {name for name in answers[0] if not name.endswith("path") and name != "logger.level"}
+    # chdb always logs everything, and limits no number of statements. The data lie where this test has them.
+    names = {name for name in answers[0] if not name.endswith(("path", "_queries")) and name != "logger.level"}
     ours = {name: server.findtext(name.replace(".", "/")) for name in names}
     as_numbers = {"true": "1", "false": "0"}
 
@@ -149,6 +156,45 @@ def test_the_engine_merges_the_files_as_our_reader_does(answers: list[dict[str, 
 
     assert {name: answers[0][name] for name in common} == common
     assert {"max_server_memory_usage", "logger.size", "background_schedule_pool_size", "listen_try"} <= set(common)
+
+
+def test_inserts_have_places_of_their_own(server: ET.Element, answers: list[dict[str, str]]) -> None:
+    """Reading statements never take all that may run at the same time, and the query API's own limits lie below."""
+    names = ("max_concurrent_queries", "max_concurrent_select_queries")
+    assert set(names) <= set(answers[0])
+    most, reads = (int(server.findtext(name, "")) for name in names)
+    query = config.Query
+
+    assert 0 < query.max_concurrent_statements + query.max_concurrent_sql + query.max_streams < reads < most
+    assert (most, reads) == (front.MAX_STATEMENTS, front.MAX_READS)
+
+
+@pytest.mark.parametrize("file", ["users.xml", "cloud-users.xml"])
+def test_the_reader_may_lower_some_limits_and_raise_none(server: ET.Element, file: str) -> None:
+    """What the query API sends with /v1/sql lies within the profile, which lets exactly that change, and no further.
+
+    `changeable_in_readonly` needs `settings_constraints_replace_previous`:
+    clickhouse.com/docs/operations/settings/constraints-on-settings (read 2026-11-28).
+    """
+    profile = ET.parse(CONFIGURATION / file).find("profiles/reader")
+    assert profile is not None
+    changeable = {
+        each.tag: (each.findtext("min"), each.findtext("max") or each.find("max").get("from_env"))  # type: ignore[union-attr]
+        for each in profile.findall("constraints/*")
+        if each.find("changeable_in_readonly") is not None
+    }
+
+    assert server.findtext("access_control_improvements/settings_constraints_replace_previous") == "true"
+    assert changeable == {
+        "max_execution_time": ("1", profile.findtext("max_execution_time")),
+        "max_memory_usage": ("1", profile.find("max_memory_usage").get("from_env")),  # type: ignore[union-attr]
+        "max_threads": ("1", profile.findtext("max_threads")),
+        "os_threads_nice_value_query": ("0", "19"),
+    }
+    assert {name: (str(low), str(high)) for name, (low, high) in guard.CHANGEABLE.items()} == {
+        **changeable,
+        "max_memory_usage": ("1", guard.SETTINGS["max_memory_usage"]),
+    }
 
 
 def test_merges_fit_the_small_pool(answers: list[dict[str, str]]) -> None:
@@ -170,7 +216,8 @@ def test_every_setting_of_the_profiles_exists(answers: list[dict[str, str]]) -> 
     profiles = ET.parse(CONFIGURATION / "users.xml").findall("profiles/*")
 
     assert {each.tag for each in profiles} == {"default", "reader"}
-    assert {setting.tag for each in profiles for setting in each} <= set(answers[2])
+    assert {setting.tag for each in profiles for setting in each} - {"constraints"} <= set(answers[2])
+    assert {setting.tag for each in profiles for setting in each.iterfind("constraints/*")} <= set(answers[2])
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from logbrook import connection
 from logbrook.config import Gateway
-from logbrook.gateway import connection, otlp
+from logbrook.gateway import otlp
 from logbrook.gateway.app import App
 from logbrook.gateway.tokens import issue
 from tests.gateway.door import Door

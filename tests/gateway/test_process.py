@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from logbrook.config import Kafka
-from logbrook.gateway.connection import MAX_HEAD_BYTES
+from logbrook.connection import MAX_HEAD_BYTES
 from logbrook.gateway.tokens import issue
 from native import ports
 from tests.gateway import reading

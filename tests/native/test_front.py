@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -18,6 +19,7 @@ from logbrook import clickhouse as connection
 from logbrook import config, migrate
 from native import ports, processes
 from native.clickhouse import clickhouse as service
+from native.front.app import MAX_READS
 from tests.components import ClickHouseServer, running, until
 
 SECRET = "a-password"
@@ -152,6 +154,67 @@ def test_the_reader_keeps_its_limits(reader: httpx.Client, name: str) -> None:
     """A setting in the URL does not lift them."""
     answer = reader.post("/", content=f"SELECT getSetting('{name}')", params={name: "0"})
     assert answer.headers.get("X-ClickHouse-Exception-Code") == "164" or answer.text != "0\n"
+
+
+def test_the_reader_may_lower_some_limits(reader: httpx.Client) -> None:
+    """As with `changeable_in_readonly` on a server: within their bounds, and never above."""
+    lower = {"max_execution_time": "5.0", "max_memory_usage": "1000000", "max_threads": "1"}
+    lower["os_threads_nice_value_query"] = "19"
+    settings = ", ".join(f"getSetting('{name}')" for name in lower)
+    assert reader.post("/", content=f"SELECT {settings}", params=lower).text == "5\t1000000\t1\t19\n"
+
+    for name, value in (
+        *(("max_execution_time", "21"), ("max_execution_time", "0"), ("max_memory_usage", "0"), ("max_threads", "5")),
+        *(("max_threads", "1e0"), ("os_threads_nice_value_query", "-1"), ("max_memory_usage", "9" * 30)),
+    ):
+        answer = reader.post("/", content="SELECT 1", params={name: value})
+        assert answer.headers["X-ClickHouse-Exception-Code"] == "452", (name, value)
+
+
+def test_reads_never_take_the_places_of_inserts(clickhouse: ClickHouseServer) -> None:
+    """However many statements read at the same time, an insert finds a place; and so does KILL QUERY."""
+    headers = {"X-ClickHouse-Key": clickhouse.password}
+    base = f"http://127.0.0.1:{clickhouse.port}"
+    stopped = threading.Event()
+
+    def read(_: int) -> str | None:
+        with httpx.Client(base_url=base, headers=headers, timeout=100) as http:
+            answer = http.post(
+                "/", content="SELECT sleepEachRow(1) AS places FROM numbers(60) SETTINGS max_block_size = 1"
+            )
+            return answer.headers.get("X-ClickHouse-Exception-Code")
+
+    def stop() -> None:
+        # Some were asked to end before they began.
+        while not stopped.wait(1):
+            http.post("/", content="KILL QUERY WHERE query LIKE '%AS places%' ASYNC")
+
+    with httpx.Client(base_url=base, headers=headers, timeout=100) as http, ThreadPoolExecutor(120) as pool:
+        assert http.post("/", content="CREATE TABLE places (a UInt8) ENGINE = Memory").is_success
+        reads = [pool.submit(read, number) for number in range(110)]
+        until(lambda: sum(each.done() for each in reads) >= 110 - MAX_READS)
+        refused = [each.result() for each in reads if each.done()]
+        inserted = http.post("/", content="INSERT INTO places VALUES (1)")
+        stopping = threading.Thread(target=stop)
+        stopping.start()
+        ended = [each.result() for each in reads]
+        stopped.set()
+        stopping.join()
+        assert http.post("/", content="DROP TABLE places").is_success
+
+    assert inserted.is_success, inserted.text
+    assert refused == ["202"] * (110 - MAX_READS)
+    assert ended.count("202") == 110 - MAX_READS
+
+
+@pytest.mark.parametrize("head", [b"GET /?query=" + b"x" * 2**26, b"GET / HTTP/1.1\r\nx: " + b"x" * 2**26])
+def test_an_endless_head_is_cut_off(clickhouse: ClickHouseServer, head: bytes) -> None:
+    """What is no request in all that a client sends takes no memory: the connection is closed."""
+    with (
+        socket.create_connection(("127.0.0.1", clickhouse.port), 30) as client,
+        pytest.raises(OSError, match=r"reset|Broken pipe"),
+    ):
+        client.sendall(head)
 
 
 def test_the_reader_has_no_password_unless_given(tmp_path: Path) -> None:

@@ -2,7 +2,10 @@
 
 import asyncio
 import contextlib
+import os
 import socket
+import subprocess
+import sys
 import threading
 from collections import Counter
 from pathlib import Path
@@ -14,15 +17,17 @@ import schemathesis
 from hypothesis import HealthCheck, given, settings
 from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import positive_data_acceptance
+from structlog.testing import capture_logs
 
 from logbrook import clickhouse as connection
 from logbrook import config
 from logbrook.errors import ConfigError
 from logbrook.query import catalog, openapi, server
 from logbrook.query.engine import Engine
-from tests.components import ClickHouseServer
+from native import ports
+from tests.components import ClickHouseServer, until
 from tests.query.conftest import as_reader
-from tests.query.door import Door, serving
+from tests.query.door import BASE, Door, serving
 from tests.query.test_streams_api import SLOW
 
 
@@ -218,31 +223,133 @@ def test_an_abandoned_statement_counts_until_it_has_ended(
     assert most == 1
 
 
-def test_only_a_success_says_that_a_statement_has_ended() -> None:
-    """Its place is kept while ClickHouse refuses to say, for whatever reason, whether the query id is free."""
-    answers = [httpx.Response(500, headers={"X-ClickHouse-Exception-Code": code}) for code in ("202", "216")]
-    asked: list[bool] = []
-
-    async def abandon() -> None:
-        engine, lane = Engine(config.ClickHouse(password=""), config.Query()), asyncio.Semaphore(0)
-
-        def answer(request: httpx.Request) -> httpx.Response:
-            if request.content.startswith(b"KILL"):
-                return httpx.Response(200)
-            asked.append(lane.locked())
-            return answers.pop(0) if answers else httpx.Response(200)
-
-        engine._client = httpx.AsyncClient(base_url="http://clickhouse", transport=httpx.MockTransport(answer))
-        await engine._end("abandoned", lane)
-        assert not lane.locked()
-
-    asyncio.run(abandon())
-    assert asked == [True, True, True]
-
-
 def test_the_port_opens_though_clickhouse_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """A ClickHouse that accepts a connection and never answers keeps the service from nothing: requests ask again."""
     monkeypatch.setattr(server, "_ADMIT_SECONDS", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         database = config.ClickHouse(password="", port=silent.getsockname()[1], timeout_seconds=3600)
         server._require_reader(config.Query(), database)
+
+
+class Scripted(httpx.AsyncBaseTransport):
+    """A ClickHouse that answers statements with one error code after the other, and then with success."""
+
+    def __init__(self, codes: list[int | type[httpx.HTTPError]]) -> None:
+        self.codes, self.asked = codes, 0
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """One answer; KILL QUERY is refused, as to any user who may only read."""
+        if b"KILL" in request.content:
+            return httpx.Response(500, headers={"X-ClickHouse-Exception-Code": "497"})
+        self.asked += 1
+        code = self.codes.pop(0) if self.codes else 0
+        if isinstance(code, type):
+            raise code("scripted")
+        return httpx.Response(500 if code else 200, headers={"X-ClickHouse-Exception-Code": str(code)})
+
+
+@pytest.mark.parametrize(
+    ("codes", "asked"),
+    [
+        ([216, 216], 3),
+        # Too many statements, a quota, no answer: nothing is known, and the statement may still run.
+        ([202, 216, 201, 216], 5),
+        ([httpx.ReadTimeout, 216, httpx.ReadError], 4),
+        ([216, httpx.ConnectError, 216], 2),
+    ],
+)
+def test_only_a_sure_answer_ends_a_statement(
+    monkeypatch: pytest.MonkeyPatch, codes: list[int | type[httpx.HTTPError]], asked: int
+) -> None:
+    """An abandoned statement keeps its place until ClickHouse surely has ended it, or is surely not there.
+
+    The codes: QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING 216, TOO_MANY_SIMULTANEOUS_QUERIES 202, QUOTA_EXCEEDED 201 of
+    ClickHouse's src/Common/ErrorCodes.cpp; src/Interpreters/ProcessList.cpp (`insert`) looks at the places of all
+    before it looks at the id.
+    """
+    monkeypatch.setattr("logbrook.query.engine._LOOK_AGAIN_SECONDS", 0)
+
+    async def end() -> tuple[int, bool]:
+        engine = Engine(config.ClickHouse(password="x"), config.Query())
+        script = Scripted(codes)
+        engine._client = httpx.AsyncClient(base_url="http://clickhouse", transport=script)
+        lane = asyncio.Semaphore(0)
+        await engine._end("some-id", lane)
+        await engine.close()
+        return script.asked, lane.locked()
+
+    assert asyncio.run(end()) == (asked, False)
+
+
+def test_sql_takes_less_than_searches_may(clickhouse: ClickHouseServer, corpus_database: config.ClickHouse) -> None:
+    """A statement of /v1/sql runs with limits of its own, lower than those of the user's profile; a search does not."""
+    lower = config.Query(sql_timeout_seconds=4, max_sql_memory_bytes=100_000_000)
+    names = ("max_execution_time", "max_memory_usage", "max_threads", "os_threads_nice_value_query")
+    asking = "SELECT " + ", ".join(f"Settings['{name}']" for name in names) + " FROM system.processes"
+    admin = connection.connect(corpus_database)
+    statuses: list[int] = []
+    with serving(lower, as_reader(clickhouse, corpus_database)) as door:
+        slow = threading.Thread(target=lambda: statuses.append(door.sql(SLOW).status_code))
+        slow.start()
+        running = f"{asking} WHERE query LIKE '%range(100000)%a * b%' AND query NOT LIKE '%processes%'"
+        until(lambda: admin.query(running).result_rows)
+        assert admin.query(running).result_rows[0] == ("4", "100000000", "1", "19")
+        assert door.ask("search", query="order").status_code == 200
+        slow.join()
+    admin.close()
+
+    assert statuses == [422]
+
+
+def test_a_user_who_may_not_lower_its_limits_is_served_all_the_same(
+    clickhouse: ClickHouseServer, corpus_database: config.ClickHouse
+) -> None:
+    """Where a profile fixes its settings, statements of /v1/sql run with those, and the log says so."""
+    beyond = config.Query(timeout_seconds=1000, sql_timeout_seconds=1000)
+    with capture_logs() as lines, serving(beyond, as_reader(clickhouse, corpus_database)) as door:
+        assert door.sql("SELECT count() FROM otel_logs").status_code == 200
+        assert door.sql("SELECT count() FROM otel_logs").status_code == 200
+
+    assert len([line for line in lines if "may not lower its limits" in line["event"]]) == 1
+
+
+def test_no_answer_is_larger_than_the_service_can_hold(
+    clickhouse: ClickHouseServer, corpus_database: config.ClickHouse
+) -> None:
+    """A result past the limit is a clear 422, and is dropped before it is read whole; searches have their own limit."""
+    small = config.Query(max_sql_result_bytes=100_000)
+    with serving(small, as_reader(clickhouse, corpus_database)) as door:
+        response = door.sql("SELECT repeat('x', 10000) FROM (SELECT arrayJoin(range(9000)))")
+        assert (response.status_code, response.json()["error"]["code"]) == (422, "query_past_limits")
+        assert "more than 100000 bytes" in response.json()["error"]["message"]
+        assert door.sql("SELECT repeat('x', 9000)").status_code == 200
+        assert door.ask("search", query="order").status_code == 200
+    with serving(config.Query(max_result_bytes=1000), as_reader(clickhouse, corpus_database)) as door:
+        response = door.ask("search", from_=BASE["from"], to=BASE["to"], limit=100)
+        assert "more than 1000 bytes" in response.json()["error"]["message"]
+
+
+def answers(port: int) -> bool:
+    """Whether /healthz answers."""
+    with contextlib.suppress(httpx.HTTPError):
+        return httpx.get(f"http://127.0.0.1:{port}/healthz", trust_env=False).status_code == 200
+    return False
+
+
+def test_an_endless_head_is_cut_off(tmp_path: Path) -> None:
+    """What is no request in all that a client sends takes no memory: the connection is closed."""
+    [port] = ports.free(1)
+    environment = os.environ | {"LOGBROOK_CLICKHOUSE_PORT": "1", "LOGBROOK_CLICKHOUSE_PASSWORD": "x"}
+    environment["LOGBROOK_QUERY_PORT"] = str(port)
+    process = subprocess.Popen([sys.executable, "-m", "logbrook", "query"], env=environment)
+    try:
+        until(lambda: answers(port))
+        with (
+            socket.create_connection(("127.0.0.1", port), 30) as client,
+            pytest.raises(OSError, match=r"reset|Broken pipe"),
+        ):
+            client.sendall(b"GET /healthz HTTP/1.1\r\nx: " + b"x" * 2**26)
+        assert answers(port)
+    finally:
+        process.terminate()
+        process.wait(20)

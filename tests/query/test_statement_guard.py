@@ -14,103 +14,9 @@ from logbrook.query.statement import check
 from tests.components import ClickHouseServer
 from tests.query.conftest import as_reader
 from tests.query.door import Door, event, store
+from tests.query.grammar import BYPASSES, EXPRESSIONS, FORBIDDEN_DATA, FORBIDDEN_KNOWLEDGE, FORBIDDEN_SOURCES, SOURCES
 
 Guard = Callable[[str], str]
-
-# Every place of ClickHouse's SELECT that takes an expression.
-EXPRESSIONS = [
-    "SELECT {}",
-    "SELECT 1 AS a, {} AS b FROM otel_logs",
-    "SELECT [{}, 1][1], ({}, 1).1, map('a', {})['a'], CAST({} AS String), {}::String",
-    "SELECT CASE WHEN 1 THEN {} ELSE 2 END, 1 ? {} : 2, 1 BETWEEN {} AND 3, NOT {}, {} IS NULL, {} || 'a'",
-    "SELECT arrayMap(x -> x + {}, [1])",
-    "SELECT quantile(0.5)({}), sum({}) OVER (), countIf(1 = {})",
-    "SELECT sum(1) OVER (PARTITION BY {}), sum(1) OVER (ORDER BY {})",
-    "SELECT sum(1) OVER w FROM otel_logs WINDOW w AS (PARTITION BY {})",
-    "SELECT DISTINCT ON ({}) Body FROM otel_logs",
-    "SELECT * REPLACE ({} AS Body) FROM otel_logs",
-    "WITH {} AS a SELECT a",
-    "WITH a AS (SELECT {}) SELECT * FROM a",
-    "SELECT * FROM (SELECT {})",
-    "SELECT 1 FROM otel_logs PREWHERE {} = 1",
-    "SELECT 1 FROM otel_logs WHERE {} = 1",
-    "SELECT 1 FROM otel_logs WHERE Body IN ({}, 'a')",
-    "SELECT 1 FROM otel_logs WHERE Body IN (SELECT {})",
-    "SELECT 1 FROM otel_logs WHERE EXISTS (SELECT {})",
-    "SELECT 1 FROM otel_logs GROUP BY {}",
-    "SELECT 1 FROM otel_logs GROUP BY GROUPING SETS (({}), (Body))",
-    "SELECT 1 FROM otel_logs GROUP BY ROLLUP({})",
-    "SELECT count() FROM otel_logs GROUP BY Body HAVING {} = 1",
-    "SELECT row_number() OVER () AS n FROM otel_logs QUALIFY n = {}",
-    "SELECT Body FROM otel_logs ORDER BY {}",
-    "SELECT KafkaOffset AS o FROM otel_logs ORDER BY o WITH FILL FROM {} TO 3 STEP 1",
-    "SELECT KafkaOffset AS o, 1 AS a FROM otel_logs ORDER BY o WITH FILL INTERPOLATE (a AS a + {})",
-    "SELECT Body FROM otel_logs LIMIT {}",
-    "SELECT Body FROM otel_logs LIMIT 1 OFFSET {}",
-    "SELECT Body FROM otel_logs LIMIT 1 BY {}",
-    "SELECT x FROM otel_logs ARRAY JOIN [{}] AS x",
-    "SELECT x FROM otel_logs LEFT ARRAY JOIN [1, {}] AS x",
-    "SELECT 1 FROM otel_logs AS a JOIN otel_logs AS b ON a.Body = b.Body AND {} = 1",
-    "SELECT 1 UNION ALL SELECT {}",
-    "(SELECT 1) EXCEPT (SELECT {})",
-    "SELECT 1 INTERSECT SELECT {}",
-]
-FORBIDDEN_DATA = [
-    "file('/etc/passwd')",
-    "arrayMap(file, ['/etc/passwd'])",
-    "dictGet('d', 'a', 1)",
-    "joinGet('t', 'a', 1)",
-    "(SELECT groupArray(query) FROM system.processes)",
-    "(SELECT any(payload) FROM arrivals)",
-    "(SELECT count() FROM url('http://127.0.0.1:1/', 'CSV', 'a String'))",
-    "(SELECT 1 WHERE 1 IN system.users)",
-    "hasColumnInTable('system', 'users', 'name')",
-]
-FORBIDDEN_KNOWLEDGE = [
-    *("user()", "authUser()", "currentUser()", "current_user", "CURRENT_USER", "database", "currentDatabase()"),
-    *(
-        "version()",
-        "globalVariable('version')",
-        "revision()",
-        "hostName()",
-        "fullHostName()",
-        "tid()",
-        "connectionId()",
-    ),
-    *("getSetting('max_threads')", "sleep(3)", "throwIf(1)", "neighbor(1, 1)"),
-    *("editDistance('a', 'b')", "arrayReduce('uniqExact', [1])"),
-]
-# Every place that takes a table.
-SOURCES = [
-    "SELECT 1 FROM {}",
-    "SELECT 1 FROM {} AS a",
-    "SELECT 1 FROM otel_logs, {}",
-    "SELECT 1 FROM otel_logs AS o CROSS JOIN {} AS a",
-    "SELECT 1 FROM otel_logs AS o LEFT JOIN {} AS a ON 1 = 1",
-    "SELECT 1 FROM (SELECT 1 FROM {})",
-    "SELECT (SELECT 1 FROM {} LIMIT 1)",
-    "SELECT 1 WHERE 1 IN (SELECT 1 FROM {})",
-    "SELECT 1 WHERE 1 GLOBAL NOT IN (SELECT 1 FROM {})",
-    "SELECT 1 WHERE EXISTS (SELECT 1 FROM {})",
-    "WITH a AS (SELECT 1 FROM {}) SELECT * FROM a",
-    "WITH (SELECT 1 FROM {} LIMIT 1) AS a SELECT a",
-    "SELECT 1 UNION ALL SELECT 1 FROM {}",
-    "SELECT x FROM otel_logs ARRAY JOIN (SELECT groupArray(1) FROM {}) AS x",
-    "SELECT arrayMap(x -> (SELECT 1 FROM {} LIMIT 1), [1])",
-    "SELECT sum((SELECT 1 FROM {} LIMIT 1)) OVER (ORDER BY (SELECT 1 FROM {} LIMIT 1))",
-]
-FORBIDDEN_SOURCES = [
-    "system.processes",
-    "`system`.`users`",
-    "arrivals",
-    "information_schema.tables",
-    "url('http://127.0.0.1:1/', 'CSV', 'a String')",
-    "file('/etc/passwd', 'LineAsString', 'a String')",
-    "remote('127.0.0.1', system.one)",
-    "merge('.*', '.*')",
-    "view(SELECT * FROM arrivals)",
-    "executable('x.sh', 'TSV', 'a String')",
-]
 
 
 @pytest.fixture(scope="session")
@@ -122,87 +28,6 @@ def guard(shared_database: config.ClickHouse) -> Iterator[Guard]:
         yield lambda statement: runner.run(check(statement, shared_database.database, 1000, engine.text))
         runner.run(engine.close())
 
-
-BYPASSES = [
-    "SELECT * FROM url('http://127.0.0.1:1/', 'CSV', 'a String')",
-    "SELECT * FROM s3('http://127.0.0.1:1/x', 'CSV', 'a String')",
-    "SELECT * FROM file('/etc/passwd', 'LineAsString', 'a String')",
-    "SELECT file('/etc/passwd')",
-    "SELECT * FROM remote('127.0.0.1', system.one)",
-    "SELECT * FROM remoteSecure('127.0.0.1', system.one)",
-    "SELECT * FROM cluster('default', system.one)",
-    "SELECT * FROM mysql('127.0.0.1:1', 'a', 'b', 'c', 'd')",
-    "SELECT * FROM postgresql('127.0.0.1:1', 'a', 'b', 'c', 'd')",
-    "SELECT * FROM executable('x.sh', 'TSV', 'a String')",
-    "SELECT * FROM mergeTreeIndex(currentDatabase(), otel_logs)",
-    "SELECT * FROM mergeTreeTextIndex(currentDatabase(), otel_logs, by_body)",
-    "SELECT * FROM loop(otel_logs)",
-    "SELECT * FROM merge('.*', '.*')",
-    "SELECT * FROM numbers(10)",
-    "SELECT * FROM view(SELECT 1)",
-    "SELECT * FROM viewExplain('EXPLAIN', '', (SELECT 1))",
-    "SELECT * FROM values('a String', 'x')",
-    "SELECT * FROM input('a String')",
-    "DESCRIBE TABLE url('http://127.0.0.1:1/', 'CSV')",
-    "DESCRIBE TABLE otel_logs",
-    "DESC file('/etc/passwd')",
-    "SHOW TABLES",
-    "EXPLAIN SELECT 1",
-    "EXISTS TABLE otel_logs",
-    "SELECT 1 SETTINGS max_execution_time = 0",
-    "SELECT * FROM (SELECT 1 SETTINGS max_threads = 99)",
-    "SELECT 1 INTO OUTFILE '/tmp/x'",
-    "SELECT 1 FORMAT Null",
-    "SELECT 1; SELECT 2",
-    "SELECT 1; DROP TABLE otel_logs",
-    "SELECT * FROM system.users",
-    "SELECT * FROM `system`.`query_log`",
-    'SELECT * FROM "system"."parts"',
-    "SELECT * FROM information_schema.tables",
-    "SELECT (SELECT count() FROM system.parts)",
-    "SELECT * FROM otel_logs WHERE Body IN (SELECT name FROM system.users)",
-    "SELECT 1 WHERE 1 IN system.users",
-    "SELECT 1 WHERE 1 IN (system.users)",
-    "SELECT 1 WHERE 1 IN ((arrivals))",
-    "SELECT 1 WHERE 1 NOT IN arrivals",
-    "SELECT 1 WHERE 1 GLOBAL IN arrivals",
-    "SELECT globalIn(1, arrivals)",
-    "SELECT * FROM arrivals",
-    "SELECT * FROM other.otel_logs",
-    "SELECT * FROM otel_logs JOIN arrivals ON 1 = 1",
-    "SELECT * FROM otel_logs, arrivals",
-    "SELECT 1 UNION ALL SELECT * FROM system.one",
-    "WITH arrivals AS (SELECT * FROM arrivals) SELECT * FROM arrivals",
-    "SELECT * FROM (WITH arrivals AS (SELECT 1) SELECT 1), arrivals",
-    "WITH x AS (SELECT * FROM system.one) SELECT 1",
-    "SELECT dictGet('d', 'a', 1)",
-    "SELECT dictGetOrDefault('d', 'a', 1, 2)",
-    "SELECT joinGet('t', 'a', 1)",
-    "SELECT sleep(3)",
-    "SELECT sleepEachRow(1) FROM otel_logs",
-    "SELECT hostName(), currentUser()",
-    "SELECT getSetting('max_threads')",
-    "SELECT getMacro('x')",
-    "SELECT catboostEvaluate('/x', 1)",
-    "SELECT addressToLine(1)",
-    "SELECT * APPLY(dictGet) FROM otel_logs",
-    "SELECT COLUMNS('Body') APPLY(file) FROM otel_logs",
-    "INSERT INTO otel_logs SELECT * FROM otel_logs",
-    "CREATE TEMPORARY TABLE t (a Int8)",
-    "CREATE TABLE t AS otel_logs",
-    "ALTER TABLE otel_logs DELETE WHERE 1",
-    "DROP TABLE otel_logs",
-    "TRUNCATE TABLE otel_logs",
-    "OPTIMIZE TABLE otel_logs FINAL",
-    "KILL QUERY WHERE 1",
-    "SYSTEM SHUTDOWN",
-    "SET readonly = 0",
-    "USE system",
-    "SELECT * FROM otel_logs WHERE TraceId = {a:String}",
-    "",
-    ";",
-    "SELECT 'a",
-]
 
 ALLOWED = [
     "SELECT ServiceName, count() AS n FROM otel_logs GROUP BY ServiceName ORDER BY n DESC LIMIT 5",
@@ -311,6 +136,63 @@ def test_sizes_are_bounded(guard: Guard) -> None:
     ):
         with pytest.raises(RejectedError, match="number"):
             guard(monster)
+
+
+def test_patterns_are_bounded(guard: Guard) -> None:
+    """A pattern is plain text and not long: one of thousands of wildcards takes minutes for a single block."""
+    guard(
+        "SELECT Body LIKE '%a_b%', match(Body, '^\\\\d+'), extractAll(Body, '(a|b)'), Body NOT ILIKE 'x' FROM otel_logs"
+    )
+    for monster in (
+        "SELECT 1 FROM otel_logs WHERE Body ILIKE concat('%', repeat('_%', 2000))",
+        "SELECT 1 FROM otel_logs WHERE Body LIKE ServiceName",
+        "SELECT match(Body, repeat('.?', 1000)) FROM otel_logs",
+        f"SELECT match(Body, '{'.?' * 300}') FROM otel_logs",
+        "SELECT splitByRegexp(repeat('.?', 1000), Body) FROM otel_logs",
+        "SELECT replaceRegexpAll(Body, (SELECT any(Body) FROM otel_logs), 'a') FROM otel_logs",
+    ):
+        with pytest.raises(RejectedError, match="takes its pattern as text"):
+            guard(monster)
+
+
+@pytest.mark.parametrize(
+    "heavy",
+    [
+        "editDistance(Body, Body)",
+        "arrayMap(x -> editDistance(Body, Body), range(1000))",
+        "arrayReduce('uniqExact', range(1000))",
+        "sparseGrams(Body)",
+        "arrayPartialSort(3, arrayShuffle(range(1000)))",
+        "arrayPartialReverseSort(3, [1])",
+        "damerauLevenshteinDistance(Body, Body)",
+        "jaroWinklerSimilarity(Body, Body)",
+        "stringJaccardIndex(Body, Body)",
+        "arrayLevenshteinDistance([1], [2])",
+        "ngrams(Body, 3)",
+        "base58Encode(Body)",
+        "printf('%1000000000d', 1)",
+        "multiFuzzyMatchAny(Body, 2, ['a'])",
+        "arrayFold((a, x) -> a + x, [1], 0)",
+    ],
+)
+def test_what_no_deadline_ends_is_not_allowed(guard: Guard, heavy: str) -> None:
+    """Functions that take minutes, or memory that nobody counts, for one block."""
+    with pytest.raises(RejectedError, match=r"the function .* is not allowed"):
+        guard(f"SELECT {heavy} FROM otel_logs")
+
+
+def test_a_statement_means_what_it_says(corpus: Door) -> None:
+    """Lines, tabs and backslashes reach ClickHouse as they were written, in statements of any length."""
+    answer = corpus.sql(
+        "SELECT -- the first line\n\t'a\\\\d\\t\tb' AS a,\n match('5', '^\\\\d$') AS b /* two\nlines */"
+    )
+    assert answer.json()["rows"] == [["a\\d\t\tb", 1]]
+
+    for letter in ("x", "ü", "😀"):
+        text = letter * 19_000
+        answer = corpus.sql(f"SELECT '{text}' AS a")
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["rows"] == [[text]]
 
 
 @pytest.mark.parametrize("statement", ALLOWED)

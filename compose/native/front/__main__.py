@@ -11,6 +11,7 @@ from pathlib import Path
 
 import uvicorn
 
+from logbrook.connection import Connection
 from native.front import body
 from native.front.app import BrokenResultError, Front
 from native.front.disk import Disk
@@ -65,6 +66,13 @@ def main() -> None:
         engine.close()
 
 
+class _Connection(Connection):
+    """A client's connection. A statement may be in the URL."""
+
+    # As a server: http_max_uri_size.
+    max_head_bytes = 2**20
+
+
 class _WithoutBrokenResults(logging.Filter):
     """A broken result was answered and logged already: no traceback for it."""
 
@@ -74,7 +82,8 @@ class _WithoutBrokenResults(logging.Filter):
 
 async def _serve(front: Front, disk: Disk, host: str, port: int) -> None:
     settings = uvicorn.Config(
-        front, host=host, port=port, lifespan="off", log_config=None, access_log=False, server_header=False,
+        front, host=host, port=port, http=_Connection, ws="none", lifespan="off", log_config=None,
+        access_log=False, server_header=False,
         timeout_graceful_shutdown=5, timeout_keep_alive=30, date_header=False,
     )  # fmt: skip
     server = uvicorn.Server(settings)

@@ -21,11 +21,14 @@ from native.front.sessions import Session, Sessions
 from native.front.statement import Statement
 
 _LOG = logging.getLogger("native.front")
+# As in compose/clickhouse/server.xml: reading statements never take the places that inserts need.
 MAX_STATEMENTS = 100
+MAX_READS = 80
 # As a server: what fits in here is answered with its real status, also when it fails at the end.
 BUFFER_BYTES = 2**20
 # As a server: http_headers_progress_interval_ms.
 _PROGRESS_SECONDS = 0.1
+_KILL_AGAIN_SECONDS = 1.0
 
 
 class BrokenResultError(Exception):
@@ -41,7 +44,8 @@ class Front:
         self._threads = ThreadPoolExecutor(MAX_STATEMENTS, "statement")
         self._killers = ThreadPoolExecutor(4, "kill")
         self._sessions = Sessions(engine.connect)
-        self._running: set[str] = set()
+        # Whether each reads.
+        self._running: dict[str, bool] = {}
         self._host = socket.gethostname()
 
     async def __call__(self, scope: Any, receive: body.Receive, send: Send) -> None:
@@ -82,7 +86,7 @@ class Front:
                 asked = request.parse(scope["method"], scope["query_string"], scope["headers"], self._users)
                 answer.headers["x-clickhouse-query-id"] = asked.query_id
                 statement = await reading.read(asked, receive, self._spool, stack)
-                stack.enter_context(self._admit(asked.query_id))
+                stack.enter_context(self._admit(statement))
                 session = self._session(asked, statement)
                 if session is not None:
                     stack.callback(self._sessions.release, session)
@@ -100,16 +104,19 @@ class Front:
             await answer.error(full)
 
     @contextlib.contextmanager
-    def _admit(self, query_id: str) -> Any:
+    def _admit(self, statement: Statement) -> Any:
+        query_id = statement.query_id
         if query_id in self._running:
             raise EngineError(216, f"Query with id = {query_id} is already running.")
         if len(self._running) >= MAX_STATEMENTS:
             raise EngineError(202, f"Too many simultaneous queries. Maximum: {MAX_STATEMENTS}")
-        self._running.add(query_id)
+        if statement.reads and sum(self._running.values()) >= MAX_READS:
+            raise EngineError(202, f"Too many simultaneous select queries. Maximum: {MAX_READS}")
+        self._running[query_id] = statement.reads
         try:
             yield
         finally:
-            self._running.discard(query_id)
+            del self._running[query_id]
 
     def _session(self, asked: Request, statement: Statement) -> Session | None:
         """The session to run in, locked; None to run in a connection of its own."""
@@ -202,8 +209,10 @@ class Front:
         """End the statement when its client leaves; an INSERT that came whole goes on, as on a server."""
         while (await receive())["type"] != "http.disconnect":
             pass
-        if statement.insert is None:
+        # Again and again: it may not have begun yet.
+        while statement.insert is None:
             await asyncio.get_running_loop().run_in_executor(self._killers, self._engine.kill, statement.query_id)
+            await asyncio.sleep(_KILL_AGAIN_SECONDS)
 
 
 def _log(answer: Answer, error: EngineError) -> None:

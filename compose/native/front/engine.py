@@ -132,11 +132,11 @@ class Engine:
             return self._main.run(statement, format_).result
 
     def kill(self, query_id: str) -> None:
-        """End a running statement; returns once it is gone, at once if there is none."""
+        """Ask a running statement to end, if there is one. Some go on until they have finished a block."""
         connection = self.connect()
         try:
             connection.run(
-                b"KILL QUERY WHERE startsWith(Settings['log_comment'], %s) SYNC" % sql.literal(tag(query_id))
+                b"KILL QUERY WHERE startsWith(Settings['log_comment'], %s) ASYNC" % sql.literal(tag(query_id))
             )
         finally:
             connection.close()

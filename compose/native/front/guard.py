@@ -12,7 +12,7 @@ from native.front import sql
 from native.front.engine import Connection
 from native.front.errors import EngineError
 
-# As in the reader's profile of a server: none of it can be changed by the statement.
+# As in the reader's profile of a server (compose/clickhouse/users.xml).
 SETTINGS = {
     "max_execution_time": "20",
     "max_memory_usage": "1825361100",
@@ -25,6 +25,13 @@ SETTINGS = {
     "max_ast_elements": "50000",
     "max_expanded_ast_elements": "500000",
 }
+# And what a request may change of it, within these bounds: `changeable_in_readonly` there.
+CHANGEABLE = {
+    "max_execution_time": (1, 20),
+    "max_memory_usage": (1, 1825361100),
+    "max_threads": (1, 4),
+    "os_threads_nice_value_query": (0, 19),
+}
 _TABLE = re.compile(
     r"(?!system\.|information_schema\.)(?:\w+\.)?otel_\w+|system\.(?:one|numbers|settings)", re.IGNORECASE
 )
@@ -35,6 +42,19 @@ _FUNCTIONS = re.compile(
 )
 _NODE = re.compile(r"( *)([\w:]+)(?: (.*?))??(?: \(alias .*\))?(?: \(children \d+\))?")
 _IN = re.compile(r"(?:global)?(?:not)?(?:null)?in(?:ignoreset)?", re.IGNORECASE)
+
+
+def settings(asked: Mapping[str, str]) -> dict[str, str]:
+    """The reader's settings, lowered as the request asks. Raises EngineError for any that it may not change."""
+    for name, text in asked.items():
+        if SETTINGS.get(name) == text:
+            continue
+        if name not in CHANGEABLE:
+            raise EngineError(164, f"Cannot modify '{name}' setting in readonly mode")
+        lowest, highest = CHANGEABLE[name]
+        if not re.fullmatch(r"\d{1,18}(?:\.\d{1,9})?", text) or not lowest <= float(text) <= highest:
+            raise EngineError(452, f"Setting {name} should be between {lowest} and {highest}, not '{text[:40]}'")
+    return {**SETTINGS, **asked}
 
 
 def check(connection: Connection, text: bytes, parameters: Mapping[str, str]) -> None:

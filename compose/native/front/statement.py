@@ -94,6 +94,11 @@ class Statement:
         """Whether it needs room on the disk."""
         return self.insert is not None or sql.verb(self.text) in _WRITES
 
+    @property
+    def reads(self) -> bool:
+        """Whether it must leave room for others: it neither writes nor ends another statement."""
+        return not self.writes and sql.verb(self.text) != b"KILL"
+
     def prepare(self, connection: Connection, session: Session | None) -> None:
         """Apply the request's settings and database: to a connection that ends with it, or to be undone."""
         mark = {"log_comment": tag(self.query_id, self.settings.get("log_comment", ""))}
@@ -104,8 +109,7 @@ class Statement:
                 _create(connection, table)
             return
         if self.reader:
-            connection.set({**SERVER_SETTINGS, **guard.SETTINGS, **mark, "readonly": "1"})
-            connection.set(self.settings)
+            connection.set({**SERVER_SETTINGS, **guard.settings(self.settings), **mark, "readonly": "1"})
         else:
             readonly = {"readonly": str(self.readonly)} if self.readonly > 0 else {}
             connection.set({**SERVER_SETTINGS, **self.settings, **mark, **readonly})

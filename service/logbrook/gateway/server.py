@@ -13,8 +13,8 @@ import uvicorn
 import uvloop
 
 from logbrook.config import Gateway, Kafka
+from logbrook.connection import Connection
 from logbrook.gateway.app import App
-from logbrook.gateway.connection import Connection
 from logbrook.gateway.tokens import Tokens
 from logbrook.gateway.topic import KafkaTopic
 

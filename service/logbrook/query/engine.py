@@ -1,6 +1,7 @@
 """Statements to ClickHouse over HTTP: limited, counted, and cancelled when nobody waits for them any more."""
 
 import asyncio
+import contextlib
 import itertools
 import logging
 import re
@@ -9,7 +10,6 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any, Literal
 
 import httpx
@@ -41,6 +41,8 @@ _PAST_LIMITS = {
 _MEMORY_LIMIT_EXCEEDED = 241
 _LOOK_AGAIN_SECONDS = 0.5
 _CLOSE_SECONDS = 5.0
+# Linux's lowest priority. ClickHouse sets it if it may (CAP_SYS_NICE), and else does nothing.
+_LOWEST_PRIORITY = 19
 _BUSY = {202, 439, 394}  # too many queries, no thread, cancelled by an administrator
 _QUOTA_EXCEEDED = 201
 
@@ -103,6 +105,12 @@ class Engine:
             "stream": asyncio.Semaphore(query.max_streams),
         }
         self._readonly: bool | None = None
+        self._sql_limits = {
+            "max_execution_time": str(min(query.timeout_seconds, query.sql_timeout_seconds)),
+            "max_memory_usage": str(min(query.max_memory_bytes, query.max_sql_memory_bytes)),
+            "max_threads": str(query.max_sql_threads),
+            "os_threads_nice_value_query": str(_LOWEST_PRIORITY),
+        }
         self._table_rows, self._table_rows_at = 0, -_TABLE_ROWS_SECONDS
         self._kills: set[asyncio.Task[None]] = set()
         self._numbers = itertools.count()
@@ -124,8 +132,14 @@ class Engine:
 
     async def result(self, statement: Statement, spent: Spent | None = None) -> dict[str, Any]:
         """A whole result as ClickHouse's JSONCompact has it: `meta`, `data`, `statistics`."""
+        most = self.query.max_sql_result_bytes if statement.lane == "sql" else self.query.max_result_bytes
+        body = bytearray()
         async with self._send(statement, "JSONCompact") as response:
-            body = await response.aread()
+            async for piece in response.aiter_bytes():
+                body += piece
+                if len(body) > most:
+                    hint = "choose fewer or shorter columns, or fewer rows"
+                    raise RejectedError(422, "query_past_limits", f"the result has more than {most} bytes; {hint}")
         try:
             result = orjson.loads(body)
         except orjson.JSONDecodeError:
@@ -172,10 +186,12 @@ class Engine:
     async def _send(self, statement: Statement, output_format: str | None) -> AsyncIterator[httpx.Response]:
         query_id = f"logbrook-{self._prefix}-{next(self._numbers)}"
         url = {"database": self.clickhouse.database, "query_id": query_id}
-        url |= {f"param_{name}": value for name, value in statement.parameters.items()}
-        url |= await self._limits(statement.settings)
+        url |= await self._limits(statement)
         url["default_format"] = output_format or "TabSeparatedRaw"
-        request = self._client.build_request("POST", "/", params=url, content=statement.sql.encode())
+        # As fields of a form: a text of the longest kind does not fit into a URL.
+        fields = {"query": statement.sql, **{f"param_{name}": text for name, text in statement.parameters.items()}}
+        form = {name: (None, text.encode()) for name, text in fields.items()}
+        request = self._client.build_request("POST", "/", params=url, files=form)
         lane = await self._enter(statement.lane)
         done = False
         try:
@@ -217,34 +233,40 @@ class Engine:
         """Stop a statement that nobody waits for, and keep its place in the lane until ClickHouse is done with it.
 
         Closing the connection asks for it, KILL QUERY makes sure. Some functions look at neither before they have
-        finished a block. While the statement runs, its query id is taken, which any user may ask: only a success says
-        that it has ended. Its own time limit has passed when this gives up.
+        finished a block.
         """
+        kill = f"KILL QUERY WHERE query_id = '{query_id}' ASYNC".encode()
         try:
-            async with asyncio.timeout(self.query.timeout_seconds + _CLOSE_SECONDS):
-                await self._kill(query_id)
-        except (httpx.HTTPError, TimeoutError) as error:
-            log.info("ClickHouse can't be asked whether a statement has ended", query_id=query_id, error=str(error))
+            with contextlib.suppress(httpx.HTTPError):
+                await self._client.post("/", params={"database": self.clickhouse.database}, content=kill, timeout=5)
+            while not await self._has_ended(query_id):
+                await asyncio.sleep(_LOOK_AGAIN_SECONDS)
         finally:
             lane.release()
 
-    async def _kill(self, query_id: str) -> None:
-        await self._client.post(
-            "/",
-            params={"database": self.clickhouse.database},
-            content=f"KILL QUERY WHERE query_id = '{query_id}' ASYNC".encode(),
-            timeout=5,
-        )
-        ask = partial(self._client.post, "/", params={"query_id": query_id}, content=b"SELECT 1", timeout=5)
-        while not (await ask()).is_success:
-            await asyncio.sleep(_LOOK_AGAIN_SECONDS)
+    async def _has_ended(self, query_id: str) -> bool:
+        """Whether ClickHouse is surely done with a statement: whoever asks may take its query id.
 
-    async def _limits(self, extra: Mapping[str, str | int]) -> dict[str, str]:
-        """The settings to send: none for a user whose profile is read-only, as it fixes them itself."""
+        While it runs, the answer is error 216. Any other error (too many statements, a quota) says nothing about it.
+        A server that refuses connections runs nothing.
+        """
+        try:
+            response = await self._client.post("/", params={"query_id": query_id}, content=b"SELECT 1", timeout=5)
+        except httpx.ConnectError:
+            return True
+        except httpx.HTTPError:
+            return False
+        return response.status_code == 200
+
+    async def _limits(self, statement: Statement) -> dict[str, str]:
+        """The settings to send. A user whose profile is read-only brings its own, and may lower some for /v1/sql."""
         if self._readonly is None:
             self._readonly = await self._admit()
+            if self._readonly:
+                await self._try_sql_limits()
+        own = self._sql_limits if statement.lane == "sql" else {}
         if self._readonly:
-            return {}
+            return own
         limits: dict[str, str | float] = {
             "max_execution_time": self.query.timeout_seconds,
             "max_memory_usage": self.query.max_memory_bytes,
@@ -253,10 +275,23 @@ class Engine:
             "max_result_bytes": self.query.max_result_bytes,
             "result_overflow_mode": "throw",
             "cancel_http_readonly_queries_on_client_close": 1,
-            **extra,
+            **statement.settings,
+            **own,
             "readonly": 2,
         }
         return {name: str(value) for name, value in limits.items()}
+
+    async def _try_sql_limits(self) -> None:
+        """Do without limits of its own for /v1/sql where the user's profile does not let them be changed."""
+        try:
+            await self._ask("SELECT 1", self._sql_limits)
+        except StatementError as error:
+            log.warning(
+                "the ClickHouse user may not lower its limits for /v1/sql: let its profile change them (docs/query.md)",
+                settings=list(self._sql_limits),
+                error=str(error),
+            )
+            self._sql_limits = {}
 
     async def may_only_read(self) -> bool:
         """Whether this process is logged in as a user that can read the log table and nothing else.
@@ -281,10 +316,11 @@ class Engine:
             return await self._ask("SELECT getSetting('readonly')") == "1"
         return True
 
-    async def _ask(self, sql: str) -> str:
+    async def _ask(self, sql: str, settings: Mapping[str, str] | None = None) -> str:
         """The only value of a statement that needs no limits."""
+        url = {"database": self.clickhouse.database, **(settings or {})}
         try:
-            response = await self._client.post("/", params={"database": self.clickhouse.database}, content=sql.encode())
+            response = await self._client.post("/", params=url, content=sql.encode())
         except httpx.HTTPError as error:
             raise UnavailableError(
                 503, "clickhouse_unavailable", f"ClickHouse can't be reached: {type(error).__name__}", 2

@@ -4,8 +4,8 @@ An allow list: what is not here is refused, so that a function which a newer Cli
 somebody has looked at it. Left out on purpose: whatever reads files, dictionaries, other tables or the server's state
 (file, dictGet, joinGet, getSetting, version, user, ...), waits (sleep) or raises (throwIf), and functions whose single
 call can run for minutes on one block of rows, where ClickHouse does not look at its deadline (editDistance,
-arrayReduce, arrayPartialSort, arrayShuffle, sparseGrams, multiFuzzyMatch..., ngrams). tests/query/test_functions.py
-holds the list against the engine.
+arrayReduce, arrayPartialSort, arrayShuffle, base58Encode, sparseGrams, multiFuzzyMatch..., ngrams) or take memory that
+it does not count (printf with a width). tests/query/test_functions.py holds the list against the engine.
 """
 
 import re
@@ -71,10 +71,10 @@ _CONVERSIONS = """
     parseReadableSizeOrNull parseReadableSizeOrZero parseTimeDelta bar
 """
 _STRINGS = """
-    ascii base32Decode base32Encode base58Encode base64Decode base64Encode base64URLDecode base64URLEncode
+    ascii base32Decode base32Encode base64Decode base64Encode base64URLDecode base64URLEncode
     tryBase64Decode bin basename char concat_ws concatWithSeparator empty notEmpty endsWith endsWithUTF8 firstLine
     format hex initcap initcapUTF8 isValidUTF8 left leftUTF8 length lengthUTF8 char_length lower lcase lowerUTF8 mid
-    normalizeUTF8NFC printf regexpQuoteMeta replace replaceAll replaceOne replaceRegexpAll replaceRegexpOne reverse
+    normalizeUTF8NFC regexpQuoteMeta replace replaceAll replaceOne replaceRegexpAll replaceRegexpOne reverse
     reverseUTF8 right rightUTF8 startsWith startsWithUTF8 substr substring substringIndex substringUTF8 toValidUTF8
     translate translateUTF8 trim trimBoth trimLeft trimRight ltrim rtrim unhex upper ucase upperUTF8 CRC32 leftPad
     lpad leftPadUTF8 rightPad rpad rightPadUTF8 repeat space countMatches countMatchesCaseInsensitive
@@ -126,6 +126,18 @@ SIZED = {
     **dict.fromkeys(_names("leftPad lpad leftPadUTF8 rightPad rpad rightPadUTF8 toFixedString"), (slice(1, 2), 10_000)),
 }
 """Functions whose result grows with a number: which arguments say it, and the largest number allowed."""
+PATTERN = dict.fromkeys(
+    _names(
+        "like notLike ilike notILike match notMatch countMatches countMatchesCaseInsensitive extract extractAll "
+        "extractAllGroups extractAllGroupsVertical extractAllGroupsHorizontal extractGroups regexpExtract "
+        "replaceRegexpAll replaceRegexpOne mapContainsKeyLike mapContainsValueLike mapExtractKeyLike "
+        "mapExtractValueLike"
+    ),
+    1,
+) | {"splitbyregexp": 0}
+"""Functions that take a pattern, and which argument it is. Matching a made-up pattern of ten thousand wildcards takes
+minutes for one block."""
+MAX_PATTERN_CHARACTERS = 500
 BARE = _names(
     "currentDatabase current_database database schema currentHandler currentUser current_user user session_user "
     "system_user currentRequestURL"

@@ -34,6 +34,8 @@ from logbrook.query.syntax import (
 MAX_CHARACTERS = 4096
 MAX_DEPTH = 24
 MAX_TERMS = 100
+# Thousands of them in one pattern keep ClickHouse busy for minutes in one block, where it looks at no deadline.
+MAX_WILDCARDS = 100
 _MAX_INTEGER = 2**63 - 1
 
 _FIELD = re.compile(
@@ -59,6 +61,11 @@ def parse(text: str) -> Node:
         )
     if found := re.search("[\0\ud800-\udfff]", text):
         raise QuerySyntaxError(found.start(), "there is a character that no text has", "text")
+    wildcards = [found.start() for found in re.finditer(r"[*?]", text)]
+    if len(wildcards) > MAX_WILDCARDS:
+        raise QuerySyntaxError(
+            wildcards[MAX_WILDCARDS], f"there are more than {MAX_WILDCARDS} * and ?", "fewer wildcards"
+        )
     return _Parser(text).query()
 
 

@@ -24,6 +24,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Scope
 
 from logbrook import config, metrics
+from logbrook.connection import Connection
 from logbrook.errors import ConfigError, LogbrookError, RejectedError, UnavailableError
 from logbrook.query import openapi, parameters, routes, streams
 from logbrook.query.engine import PRIVILEGED, Engine, Statement
@@ -250,7 +251,9 @@ def _require_reader(query: config.Query, clickhouse: config.ClickHouse) -> None:
             return
     except (LogbrookError, TimeoutError) as error:
         log.info(
-            "the rights of the ClickHouse user are checked when it answers", user=clickhouse.username, error=str(error)
+            "the rights of the ClickHouse user are checked when it answers",
+            user=clickhouse.username,
+            error=str(error) or "no answer yet",
         )
         return
     if not query.allow_privileged_user:
@@ -278,6 +281,8 @@ def run(query: config.Query, clickhouse: config.ClickHouse) -> None:
         app(query, clickhouse),
         host=query.host,
         port=query.port,
+        http=Connection,
+        ws="none",
         log_config=None,
         access_log=False,
         server_header=False,

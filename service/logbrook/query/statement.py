@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 from logbrook.errors import RejectedError
 from logbrook.query import functions
+from logbrook.query.filters import Parameters
 
 MAX_CHARACTERS = 20_000
 MAX_NODES = 5_000
@@ -83,7 +84,8 @@ async def check(text: str, database: str, max_rows: int, ask: Ask) -> str:
     if len(text) > MAX_CHARACTERS:
         raise _refused(f"the statement has more than {MAX_CHARACTERS} characters")
     try:
-        canonical = (await ask("SELECT formatQuerySingleLine({statement:String})", {"statement": text})).rstrip("\n")
+        bound = Parameters()
+        canonical = (await ask(f"SELECT formatQuerySingleLine({bound.text(text)})", bound.values)).rstrip("\n")
     except RejectedError as error:
         # Behind the reason stands the statement that asked, which is ours.
         raise RejectedError(400, "sql_syntax", str(error).split(": In scope SELECT formatQuery")[0]) from None
@@ -147,6 +149,10 @@ def _check_function(node: Node) -> None:
         raise _refused(f"the function {name} is not allowed")
     if name.lower() in functions.WITH_A_LAMBDA and len(arguments) > 1 and arguments[0].kind == "Identifier":
         raise _refused(f"{name} takes a lambda: x -> ...")
+    if (at := functions.PATTERN.get(name.lower())) is not None and at < len(arguments):
+        pattern = arguments[at]
+        if pattern.kind != "Literal" or len(pattern.text) > functions.MAX_PATTERN_CHARACTERS:
+            raise _refused(f"{name} takes its pattern as text of at most {functions.MAX_PATTERN_CHARACTERS} characters")
     place, most = functions.SIZED.get(name.lower(), (None, 0))
     for size in arguments[place] if place is not None else []:
         if size.kind == "Literal" and (number := re.fullmatch(r"U?Int64_(-?\d+)", size.text)):

@@ -13,6 +13,8 @@ HEAD_TIMEOUT_SECONDS = 20.0
 class Connection(HttpToolsProtocol):
     """Closed if a request's head is larger than 64 KiB or takes longer than 20 s to arrive."""
 
+    max_head_bytes = MAX_HEAD_BYTES
+
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._in_head, self._head_bytes = False, 0
@@ -33,7 +35,7 @@ class Connection(HttpToolsProtocol):
         super().data_received(data)
         if self._in_head:
             self._head_bytes += len(data)
-            if self._head_bytes > MAX_HEAD_BYTES:
+            if self._head_bytes > self.max_head_bytes:
                 self._refuse_head()
 
     def on_message_begin(self) -> None:

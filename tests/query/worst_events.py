@@ -1,0 +1,80 @@
+"""The memory that the query API takes for the largest events: `python -m tests.query.worst_events`.
+
+A hundred events of 880 KB (what a message of Kafka lets in) are searched for, exported and fetched one by one; the
+peak of the process is printed for each. docs/query.md has the table.
+"""
+
+import re
+import secrets
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import psutil
+
+from bench.query import api
+from logbrook import clickhouse, config, migrate
+from native import ports
+from native.clickhouse import clickhouse as clickhouse_service
+from tests.components import running
+from tests.query.door import event, store
+
+EVENTS, EVENT_BYTES = 100, 880_000
+SHAPES = {
+    "one attribute": {"a": "x" * EVENT_BYTES},
+    "860 attributes of 1 KB": {f"attribute.{n}": "x" * 1010 for n in range(860)},
+    "20,000 short attributes": {f"attribute.number.{n:05}": "x" * 21 for n in range(20_000)},
+    "one body": {},
+}
+
+
+def measure(door: httpx.Client, shape: str) -> None:
+    """Ask for everything in turn and print a line for each request."""
+    process = next(each for each in psutil.Process().children() if "logbrook" in each.cmdline())
+    day = {"from": "2025-11-24", "to": "2025-11-25"}
+    # The first answer takes memory that stays.
+    [one] = door.get("/v1/search", params={**day, "limit": "1"}).json()["events"]
+    requests: dict[str, Callable[[], httpx.Response]] = {
+        "search, limit=100": lambda: door.get("/v1/search", params={**day, "limit": "100"}),
+        "one event": lambda: door.get("/v1/events/" + one["id"]),
+        "export": lambda: door.get("/v1/export", params=day),
+        "SELECT *": lambda: door.post("/v1/sql", json={"sql": "SELECT * FROM otel_logs"}),
+    }
+    for name, ask in requests.items():
+        Path(f"/proc/{process.pid}/clear_refs").write_text("5")
+        before, answer = process.memory_info().rss, ask()
+        status = Path(f"/proc/{process.pid}/status").read_text()
+        peak = int(re.findall(r"VmHWM:\s+(\d+) kB", status)[0]) / 2**10
+        print(
+            f"{shape:<28}{name:<20}{answer.status_code:>6}{len(answer.content) / 2**20:>14.1f}"
+            f"{before / 2**20:>14.0f}{peak:>12.0f}"
+        )
+
+
+def main() -> None:
+    """Print the table."""
+    [port] = ports.free(1)
+    password, reader_password = secrets.token_hex(8), secrets.token_hex(8)
+    with tempfile.TemporaryDirectory(prefix="worst-events-", ignore_cleanup_errors=True) as directory:
+        folder = Path(directory)
+        with running(clickhouse_service(folder / "data", port, password, reader_password), folder / "log"):
+            settings = config.ClickHouse(port=port, password=password, database="worst")
+            migrate.apply(config.Schema(), settings)
+            admin = clickhouse.connect(settings)
+            reader = config.ClickHouse(port=port, database="worst", username="reader", password=reader_password)
+            print(
+                f"{'each event':<28}{'request':<20}{'status':>6}{'answer, MiB':>14}{'before, MiB':>14}{'peak, MiB':>12}"
+            )
+            for shape, attributes in SHAPES.items():
+                admin.command("TRUNCATE TABLE otel_logs")
+                body = "hello" if attributes else "x" * EVENT_BYTES
+                for first in range(0, EVENTS, 10):
+                    store(settings, [event(n, body, LogAttributes=attributes) for n in range(first, first + 10)])
+                with api(reader) as door:
+                    measure(door, shape)
+            admin.close()
+
+
+if __name__ == "__main__":
+    main()
