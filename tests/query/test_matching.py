@@ -121,3 +121,19 @@ def test_attributes_are_told_apart(corpus: Door, key: str, value: str) -> None:
     for place in ("attr", "resource", "scope"):
         query = f"{place}.{quoted(key)}:{quoted(value)}"
         assert found(corpus, query) == expected(query)
+
+
+def test_wildcards_are_bounded(corpus: Door) -> None:
+    """A hundred wildcards are answered; one more is a clear 400: thousands keep ClickHouse busy past every deadline."""
+    assert corpus.ask("search", query="order " + "?*" * 50).status_code == 200
+
+    refused = corpus.ask("search", query="order " + "?*" * 50 + "?")
+
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "query_syntax")
+    assert refused.json()["error"]["position"] == 106
+    assert "100" in refused.json()["error"]["message"]
+
+
+def test_the_longest_query_is_answered(corpus: Door) -> None:
+    """Whatever its letters take in UTF-8: it does not have to fit into a URL on its way to ClickHouse."""
+    assert corpus.search("😀" * 4000)["events"] == []
