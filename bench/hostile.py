@@ -204,12 +204,13 @@ class Attack:
         sql = (
             "SELECT query_id, elapsed, query FROM system.processes WHERE Settings['os_threads_nice_value_query'] = '19'"
         )
-        rows = [()]
-        while rows or not self._over.wait(0.5):
+        running_now = True
+        while running_now or not self._over.wait(0.5):
             rows = self.client.query(sql).result_rows
             for query_id, seconds, text in rows:
                 if seconds > DEADLINE_SECONDS + 1:
                     self.late[str(query_id)] = float(seconds), str(text)
+            running_now = bool(rows)
             time.sleep(0.5)
 
     def _client(self, waiting: "queue.SimpleQueue[tuple[str, bool]]") -> None:

@@ -177,7 +177,7 @@ def test_reads_never_take_the_places_of_inserts(clickhouse: ClickHouseServer) ->
     base = f"http://127.0.0.1:{clickhouse.port}"
     stopped = threading.Event()
 
-    def read(_: int) -> str | None:
+    def read(_: int) -> str:
         with httpx.Client(base_url=base, headers=headers, timeout=100) as http:
             answer = http.post(
                 "/", content="SELECT sleepEachRow(1) AS places FROM numbers(60) SETTINGS max_block_size = 1"
