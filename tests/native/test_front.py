@@ -182,7 +182,7 @@ def test_reads_never_take_the_places_of_inserts(clickhouse: ClickHouseServer) ->
             answer = http.post(
                 "/", content="SELECT sleepEachRow(1) AS places FROM numbers(60) SETTINGS max_block_size = 1"
             )
-            return answer.headers.get("X-ClickHouse-Exception-Code")
+            return str(answer.headers.get("X-ClickHouse-Exception-Code"))
 
     def stop() -> None:
         # Some were asked to end before they began.
