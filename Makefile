@@ -86,7 +86,7 @@ audit-deps: $(VENV)/.tests ## Look the pinned packages up among the known vulner
 
 ##@ Measurements
 
-.PHONY: bench bench-query bench-hostile bench-gateway
+.PHONY: bench bench-query bench-hostile bench-gateway bench-memory
 bench: $(VENV)/.tests ## How fast events become queryable, next to a naive consumer and the engine alone (ARGS)
 	PYTHONPATH=service:compose:. $(BIN)/python -m bench.pipeline $(ARGS)
 
@@ -98,6 +98,9 @@ bench-hostile: $(VENV)/.tests ## What 500 hostile statements do to searches and 
 
 bench-gateway: $(VENV)/.tests ## How much the gateway takes, next to a naive one (ARGS)
 	PYTHONPATH=service:compose:. $(BIN)/python -m bench.gateway $(ARGS)
+
+bench-memory: $(VENV)/.tests ## How much memory the gateway takes for the worst bodies that its limits let in (ARGS)
+	PYTHONPATH=service:compose:. $(BIN)/python -m tests.gateway.worst_bodies $(ARGS)
 
 include infra/Makefile.inc tests/faults/Makefile.inc
 

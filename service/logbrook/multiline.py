@@ -9,7 +9,7 @@ _TRACEBACK = b"Traceback (most recent call last):"
 _HINT = re.compile(rb"\n(?:" + _CONTINUATION.pattern + rb")|^Traceback \(most recent call last\):", re.MULTILINE)
 
 
-def may_continue(text: bytes) -> bool:
+def may_continue(text: bytes | memoryview) -> bool:
     """Whether any line of `text` but the first may belong to the one before: cheaper than looking at each."""
     return _HINT.search(text) is not None
 

@@ -166,7 +166,7 @@ def test_an_otlp_error_is_a_status_in_the_requests_encoding(door: Door) -> None:
     assert (as_protobuf.status_code, as_protobuf.headers["content-type"]) == (400, PROTOBUF)
     status = Status.FromString(as_protobuf.content)
     assert status.code == 3
-    assert status.message.startswith("The body is no ExportLogsServiceRequest")
+    assert status.message.startswith("The body is not an ExportLogsServiceRequest")
 
 
 @pytest.mark.parametrize("content_type", ["text/plain", ""])

@@ -92,12 +92,14 @@ def as_json(request: ExportLogsServiceRequest) -> bytes:
 
 def from_protobuf(request: ExportLogsServiceRequest, settings: Gateway = SETTINGS) -> Batch:
     """The batch of a request in protobuf."""
-    return otlp.read(otlp_protobuf.groups(request.SerializeToString()), settings)
+    return otlp.read(otlp_protobuf.groups(request.SerializeToString(), settings), settings)
 
 
 def from_json(body: bytes | dict[str, Any], settings: Gateway = SETTINGS) -> Batch:
     """The batch of a request in JSON."""
-    return otlp.read(otlp_json.groups(body if isinstance(body, bytes) else json.dumps(body).encode()), settings)
+    return otlp.read(
+        otlp_json.groups(body if isinstance(body, bytes) else json.dumps(body).encode(), settings), settings
+    )
 
 
 def one(**record: Any) -> dict[str, Any]:
@@ -293,7 +295,7 @@ def test_too_many_records_are_refused() -> None:
 def test_broken_protobuf_is_refused(body: bytes) -> None:
     """Bytes that are no request are answered 400."""
     with pytest.raises(RejectedError) as refused:
-        list(otlp_protobuf.groups(body))
+        list(otlp_protobuf.groups(body, SETTINGS))
 
     assert refused.value.status == 400
 
@@ -338,7 +340,7 @@ def test_text_that_is_no_unicode_is_mended_in_protobuf_too() -> None:
     """Senders whose protobuf library does not check, as the collector's, send such strings."""
     body = request_of(LogRecord(body=AnyValue(string_value="cut XX"))).SerializeToString().replace(b"XX", b"\xf0\x9f")
 
-    batch = otlp.read(otlp_protobuf.groups(body), SETTINGS)
+    batch = otlp.read(otlp_protobuf.groups(body, SETTINGS), SETTINGS)
 
     assert [event["body"] for event in reading.events(batch.messages)] == ["cut \ufffd"]
 
@@ -364,6 +366,6 @@ def test_bytes_that_are_not_base64(text: str) -> None:
     """Letters of any kind cost the one record, with its place, and no more."""
     records = [{"body": {"bytesValue": text}}, {"body": {"stringValue": "kept"}}]
     body = json.dumps({"resourceLogs": [{"scopeLogs": [{"logRecords": records}]}]}).encode()
-    batch = otlp.read(otlp_json.groups(body), SETTINGS)
+    batch = otlp.read(otlp_json.groups(body, SETTINGS), SETTINGS)
     assert (batch.events, batch.rejected) == (1, 1)
     assert batch.reason.startswith("record 0 (counted from 0): a value's bytes are not base64")

@@ -1,11 +1,11 @@
 """A request's events, cut into as few messages as the limit allows. The same bytes always give the same messages."""
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import orjson
 
+from logbrook.config import Gateway
 from logbrook.errors import RejectedError
 
 _EVENT_ID = re.compile(rb'"event_id"\s*:')
@@ -28,45 +28,85 @@ class Batch:
     reason: str = ""
 
 
-def join(events: Iterable[bytes], max_message_bytes: int, *, first: int = 0) -> list[bytes]:
-    """Messages of whole `events`, each a line of JSON; `first` is the index of the first one in the request.
+class Packing:
+    """A request's events on their way into messages, one after the other: nothing but the messages is held.
 
-    Raises RejectedError (413) with the index of an event that fits into no message.
+    Raises RejectedError (413) for an event that is too large for a message and, when a message is full, for too many
+    events or bytes.
     """
-    messages: list[bytes] = []
-    held: list[bytes] = []
-    size = -1
-    for index, event in enumerate(events, first):
-        if len(event) > max_message_bytes:
-            raise event_too_large(index, len(event), max_message_bytes)
-        if size + 1 + len(event) > max_message_bytes:
-            messages.append(b"\n".join(held))
-            held, size = [], -1
-        held.append(event)
-        size += 1 + len(event)
-    if held:
-        messages.append(b"\n".join(held))
-    return messages
+
+    def __init__(self, settings: Gateway) -> None:
+        self._settings = settings
+        self._messages: list[bytes] = []
+        self._held: list[bytes] = []
+        # An event and the newline after it; the last one of a message has none.
+        self._room = settings.max_message_bytes + 1
+        self._events, self._bytes = 0, 0
+
+    @property
+    def events(self) -> int:
+        """How many were added."""
+        return self._events + len(self._held)
+
+    def add(self, event: bytes) -> None:
+        """An event that is a line of JSON: it shares a message with its neighbors."""
+        size = len(event) + 1
+        if size > self._room:
+            self._close()
+            if size > self._room:
+                raise event_too_large(self._events, len(event), self._settings.max_message_bytes)
+        self._held.append(event)
+        self._room -= size
+
+    def add_alone(self, event: bytes) -> None:
+        """An event that only a message of its own can carry."""
+        self._close()
+        self.add(event)
+        self._close()
+
+    def messages(self) -> list[bytes]:
+        """All of them; nothing can be added any more."""
+        self._close()
+        return self._messages
+
+    def _close(self) -> None:
+        if not self._held:
+            return
+        settings = self._settings
+        message = b"\n".join(self._held)
+        self._events += len(self._held)
+        self._bytes += len(message)
+        if self._events > settings.max_request_events:
+            raise too_many_events(settings.max_request_events)
+        if self._bytes > settings.max_inflated_bytes:
+            raise _events_too_large(settings.max_inflated_bytes)
+        self._messages.append(message)
+        self._held, self._room = [], settings.max_message_bytes + 1
 
 
-def cut(lines: bytes, max_message_bytes: int) -> list[bytes]:
-    """Messages of whole lines, cut out of `lines` without looking at each. No work is done per line.
+def cut(lines: bytes, start: int, stop: int, max_message_bytes: int) -> list[bytes]:
+    """Messages of whole lines, cut out of `lines` between `start` and `stop`. No work is done per line.
 
     Raises RejectedError (413) with the index of a line that fits into no message.
     """
     messages: list[bytes] = []
-    start = 0
-    while len(lines) - start > max_message_bytes:
+    first = start
+    while stop - start > max_message_bytes:
         end = lines.rfind(b"\n", start, start + max_message_bytes + 1)
         if end < 0:
-            stop = lines.find(b"\n", start)
-            size = (stop if stop >= 0 else len(lines)) - start
-            raise event_too_large(lines.count(b"\n", 0, start), size, max_message_bytes)
-        messages.append(lines[start:end])
+            found = lines.find(b"\n", start, stop)
+            size = (found if found >= 0 else stop) - start
+            raise event_too_large(lines.count(b"\n", first, start), size, max_message_bytes)
+        messages.append(_line_feeds(lines[start:end]))
         start = end + 1
-    if start < len(lines):
-        messages.append(lines[start:] if start else lines)
+    if start < stop:
+        messages.append(_line_feeds(lines[start:stop]))
     return messages
+
+
+def _line_feeds(lines: bytes) -> bytes:
+    """Lines that end with LF, where they may have ended with CRLF; after the last one its LF was cut off."""
+    return lines.replace(b"\r\n", b"\n").removesuffix(b"\r") if b"\r" in lines else lines
 
 
 def recognisable(messages: list[bytes]) -> list[bytes]:
@@ -114,12 +154,18 @@ def event_too_large(index: int, size: int, max_message_bytes: int) -> RejectedEr
     )
 
 
-def too_many_events(events: int, limit: int) -> RejectedError:
+def too_many_events(limit: int) -> RejectedError:
     """The answer to a request with too many events."""
     return RejectedError(
+        413, "too_many_events", f"The request has more than {limit} events. Send it in parts.", limit=limit
+    )
+
+
+def _events_too_large(limit: int) -> RejectedError:
+    return RejectedError(
         413,
-        "too_many_events",
-        f"The request has {events} events; the most is {limit}. Send it in parts.",
-        events=events,
+        "inflated_too_large",
+        f"The request's events, each with all that it carries, come to more than {limit} bytes as JSON. "
+        "Send it in parts.",
         limit=limit,
     )

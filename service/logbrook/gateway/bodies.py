@@ -1,5 +1,6 @@
 """Reading a request's body with a limit on every byte: as sent, inflated, and over all open requests together."""
 
+import io
 import zlib
 from collections.abc import AsyncIterator
 from types import TracebackType
@@ -13,6 +14,8 @@ from logbrook.errors import RejectedError, UnavailableError
 _ZSTD_WINDOW_BYTES = 8 * 2**20
 # A zstd block of 4 bytes can stand for 128 KiB: this many bytes at a time bound one step to 16 MiB.
 _ZSTD_STEP_BYTES = 512
+# What zlib inflates at a time: it holds a step twice for a moment.
+_STEP_BYTES = 2**20
 _GZIP, _ZLIB, _RAW = 31, 15, -15
 
 
@@ -99,11 +102,11 @@ def _decoder(encoding: str, lease: Lease, limit: int) -> _Decoder:
 
 
 class _Output:
-    """Inflated bytes under a limit."""
+    """Inflated bytes under a limit. They grow in one place: pieces and the whole together would be twice as much."""
 
     def __init__(self, lease: Lease, limit: int) -> None:
         self._lease, self._limit = lease, limit
-        self._pieces: list[bytes] = []
+        self._whole = io.BytesIO()
         self.size = 0
 
     def add(self, piece: bytes) -> None:
@@ -111,30 +114,28 @@ class _Output:
         if self.size > self._limit:
             raise _inflated_too_large(self._limit)
         self._lease.take(len(piece))
-        self._pieces.append(piece)
+        self._whole.write(piece)
 
     def room(self) -> int:
-        """One more byte than what fits: asking for it shows whether the limit is passed."""
-        return self._limit - self.size + 1
+        """How much to ask for: at most one byte more than what fits, which shows whether the limit is passed."""
+        return min(_STEP_BYTES, self._limit - self.size + 1)
 
-    def join(self) -> bytes:
-        return b"".join(self._pieces)
+    def finish(self) -> bytes:
+        return self._whole.getvalue()
 
 
 class _Identity:
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._pieces: list[bytes] = []
-        self._size = 0
+        self._whole = io.BytesIO()
 
     def feed(self, data: bytes) -> None:
-        self._size += len(data)
-        if self._size > self._limit:
+        if self._whole.tell() + len(data) > self._limit:
             raise _inflated_too_large(self._limit)
-        self._pieces.append(data)
+        self._whole.write(data)
 
     def finish(self) -> bytes:
-        return self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+        return self._whole.getvalue()
 
 
 class _Zlib:
@@ -146,21 +147,26 @@ class _Zlib:
         self._held = b""
         self._inflate = None if window is None else zlib.decompressobj(window)
         self._streams = 0
+        self._pending = False
 
     def feed(self, data: bytes) -> None:
         data = self._held + data
         self._held = b""
-        while data:
+        while data or self._pending:
             if self._inflate is None:
                 data = self._start(data)
                 if self._inflate is None:
                     return
+            room = self._output.room()
             try:
-                self._output.add(self._inflate.decompress(data, self._output.room()))
+                piece = self._inflate.decompress(data, room)
             except zlib.error as error:
                 raise _broken(self._name, str(error)) from None
+            self._output.add(piece)
+            # All that was asked for: there may be more, although nothing more of the input is needed for it.
+            self._pending = len(piece) == room
             if self._inflate.eof:
-                data, self._inflate = self._inflate.unused_data, None
+                data, self._inflate, self._pending = self._inflate.unused_data, None, False
                 self._streams += 1
             else:
                 data = self._inflate.unconsumed_tail
@@ -182,7 +188,7 @@ class _Zlib:
     def finish(self) -> bytes:
         if self._held or self._inflate is not None or not self._streams:
             raise _cut_off(self._name)
-        return self._output.join()
+        return self._output.finish()
 
 
 class _Zstd:
@@ -210,7 +216,7 @@ class _Zstd:
     def finish(self) -> bytes:
         if self._open:
             raise _cut_off("zstd")
-        return self._output.join()
+        return self._output.finish()
 
 
 def _inflated_too_large(limit: int) -> RejectedError:

@@ -6,7 +6,7 @@ and spliced in as bytes.
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,11 +14,16 @@ import orjson
 
 from logbrook.config import Gateway
 from logbrook.errors import RejectedError
-from logbrook.gateway.batch import Batch, all_named, join, too_many_events
+from logbrook.gateway.batch import Batch, Packing, all_named, too_many_events
 
 # Deeper than any attribute that is not an attack; protobuf's own limit comes to about the same.
 MAX_DEPTH = 32
 MAX_ATTRIBUTES = 1_000
+
+
+# The most bytes of a record, a resource or a scope as they are sent, unless a message may have more. Taken apart, empty
+# values come to some thirty times their bytes.
+_MAX_PART_BYTES = 2 * 2**20
 
 
 class Unfit(Exception):  # noqa: N818 - not an error of the service: one record can't be taken, the others can
@@ -32,8 +37,15 @@ class Group:
     resource: Mapping[str, Any]
     resource_schema_url: str
     scope: Mapping[str, Any]
-    records: Sequence[Any]
+    records: Iterable[Any]
     read: Callable[[Any], dict[str, Any]]
+
+
+def check_part(size: int, settings: Gateway) -> None:
+    """Raise Unfit for a record, a resource or a scope of too many bytes, before it is taken apart."""
+    limit = max(_MAX_PART_BYTES, settings.max_message_bytes)
+    if size > limit:
+        raise Unfit(f"it has {size} bytes as it was sent; the most is {limit}")
 
 
 def read(groups: Iterable[Group], settings: Gateway) -> Batch:
@@ -49,27 +61,26 @@ def read(groups: Iterable[Group], settings: Gateway) -> Batch:
 
 
 def _read(groups: Iterable[Group], settings: Gateway) -> Batch:
-    events: list[bytes] = []
-    rejected, reason, size = 0, "", 0
-    for index, (own, record, common) in enumerate(_records(groups)):
+    packing = Packing(settings)
+    rejected, reason = 0, ""
+    for index, (own, record, common) in enumerate(_records(groups, settings.max_request_events)):
         if index >= settings.max_request_events:
-            raise too_many_events(index + 1, settings.max_request_events)
+            raise too_many_events(settings.max_request_events)
         try:
             event = _event(own(record), common, settings.max_message_bytes)
         except Unfit as error:
             reason = reason or f"record {index} (counted from 0): {error}"
             rejected += 1
             continue
-        size += len(event)
-        if size > settings.max_inflated_bytes:
-            raise _too_large(settings.max_inflated_bytes)
-        events.append(event)
-    messages = join(events, settings.max_message_bytes)
-    return Batch(messages, len(events), all_named(messages), rejected, reason)
+        packing.add(event)
+    messages = packing.messages()
+    return Batch(messages, packing.events, all_named(messages), rejected, reason)
 
 
-def _records(groups: Iterable[Group]) -> Iterator[tuple[Callable[[Any], dict[str, Any]], Any, bytes]]:
-    for group in groups:
+def _records(groups: Iterable[Group], limit: int) -> Iterator[tuple[Callable[[Any], dict[str, Any]], Any, bytes]]:
+    for number, group in enumerate(groups):
+        if number >= limit:
+            raise too_many_events(limit)
         common = _common(group)
         for record in group.records:
             yield group.read, record, common
@@ -162,12 +173,3 @@ def number(value: float) -> float | str:
     if math.isnan(value):
         return "NaN"
     return "Infinity" if value > 0 else "-Infinity"
-
-
-def _too_large(limit: int) -> RejectedError:
-    return RejectedError(
-        413,
-        "inflated_too_large",
-        f"The request's events, each with its resource and scope, come to more than {limit} bytes. Send it in parts.",
-        limit=limit,
-    )

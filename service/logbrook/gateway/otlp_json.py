@@ -2,14 +2,16 @@
 
 import base64
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from opentelemetry.proto.logs.v1.logs_pb2 import SeverityNumber
 
+from logbrook.config import Gateway
 from logbrook.errors import RejectedError
-from logbrook.gateway import mend
-from logbrook.gateway.otlp import MAX_DEPTH, Group, Unfit, fields, number, scope
+from logbrook.gateway import elements, mend
+from logbrook.gateway.elements import Raw
+from logbrook.gateway.otlp import MAX_DEPTH, Group, Unfit, check_part, fields, number, scope
 
 _Integer = int | str | None
 
@@ -77,12 +79,39 @@ class _Request(msgspec.Struct, rename="camel"):
     resource_logs: list[_ResourceLogs] | None = None
 
 
-_DECODER = msgspec.json.Decoder(_Request)
+class _Level(msgspec.Struct, rename="camel"):
+    """A request, a ResourceLogs or a ScopeLogs of which nothing is built: the fields as they stand in the body."""
+
+    resource_logs: msgspec.Raw = msgspec.Raw(b"null")
+    resource: msgspec.Raw = msgspec.Raw(b"null")
+    scope_logs: msgspec.Raw = msgspec.Raw(b"null")
+    scope: msgspec.Raw = msgspec.Raw(b"null")
+    log_records: msgspec.Raw = msgspec.Raw(b"null")
+    schema_url: msgspec.Raw = msgspec.Raw(b"null")
 
 
-def groups(body: bytes) -> Iterator[Group]:
-    """The records of an ExportLogsServiceRequest in JSON. Raises RejectedError (400) if it is none."""
-    for resource_logs in _decode(body).resource_logs or ():
+_T = TypeVar("_T")
+_REQUEST = msgspec.json.Decoder(_Request)
+_LEVEL = msgspec.json.Decoder(_Level)
+_RECORD = msgspec.json.Decoder(_Record)
+_RESOURCE = msgspec.json.Decoder(_Resource | None)
+_SCOPE = msgspec.json.Decoder(_Scope | None)
+_TEXT = msgspec.json.Decoder(str | None)
+# A request of no more than both is built as a whole: it takes at most some 60 MB. (Each value but the first of a list
+# has a comma before it.)
+_WHOLE_BYTES = 4 * 2**20
+_WHOLE_COMMAS = 250_000
+
+
+def groups(body: bytes, settings: Gateway) -> Iterator[Group]:
+    """The records of an ExportLogsServiceRequest in JSON. Raises RejectedError (400) if it is not one."""
+    if len(body) > _WHOLE_BYTES or body.count(b",") > _WHOLE_COMMAS:
+        return _in_pieces(body, settings)
+    return _whole(body)
+
+
+def _whole(body: bytes) -> Iterator[Group]:
+    for resource_logs in _decode(_REQUEST, body).resource_logs or ():
         resource = _attributes(resource_logs.resource.attributes if resource_logs.resource else None)
         for scope_logs in resource_logs.scope_logs or ():
             source = scope_logs.scope or _Scope()
@@ -90,16 +119,53 @@ def groups(body: bytes) -> Iterator[Group]:
             yield Group(resource, resource_logs.schema_url or "", made, scope_logs.log_records or (), _fields)
 
 
-def _decode(body: bytes) -> _Request:
+def _in_pieces(body: bytes, settings: Gateway) -> Iterator[Group]:
+    """The same, one record at a time: only that is built."""
+
+    def built(part: Raw, decoder: msgspec.json.Decoder[_T]) -> _T:
+        check_part(memoryview(part).nbytes, settings)
+        return _decode(decoder, part)
+
+    def level(part: Raw) -> _Level:
+        try:
+            return _LEVEL.decode(part)
+        except msgspec.ValidationError as error:
+            raise _broken(error) from None
+
+    def cut(array: Raw) -> Iterator[Raw]:
+        try:
+            yield from elements.cut(array, settings.max_request_events, few=False)
+        except msgspec.ValidationError as error:
+            raise _broken(error) from None
+
+    for each in cut(_decode(_LEVEL, body).resource_logs):
+        resource_logs = level(each)
+        resource = _attributes((built(resource_logs.resource, _RESOURCE) or _Resource()).attributes)
+        url = built(resource_logs.schema_url, _TEXT) or ""
+        for one in cut(resource_logs.scope_logs):
+            scope_logs = level(one)
+            source = built(scope_logs.scope, _SCOPE) or _Scope()
+            scope_url = built(scope_logs.schema_url, _TEXT)
+            made = scope(source.name, source.version, _attributes(source.attributes), scope_url)
+            yield Group(resource, url, made, cut(scope_logs.log_records), lambda raw: _fields(built(raw, _RECORD)))
+
+
+def _decode(decoder: msgspec.json.Decoder[_T], body: bytes | Raw) -> _T:
     try:
-        return _DECODER.decode(body)
+        return decoder.decode(body)
     except RecursionError:
         raise RejectedError(400, "too_deep", "The JSON is nested too deeply.") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        # Where nothing is built, bytes that are not UTF-8 pass; replaced, they could make it three times as long.
+        text = bytes(body) if decoder is _LEVEL else mend.utf8(bytes(body))
         try:
-            return _DECODER.decode(mend.surrogates(mend.utf8(body)))
+            return decoder.decode(mend.surrogates(text))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            raise RejectedError(400, "broken_otlp", f"The body is no ExportLogsServiceRequest: {error}") from None
+            raise _broken(error) from None
+
+
+def _broken(error: Exception) -> RejectedError:
+    return RejectedError(400, "broken_otlp", f"The body is not an ExportLogsServiceRequest: {error}")
 
 
 def _fields(record: _Record) -> dict[str, Any]:

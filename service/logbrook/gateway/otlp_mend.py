@@ -1,4 +1,4 @@
-"""Protobuf whose strings are no UTF-8: protobuf refuses it, but some libraries (the collector's) send it unchecked.
+"""Protobuf whose strings are not UTF-8: protobuf refuses it, but some libraries (the collector's) send it unchecked.
 
 On the wire a string and bytes are the same. So such a request is read by a schema that has bytes where OTLP has
 strings, its strings are mended, and it is written again.
@@ -16,17 +16,16 @@ from opentelemetry.proto.resource.v1 import resource_pb2
 
 from logbrook.gateway import mend
 
-_REQUEST = logs_service_pb2.ExportLogsServiceRequest.DESCRIPTOR.full_name
 
-
-def mended(body: bytes) -> bytes | None:
-    """The request with its strings made UTF-8; None if it is broken in another way."""
+def mended(kind: type[Message], body: bytes) -> bytes | None:
+    """A message of this kind with its strings made UTF-8; None if it is broken in another way."""
     try:
-        request = _LOOSE.FromString(body)
+        loose = _LOOSE.FindMessageTypeByName(kind.DESCRIPTOR.full_name)
+        message = message_factory.GetMessageClass(loose).FromString(body)
     except DecodeError:
         return None
-    _mend(request)
-    return request.SerializeToString()
+    _mend(message)
+    return message.SerializeToString()
 
 
 def _mend(message: Message) -> None:
@@ -54,7 +53,7 @@ def _loosen(messages: Iterable[DescriptorProto], prefix: str) -> set[str]:
     return strings
 
 
-def _schema() -> tuple[type[Message], set[str]]:
+def _schema() -> tuple[descriptor_pool.DescriptorPool, set[str]]:
     pool = descriptor_pool.DescriptorPool()
     strings = set()
     for module in (common_pb2, resource_pb2, logs_pb2, logs_service_pb2):
@@ -62,7 +61,7 @@ def _schema() -> tuple[type[Message], set[str]]:
         module.DESCRIPTOR.CopyToProto(file)
         strings |= _loosen(file.message_type, file.package)
         pool.Add(file)
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName(_REQUEST)), strings
+    return pool, strings
 
 
 _LOOSE, _STRINGS = _schema()

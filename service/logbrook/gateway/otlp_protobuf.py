@@ -1,37 +1,84 @@
 """OTLP's protobuf, taken apart."""
 
 import base64
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
 
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
-from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ResourceLogs, ScopeLogs
 
+from logbrook.config import Gateway
 from logbrook.errors import RejectedError
 from logbrook.gateway import otlp_mend
-from logbrook.gateway.otlp import MAX_DEPTH, Group, Unfit, fields, number, scope
+from logbrook.gateway.otlp import MAX_DEPTH, Group, Unfit, check_part, fields, number, scope
+from logbrook.gateway.wire import Part, Wire
+
+_M = TypeVar("_M", bound=Message)
 
 
-def groups(body: bytes) -> Iterator[Group]:
-    """The records of an ExportLogsServiceRequest. Raises RejectedError (400) if it is none."""
-    for resource_logs in _decode(body).resource_logs:
-        resource = _attributes(resource_logs.resource.attributes)
-        for scope_logs in resource_logs.scope_logs:
-            source = scope_logs.scope
-            made = scope(source.name, source.version, _attributes(source.attributes), scope_logs.schema_url)
-            yield Group(resource, resource_logs.schema_url, made, scope_logs.log_records, _fields)
+def groups(body: bytes, settings: Gateway) -> Iterator[Group]:
+    """The records of an ExportLogsServiceRequest. Raises RejectedError (400) if it is not one.
+
+    A large one is built in parts, so that it takes little more memory than its bytes.
+    """
+    wire = Wire(body, settings)
+    for part in wire.cut(wire.whole(), ExportLogsServiceRequest.RESOURCE_LOGS_FIELD_NUMBER)[1]:
+        if part.alone:
+            yield from _large_resource_logs(wire, part, settings)
+        else:
+            for resource_logs in _parse(ExportLogsServiceRequest, wire[part]).resource_logs:
+                for scope_logs in resource_logs.scope_logs:
+                    yield _group(resource_logs, scope_logs, scope_logs.log_records)
 
 
-def _decode(body: bytes) -> ExportLogsServiceRequest:
+def _large_resource_logs(wire: Wire, message: Part, settings: Gateway) -> Iterator[Group]:
+    head, parts = wire.cut(message, ResourceLogs.SCOPE_LOGS_FIELD_NUMBER)
+    resource_logs = _parse(ResourceLogs, head)
+    for part in parts:
+        if part.alone:
+            yield from _large_scope_logs(wire, part, resource_logs, settings)
+        else:
+            for scope_logs in _parse(ResourceLogs, wire[part]).scope_logs:
+                yield _group(resource_logs, scope_logs, scope_logs.log_records)
+
+
+def _large_scope_logs(wire: Wire, message: Part, resource_logs: ResourceLogs, settings: Gateway) -> Iterator[Group]:
+    head, parts = wire.cut(message, ScopeLogs.LOG_RECORDS_FIELD_NUMBER)
+    scope_logs = _parse(ScopeLogs, head)
+
+    def read(record: Part) -> dict[str, Any]:
+        check_part(record.stop - record.start, settings)
+        return _fields(_parse(LogRecord, wire[record]))
+
+    for part in parts:
+        if part.alone:
+            yield _group(resource_logs, scope_logs, [part], read)
+        else:
+            yield _group(resource_logs, scope_logs, _parse(ScopeLogs, wire[part]).log_records)
+
+
+def _group(
+    resource_logs: ResourceLogs,
+    scope_logs: ScopeLogs,
+    records: Iterable[Any],
+    read: Callable[[Any], dict[str, Any]] | None = None,
+) -> Group:
+    resource, source = _attributes(resource_logs.resource.attributes), scope_logs.scope
+    made = scope(source.name, source.version, _attributes(source.attributes), scope_logs.schema_url)
+    return Group(resource, resource_logs.schema_url, made, records, read or _fields)
+
+
+def _parse(kind: type[_M], body: bytes) -> _M:
     try:
-        return ExportLogsServiceRequest.FromString(body)
+        return kind.FromString(body)
     except DecodeError as error:
-        mended = otlp_mend.mended(body)
+        mended = otlp_mend.mended(kind, body)
         if mended is None:
-            raise RejectedError(400, "broken_protobuf", f"The body is no ExportLogsServiceRequest: {error}") from None
-    return ExportLogsServiceRequest.FromString(mended)
+            reason = f"The body is not an ExportLogsServiceRequest: {error}"
+            raise RejectedError(400, "broken_protobuf", reason) from None
+    return kind.FromString(mended)
 
 
 def _fields(record: LogRecord) -> dict[str, Any]:

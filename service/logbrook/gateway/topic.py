@@ -121,6 +121,8 @@ class KafkaTopic:
         headers: list[tuple[str, str | bytes | None]] = [(SOURCE_HEADER, source.encode())]
         partition = _ANY_PARTITION
         for index, message in enumerate(messages):
+            # librdkafka makes a copy: both together would be twice the request.
+            messages[index] = b""
             if key is not None:
                 name = chunk_key(source, key, index, message)
                 headers = [*headers[:1], (IDEMPOTENCY_KEY_HEADER, name)]

@@ -1,0 +1,227 @@
+"""The worst bodies that the gateway's limits let in, and the memory that its process takes for them.
+
+`make bench-memory` prints the table of docs/gateway.md. Each is sent alone, then as often at the same time as the
+limits admit, while messages for a Kafka that is away fill the queue.
+"""
+
+import argparse
+import gzip
+import http.client
+import json
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+
+from logbrook.config import Gateway, Kafka
+from native import ports
+from tests.gateway.process import Process, running, wait_until
+
+MIB = 2**20
+# What docs/gateway.md says is enough.
+DOCUMENTED_BYTES = 512 * MIB
+# Two such bodies, with their compressed bytes, are what LOGBROOK_GATEWAY_MAX_BUFFERED_BYTES admits.
+SIZE = Gateway.max_buffered_bytes // 2 - MIB
+NDJSON, JSON, TEXT, PROTOBUF = "application/x-ndjson", "application/json", "text/plain", "application/x-protobuf"
+
+
+@dataclass(frozen=True)
+class Body:
+    """One of them."""
+
+    path: str
+    content_type: str
+    make: Callable[[], bytes]
+
+
+@dataclass(frozen=True)
+class Peak:
+    """The most memory that the process had while it worked on a body, and what it answered how often."""
+
+    name: str
+    alone_bytes: int
+    together_bytes: int
+    answers: dict[int, int]
+
+
+def filled(unit: bytes, before: bytes = b"", after: bytes = b"") -> Callable[[], bytes]:
+    """A body that consists of `unit`, but for its ends."""
+    return lambda: before + unit * ((SIZE - len(before) - len(after)) // len(unit)) + after
+
+
+def varint(number: int) -> bytes:
+    """Protobuf's varint."""
+    some = bytearray()
+    while number > 127:
+        some.append(number & 127 | 128)
+        number >>= 7
+    return bytes(some) + bytes([number])
+
+
+def embedded(unit: bytes, *fields: int) -> Callable[[], bytes]:
+    """Protobuf: `unit` again and again in messages within messages, of these field numbers."""
+
+    def make() -> bytes:
+        body = unit * ((SIZE - 64) // len(unit))
+        for field in reversed(fields):
+            body = bytes([field << 3 | 2]) + varint(len(body)) + body
+        return body
+
+    return make
+
+
+def protobuf_records() -> bytes:
+    """As many records as a request may have, of as many bytes as it may have."""
+    request = ExportLogsServiceRequest()
+    records = request.resource_logs.add().scope_logs.add().log_records
+    for number in range(Gateway.max_request_events):
+        records.add(time_unix_nano=number + 1).body.string_value = "x" * (SIZE // Gateway.max_request_events - 45)
+    return request.SerializeToString()
+
+
+def json_records() -> bytes:
+    """The same in JSON."""
+    size = SIZE // Gateway.max_request_events - 60
+    records = [{"timeUnixNano": "1", "body": {"stringValue": "x" * size}}] * Gateway.max_request_events
+    return orjson.dumps({"resourceLogs": [{"scopeLogs": [{"logRecords": records}]}]})
+
+
+LINE = b'{"message":"' + b"x" * (SIZE // Gateway.max_request_events - 12) + b'"}'
+BODIES = {
+    "lines of JSON": Body("/ingest", NDJSON, filled(LINE + b"\n")),
+    "lines of JSON that end with CRLF": Body("/ingest", NDJSON, filled(LINE + b"\r\n")),
+    "lines of JSON, `{}`": Body("/ingest", NDJSON, filled(b"{}\n")),
+    "lines of JSON, each broken": Body("/ingest", NDJSON, filled(LINE[:-1] + b"\n")),
+    "lines of JSON, mixed with letters": Body("/ingest", NDJSON, filled(b"a\n", b"{}\n")),
+    "lines of text": Body("/ingest", TEXT, filled(LINE + b"\n")),
+    "lines of text, one letter": Body("/ingest", TEXT, filled(b"a\n")),
+    "lines of text, empty": Body("/ingest", TEXT, filled(b"\n", b"a\n", b"a")),
+    "lines of text, indented": Body("/ingest", TEXT, filled(b"\ta\n", b"a\n")),
+    "lines of text, control characters": Body("/ingest", TEXT, filled(b"\1" * 600 + b"\n")),
+    "lines of text, stack traces": Body("/ingest", TEXT, filled(b"a\n" + b"\tb\n" * 250)),
+    "array": Body("/ingest", JSON, filled(LINE + b",", b"[", LINE + b"]")),
+    "array of numbers": Body("/ingest", JSON, filled(b"1,", b"[", b"1]")),
+    "array of halves of surrogates": Body("/ingest", JSON, filled(b'"\\ud800",', b"[", b"1]")),
+    "array of escapes that does not end": Body("/ingest", JSON, filled(b"\\n", b'["')),
+    "one JSON object": Body("/ingest", JSON, filled(b"\n", b'{"a":', b"1}")),
+    "no content type, nearly JSON": Body("/ingest", "", filled(b"[1,\n", b"[")),
+    "OTLP JSON, records": Body("/v1/logs", JSON, json_records),
+    "OTLP JSON, resources `{}`": Body("/v1/logs", JSON, filled(b"{},", b'{"resourceLogs":[', b"{}]}")),
+    "OTLP JSON, scopes `{}`": Body("/v1/logs", JSON, filled(b"{},", b'{"resourceLogs":[{"scopeLogs":[', b"{}]}]}")),
+    "OTLP JSON, records `{}`": Body(
+        "/v1/logs", JSON, filled(b"{},", b'{"resourceLogs":[{"scopeLogs":[{"logRecords":[', b"{}]}]}]}")
+    ),
+    "OTLP JSON, attributes `{}`": Body(
+        "/v1/logs", JSON, filled(b"{},", b'{"resourceLogs":[{"resource":{"attributes":[', b"{}]}}]}")
+    ),
+    "OTLP JSON, values `{}`": Body(
+        "/v1/logs",
+        JSON,
+        filled(
+            b'{"body":{"arrayValue":{"values":[' + b"{}," * 650_000 + b"{}]}}},",
+            b'{"resourceLogs":[{"scopeLogs":[{"logRecords":[',
+            b"{}]}]}]}",
+        ),
+    ),
+    "OTLP JSON, not UTF-8": Body("/v1/logs", JSON, filled(b"\xff", b'{"resourceLogs":[{"schemaUrl":"', b'"}]}')),
+    "OTLP protobuf, records": Body("/v1/logs", PROTOBUF, protobuf_records),
+    "OTLP protobuf, empty resources": Body("/v1/logs", PROTOBUF, embedded(b"\x0a\x00")),
+    "OTLP protobuf, empty scopes": Body("/v1/logs", PROTOBUF, embedded(b"\x12\x00", 1)),
+    "OTLP protobuf, empty records": Body("/v1/logs", PROTOBUF, embedded(b"\x12\x00", 1, 2)),
+    "OTLP protobuf, empty attributes": Body("/v1/logs", PROTOBUF, embedded(b"\x32\x00", 1, 2, 2)),
+    "OTLP protobuf, empty values": Body(
+        "/v1/logs",
+        PROTOBUF,
+        # Records of 2 MB, whose body is a list.
+        embedded(
+            b"\x12" + varint(2_000_010) + b"\x2a" + varint(2_000_006) + b"\x2a" + varint(2_000_002)
+            + b"\x0a\x00" * 1_000_001, 1, 2,
+        ),
+    ),
+    "OTLP protobuf, not UTF-8": Body("/v1/logs", PROTOBUF, embedded(b"\x12\x04\x1a\x02\xff\xff", 1, 2)),
+}  # fmt: skip
+
+
+def peak(process: Process, *, anew: bool = False) -> int:
+    """The most bytes of memory that the process has had; `anew` counts from now on."""
+    directory = Path("/proc", str(process.child.pid))
+    if anew:
+        (directory / "clear_refs").write_text("5")
+    lines = (directory / "status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
+
+
+def send(process: Process, body: Body, content: bytes) -> int:
+    """The status of the answer to a compressed body."""
+    connection = http.client.HTTPConnection("127.0.0.1", process.port, timeout=600)
+    connection.request("POST", body.path, content, {"Content-Encoding": "gzip", "Content-Type": body.content_type})
+    status = connection.getresponse().status
+    connection.close()
+    return status
+
+
+@contextmanager
+def full_queue(process: Process, senders: ThreadPoolExecutor) -> Iterator[None]:
+    """Messages of the size that costs most for each byte of the queue are waiting until it has room for no more."""
+    body = Body("/ingest", NDJSON, lambda: b"")
+    content = gzip.compress(b"{\n" * Gateway.max_request_events, 1)
+    waiting: list[Future[int]] = []
+    while not any(each.done() for each in waiting):
+        before = process.metric("gateway_queued_bytes")
+        waiting.append(senders.submit(send, process, body, content))
+        wait_until(lambda: process.metric("gateway_queued_bytes") > before or waiting[-1].done(), "a request")  # noqa: B023
+    assert waiting[-1].result() == 429
+    yield
+
+
+def measure(log: Path, names: list[str]) -> Iterator[Peak]:
+    """The peaks of the bodies with these names, of one process each for alone and for together."""
+    [port] = ports.free(1)
+    kafka = Kafka(bootstrap_servers=f"127.0.0.1:{port}")
+    senders = ThreadPoolExecutor(16)
+    alone: dict[str, int] = {}
+    compressed = {name: gzip.compress(BODIES[name].make(), 1) for name in names}
+    with running(kafka, log, delivery_timeout_seconds=1) as process:
+        for name in names:
+            peak(process, anew=True)
+            send(process, BODIES[name], compressed[name])
+            alone[name] = peak(process)
+    with running(kafka, log, delivery_timeout_seconds=3600) as process, full_queue(process, senders):
+        for name in names:
+            peak(process, anew=True)
+            sent = [senders.submit(send, process, BODIES[name], compressed[name]) for _ in range(3)]
+            answers = Counter(each.result() for each in sent)
+            yield Peak(name, alone[name], peak(process), dict(answers))
+        process.child.kill()
+
+
+def main() -> int:
+    """Print the table; the exit status is 1 if a peak is above what is documented."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", action="store_true", help="print each as a line of JSON")
+    parser.add_argument("names", nargs="*", default=list(BODIES), help="of bodies; all of them without")
+    arguments = parser.parse_args()
+    worst = 0
+    with tempfile.TemporaryDirectory() as directory:
+        for each in measure(Path(directory, "log"), arguments.names):
+            worst = max(worst, each.alone_bytes, each.together_bytes)
+            if arguments.json:
+                print(json.dumps(each.__dict__), flush=True)
+            else:
+                print(
+                    f"| {each.name} | {each.alone_bytes // MIB} | {each.together_bytes // MIB} "
+                    f"| {', '.join(f'{count} x {status}' for status, count in sorted(each.answers.items()))} |",
+                    flush=True,
+                )
+    return 1 if worst > DOCUMENTED_BYTES else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
