@@ -43,7 +43,7 @@ def program() -> None:
     consumer = Consumer(foundation, backend, there)
     if settings.autoscaler:
         Autoscaler(foundation, backend, consumer, there)
-    Monitoring(settings, gateway.url.apply(lambda url: url.removeprefix("https://")), there)
+    Monitoring(settings, gateway.url.apply(lambda url: url.removeprefix("https://")), backend.node_id, there)
     pulumi.export("image", foundation.images.image)
     outputs = commands(settings, gateway.url)
     if settings.grafana:

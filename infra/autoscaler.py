@@ -216,14 +216,7 @@ class Autoscaler(pulumi.ComponentResource):
                         ),
                     )
                 ],
-                vpc_access=args.ServiceTemplateVpcAccessArgs(
-                    egress="PRIVATE_RANGES_ONLY",
-                    network_interfaces=[
-                        args.ServiceTemplateVpcAccessNetworkInterfaceArgs(
-                            network=network.vpc.id, subnetwork=network.run_subnet.id
-                        )
-                    ],
-                ),
+                vpc_access=network.vpc_access(),
             ),
             opts=pulumi.ResourceOptions(parent=self, depends_on=rights),
         )

@@ -25,6 +25,8 @@ class Backend:
     clickhouse_secure: bool
     ready: Sequence[pulumi.Input[pulumi.Resource]] = ()
     """What must be there, and serve, before a program is started."""
+    node_id: pulumi.Output[str] | None = None
+    """The number that Google gave the data node."""
 
     @property
     def kafka_has_passwords(self) -> bool:

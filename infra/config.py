@@ -17,6 +17,9 @@ from infra.machines import MACHINES
 
 NAMESPACE = "logbrook"
 GIB = 2**30
+# https://docs.docker.com/engine/network/#subnet-allocation; ClickHouse's administrator may come from there
+# (compose/clickhouse/cloud-users.xml).
+DOCKER_NETWORKS = ipaddress.ip_network("172.16.0.0/12")
 # Secrets of the notification channels (channels.py): Cloud Monitoring keeps them, no program reads them.
 ALERT_SECRETS = frozenset(
     f"{NAMESPACE}:{name}" for name in ("alertSlackToken", "alertPagerdutyKey", "alertWebhookPassword")
@@ -256,6 +259,11 @@ def _check_together(settings: Settings) -> None:
         raise StackError(f"{NAMESPACE}:managedKafkaMemoryGib: {memory} is not 1 to 8 GiB for each of {cpus} CPUs")
     for name in ("vm_subnet", "run_subnet"):
         _check_subnet(full_key(name), getattr(settings, name))
+        if settings.on_vm and ipaddress.ip_network(getattr(settings, name)).overlaps(DOCKER_NETWORKS):
+            raise StackError(
+                f"{full_key(name)}: Docker's networks on the data node have addresses from {DOCKER_NETWORKS}: "
+                "take a range outside of it"
+            )
     if ipaddress.ip_network(settings.vm_subnet).overlaps(ipaddress.ip_network(settings.run_subnet)):
         raise StackError(f"{NAMESPACE}:runSubnet: {settings.run_subnet} overlaps {NAMESPACE}:vmSubnet")
 

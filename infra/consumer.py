@@ -52,14 +52,7 @@ class Consumer(pulumi.ComponentResource):
             template=args.WorkerPoolTemplateArgs(
                 service_account=self.identity.email,
                 containers=[_container(foundation, environment), *containers],
-                vpc_access=args.WorkerPoolTemplateVpcAccessArgs(
-                    egress="PRIVATE_RANGES_ONLY",
-                    network_interfaces=[
-                        args.WorkerPoolTemplateVpcAccessNetworkInterfaceArgs(
-                            network=network.vpc.id, subnetwork=network.run_subnet.id
-                        )
-                    ],
-                ),
+                vpc_access=network.vpc_access(),
             ),
             opts=pulumi.ResourceOptions(
                 parent=self,

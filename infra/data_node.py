@@ -67,6 +67,7 @@ class DataNode(pulumi.ComponentResource):
             clickhouse_port=render.CLICKHOUSE_PORT,
             clickhouse_secure=False,
             ready=(node_state.serving(settings, self.instance),),
+            node_id=self.instance.instance_id,
         )
         self.register_outputs({"address": network.address.address})
 
@@ -171,6 +172,8 @@ class DataNode(pulumi.ComponentResource):
                 args.InstanceNetworkInterfaceArgs(subnetwork=network.vm_subnet.id, network_ip=network.address.address)
             ],
             metadata=metadata,
+            # Secret Manager takes no narrower scope: the account's rights bound it, and containers do not get its token
+            # (guard in boot/node.sh). https://cloud.google.com/secret-manager/docs/accessing-the-api (read 2026-11-28)
             service_account=args.InstanceServiceAccountArgs(email=identity.email, scopes=["cloud-platform"]),
             shielded_instance_config=args.InstanceShieldedInstanceConfigArgs(
                 enable_secure_boot=True, enable_vtpm=True, enable_integrity_monitoring=True

@@ -13,8 +13,9 @@ import pulumi_gcp as gcp
 from infra.config import Settings, full_key
 
 DISKS = ("kafka", "clickhouse")
-# A disk that is not there; or a project in which nothing can be, since Compute Engine is not on yet.
-_ABSENT = re.compile(r"not found|notFound|has not been used in project|is disabled|SERVICE_DISABLED")
+# A disk that is not there; or a project in which nothing can be, since Compute Engine is not on yet. Google words that
+# one way, whether it was on before or not; "billing is disabled" is another matter.
+_ABSENT = re.compile(r"not found|notFound|has not been used in project|SERVICE_DISABLED")
 
 
 def disk_name(settings: Settings, disk: str) -> str:

@@ -1,7 +1,8 @@
 """GitHub's workflow deploys without a key: a pool that trusts one repository, and two accounts that it may act as.
 
 As google-github-actions/auth describes it (README.md and docs/SECURITY_CONSIDERATIONS.md at v3.0.0, 7c6bc77): the
-condition and the grants use GitHub's numeric ids, which are never given away again as names are.
+condition and the grants use GitHub's numeric ids, which are never given away again as names are. The claims are
+documented at https://docs.github.com/en/actions/reference/security/oidc (read 2026-11-28).
 """
 
 import pulumi
@@ -9,6 +10,7 @@ import pulumi_gcp as gcp
 
 from infra.config import Settings
 from infra.identity import Identity
+from infra.policy import CONDITIONED_ROLES, PROJECT_ROLES
 
 ISSUER = "https://token.actions.githubusercontent.com"
 # What an owner grants once, as `pulumi stack output github_grant` prints it; the program does not. A deploy must be
@@ -20,11 +22,12 @@ ROLES = {
         "roles/compute.admin",
         "roles/iam.serviceAccountAdmin",
         "roles/iam.serviceAccountUser",
+        # Reads the pool that it comes through; changing that is an owner's.
+        "roles/iam.workloadIdentityPoolViewer",
         "roles/iap.admin",
         "roles/logging.configWriter",
         "roles/monitoring.admin",
         "roles/parametermanager.admin",
-        "roles/resourcemanager.projectIamAdmin",
         "roles/run.admin",
         "roles/secretmanager.admin",
         "roles/serviceusage.serviceUsageAdmin",
@@ -32,6 +35,10 @@ ROLES = {
         "roles/storage.hmacKeyAdmin",
     ),
 }
+# A deploy grants these in the project, and no others:
+# https://cloud.google.com/iam/docs/setting-limits-on-granting-roles (read 2026-11-28).
+_GRANTED = ", ".join(f"'{role}'" for role in sorted((*PROJECT_ROLES, *CONDITIONED_ROLES)))
+GRANTS_ONLY = f"api.getAttribute('iam.googleapis.com/modifiedGrantsByRole', []).hasOnly([{_GRANTED}])"
 
 
 class GitHub(pulumi.ComponentResource):
@@ -42,6 +49,9 @@ class GitHub(pulumi.ComponentResource):
         child = pulumi.ResourceOptions(parent=self)
         ours = f"assertion.repository_id == '{settings.github_repository_id}'"
         ours += f" && assertion.repository_owner_id == '{settings.github_owner_id}'"
+        # The ref alone is not enough: pull_request_target runs a stranger's pull request with main's.
+        merged = "assertion.event_name == 'push' && assertion.ref == 'refs/heads/main'"
+        merged += f" && assertion.environment == '{pulumi.get_stack()}'"
         pool = gcp.iam.WorkloadIdentityPool(
             "github",
             project=settings.project,
@@ -56,10 +66,9 @@ class GitHub(pulumi.ComponentResource):
             workload_identity_pool_provider_id="actions",
             attribute_mapping={
                 "google.subject": "assertion.sub",
-                # A pull request's ref is refs/pull/N/merge, whatever its branch is called.
-                "attribute.act": "assertion.ref == 'refs/heads/main' ? 'deploy' : 'preview'",
+                "attribute.act": "assertion.event_name == 'pull_request' ? 'preview' : 'deploy'",
             },
-            attribute_condition=ours,
+            attribute_condition=f"{ours} && (assertion.event_name == 'pull_request' || ({merged}))",
             oidc=gcp.iam.WorkloadIdentityPoolProviderOidcArgs(issuer_uri=ISSUER),
             opts=child,
         )
@@ -83,15 +92,24 @@ class GitHub(pulumi.ComponentResource):
             "github_provider": self.provider,
             "github_preview_account": emails["preview"],
             "github_deploy_account": emails["deploy"],
-            "github_grant": pulumi.Output.all(**emails).apply(
-                lambda found: "\n".join(_grant(settings.project, found[act], ROLES[act]) for act in ROLES)
-            ),
+            "github_grant": pulumi.Output.all(**emails).apply(lambda found: "\n".join(grants(settings, found))),
         }
 
 
-def _grant(project: str, email: str, roles: tuple[str, ...]) -> str:
-    """A line for a shell, to be run by an owner of the project."""
-    return (
-        f"for role in {' '.join(roles)}; do gcloud projects add-iam-policy-binding {project} "
-        f"--member serviceAccount:{email} --role $role --condition None; done"
-    )
+def grants(settings: Settings, emails: dict[str, str]) -> list[str]:
+    """Lines for a shell, to be run by an owner of the project."""
+    deploy = ROLES["deploy"] if settings.on_vm else (*ROLES["deploy"], "roles/managedkafka.admin")
+    add = f"gcloud projects add-iam-policy-binding {settings.project}"
+    lines = [
+        f"for role in {' '.join(roles)}; "
+        f"do {add} --member serviceAccount:{emails[act]} --role $role --condition None; done"
+        for act, roles in (("preview", ROLES["preview"]), ("deploy", deploy))
+    ]
+    member = f"--member serviceAccount:{emails['deploy']}"
+    # Another delimiter than the comma, which the expression has: `gcloud topic escaping`.
+    condition = f"^:^title=only what a stack grants:expression={GRANTS_ONLY}"
+    lines.append(f'{add} {member} --role roles/resourcemanager.projectIamAdmin --condition "{condition}"')
+    if settings.billing_account:
+        budgets = f"gcloud billing accounts add-iam-policy-binding {settings.billing_account}"
+        lines.append(f"{budgets} {member} --role roles/billing.costsManager")
+    return lines

@@ -147,14 +147,7 @@ class Grafana(pulumi.ComponentResource):
                 containers=[grafana, frontend],
                 volumes=[args.ServiceTemplateVolumeArgs(name="etc", gcs=files_of_bucket)],
                 scaling=args.ServiceTemplateScalingArgs(min_instance_count=0, max_instance_count=1),
-                vpc_access=args.ServiceTemplateVpcAccessArgs(
-                    egress="PRIVATE_RANGES_ONLY",
-                    network_interfaces=[
-                        args.ServiceTemplateVpcAccessNetworkInterfaceArgs(
-                            network=network.vpc.id, subnetwork=network.run_subnet.id
-                        )
-                    ],
-                ),
+                vpc_access=network.vpc_access(),
             ),
             opts=pulumi.ResourceOptions(parent=self, depends_on=needs),
         )

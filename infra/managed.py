@@ -108,14 +108,7 @@ class Managed(pulumi.ComponentResource):
                     resources=args.JobTemplateTemplateContainerResourcesArgs(limits={"cpu": "1", "memory": "512Mi"}),
                 )
             ],
-            vpc_access=args.JobTemplateTemplateVpcAccessArgs(
-                egress="PRIVATE_RANGES_ONLY",
-                network_interfaces=[
-                    args.JobTemplateTemplateVpcAccessNetworkInterfaceArgs(
-                        network=foundation.network.vpc.id, subnetwork=foundation.network.run_subnet.id
-                    )
-                ],
-            ),
+            vpc_access=foundation.network.vpc_access(),
         )
         return args.Job(
             "migrate",

@@ -11,7 +11,11 @@ class Monitoring(pulumi.ComponentResource):
     """Alerts and figures for one stack."""
 
     def __init__(
-        self, settings: Settings, gateway_host: pulumi.Input[str], opts: pulumi.ResourceOptions | None = None
+        self,
+        settings: Settings,
+        gateway_host: pulumi.Input[str],
+        node_id: pulumi.Output[str] | None,
+        opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("logbrook:infra:Monitoring", "monitoring", None, opts)
         self.settings = settings
@@ -19,8 +23,8 @@ class Monitoring(pulumi.ComponentResource):
         self.channels = channels.declare(settings, self._child)
         for alert in alerts.render(settings)[0]:
             self._promql(alert)
-        if settings.on_vm:
-            self._out_of_memory()
+        if node_id is not None:
+            self._out_of_memory(node_id)
         self._uptime(gateway_host)
         gcp.monitoring.Dashboard(
             "pipeline", project=settings.project, dashboard_json=dashboard.document(settings), opts=self._child
@@ -48,7 +52,7 @@ class Monitoring(pulumi.ComponentResource):
         )
         self._policy(alert.name, condition, alert.content, critical=alert.critical)
 
-    def _out_of_memory(self) -> None:
+    def _out_of_memory(self, node_id: pulumi.Output[str]) -> None:
         """On the log itself: a log-based metric is unknown for up to ten minutes, and an alert on it is refused.
 
         hashicorp/terraform-provider-google #11102; https://cloud.google.com/logging/docs/alerting/log-based-alerts
@@ -58,10 +62,15 @@ class Monitoring(pulumi.ComponentResource):
         condition = args.AlertPolicyConditionArgs(
             display_name=summary,
             condition_matched_log=args.AlertPolicyConditionConditionMatchedLogArgs(
-                # The kernel writes to the serial console, which is logged without an agent.
-                filter='resource.type="gce_instance" AND log_id("serialconsole.googleapis.com/serial_port_1_output") '
-                'AND (textPayload:"Out of memory: Killed process" '
-                'OR textPayload:"Memory cgroup out of memory: Killed process")'
+                # The kernel writes to the serial console, which is logged without an agent. A machine is known by its
+                # number there: https://cloud.google.com/logging/docs/api/v2/resource-list (read 2026-11-28).
+                filter=pulumi.Output.concat(
+                    'resource.type="gce_instance" AND resource.labels.instance_id="',
+                    node_id,
+                    '" AND log_id("serialconsole.googleapis.com/serial_port_1_output") '
+                    'AND (textPayload:"Out of memory: Killed process" '
+                    'OR textPayload:"Memory cgroup out of memory: Killed process")',
+                )
             ),
         )
         content = alerts.section("docs/operations.md", "the-data-node-is-short-of-memory")

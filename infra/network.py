@@ -1,5 +1,7 @@
 """The private network: two subnets, the one static address, who may connect to whom, and the way out."""
 
+from typing import Any
+
 import pulumi
 import pulumi_gcp as gcp
 
@@ -35,6 +37,11 @@ class Network(pulumi.ComponentResource):
         run = [str(KAFKA_PORT), str(CLICKHOUSE_PORT)]
         self._firewall("run-to-node", run, self.settings.run_subnet, node, "Kafka and ClickHouse, for Cloud Run")
         self._firewall("iap-to-node", ["22"], IAP_RANGE, node, "SSH through Identity-Aware Proxy")
+
+    def vpc_access(self) -> Any:
+        """How what runs on Cloud Run reaches the network: directly, and with private addresses alone."""
+        interface = {"network": self.vpc.id, "subnetwork": self.run_subnet.id}
+        return {"egress": "PRIVATE_RANGES_ONLY", "network_interfaces": [interface]}
 
     def _subnet(self, name: str, addresses: str) -> gcp.compute.Subnetwork:
         return gcp.compute.Subnetwork(

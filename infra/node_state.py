@@ -1,6 +1,7 @@
 """A deploy goes on when the data node serves what the deploy gave it: the node says so in a guest attribute.
 
 The node writes `logbrook/state`: `ready DIGEST` with the SHA-256 of the bundle that it has applied, or what it is at.
+It takes `ready` back when the machine stops, and at each boot before anything else.
 https://cloud.google.com/compute/docs/metadata/manage-guest-attributes (read 2026-11-28)
 """
 

@@ -20,7 +20,6 @@ def commands(settings: Settings, gateway_url: pulumi.Output[str]) -> dict[str, p
         outputs |= {
             "open_node": f"{node} --tunnel-through-iap",
             "open_clickhouse": f"{node} --tunnel-through-iap -- -N -L 8123:localhost:8123",
-            "open_kafka": f"{node} --tunnel-through-iap -- -N -L 9092:localhost:9092",
             "node_address": settings.node_address,
         }
     else:
@@ -29,9 +28,12 @@ def commands(settings: Settings, gateway_url: pulumi.Output[str]) -> dict[str, p
 
 
 def _send_first_event(url: str) -> str:
-    """A line for a shell in which LOGBROOK_TOKEN is set: the token is no part of it."""
+    """A line for a shell in which LOGBROOK_TOKEN is set: the token is not part of it, nor of a process's arguments.
+
+    `printf` is the shell's own, and curl reads the header from its standard input.
+    """
     return (
-        f'curl --fail-with-body {url}/ingest -H "Authorization: Bearer $LOGBROOK_TOKEN" '
+        f"printf 'Authorization: Bearer %s' \"$LOGBROOK_TOKEN\" | curl --fail-with-body {url}/ingest -H @- "
         "-H 'Content-Type: application/json' "
         """-d '{"body": "hello, Logbrook", "severity_text": "INFO", "resource": {"service.name": "first-steps"}}'"""
     )

@@ -36,6 +36,8 @@ PROJECT_ROLES = {
     "roles/monitoring.viewer": "the lag as a metric, where Kafka is managed",
     "roles/managedkafka.client": "connect to managed Kafka as oneself",
 }
+# Granted on a project with a condition that names one resource.
+CONDITIONED_ROLES = {"roles/parametermanager.parameterViewer": "read the autoscaler's configuration"}
 BROAD_ROLES = {"roles/owner", "roles/editor", "roles/viewer"}
 # Images that are not ours have a pinned tag: Google's, and what the project's mirror pulls from Docker Hub.
 TAGGED_IMAGES = re.compile(

@@ -48,6 +48,15 @@ class Project(pulumi.ComponentResource):
         super().__init__("logbrook:infra:Project", "project", None, opts)
         enabled = self._enable(settings, _provider("apis", settings, pulumi.ResourceOptions(parent=self)))
         self.provider = _provider("cloud", settings, pulumi.ResourceOptions(parent=self, depends_on=enabled))
+        # Who read which secret, when. Google logs changes by itself, and reads if it is asked to:
+        # https://cloud.google.com/secret-manager/docs/audit-logging (read 2026-11-28).
+        gcp.projects.IAMAuditConfig(
+            "secret-reads",
+            project=settings.project,
+            service="secretmanager.googleapis.com",
+            audit_log_configs=[gcp.projects.IAMAuditConfigAuditLogConfigArgs(log_type="DATA_READ")],
+            opts=pulumi.ResourceOptions(parent=self, provider=self.provider),
+        )
         self.register_outputs({})
 
     def _enable(self, settings: Settings, provider: gcp.Provider) -> list[pulumi.Resource]:

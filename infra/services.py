@@ -134,14 +134,7 @@ def _service(
             containers=[container],
             scaling=args.ServiceTemplateScalingArgs(min_instance_count=least, max_instance_count=most),
             timeout=f"{shape.timeout_seconds}s",
-            vpc_access=args.ServiceTemplateVpcAccessArgs(
-                egress="PRIVATE_RANGES_ONLY",
-                network_interfaces=[
-                    args.ServiceTemplateVpcAccessNetworkInterfaceArgs(
-                        network=network.vpc.id, subnetwork=network.run_subnet.id
-                    )
-                ],
-            ),
+            vpc_access=network.vpc_access(),
         ),
         opts=opts,
     )

@@ -26,10 +26,14 @@ settings.load_profile("any machine")
 
 
 class ByDirectory(LoadScopeScheduling):  # type: ignore[misc]
-    """Of several workers, one has all tests of a directory: what they share is started once."""
+    """Of several workers, one has all tests of a directory: what they share is started once.
+
+    The infrastructure's share nothing beyond a file, and its files take long: each is handed out alone.
+    """
 
     def _split_scope(self, nodeid: str) -> str:
-        return nodeid.split("::", 1)[0].rsplit("/", 1)[0]
+        file = str(nodeid.split("::", 1)[0])
+        return file if file.startswith("tests/infra/") else file.rsplit("/", 1)[0]
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:

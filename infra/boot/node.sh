@@ -10,7 +10,7 @@ root=${LOGBROOK_ROOT:-}
 lib=$root/var/lib/logbrook run=$root/run/logbrook files=$root/opt/logbrook disks=$root/mnt/logbrook
 metadata=${GCE_METADATA_HOST:-metadata.google.internal}
 bundle=http://$metadata/computeMetadata/v1/instance/attributes/logbrook-bundle
-packages=(ca-certificates curl docker-cli docker-compose docker.io e2fsprogs python3 unattended-upgrades)
+packages=(ca-certificates curl docker-cli docker-compose docker.io e2fsprogs iptables python3 unattended-upgrades)
 # RestartSec of logbrook.service.
 retry_seconds=60
 
@@ -20,8 +20,9 @@ main() {
     status) status ;;
     watch) watch ;;
     stop) stop ;;
+    guard) guard ;;
     step) "step_$2" ;;
-    *) echo "usage: logbrook-node status | converge | watch | stop" >&2; exit 2 ;;
+    *) echo "usage: logbrook-node status | converge | watch | stop | guard" >&2; exit 2 ;;
   esac
 }
 
@@ -32,6 +33,8 @@ converge() {
   exec 9>"$run/lock"
   flock 9
   local step reason
+  # Of this boot nothing is applied yet, and a deploy must not take what an earlier one wrote for it.
+  [[ -e $run/bundle ]] || publish "starting"
   for step in packages disks fetch install apply; do
     note converging "$step" ""
     # A process of its own: inside a condition, bash would go on after an error.
@@ -54,9 +57,9 @@ note() {
   mv "$lib/state.new" "$lib/state"
 }
 
-# Google removes guest attributes that are written more than 10 times a minute: only ends of a run are.
-# https://cloud.google.com/compute/docs/metadata/manage-guest-attributes (read 2026-11-28). Bash's own /dev/tcp: this
-# must work before any package is installed.
+# Google removes guest attributes that are written more than 10 times a minute: only the first run's start and the end of
+# each run are. https://cloud.google.com/compute/docs/metadata/manage-guest-attributes (read 2026-11-28). Bash's own
+# /dev/tcp: this must work before any package is installed.
 publish() {
   local host=${metadata%:*} port=80 answer
   [[ $metadata != *:* ]] || port=${metadata##*:}
@@ -161,7 +164,21 @@ step_install() {
 }
 
 step_apply() {
+  guard
   LOGBROOK_DISKS=$disks LOGBROOK_FILES=$files LOGBROOK_RUN=$run bash "$files/boot/apply.sh"
+}
+
+# Before Docker starts, and with each deploy: who runs code in a container does not get this machine's credentials, and
+# who is on this machine without being root does not get to Kafka's listener without passwords. Port 53 is the name
+# server. Docker leaves this chain alone: https://docs.docker.com/engine/network/packet-filtering-firewalls/
+guard() {
+  iptables --wait --new-chain DOCKER-USER 2>/dev/null || true
+  rule DOCKER-USER --destination 169.254.169.254 --protocol tcp ! --destination-port 53
+  rule OUTPUT --protocol tcp --destination-port 29092 --match owner ! --uid-owner 0
+}
+
+rule() {
+  iptables --wait --check "$@" --jump REJECT 2>/dev/null || iptables --wait --insert "$@" --jump REJECT
 }
 
 # Wait for a deploy to change the metadata, then apply it; see to grown disks every five minutes meanwhile. A deploy thus
@@ -189,6 +206,7 @@ watch() {
 
 # Live-restore leaves containers running when Docker stops; at shutdown they are stopped in order, Kafka before ZooKeeper.
 stop() {
+  publish "stopped"
   docker stop --time 60 logbrook-kafka-1 logbrook-clickhouse-1 || true
   docker stop --time 20 logbrook-zookeeper-1 || true
 }

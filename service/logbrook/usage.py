@@ -80,10 +80,8 @@ def usage(settings: config.ClickHouse, billing: config.Usage, hours: float) -> U
     recent, recent_bytes = sum(row[2] for row in groups), sum(row[3] for row in groups)
     days = seconds / _DAY_SECONDS
     per_day = table_bytes / rows * recent / days
-    disks = [
-        _disk(disk, table_bytes, per_day, _retention_days(client, settings.database), oldest) for disk in _disks(client)
-    ]
-    kept_days = disks[0].retention_days
+    kept_days = _retention_days(client, settings.database)
+    disks = [_disk(disk, table_bytes, per_day, kept_days, oldest) for disk in _disks(client)]
     dollars = billing.dollars_per_month or None
     shares = [
         Share(

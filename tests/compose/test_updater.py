@@ -20,6 +20,22 @@ def test_each_pattern_finds_its_version() -> None:
             assert found["currentValue"]
 
 
+def test_no_image_of_the_infrastructure_is_forgotten() -> None:
+    """Each image with a version in infra/ is one that a pattern finds."""
+    found = {
+        each
+        for manager in CONFIGURATION["customManagers"]
+        for path in ROOT.glob("infra/*.py")
+        if re.search(manager["managerFilePatterns"][0].strip("/"), str(path.relative_to(ROOT)))
+        for expression in manager["matchStrings"]
+        for each in re.findall(expression.replace("(?<", "(?P<"), path.read_text())
+    }
+    text = "".join(path.read_text() for path in ROOT.glob("infra/*.py"))
+    images = set(re.findall(r'"([a-z0-9.-]+\.(?:pkg\.dev|gcr\.io)/[^:"\s]+):[^"\s]+"', text))
+    assert images == {each[0] for each in found}
+    assert len(images) == 3
+
+
 def test_an_update_stays_on_the_line_that_was_checked() -> None:
     """Where the updater is held to a line of versions, it is the one of compose/images.yaml, and the pin is on it."""
     lines = {known["image"]: known["line"] for known in IMAGES.values()}

@@ -46,6 +46,17 @@ def test_shares_are_by_what_was_sent(database: config.ClickHouse) -> None:
     assert disk.total_bytes > disk.used_bytes > 0
 
 
+def test_a_server_whose_disks_are_elsewhere_has_shares_too(
+    database: config.ClickHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A managed ClickHouse may have object storage alone, which is never full."""
+    monkeypatch.setattr(usage, "_disks", lambda _client: [])
+    fill(database, "a", 10, "x")
+    found = usage.usage(database, config.Usage(), 24)
+    assert found.disks == []
+    assert found.shares[0].share == 1
+
+
 def test_the_table_says_how_long_it_keeps(database: config.ClickHouse) -> None:
     """The retention is the table's, not today's setting."""
     fill(database, "a", 10, "x")

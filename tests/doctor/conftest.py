@@ -5,17 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
-from confluent_kafka.admin import (
-    AclBinding,
-    AclOperation,
-    AclPermissionType,
-    AdminClient,
-    ResourcePatternType,
-    ResourceType,
-    ScramCredentialInfo,
-    ScramMechanism,
-    UserScramCredentialUpsertion,
-)
+from confluent_kafka import admin as kafka_admin
 
 from logbrook import config
 from native import brokers, jars, ports
@@ -69,9 +59,12 @@ def odd_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OddBroker]:
         zookeeper = brokers.zookeeper(directory / "zookeeper", jar_files, zookeeper_port, level="WARN")
         broker = brokers.kafka(directory / "kafka", jar_files, host, zookeeper_port, level="WARN", settings=settings)
         with running(zookeeper, directory / "zookeeper.log"), running(broker, directory / "kafka.log"):
-            admin = AdminClient({"bootstrap.servers": f"127.0.0.1:{host}", "log_level": 0})
-            scram = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 8192)
-            users = [UserScramCredentialUpsertion(each, scram, PASSWORD.encode()) for each in ("gateway", "consumer")]
+            admin = kafka_admin.AdminClient({"bootstrap.servers": f"127.0.0.1:{host}", "log_level": 0})
+            scram = kafka_admin.ScramCredentialInfo(kafka_admin.ScramMechanism.SCRAM_SHA_512, 8192)
+            users = [
+                kafka_admin.UserScramCredentialUpsertion(each, scram, PASSWORD.encode())
+                for each in ("gateway", "consumer")
+            ]
             for done in admin.alter_user_scram_credentials([*users]).values():
                 done.result()
             names = (f"127.0.0.1:{host}", zookeeper_port, f"127.0.0.1:{vpc}", f"127.0.0.1:{wrong}")
@@ -84,11 +77,16 @@ def kafka(odd_broker: OddBroker) -> KafkaBroker:
     return odd_broker
 
 
-def grant(broker: KafkaBroker, user: str, kind: ResourceType, name: str, *operations: AclOperation) -> None:
+def grant(
+    broker: KafkaBroker, user: str, kind: kafka_admin.ResourceType, name: str, *operations: kafka_admin.AclOperation
+) -> None:
     """Let the user do this."""
-    admin = AdminClient({"bootstrap.servers": broker.bootstrap_servers, "log_level": 0})
-    principal, pattern = f"User:{user}", ResourcePatternType.LITERAL
-    acls = [AclBinding(kind, name, pattern, principal, "*", each, AclPermissionType.ALLOW) for each in operations]
+    admin = kafka_admin.AdminClient({"bootstrap.servers": broker.bootstrap_servers, "log_level": 0})
+    principal, pattern = f"User:{user}", kafka_admin.ResourcePatternType.LITERAL
+    acls = [
+        kafka_admin.AclBinding(kind, name, pattern, principal, "*", each, kafka_admin.AclPermissionType.ALLOW)
+        for each in operations
+    ]
     for done in admin.create_acls(acls).values():
         done.result()
 

@@ -1,8 +1,10 @@
 """The real Pulumi engine on this repository's own Pulumi.yaml and stack files, against the fake cloud."""
 
+import json
 import os
 import re
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from concurrent import futures
@@ -10,10 +12,10 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import grpc  # type: ignore[import-untyped]
 import yaml
-from pulumi import automation as auto
 from pulumi.automation._server import LanguageServer
 from pulumi.runtime.proto import language_pb2_grpc
 
@@ -27,70 +29,104 @@ CANARY = "canary_of_a_secret_0123456789"
 _PASSPHRASE = "only-in-tests"
 
 
+class DeployError(Exception):
+    """What a `pulumi` command that failed has printed."""
+
+
 @dataclass
 class Engine:
-    """A stack under the engine."""
+    """A stack under the engine.
 
-    stack: auto.Stack
-    cloud: Cloud
+    One command is one process: Pulumi's Automation API starts three more after each `up`, to read outputs and history.
+    """
+
+    stack: str
+    project: Server
     state: Path
     directory: Path
     environ: dict[str, str]
-    """What `pulumi` on a terminal needs to see the same stack."""
+    """What any command that runs `pulumi` needs, to see this stack with this program."""
+    said: str = ""
+    """What the last command printed."""
 
-    def set(self, **values: str) -> None:
-        """Change keys of the stack's configuration: `machineType="e2-medium"`."""
+    @property
+    def cloud(self) -> Cloud:
+        """What there is in the project."""
+        return self.project.cloud
+
+    @property
+    def file(self) -> Path:
+        """The stack's configuration."""
+        return self.directory / f"Pulumi.{self.stack}.yaml"
+
+    def set(self, **values: str | None) -> None:
+        """Change keys of the stack's configuration: `machineType="e2-medium"`; None takes a key out."""
+        document = yaml.safe_load(self.file.read_text())
         for key, value in values.items():
-            self.stack.set_config(f"logbrook:{key}", auto.ConfigValue(value))
+            document["config"].pop(f"logbrook:{key}", None)
+            if value is not None:
+                document["config"][f"logbrook:{key}"] = value
+        self.file.write_text(yaml.safe_dump(document))
+
+    def pulumi(self, *words: str) -> str:
+        """Run a command on the stack; what it printed. Raises DeployError if it fails."""
+        command = ["pulumi", *words, "--stack", self.stack, "--non-interactive"]
+        place: Any = {"cwd": self.directory, "env": self.environ}
+        done = subprocess.run(
+            command, **place, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+        )
+        self.said = done.stdout
+        if os.environ.get("SHOW_PULUMI"):
+            sys.stdout.write(self.said)
+        if done.returncode:
+            raise DeployError(self.said)
+        return self.said
 
     def up(self) -> dict[str, int]:
-        """Deploy; the changes by kind.
-
-        The engine and the program in this process sometimes lose each other at the start of a run, before anything was
-        changed: gRPC's UNAVAILABLE, which Pulumi's SDK words as below. Such a run is begun anew, twice at most.
-        """
-        for _ in range(2):
-            try:
-                return _counts(self.stack.up(on_output=_quiet).summary.resource_changes)
-            except auto.errors.CommandError as error:
-                if "Resource monitor has terminated" not in str(error):
-                    raise
-        return _counts(self.stack.up(on_output=_quiet).summary.resource_changes)
+        """Deploy; the changes by kind."""
+        return self._changes("up", "--yes", "--skip-preview")
 
     def preview(self) -> dict[str, int]:
         """What a deploy would change."""
-        return _counts(dict(self.stack.preview(on_output=_quiet).change_summary))
+        return self._changes("preview")
+
+    def destroy(self) -> None:
+        """Delete everything."""
+        self.pulumi("destroy", "--yes", "--skip-preview")
+
+    def resources(self) -> list[dict[str, Any]]:
+        """What the state has."""
+        state = json.loads((self.state / f".pulumi/stacks/logbrook/{self.stack}.json").read_text())
+        found: list[dict[str, Any]] = state["checkpoint"]["latest"]["resources"]
+        return found
+
+    def outputs(self) -> dict[str, Any]:
+        """The stack's outputs, of which none is secret."""
+        found: dict[str, Any] = self.resources()[0]["outputs"]
+        return found
+
+    def _changes(self, *words: str) -> dict[str, int]:
+        log = self.directory / "events.json"
+        log.unlink(missing_ok=True)
+        self.pulumi(*words, "--event-log", str(log))
+        events = [json.loads(line) for line in log.read_text().splitlines()]
+        changes: dict[str, int] = [each for each in events if "summaryEvent" in each][-1]["summaryEvent"][
+            "resourceChanges"
+        ]
+        return changes
 
 
 @contextmanager
-def command_line(engine: Engine, pulumi_cli: Path, run: Callable[[], None] = main) -> Iterator[dict[str, str]]:
-    """The environment of commands that run `pulumi`: the real one, on this stack, with `run` as its program."""
+def _serving(run: Callable[[], None]) -> Iterator[int]:
+    """The port at which the engine finds the program."""
     server = grpc.server(futures.ThreadPoolExecutor(4))
     language_pb2_grpc.add_LanguageRuntimeServicer_to_server(LanguageServer(run), server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
-    programs = engine.directory / "programs"
-    programs.mkdir(exist_ok=True)
-    wrapper = programs / "pulumi"
-    wrapper.write_text(
-        f'#!/bin/sh\n[ "$1" != up ] || set -- "$@" --client=127.0.0.1:{port} --exec-kind auto.inline\n'
-        f'exec {pulumi_cli} "$@"\n'
-    )
-    wrapper.chmod(0o755)
     try:
-        yield engine.environ | {"PATH": f"{programs}:{os.environ['PATH']}"}
+        yield port
     finally:
         server.stop(0)
-
-
-def _counts(changes: object) -> dict[str, int]:
-    assert isinstance(changes, dict)
-    return {getattr(kind, "value", str(kind)): count for kind, count in changes.items()}
-
-
-def _quiet(line: str) -> None:
-    if os.environ.get("SHOW_PULUMI"):
-        sys.stdout.write(line + "\n")
 
 
 def settings_of(stack: str) -> Settings:
@@ -126,7 +162,8 @@ def engine(
     the provider `gcp`, and `environ` says where Google is.
     """
     work, state, home = directory / "work", directory / "state", directory / "home"
-    for each in (work / "infra", state, home):
+    programs = directory / "programs"
+    for each in (work / "infra", state, home, programs):
         each.mkdir(parents=True)
     (work / "Pulumi.yaml").write_text(change_project((ROOT / "Pulumi.yaml").read_text()))
     shutil.copy(ROOT / f"Pulumi.{stack}.yaml", work)
@@ -134,30 +171,40 @@ def engine(
         link = home / "plugins" / f"resource-gcp-v{version('pulumi-gcp')}" / "pulumi-resource-gcp"
         link.parent.mkdir(parents=True)
         link.symlink_to(plugin)
-    with nullcontext(project) if project else Server() as server:
-        environ = {
+    with nullcontext(project) if project else Server() as server, _serving(run) as port:
+        # The engine finds the program in this process, whoever calls it.
+        wrapper = programs / "pulumi"
+        wrapper.write_text(
+            "#!/bin/sh\ncase $1 in\n"
+            f'  up | preview) exec {pulumi_cli} "$@" --client=127.0.0.1:{port} --exec-kind auto.inline ;;\n'
+            f'  *) exec {pulumi_cli} "$@" ;;\nesac\n'
+        )
+        wrapper.chmod(0o755)
+        variables = {
+            **os.environ,
             **environ,
+            "PATH": f"{programs}:{os.environ['PATH']}",
+            "PULUMI_HOME": str(home),
             "PULUMI_BACKEND_URL": f"file://{state}",
             "PULUMI_CONFIG_PASSPHRASE": _PASSPHRASE,
             "PULUMI_SKIP_UPDATE_CHECK": "1",
             "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "1",
+            "PULUMI_DEBUG_COMMANDS": "1",
+            # The state is written once, at the end, and not after each of a hundred steps.
+            "PULUMI_SKIP_CHECKPOINTS": "1",
             "PULUMI_DEBUG_PROVIDERS": ("" if plugin else f"gcp:{server.port},") + f"docker-build:{server.port}",
         }
-        options = auto.LocalWorkspaceOptions(
-            work_dir=str(work),
-            pulumi_home=str(home),
-            pulumi_command=auto.PulumiCommand(root=str(pulumi_cli.parent.parent), skip_version_check=True),
-            env_vars=environ,
-        )
-        made = auto.create_stack(stack, project_name="logbrook", program=run, opts=options)
-        settings = settings_of(stack)
-        values = {key: auto.ConfigValue(value, secret=True) for key, value in secrets_of(settings).items()}
+        made = Engine(stack, server, state, work, variables)
+        made.pulumi("stack", "init")
+        secrets = [f"{key}={value}" for key, value in secrets_of(settings_of(stack)).items()]
         # Pauses that only Google needs are short here.
-        quick = {"logbrook:apiWaitSeconds": "1"}
-        values |= {key: auto.ConfigValue(value) for key, value in (quick | (config or {})).items()}
-        made.set_all_config(values)
-        environ |= {"PULUMI_HOME": str(home), "PATH": f"{pulumi_cli.parent}:{os.environ['PATH']}"}
-        yield Engine(made, server.cloud, state, work, environ)
+        plain = [f"{key}={value}" for key, value in ({"logbrook:apiWaitSeconds": "1"} | (config or {})).items()]
+        made.pulumi(
+            *("config", "set-all"),
+            *[word for each in secrets for word in ("--secret", each)],
+            *[word for each in plain for word in ("--plaintext", each)],
+        )
+        yield made
 
 
 def without_refresh(project: str) -> str:

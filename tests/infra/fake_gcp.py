@@ -101,7 +101,8 @@ def computed(token: str, inputs: dict[str, Any], logical: str = "") -> dict[str,
         email = f"{inputs['accountId']}@{project}.iam.gserviceaccount.com"
         return {"email": email, "name": f"projects/{project}/serviceAccounts/{email}"}
     if kind in ("Router", "Network", "Subnetwork", "Instance", "Disk"):
-        return {"selfLink": f"https://www.googleapis.com/compute/v1/projects/{project}/{kind}/{name}"}
+        link = {"selfLink": f"https://www.googleapis.com/compute/v1/projects/{project}/{kind}/{name}"}
+        return link | ({"instanceId": f"number-of-{name}"} if kind == "Instance" else {})
     # By type: output, and how it is made of inputs.
     templates = {
         "Secret": {"name": "projects/{project}/secrets/{secretId}"},

@@ -62,11 +62,11 @@ def _cloud_settings(host: int, vpc: int) -> dict[str, object]:
         for name, value in CLOUD.items()
     }
     assert settings["listener.name.vpc.scram-sha-512.sasl.jaas.config"]
-    listeners = f"HOST://127.0.0.1:{host},VPC://127.0.0.1:{vpc}"
+    listeners = f"INTERNAL://127.0.0.1:{host},VPC://127.0.0.1:{vpc}"
     return settings | {
         "listeners": listeners,
         "advertised.listeners": listeners,
-        "inter.broker.listener.name": "HOST",
+        "inter.broker.listener.name": "INTERNAL",
         # On a busy machine, the authorizer's session would end while the broker starts.
         "zookeeper.session.timeout.ms": 40000,
     }

@@ -7,18 +7,17 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import pulumi_gcp as gcp
 import pytest
 import yaml
-from pulumi.automation import CommandError
 
 from infra import alerts, budget, dashboard
 from infra.__main__ import program
 from infra.policy import Declared
 from logbrook import metrics
 from native import prometheus
-from tests.infra.engine import ROOT, engine, settings_of
+from tests.infra.engine import ROOT, settings_of
 from tests.infra.recorded import record, stack_config
+from tests.infra.refused import World
 
 PROD, DEV = settings_of("prod"), settings_of("dev")
 MANAGED = {"backend": "managed", "clickhouseHost": "abc.clickhouse.example"}
@@ -241,30 +240,31 @@ def test_a_collector_sends_the_consumers_metrics_on() -> None:
     assert len(pool["template"]["containers"]) == 1
 
 
-def test_an_alert_on_what_does_not_exist_yet_is_refused(pulumi_cli: Path, tmp_path: Path) -> None:
-    """The fake does what Google does: a threshold on a metric that was just created is answered 404."""
+def test_memory_is_watched_on_this_stacks_machine() -> None:
+    """Other machines of the project run out of memory without waking whoever runs this stack."""
+    policy = _policies(record(program, stack_config("prod")))["OutOfMemory"]
+    asked = policy["conditions"][0]["conditionMatchedLog"]["filter"]
+    assert 'resource.labels.instance_id="number-of-logbrook-prod-node"' in asked
+    assert asked.count(" AND ") == 3
 
-    def old() -> None:
-        made = gcp.logging.Metric("oom", name="oom", filter="x")
-        condition: Any = {
-            "displayName": "c",
-            "conditionThreshold": {
-                "comparison": "COMPARISON_GT",
-                "duration": "0s",
-                "filter": made.name.apply(lambda name: f'metric.type = "logging.googleapis.com/user/{name}"'),
-            },
-        }
-        gcp.monitoring.AlertPolicy("oom", display_name="d", combiner="OR", conditions=[condition])
 
-    def validated() -> None:
-        condition: Any = {
-            "displayName": "c",
-            "conditionPrometheusQueryLanguage": {"query": "consumer_lag_messages > 1"},
-        }
-        gcp.monitoring.AlertPolicy("lag", display_name="d", combiner="OR", conditions=[condition])
+def test_a_new_stack_has_a_backup_before_its_absence_is_an_alert() -> None:
+    """The first is made soon after the machine has booted, not only at night."""
+    timer = (ROOT / "infra/boot/logbrook-backup.timer").read_text()
+    first, spread = (int(re.search(rf"{key}=(\d+)min", timer)[1]) for key in ("OnActiveSec", "RandomizedDelaySec"))  # type: ignore[index]
+    waits = _rules(alerts.GCP)["BackupStale"]["for"]
+    assert first + spread + 30 <= 60 * int(waits.removesuffix("h"))
 
-    for number, run in enumerate((old, validated)):
-        with engine(pulumi_cli, tmp_path / str(number), run=run) as broken:
-            broken.cloud.world.on |= {"logging": 0.0, "monitoring": 0.0}
-            with pytest.raises(CommandError, match="Cannot find metric"):
-                broken.up()
+
+def test_an_alert_on_what_does_not_exist_yet_is_refused() -> None:
+    """The fake does what Google does: a condition on a metric that nothing has reported is answered 404."""
+    policy, world = "gcp:monitoring/alertPolicy:AlertPolicy", World(on={"monitoring": 0.0})
+    threshold = {"conditionThreshold": {"filter": 'metric.type = "logging.googleapis.com/user/oom"'}}
+    promql = {"query": "consumer_lag_messages > 1"}
+    for condition in (threshold, {"conditionPrometheusQueryLanguage": promql}):
+        refusal = world.create(policy, {"conditions": [condition]}, "1", {})
+        assert refusal is not None
+        assert refusal[0] == 404
+        assert "Cannot find metric" in refusal[1]
+    unasked = {"conditionPrometheusQueryLanguage": promql | {"disableMetricValidation": True}}
+    assert world.create(policy, {"conditions": [unasked]}, "1", {}) is None

@@ -227,7 +227,10 @@ def test_a_changed_file_makes_its_service_anew(configured: dict[str, Any]) -> No
 
 
 def test_two_listeners(configured: dict[str, Any]) -> None:
-    """Inside, the compose network's name; for Cloud Run, the static address with SASL. No right without an ACL."""
+    """Inside, the compose network's name; for Cloud Run, the static address with SASL. No right without an ACL.
+
+    Every published port leads to the one that asks for a password: nobody is a superuser by being on the node.
+    """
     environment = configured["services"]["kafka"]["environment"]
     advertised = dict(each.split("://") for each in environment["KAFKA_ADVERTISED_LISTENERS"].split(","))
     assert advertised["INTERNAL"] == "kafka:29092"
@@ -236,8 +239,12 @@ def test_two_listeners(configured: dict[str, Any]) -> None:
     assert protocols["VPC"] == "SASL_PLAINTEXT"
     assert advertised.keys() == protocols.keys()
     assert environment["KAFKA_ALLOW_EVERYONE_IF_NO_ACL_FOUND"] == "false"
-    ports = {(port.get("host_ip"), port["published"]) for port in configured["services"]["kafka"]["ports"]}
-    assert ports == {("127.0.0.1", "9092"), ("127.0.0.1", "9404"), (SETTINGS.node_address, "9094")}
+    listeners = dict(each.split("://") for each in environment["KAFKA_LISTENERS"].split(","))
+    assert listeners.keys() == advertised.keys()
+    vpc = int(listeners["VPC"].partition(":")[2])
+    ports = {(each["host_ip"], each["published"], each["target"]) for each in configured["services"]["kafka"]["ports"]}
+    assert ports == {("127.0.0.1", "9092", vpc), ("127.0.0.1", "9404", 9404), (SETTINGS.node_address, "9094", vpc)}
+    assert "PLAINTEXT" not in {protocols[name] for name in protocols.keys() - {"INTERNAL"}}
 
 
 def test_the_agent_asks_the_three_servers_on_loopback(configured: dict[str, Any]) -> None:

@@ -85,6 +85,19 @@ def test_the_reader_may_read_the_tables_that_the_query_api_asks() -> None:
     assert used == granted
 
 
+def test_the_writer_makes_and_drops_inlets_alone() -> None:
+    """Tables with events are not its to drop: the names of its inlets all begin in one way, and the grant ends there.
+
+    https://clickhouse.com/docs/sql-reference/statements/grant#wildcard-grants
+    """
+    changing = [grant for grant in _grants("writer") if re.search("CREATE|DROP|ALTER|TRUNCATE", grant)]
+    assert [grant.partition(" ON ")[2] for grant in changing] == ["otel.inlet_*"]
+    schema = "".join(path.read_text() for path in sorted((SERVICE / "schema").glob("*.sql")))
+    assert "inlet_" not in set(re.findall(r"EXISTS (\w+)", schema))
+    made = re.findall(r'Inlet\(client, topic, f"(\w+)\{', (SERVICE / "consumer/inlet.py").read_text())
+    assert made == ["inlet_"]
+
+
 def test_nothing_leads_out() -> None:
     """No table function, no temporary table, no dictionary: the reader has SELECT on tables only."""
     assert all(grant.startswith("GRANT SELECT ON otel.") for grant in _grants("reader"))

@@ -6,11 +6,10 @@ from typing import Any
 import pulumi
 import pulumi_gcp as gcp
 import pytest
-from pulumi.automation import CommandError
 
 from infra.__main__ import main
 from infra.enforce import enforce
-from tests.infra.engine import engine, settings_of
+from tests.infra.engine import DeployError, engine, settings_of
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -51,9 +50,9 @@ def test_a_violation_stops_the_deploy(pulumi_cli: Path, tmp_path: Path, run: obj
     """At preview and at `up`, with the rule, the resource and what is wrong; nothing of it is created."""
     with engine(pulumi_cli, tmp_path, run=run) as broken:  # type: ignore[arg-type]
         broken.cloud.world.on |= {"compute": 0.0, "run": 0.0}
-        with pytest.raises(CommandError) as preview:
+        with pytest.raises(DeployError) as preview:
             broken.preview()
-        with pytest.raises(CommandError) as deploy:
+        with pytest.raises(DeployError) as deploy:
             broken.up()
         for error in (preview, deploy):
             assert f"refused by the rules of infra/policy.py: {what}" in str(error.value)

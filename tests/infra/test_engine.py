@@ -1,4 +1,4 @@
-"""The real engine on the repository's own stacks: what a deploy does, and what it refuses."""
+"""The real engine on the repository's own dev stack, from its first deploy to its end. Prod's is in test_lifecycle."""
 
 import json
 from collections.abc import Iterator
@@ -7,11 +7,10 @@ from typing import Any
 
 import pulumi_gcp as gcp
 import pytest
-from pulumi.automation import CommandError
 
-from infra import destroy
-from infra.__main__ import program
-from tests.infra.engine import CANARY, Engine, engine, without_refresh
+from infra import node_state
+from infra.project import apis
+from tests.infra.engine import CANARY, DeployError, Engine, engine, settings_of, without_refresh
 
 # A deploy takes seconds here, and much longer on a machine that is busy with other things.
 pytestmark = pytest.mark.timeout(900)
@@ -40,83 +39,63 @@ UNKNOWN_AT_FIRST = {
 }
 
 
-@pytest.fixture(scope="module", autouse=True)
-def unchanged_image() -> Iterator[None]:
-    """The image's tag is fixed: somebody may edit service/ while this runs."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("infra.images.content_tag", lambda *_: "0123456789abcdef")
-        yield
-
-
 @pytest.fixture(scope="module")
-def deployed(unchanged_image: None, pulumi_cli: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    """The dev stack with its autoscaler, deployed once; tests leave it deployed and without pending changes."""
-    autoscaled = {"logbrook:autoscaler": "true", "logbrook:consumerMax": "8"}
-    with engine(pulumi_cli, tmp_path_factory.mktemp("dev"), config=autoscaled) as dev:
-        dev.up()
-        yield dev
+def dev(pulumi_cli: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """The dev stack with its autoscaler, in a project where only what `make ready` asks for is on.
 
-
-@pytest.mark.parametrize("stack", ["dev", "prod"])
-def test_from_nothing_to_everything_and_back(
-    pulumi_cli: Path, tmp_path: Path, stack: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    """A preview creates nothing and passes the oracles; a deploy creates what it said; a second one changes nothing.
-
-    Disks with data are not destroyed. After `protectData: false` and a deploy, everything goes, the subnet last.
+    Each test leaves it without pending changes for the next.
     """
-    with engine(pulumi_cli, tmp_path, stack) as fresh:
-        promised = fresh.preview()
-        assert fresh.cloud.problems == []
-        assert not fresh.cloud.live
-        assert set(promised) == {"create"}
-        last = {(name, path): path.rpartition(".")[2] for name, path in fresh.cloud.unknown}
-        unexpected = [place for place, field in last.items() if field not in UNKNOWN_AT_FIRST]
-        assert unexpected == []
-        assert fresh.up() == promised
-        assert set(fresh.up()) == {"same"}
-        assert fresh.cloud.happened("update") == fresh.cloud.happened("delete") == []
-        fresh.cloud.world.holds_addresses = False
-        with pytest.raises(CommandError, match="protect"):
-            fresh.stack.destroy()
-        left = {each.urn.rpartition("::")[2] for each in fresh.cloud.live.values()}
-        assert left >= {"kafka-disk", "clickhouse-disk"}
-        fresh.set(protectData="false")
-        fresh.up()
-        if stack == "dev":
-            fresh.stack.destroy()
-        else:
-            _destroy_patiently(fresh, monkeypatch, capfd)
-        assert fresh.cloud.live == {}
+    with pytest.MonkeyPatch.context() as patch:
+        # The image's tag is fixed: somebody may edit service/ while this runs.
+        patch.setattr("infra.images.content_tag", lambda *_: "0123456789abcdef")
+        patch.setattr(node_state, "POLL_SECONDS", 0.05)
+        config = {"logbrook:autoscaler": "true", "logbrook:consumerMax": "8"}
+        with engine(pulumi_cli, tmp_path_factory.mktemp("dev"), config=config) as made:
+            yield made
 
 
-def _destroy_patiently(prod: Engine, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
-    """`make destroy` where Google gives the subnet's addresses back after the second try."""
-    for name, value in prod.environ.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.chdir(prod.directory)
-    prod.cloud.world.holds_addresses = True
-    waited: list[float] = []
-
-    def wait(seconds: float) -> None:
-        assert destroy.held_by_addresses(destroy.left("prod"))
-        waited.append(seconds)
-        prod.cloud.world.holds_addresses = len(waited) < 2
-
-    assert destroy.destroy("prod", ["--yes"], wait) == 0
-    assert waited == [destroy.RETRY_SECONDS] * 2
-    assert "Cloud Run holds addresses in its subnet for one to two hours" in capfd.readouterr().out
+def check_first_preview(fresh: Engine) -> dict[str, int]:
+    """What a preview of an empty project promises: it creates nothing, and the oracles have nothing against it."""
+    promised = fresh.preview()
+    assert fresh.cloud.problems == []
+    assert not fresh.cloud.live
+    assert set(promised) == {"create"}
+    unexpected = [place for place in fresh.cloud.unknown if place[1].rpartition(".")[2] not in UNKNOWN_AT_FIRST]
+    assert unexpected == []
+    return promised
 
 
-def test_another_machine_type_is_an_update(deployed: Engine) -> None:
+def test_one_deploy_is_enough(dev: Engine) -> None:
+    """A deploy creates what the preview said; a second one changes nothing.
+
+    APIs come first, and stay on; then the node; what needs it when it serves. All is made by the provider that waits.
+    """
+    promised, world = check_first_preview(dev), dev.cloud.world
+    assert dev.up() == promised
+    order = dev.cloud.happened("create")
+    services = {name.partition(".")[0] for name in apis(settings_of("dev"))}
+    assert set(order[: len(services)]) == services
+    assert all(not dev.cloud.one("Service", name).properties["disableOnDestroy"] for name in services)
+    assert order.index("node") < min(order.index(name) for name in ("pool", "gateway", "query"))
+    assert world.polls["logbrook-dev-node"] == 0
+    made_with = {
+        each["type"]: each["provider"].split("::")[-2] for each in dev.resources() if each["type"].startswith("gcp:")
+    }
+    assert made_with.pop("gcp:projects/service:Service") == "apis"
+    assert set(made_with.values()) == {"cloud"}
+    assert set(dev.up()) == {"same"}
+    assert dev.cloud.happened("update") == dev.cloud.happened("delete") == []
+
+
+def test_another_machine_type_is_an_update(dev: Engine) -> None:
     """The VM is stopped, resized and started: nothing is made anew, least of all a disk."""
-    deployed.cloud.events.clear()
-    deployed.set(machineType="e2-standard-2")
-    changes = deployed.up()
+    dev.cloud.events.clear()
+    dev.set(machineType="e2-standard-2")
+    changes = dev.up()
     assert changes["update"] == 1
     assert set(changes) <= {"same", "update"}
-    assert deployed.cloud.events == [("update", "node")]
-    machine = deployed.cloud.one("Instance").properties
+    assert dev.cloud.events == [("update", "node")]
+    machine = dev.cloud.one("Instance").properties
     assert machine["machineType"] == "e2-standard-2"
     assert machine["allowStoppingForUpdate"] is True
     # The containers' limits follow the machine.
@@ -126,72 +105,114 @@ def test_another_machine_type_is_an_update(deployed: Engine) -> None:
     )
 
 
-def test_a_new_image_keeps_the_scaled_count(deployed: Engine) -> None:
-    """While the autoscaler has set 7, a deploy of another image sends 7 again, and not what the program says."""
-    pool = deployed.cloud.one("WorkerPool")
-    pool.properties["scaling"]["manualInstanceCount"] = 7
-    deployed.cloud.events.clear()
-    deployed.set(image="us-central1-docker.pkg.dev/p/r/service@sha256:" + "1" * 64)
-    deployed.up()
-    assert ("update", "pool") in deployed.cloud.events
-    assert deployed.cloud.one("WorkerPool").properties["scaling"]["manualInstanceCount"] == 7
-    assert set(deployed.preview()) == {"same"}
+def test_a_new_image_keeps_the_scaled_count(dev: Engine) -> None:
+    """While the autoscaler has set 7, a deploy of another image sends 7 again, and not what the program says.
+
+    The node comes first: tables, then who writes into them.
+    """
+    dev.cloud.one("WorkerPool").properties["scaling"]["manualInstanceCount"] = 7
+    dev.cloud.events.clear()
+    dev.set(image="us-central1-docker.pkg.dev/p/r/service@sha256:" + "1" * 64)
+    dev.up()
+    updates = dev.cloud.happened("update")
+    assert updates.index("node") < updates.index("pool")
+    assert dev.cloud.world.polls["logbrook-dev-node"] == 0
+    assert dev.cloud.one("WorkerPool").properties["scaling"]["manualInstanceCount"] == 7
+    assert set(dev.preview()) == {"same"}
 
 
-def test_without_refresh_the_count_would_be_lost(pulumi_cli: Path, tmp_path: Path) -> None:
-    """The trap that `options: refresh: always` is for: without it, the same deploy sends one instance."""
-    config = {"logbrook:autoscaler": "true"}
-    with engine(pulumi_cli, tmp_path, change_project=without_refresh, config=config) as dev:
-        dev.up()
-        dev.cloud.one("WorkerPool").properties["scaling"]["manualInstanceCount"] = 7
-        dev.set(image="us-central1-docker.pkg.dev/p/r/service@sha256:" + "1" * 64)
-        dev.up()
-        assert dev.cloud.one("WorkerPool").properties["scaling"]["manualInstanceCount"] == 1
+def test_without_refresh_the_count_would_be_lost(dev: Engine) -> None:
+    """The trap that `options: refresh: always` is for: without it, a deploy sends the count of the last one."""
+    dev.cloud.one("WorkerPool").properties["scaling"]["manualInstanceCount"] = 3
+    dev.set(image="us-central1-docker.pkg.dev/p/r/service@sha256:" + "2" * 64)
+    project = dev.directory / "Pulumi.yaml"
+    text = project.read_text()
+    project.write_text(without_refresh(text))
+    dev.up()
+    project.write_text(text)
+    assert dev.cloud.one("WorkerPool").properties["scaling"]["manualInstanceCount"] == 7
 
 
-def test_drift_is_repaired(deployed: Engine) -> None:
+def test_drift_is_repaired(dev: Engine) -> None:
     """Somebody opened the firewall by hand and deleted an alert: the next deploy puts both right."""
-    rule = deployed.cloud.one("Firewall", "run-to-node")
+    rule = dev.cloud.one("Firewall", "run-to-node")
     wanted = list(rule.properties["sourceRanges"])
     rule.properties["sourceRanges"] = ["0.0.0.0/0"]
-    alert = next(key for key, each in deployed.cloud.live.items() if each.urn.endswith("::NodeMemory"))
-    del deployed.cloud.live[alert]
-    deployed.cloud.events.clear()
-    deployed.up()
-    assert sorted(deployed.cloud.events) == [("create", "NodeMemory"), ("update", "run-to-node")]
-    assert deployed.cloud.one("Firewall", "run-to-node").properties["sourceRanges"] == wanted
+    alert = next(key for key, each in dev.cloud.live.items() if each.urn.endswith("::NodeMemory"))
+    del dev.cloud.live[alert]
+    dev.cloud.events.clear()
+    dev.up()
+    assert sorted(dev.cloud.events) == [("create", "NodeMemory"), ("update", "run-to-node")]
+    assert dev.cloud.one("Firewall", "run-to-node").properties["sourceRanges"] == wanted
 
 
-def test_secrets_are_in_no_file_in_clear(deployed: Engine) -> None:
+def test_secrets_are_in_no_file_in_clear(dev: Engine) -> None:
     """Each made-up password has a canary in it: it is neither in the state, nor the stack's file, nor the metadata."""
-    stored = [each for each in deployed.cloud.live.values() if CANARY in json.dumps(each.properties)]
+    stored = [each for each in dev.cloud.live.values() if CANARY in json.dumps(each.properties)]
     assert {each.token for each in stored} == {"gcp:secretmanager/secretVersion:SecretVersion"}
-    for path in [*deployed.state.rglob("*"), *deployed.directory.rglob("*")]:
+    for path in [*dev.state.rglob("*"), *dev.directory.rglob("*")]:
         if path.is_file():
             assert CANARY.encode() not in path.read_bytes(), path
 
 
-def test_outputs_tell_what_to_do(deployed: Engine) -> None:
+def test_outputs_tell_what_to_do(dev: Engine) -> None:
     """A gateway to send to, a line that sends, tunnels to the node: without a secret in them."""
-    outputs = {name: output.value for name, output in deployed.stack.outputs().items()}
+    outputs = dev.outputs()
     assert outputs["gateway_url"].startswith("https://")
     assert outputs["gateway_url"] in outputs["send_first_event"]
     assert "$LOGBROOK_TOKEN" in outputs["send_first_event"]
-    for name in ("open_node", "open_clickhouse", "open_kafka"):
+    for name in ("open_node", "open_clickhouse"):
         assert "--tunnel-through-iap" in outputs[name]
     assert CANARY not in json.dumps(outputs)
 
 
-def test_a_stack_that_does_not_fit_fails_at_preview(deployed: Engine) -> None:
+def test_a_stack_that_does_not_fit_fails_at_preview(dev: Engine) -> None:
     """The error has the numbers and the next machine type; nothing was touched."""
-    deployed.set(machineType="e2-small")
-    deployed.cloud.events.clear()
-    with pytest.raises(CommandError) as error:
-        deployed.preview()
-    deployed.set(machineType="e2-standard-2")
+    dev.set(machineType="e2-small")
+    dev.cloud.events.clear()
+    with pytest.raises(DeployError) as error:
+        dev.preview()
+    dev.set(machineType="e2-standard-2")
     assert "leave ClickHouse 28" in str(error.value)
     assert "Take e2-medium" in str(error.value)
-    assert deployed.cloud.events == []
+    assert dev.cloud.events == []
+
+
+def test_every_option_deploys_and_stays(dev: Engine) -> None:
+    """Grafana, GitHub and every channel; a second deploy changes nothing."""
+    dev.set(
+        grafana="true",
+        queryUsers="group:team@example.com",
+        githubRepositoryId="1",
+        githubOwnerId="2",
+        consumerMetrics="true",
+        minutesWithoutData="30",
+        alertEmail="ops@example.com",
+        alertSlackChannel="#ops",
+        alertSlackToken="t" * 24,
+        alertPagerduty="true",
+        alertPagerdutyKey="k" * 24,
+        alertWebhook="https://hooks.example.com/logbrook",
+        alertWebhookPassword="p" * 24,
+    )
+    dev.up()
+    assert dev.cloud.problems == []
+    assert set(dev.up()) == {"same"}
+    assert dev.outputs()["grafana_url"].startswith("https://")
+    assert dev.outputs()["github_provider"].endswith("/providers/actions")
+
+
+def test_a_stack_is_destroyed_on_purpose_alone(dev: Engine) -> None:
+    """Disks with data are not destroyed. After `protectData: false` and a deploy, everything goes."""
+    dev.cloud.world.holds_addresses = False
+    with pytest.raises(DeployError, match="protect"):
+        dev.destroy()
+    left = {each.urn.rpartition("::")[2] for each in dev.cloud.live.values()}
+    assert left >= {"kafka-disk", "clickhouse-disk"}
+    dev.set(protectData="false")
+    dev.up()
+    dev.destroy()
+    assert dev.cloud.live == {}
 
 
 def test_the_oracles_stop_a_deploy(pulumi_cli: Path, tmp_path: Path) -> None:
@@ -201,25 +222,5 @@ def test_the_oracles_stop_a_deploy(pulumi_cli: Path, tmp_path: Path) -> None:
         container: Any = {"image": "i", "comand": ["x"]}
         gcp.cloudrunv2.WorkerPool("pool", location="l", template={"containers": [container]})
 
-    with engine(pulumi_cli, tmp_path, run=misspelt) as broken, pytest.raises(CommandError, match="comand"):
+    with engine(pulumi_cli, tmp_path, run=misspelt) as broken, pytest.raises(DeployError, match="comand"):
         broken.preview()
-
-
-def test_managed_backend(pulumi_cli: Path, tmp_path: Path) -> None:
-    """The same engine, the same program: no VM, and programs that log in as themselves over TLS."""
-    config = {
-        "logbrook:backend": "managed",
-        "logbrook:clickhouseHost": "abc.clickhouse.example",
-        "logbrook:autoscaler": "true",
-    }
-    with engine(pulumi_cli, tmp_path, "prod", run=program, config=config) as managed:
-        managed.up()
-        assert managed.cloud.problems == []
-        assert not [each for each in managed.cloud.live.values() if each.token.endswith(":Instance")]
-        pool = managed.cloud.one("WorkerPool").properties
-        variables = {each["name"]: each.get("value") for each in pool["template"]["containers"][0]["envs"]}
-        assert variables["LOGBROOK_KAFKA_SASL_MECHANISM"] == "OAUTHBEARER"
-        assert variables["LOGBROOK_KAFKA_SECURITY_PROTOCOL"] == "SASL_SSL"
-        assert "LOGBROOK_KAFKA_SASL_PASSWORD" not in variables
-        assert variables["LOGBROOK_CLICKHOUSE_SECURE"] == "true"
-        assert set(managed.up()) == {"same"}

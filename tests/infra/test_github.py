@@ -1,6 +1,8 @@
 """GitHub's workflow: who it may be, what that may do, and that no key and no broad right is in it."""
 
+import re
 import subprocess
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,7 +11,7 @@ import yaml
 from infra.__main__ import program
 from infra.config import load
 from infra.errors import StackError
-from infra.github import ROLES, _grant
+from infra.github import ROLES, grants
 from infra.policy import violations
 from tests.infra import fake_gcp, recorded
 from tests.infra.engine import ROOT
@@ -19,6 +21,20 @@ from tests.infra.recorded import record, stack_config
 IDS = {"githubRepositoryId": "260064828", "githubOwnerId": "1342004"}
 # PyYAML reads the key `on` as true.
 WORKFLOW: dict[Any, Any] = yaml.safe_load((ROOT / ".github/workflows/deploy.yml").read_text())
+
+
+def _act(provider: dict[str, Any], claims: dict[str, str]) -> str | None:
+    """What a token with these claims may act as. A claim that is not there is an error, which trusts nobody."""
+    condition, mapping = provider["attributeCondition"], provider["attributeMapping"]["attribute.act"]
+    python = condition.replace("&&", "and").replace("||", "or")
+    assertion = SimpleNamespace(**claims)
+    try:
+        if not eval(python, {"assertion": assertion}):
+            return None
+    except AttributeError:
+        return None
+    asked, yes, no = re.fullmatch(r"(.+) \? '(\w+)' : '(\w+)'", mapping).groups()  # type: ignore[union-attr]
+    return yes if eval(asked, {"assertion": assertion}) else no
 
 
 def test_one_repository_is_trusted_by_its_number() -> None:
@@ -32,10 +48,20 @@ def test_one_repository_is_trusted_by_its_number() -> None:
     }
 
     assert provider["oidc"] == {"issuerUri": "https://token.actions.githubusercontent.com"}
-    assert provider["attributeCondition"] == (
-        "assertion.repository_id == '260064828' && assertion.repository_owner_id == '1342004'"
-    )
-    assert provider["attributeMapping"]["attribute.act"].startswith("assertion.ref == 'refs/heads/main' ? 'deploy'")
+    trusted = {"repository_id": "260064828", "repository_owner_id": "1342004"}
+    pull = {"event_name": "pull_request", "ref": "refs/pull/7/merge"}
+    merged = {"event_name": "push", "ref": "refs/heads/main", "environment": "dev"}
+    for claims, act in (
+        (trusted | pull, "preview"),
+        (trusted | merged, "deploy"),
+        (trusted | merged | {"event_name": "pull_request_target"}, None),
+        (trusted | merged | {"environment": "another"}, None),
+        (trusted | {"event_name": "push", "ref": "refs/heads/main"}, None),
+        (trusted | merged | {"ref": "refs/heads/branch"}, None),
+        (trusted | merged | {"repository_id": "1"}, None),
+        (trusted | pull | {"repository_owner_id": "1"}, None),
+    ):
+        assert _act(provider, claims) == act, claims
     assert {account: member.rpartition("/")[2] for account, member in bound.items()} == {
         "logbrook-prod-gh-preview": "preview",
         "logbrook-prod-gh-deploy": "deploy",
@@ -104,15 +130,36 @@ def test_a_preview_may_look_up_what_the_program_looks_up(monkeypatch: pytest.Mon
     assert ROLES["preview"] == ("roles/compute.viewer",)
 
 
-def test_an_owner_grants_both_accounts_their_roles() -> None:
-    """A line for each, which a shell takes as it is."""
-    line = _grant("my-project", "deploy@my-project.iam.gserviceaccount.com", ("roles/run.admin", "roles/iap.admin"))
-    shell = 'gcloud() { printf "%s\\n" "$*"; }; ' + line
-    assert subprocess.check_output(["bash", "-euc", shell], text=True).splitlines() == [
-        f"projects add-iam-policy-binding my-project --member serviceAccount:deploy@my-project.iam.gserviceaccount.com "
-        f"--role roles/{role} --condition None"
-        for role in ("run.admin", "iap.admin")
-    ]
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"backend": "managed", "clickhouseHost": "c.example"}, {"billingAccount": "012345-6789AB-CDEF01"}],
+)
+def test_an_owner_grants_what_the_stack_needs(changes: dict[str, str]) -> None:
+    """Lines that a shell takes as they are. A deploy may grant what the stacks grant, and nothing else."""
+    settings = load(stack_config("prod", **changes, **IDS), frozenset(stack_config("prod")))
+    lines = grants(settings, {act: f"{act}@my-project.iam.gserviceaccount.com" for act in ROLES})
+    shell = 'gcloud() { printf "%s\\n" "$@" --; }; ' + "\n".join(lines)
+    calls = subprocess.check_output(["bash", "-euc", shell], text=True).split("\n--\n")[:-1]
+    granted = {}
+    for call in calls:
+        words = call.split("\n")
+        member, role = words[words.index("--member") + 1], words[words.index("--role") + 1]
+        granted[member.partition("@")[0].removeprefix("serviceAccount:"), role] = words
+    deploy = {role for act, role in granted if act == "deploy"}
+    assert {role for act, role in granted if act == "preview"} == {"roles/compute.viewer"}
+    assert ("roles/managedkafka.admin" in deploy) == ("backend" in changes)
+    assert ("roles/billing.costsManager" in deploy) == ("billingAccount" in changes)
+    assert not {"roles/owner", "roles/editor"} & deploy
+    limited = granted["deploy", "roles/resourcemanager.projectIamAdmin"]
+    condition = limited[limited.index("--condition") + 1]
+    allowed = set(re.findall(r"'(roles/[^']+)'", condition))
+    assert condition.startswith("^:^title=only what a stack grants:expression=api.getAttribute('iam.googleapis.com/")
+    assert condition.count(":") == 2
+    found = record(
+        program, stack_config("prod", grafana=str(settings.on_vm).lower(), autoscaler="true", **changes, **IDS)
+    )
+    assert {each.inputs["role"] for each in found if each.token.startswith("gcp:projects/iAMMember")} <= allowed
+    assert not [role for role in allowed if role.endswith("dmin")]
 
 
 def test_the_workflow_asks_for_variables_that_the_program_puts_out() -> None:

@@ -1,5 +1,6 @@
-"""A year of operation: renewed, resized, restored, moved, rolled back; each time a second deploy changes nothing.
+"""A year of operation of the prod stack: deployed, resized, restored, renewed, moved, rolled back, and deleted.
 
+Each time a second deploy changes nothing.
 The commands are the runbooks' own (docs/operations.md): the real Pulumi on the fake cloud, and a stand-in of gcloud.
 """
 
@@ -15,10 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pulumi.automation import CommandError, ConfigValue
+import yaml
 
-from tests.infra.engine import ROOT, Engine, command_line, engine
+from infra import destroy
+from tests.infra.engine import ROOT, DeployError, Engine, engine
 from tests.infra.fake_gcp import Cloud
+from tests.infra.test_engine import check_first_preview
 
 pytestmark = pytest.mark.timeout(900)
 REPOSITORY = "us-central1-docker.pkg.dev/my-project/logbrook-prod/service"
@@ -53,8 +56,8 @@ def gcloud(cloud: Cloud, words: list[str]) -> str:
 class Operator:
     """Whoever runs the runbooks' commands: a stack, and a shell in which they work."""
 
-    def __init__(self, stack: Engine, environ: dict[str, str]) -> None:
-        self.engine, self.cloud, self.environ = stack, stack.cloud, environ
+    def __init__(self, stack: Engine) -> None:
+        self.engine, self.cloud = stack, stack.cloud
 
     def make(self, command: str) -> subprocess.CompletedProcess[str]:
         """Run what `make ...` runs, in the stack's directory."""
@@ -66,7 +69,7 @@ class Operator:
             check=True,
         )
         line = shown.stdout.strip().splitlines()[-1].replace(".venv/bin/python", sys.executable)
-        environ = self.environ | {"PYTHONPATH": str(ROOT)}
+        environ = self.engine.environ | {"PYTHONPATH": str(ROOT)}
         return subprocess.run(
             ["bash", "-c", line], cwd=self.engine.directory, env=environ, capture_output=True, text=True, check=False
         )
@@ -86,9 +89,7 @@ class Operator:
     def is_protected(self) -> None:
         """The machine by Google, the disks by Pulumi."""
         assert self.cloud.one("Instance").properties["deletionProtection"] is True
-        exported = self.engine.stack.export_stack().deployment
-        assert exported is not None
-        disks = [each for each in exported["resources"] if each["type"].endswith(":Disk")]
+        disks = [each for each in self.engine.resources() if each["type"].endswith(":Disk")]
         assert [each.get("protect") for each in disks] == [True, True]
 
     def disks(self) -> dict[str, str]:
@@ -132,56 +133,52 @@ def _operator(pulumi_cli: Path, directory: Path) -> Iterator[Operator]:
     server = HTTPServer(("127.0.0.1", 0), Gcloud)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    with engine(pulumi_cli, directory, "prod") as stack, command_line(stack, pulumi_cli) as environ:
-        stack.up()
-        program = stack.directory / "programs/gcloud"
+    with engine(pulumi_cli, directory, "prod") as stack:
+        program = directory / "programs/gcloud"
         program.write_text(
             f"#!{sys.executable}\nimport json, sys, urllib.request\n"
             f"url = 'http://127.0.0.1:{server.server_port}'\n"
             "print(urllib.request.urlopen(url, json.dumps(sys.argv[1:]).encode()).read().decode())\n"
         )
         program.chmod(0o755)
-        yield Operator(stack, environ)
+        yield Operator(stack)
     server.shutdown()
     thread.join()
     server.server_close()
 
 
-def test_a_renewed_node_keeps_its_disks(operator: Operator) -> None:
-    """The machine goes and comes, with the same disks; no disk is touched, and none was unprotected."""
-    before = operator.disks()
-    assert operator.done("make renew-node") == [("delete", "node"), ("create", "node")]
-    assert operator.disks() == before
+def test_from_nothing_to_everything(operator: Operator) -> None:
+    """A deploy creates what the preview said; a second one changes nothing."""
+    promised = check_first_preview(operator.engine)
+    assert operator.engine.up() == promised
+    assert set(operator.engine.up()) == {"same"}
+    assert operator.cloud.happened("update") == operator.cloud.happened("delete") == []
+    operator.is_protected()
 
 
-def test_a_disk_that_was_enlarged_by_hand_stays(operator: Operator) -> None:
-    """At night, in the console: no deploy shrinks it, each says which key to raise; nor does a smaller key."""
+def test_a_disk_that_was_changed_by_hand_stays(operator: Operator) -> None:
+    """At night, in the console: one was enlarged, one made from a snapshot under the old one's name.
+
+    No deploy shrinks the first, nor does a smaller key; each says which key to raise. That the second has a source now
+    is not a change.
+    """
     operator.disk(0)["size"] = 80
-    said: list[str] = []
+    operator.disk(1)["snapshot"] = "of-last-night"
     operator.cloud.events.clear()
-    changes = operator.engine.stack.up(on_output=said.append).summary.resource_changes
-    assert changes is not None
-    assert set(changes) == {"same"}
+    assert set(operator.engine.up()) == {"same"}
     assert operator.disk(0)["size"] == 80
-    assert "Set logbrook:kafkaDiskGib to 80" in "".join(said)
+    assert "Set logbrook:kafkaDiskGib to 80" in operator.engine.said
+    operator.is_protected()
+    del operator.disk(1)["snapshot"]
     operator.engine.set(kafkaDiskGib="100")
     operator.engine.up()
     # The node is told what the stack costs by its configuration: an update of its metadata.
     assert set(operator.cloud.events) == {("update", "kafka-disk"), ("update", "node")}
+    assert set(operator.engine.up()) == {"same"}
     operator.engine.set(kafkaDiskGib="60")
-    operator.cloud.events.clear()
-    operator.engine.up()
-    assert set(operator.cloud.events) <= {("update", "node")}
-    assert operator.disk(0)["size"] == 100
-    assert set(operator.engine.up()) == {"same"}
-
-
-def test_a_disk_that_was_restored_by_hand_stays(operator: Operator) -> None:
-    """Somebody made the disk from a snapshot, under the old one's name: that it has a source is not a change."""
-    operator.disk(1)["snapshot"] = "of-last-night"
-    assert set(operator.engine.up()) == {"same"}
-    operator.is_protected()
-    del operator.disk(1)["snapshot"]
+    assert set(operator.engine.preview()) == {"same", "update"}
+    assert "Set logbrook:kafkaDiskGib to 100" in operator.engine.said
+    operator.engine.set(kafkaDiskGib="100")
 
 
 def test_clickhouse_is_restored_from_a_snapshot(operator: Operator) -> None:
@@ -196,12 +193,20 @@ def test_clickhouse_is_restored_from_a_snapshot(operator: Operator) -> None:
     assert operator.attached()[0] == kafka
 
 
+def test_a_renewed_node_keeps_its_disks(operator: Operator) -> None:
+    """The machine goes and comes, with the same disks; no disk is touched, and none was unprotected."""
+    before = operator.disks()
+    assert operator.done("make renew-node") == [("delete", "node"), ("create", "node")]
+    assert operator.disks() == before
+
+
 def test_a_snapshot_that_is_not_there_changes_nothing(operator: Operator) -> None:
     """Neither the stack's file nor a protection."""
+    before = operator.engine.file.read_text()
     ran = operator.make("make restore-disk SNAPSHOT=of-no-night")
     assert ran.returncode == 1
     assert "there is no snapshot of-no-night" in ran.stderr
-    assert set(operator.engine.up()) == {"same"}
+    assert operator.engine.file.read_text() == before
     operator.is_protected()
 
 
@@ -209,14 +214,15 @@ def test_the_key_alone_destroys_nothing(operator: Operator) -> None:
     """Without the command that lifts the protection, a changed key or zone stops the deploy before anything happens."""
     operator.cloud.snapshots["another"] = 10
     operator.cloud.events.clear()
-    stack = operator.engine.stack
+    before = operator.engine.file.read_text()
     for key, value in (("logbrook:clickhouseSnapshot", "another"), ("gcp:zone", "us-central1-c")):
-        before = stack.get_all_config().get(key)
-        stack.set_config(key, ConfigValue(value))
-        with pytest.raises(CommandError, match="unable to replace"):
+        document = yaml.safe_load(before)
+        document["config"][key] = value
+        operator.engine.file.write_text(yaml.safe_dump(document))
+        with pytest.raises(DeployError, match="unable to replace"):
             operator.engine.up()
         assert operator.cloud.events == []
-        stack.set_config(key, before) if before else stack.remove_config(key)
+    operator.engine.file.write_text(before)
     operator.is_protected()
 
 
@@ -257,8 +263,70 @@ def test_rolling_back(operator: Operator) -> None:
     ran = operator.make("make rollback")
     assert ran.returncode != 0
     assert "has no image before" in ran.stderr
-    operator.engine.stack.remove_config("logbrook:image")
-    operator.engine.up()
+    operator.engine.set(image=None)
+
+
+def test_a_second_stack_needs_a_name(operator: Operator, pulumi_cli: Path, tmp_path: Path) -> None:
+    """To move to managed Kafka, both run for a while: with a name of its own the second stands beside the first.
+
+    It has no VM, and programs that log in as themselves over TLS.
+    """
+    first, before = operator.engine, set(operator.cloud.live)
+    managed = {"backend": "managed", "clickhouseHost": "abc.clickhouse.example", "autoscaler": "true"}
+    config = {f"logbrook:{key}": value for key, value in managed.items()}
+    first.up()
+    with engine(pulumi_cli, tmp_path, "prod", project=first.project, config=config) as second:
+        with pytest.raises(DeployError, match="409"):
+            second.up()
+        second.set(name="logbrook-next")
+        second.up()
+        assert second.cloud.problems == []
+        assert set(second.up()) == set(first.up()) == {"same"}
+        assert not [each for each in second.resources() if each["type"].endswith(":Instance")]
+        pools = {
+            each.properties["name"]: each.properties
+            for each in second.cloud.live.values()
+            if each.token.endswith(":WorkerPool")
+        }
+        assert pools.keys() == {"logbrook-prod-consumer", "logbrook-next-consumer"}
+        container = pools["logbrook-next-consumer"]["template"]["containers"][0]
+        variables = {each["name"]: each.get("value") for each in container["envs"]}
+        assert variables["LOGBROOK_KAFKA_SASL_MECHANISM"] == "OAUTHBEARER"
+        assert variables["LOGBROOK_KAFKA_SECURITY_PROTOCOL"] == "SASL_SSL"
+        assert "LOGBROOK_KAFKA_SASL_PASSWORD" not in variables
+        assert variables["LOGBROOK_CLICKHOUSE_SECURE"] == "true"
+    for key in operator.cloud.live.keys() - before:
+        del operator.cloud.live[key]
+
+
+def test_it_ends_on_purpose_alone(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Disks with data are not destroyed. After `protectData: false`, `make destroy` deletes all that is in the stack.
+
+    Google gives the subnet's addresses back after the second try.
+    """
+    prod, world = operator.engine, operator.cloud.world
+    for name, value in prod.environ.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(prod.directory)
+    world.holds_addresses = True
+    with pytest.raises(DeployError, match="protect"):
+        prod.destroy()
+    prod.set(protectData="false")
+    prod.up()
+    ours = {each["id"] for each in prod.resources() if "id" in each}
+    waited: list[float] = []
+
+    def wait(seconds: float) -> None:
+        assert destroy.held_by_addresses(destroy.left("prod"))
+        waited.append(seconds)
+        world.holds_addresses = len(waited) < 2
+
+    assert destroy.destroy("prod", ["--yes"], wait) == 0
+    assert waited == [destroy.RETRY_SECONDS] * 2
+    assert "Cloud Run holds addresses in its subnet for one to two hours" in capfd.readouterr().out
+    assert not ours & operator.cloud.live.keys()
 
 
 def test_the_runbooks_commands_are_these() -> None:

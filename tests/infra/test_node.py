@@ -46,6 +46,7 @@ class Machine:
                 "mkfs.ext4": f'{note}; echo ext4 >{root}/contents-$(basename "${{@: -1}}")',
                 "mountpoint": f'[[ -e {root}/mounted-$(basename "${{@: -1}}") ]]',
                 "resize2fs": note,
+                "iptables": note,
                 "systemctl": f"{note}; {mounts}",
                 "install": f'[[ $* != *--owner* ]] || {{ {note}; exit 0; }}; exec {shutil.which("install")} "$@"',
                 "docker": f"cat >/dev/null </dev/null; {note}",
@@ -131,7 +132,7 @@ def test_from_an_empty_machine_to_ready(machine: Machine) -> None:
     assert [each.split()[-1] for each in _compose(calls)[1:]] == ["clickhouse", "migrate", "access", "audit"]
     digest = hashlib.sha256(_Google.bundle.encode()).hexdigest()
     assert digest == render.digest(_Google.bundle)
-    assert _Google.attributes == [f"ready {digest}"]
+    assert _Google.attributes == ["starting", f"ready {digest}"]
     status = machine.node("status")
     assert status.returncode == 0
     assert status.stdout.startswith("state     ready\n")
@@ -169,7 +170,7 @@ def test_an_installation_that_failed_is_tried_again(machine: Machine) -> None:
     """Without a way out, packages are missing: it says so, with apt's words and the next try, and then succeeds."""
     machine.fail("apt-get", "Reading package lists...\nE: Unable to fetch some archives")
     assert machine.node("converge").returncode != 0
-    assert _Google.attributes == ["failed packages: E: Unable to fetch some archives"]
+    assert _Google.attributes == ["starting", "failed packages: E: Unable to fetch some archives"]
     status = machine.node("status")
     assert status.returncode == 1
     assert "state     failed at packages" in status.stdout
@@ -178,7 +179,74 @@ def test_an_installation_that_failed_is_tried_again(machine: Machine) -> None:
     assert machine.called("docker", "mkfs") == []
     machine.fail("apt-get")
     assert machine.node("converge").returncode == 0
-    assert _Google.attributes[1].startswith("ready ")
+    assert _Google.attributes[-1].startswith("ready ")
+
+
+def test_ready_is_of_this_boot(machine: Machine) -> None:
+    """A machine that stops is not ready, nor is one that boots, whatever an earlier boot wrote."""
+    machine.node("converge")
+    machine.node("stop")
+    assert _Google.attributes[-1] == "stopped"
+    machine.node("converge")
+    ready = _Google.attributes[-1]
+    # After a power cut nothing took it back; /run is in memory, and empty after a boot.
+    shutil.rmtree(machine.root / "run/logbrook")
+    machine.fail("apt-get", "E: offline")
+    (machine.root / "installed").write_text("")
+    machine.node("converge")
+    assert _Google.attributes[-3:] == [ready, "starting", "failed packages: E: offline"]
+
+
+def test_the_agent_comes_from_a_signed_repository(machine: Machine) -> None:
+    """No script from the network is run: apt gets Google's key and installs the package, once."""
+    _programs(
+        machine.root / "bin",
+        curl=f'echo "curl $*" >>{machine.calls}; [[ $* != *bash* ]]; while [[ $1 != --output ]]; do shift; done; '
+        'mkdir -p "$(dirname "$2")"; echo "a key" >"$2"',
+        systemctl=f'[[ $* != *is-enabled* ]] || {{ grep -q "apt-get.*install" {machine.calls}; exit; }}; '
+        f'echo "systemctl $*" >>{machine.calls}',
+    )
+    for each in ("etc/apt/sources.list.d", "etc/apt/keyrings"):
+        (machine.root / each).mkdir(parents=True)
+    (machine.root / "etc/os-release").write_text("VERSION_CODENAME=trixie\n")
+    agent = ["bash", str(machine.root / "usr/local/sbin/logbrook-agent")]
+    machine.called()
+    subprocess.run(agent, env=machine.environ, check=True)
+    calls = machine.called("")
+    assert [each.split()[0] for each in calls] == ["curl", "apt-get", "apt-get", "systemctl"]
+    assert calls[0].endswith("https://packages.cloud.google.com/apt/doc/apt-key.gpg")
+    assert calls[2].endswith("--yes install google-cloud-ops-agent")
+    assert (machine.root / "etc/apt/sources.list.d/google-cloud-ops-agent.list").read_text() == (
+        "deb [signed-by=/etc/apt/keyrings/google-cloud.asc] "
+        "https://packages.cloud.google.com/apt google-cloud-ops-agent-trixie-all main\n"
+    )
+    assert (machine.root / "etc/apt/keyrings/google-cloud.asc").read_text() == "a key\n"
+    (machine.root / "calls").write_text("apt-get install\n")
+    subprocess.run(agent, env=machine.environ, check=True)
+    assert machine.called("") == ["apt-get install"]
+
+
+@pytest.mark.skipif(os.getuid() != 0 or not shutil.which("iptables"), reason="needs root, and iptables")
+def test_containers_do_not_reach_the_machines_credentials(machine: Machine) -> None:
+    """A real firewall: each rule is there once, however often Docker starts, and above Docker's own."""
+    assert (
+        "ExecStartPre=/usr/bin/bash /usr/local/sbin/logbrook-node guard\n" in (render.BOOT / "docker.conf").read_text()
+    )
+    node = machine.root / "usr/local/sbin/logbrook-node"
+    shell = (
+        f"bash {node} guard; iptables -A DOCKER-USER -j RETURN; iptables -A FORWARD -j DOCKER-USER; bash {node} guard; "
+        "iptables --list-rules"
+    )
+    done = subprocess.run(
+        ["unshare", "--net", "bash", "-euc", shell], capture_output=True, text=True, check=True, env=os.environ
+    )
+    rules = [line for line in done.stdout.splitlines() if not line.startswith(("-P", "-N"))]
+    assert rules == [
+        "-A FORWARD -j DOCKER-USER",
+        "-A OUTPUT -p tcp -m tcp --dport 29092 -m owner ! --uid-owner 0 -j REJECT --reject-with icmp-port-unreachable",
+        "-A DOCKER-USER -d 169.254.169.254/32 -p tcp -m tcp ! --dport 53 -j REJECT --reject-with icmp-port-unreachable",
+        "-A DOCKER-USER -j RETURN",
+    ]
 
 
 def test_systemd_tries_again_as_often_as_status_says() -> None:

@@ -10,11 +10,10 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from pulumi.automation import CommandError
 
 from infra.node_state import ready
 from tests.infra.computed import Json
-from tests.infra.engine import Engine, engine
+from tests.infra.engine import DeployError, Engine, engine
 from tests.infra.google import Google
 from tests.infra.recording import Server
 
@@ -88,10 +87,10 @@ def test_a_life_with_the_real_provider(deployed: tuple[Engine, Google]) -> None:
         before = len(google.writes())
         assert set(stack.up()) == {"same"}, change
         assert google.writes()[before:] == [], change
-    with pytest.raises(CommandError, match="protect"):
-        stack.stack.destroy()
+    with pytest.raises(DeployError, match="protect"):
+        stack.destroy()
     stack.set(protectData="false")
     stack.up()
-    stack.stack.destroy()
+    stack.destroy()
     assert google.problems == []
     assert google.resources == {}

@@ -1,6 +1,7 @@
 """Typed configuration: whatever is wrong is named by its key, before anything is declared."""
 
 from dataclasses import fields, replace
+from xml.etree import ElementTree as ET
 
 import pytest
 import yaml
@@ -91,6 +92,15 @@ def test_a_wrong_value_names_its_key(key: str, value: str) -> None:
     with pytest.raises(StackError) as error:
         config.load({**LEAST, key: value})
     assert str(error.value).startswith(key)
+
+
+@pytest.mark.parametrize("key", ["logbrook:vmSubnet", "logbrook:runSubnet"])
+def test_no_subnet_is_taken_for_dockers(key: str) -> None:
+    """ClickHouse's administrator may come from there, and the node would look for the subnet in a container."""
+    with pytest.raises(StackError, match=f"{key}: Docker's networks"):
+        config.load({**LEAST, key: "172.20.0.0/24"})
+    users = ET.parse(ROOT / "compose/clickhouse/cloud-users.xml").getroot()
+    assert str(config.DOCKER_NETWORKS) in {node.text for node in users.findall("users/logbrook/networks/ip")}
 
 
 def test_managed_needs_a_clickhouse() -> None:

@@ -5,6 +5,7 @@ import ipaddress
 import json
 import re
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra import autoscaler, backend, images
+from infra import autoscaler, backend, disks, images
 from infra.__main__ import program
 from infra.errors import StackError
 
@@ -205,6 +206,33 @@ def test_topic_and_group_are_the_services_defaults() -> None:
     """Rights in Kafka, the autoscaler's trigger and the programs name the same topic and group."""
     assert config.Kafka().topic == backend.TOPIC
     assert config.Consumer().group == backend.GROUP
+
+
+def test_reads_of_secrets_are_logged(prod: list[Declared]) -> None:
+    """Secret Manager logs changes by itself, and reads where the project says so."""
+    [config] = [each.inputs for each in prod if each.kind == "IAMAuditConfig"]
+    assert config["service"] == "secretmanager.googleapis.com"
+    assert config["auditLogConfigs"] == [{"logType": "DATA_READ"}]
+
+
+@pytest.mark.parametrize(
+    ("words", "absent"),
+    [
+        ("compute.disks.get: Error: projects/p/zones/z/disks/d not found", True),
+        ("Error 403: Compute Engine API has not been used in project 1 before or it is disabled. Enable it", True),
+        ("Error 403: This API method requires billing: billing is disabled for project p", False),
+        ("Error 403: Required 'compute.disks.get' permission", False),
+    ],
+)
+def test_a_disk_is_absent_only_if_google_says_so(words: str, absent: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever else the lookup meets stops the deploy: a disk that is there must not be declared anew."""
+
+    def refuse(**_: object) -> None:
+        raise ValueError(words)
+
+    monkeypatch.setattr("pulumi_gcp.compute.get_disk", refuse)
+    with nullcontext() if absent else pytest.raises(ValueError, match="Error 403"):
+        assert disks._existing(settings_of("prod"), "d") is None
 
 
 def test_budget_and_mail_are_there_when_configured() -> None:

@@ -1,10 +1,13 @@
 """What `logbrook audit` prints."""
 
+from collections.abc import Callable
+
 import pytest
 
 from logbrook.consumer import report
 from logbrook.consumer.audit import Finding
 from logbrook.consumer.span import Bounds
+from logbrook.errors import LogbrookError
 
 
 def test_a_table_in_a_file_is_whole(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -21,3 +24,28 @@ def test_a_table_in_a_file_is_whole(monkeypatch: pytest.MonkeyPatch, capsys: pyt
         assert heading in printed
     assert "…" not in printed
     assert printed.count(f"{many:,}") == 12  # nine in the row, three below it
+
+
+def test_a_failed_audit_shows_until_one_succeeds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """/readyz says what went wrong between rounds too, and while the next audit runs."""
+    monkeypatch.setenv("LOGBROOK_CLICKHOUSE_PASSWORD", "a-password-of-a-test")
+    ready: list[Callable[[], str | None]] = []
+    monkeypatch.setattr(report.health, "serve", lambda *settings: ready.append(settings[-1]))
+    monkeypatch.setattr(report, "need_topic", lambda _: None)
+    monkeypatch.setattr(report, "need_tables", lambda _: None)
+    monkeypatch.setattr(report.backup, "observe", lambda *_: None)
+    seen: list[str | None] = []
+
+    def audit(*_: object) -> list[Finding]:
+        seen.append(ready[0]())
+        if len(seen) == 1:
+            raise LogbrookError("the topic is away")
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+        return []
+
+    monkeypatch.setattr(report, "audit", audit)
+    with pytest.raises(KeyboardInterrupt):
+        report.watch(0)
+
+    assert seen == [None, "the topic is away", None]

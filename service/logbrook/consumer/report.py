@@ -112,15 +112,17 @@ def watch(every_seconds: float) -> None:
         return True
 
     bucket = config.load(config.Backup)
-    waiting = Waiting(connected)
-    health.serve(settings.health_host, settings.health_port, lambda: None, lambda: waiting.reason)
+    waiting, failed = Waiting(connected), [""]
+    # The last audit's failure stands until one has succeeded.
+    health.serve(settings.health_host, settings.health_port, lambda: None, lambda: waiting.reason or failed[0] or None)
     while waiting.until_there(threading.Event()):
         try:
             findings = audit(settings, kafka, database, Bounds())
         except (LogbrookError, ClickHouseError, KafkaException) as error:
-            waiting.reason = str(error)
+            failed[0] = str(error)
             log.warning("audit failed", error=str(error))
         else:
+            failed[0] = ""
             totals = _totals(findings)
             write = log.error if any(totals.values()) else log.info
             write("audited", events=sum(each.events for each in findings), **totals)
