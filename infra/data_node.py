@@ -13,16 +13,17 @@ from infra.identity import Identity
 from infra.network import Network
 
 BOOT_IMAGE = "debian-cloud/debian-13"
-# Variables of compose.cloud.yaml and the secrets behind them. ClickHouse is given hashes: who only logs in from
-# elsewhere has no clear password here.
+# Variables of compose.cloud.yaml and the secrets behind them: as they are, by their hash, or in a file of the secret's
+# name. ClickHouse is given hashes: who only logs in from elsewhere has no clear password here.
 NODE_SECRETS = {
-    "LOGBROOK_CLICKHOUSE_PASSWORD": ("clickhouse-admin-password", "plain"),
+    "LOGBROOK_CLICKHOUSE_PASSWORD": ("clickhouse-admin-password", "file"),
+    "CLICKHOUSE_PASSWORD_SHA256": ("clickhouse-admin-password", "sha256"),
     "CLICKHOUSE_WRITER_PASSWORD_SHA256": ("clickhouse-writer-password", "sha256"),
     "CLICKHOUSE_READER_PASSWORD_SHA256": ("clickhouse-reader-password", "sha256"),
     "KAFKA_GATEWAY_PASSWORD": ("kafka-gateway-password", "plain"),
     "KAFKA_CONSUMER_PASSWORD": ("kafka-consumer-password", "plain"),
     "KAFKA_AUTOSCALER_PASSWORD": ("kafka-autoscaler-password", "plain"),
-    "LOGBROOK_BACKUP_KEY_SECRET": (backups.SECRET, "plain"),
+    "LOGBROOK_BACKUP_KEY_SECRET": (backups.SECRET, "file"),
 }
 
 
@@ -116,8 +117,8 @@ class DataNode(pulumi.ComponentResource):
                 "LOGBROOK_BACKUP_FULL_EVERY_DAYS": str(backups.FULL_EVERY_DAYS),
             }
             secrets = {
-                variable: {"version": values["versions"][variable], "as": form}
-                for variable, (_, form) in NODE_SECRETS.items()
+                variable: {"version": values["versions"][variable], "as": form, "name": name}
+                for variable, (name, form) in NODE_SECRETS.items()
             }
             return render.bundle(variables, secrets, images.registry)
 

@@ -114,10 +114,15 @@ def compose_files() -> dict[str, str]:
 def bundle(variables: Mapping[str, str], secrets: Mapping[str, Mapping[str, str]], registry: str) -> str:
     """The metadata value `logbrook-bundle`, which boot/fetch.py reads.
 
-    `secrets` maps each variable to {"version": the secret version's full name, "as": "plain" or "sha256"}.
+    `secrets` maps each variable to {"version": the secret version's full name, "name": the secret's, "as": "plain",
+    "sha256", or "file"}.
     """
     files = compose_files()
-    variables = {**variables, **mounted_files(files)}
+    variables = {
+        **variables,
+        **mounted_files(files),
+        "MOUNTED_SECRETS": digest(json.dumps(secrets, sort_keys=True))[:16],
+    }
     files["logbrook.env"] = "".join(f"{name}={value}\n" for name, value in sorted(variables.items()))
     for name in ("apply.sh", "compose.sh", *MACHINE_FILES):
         files[f"boot/{name}"] = (BOOT / name).read_text()

@@ -2,12 +2,15 @@
 set -euo pipefail
 hash_of() { sha256sum | cut -d ' ' -f 1; }
 
-CLICKHOUSE_PASSWORD_SHA256=$(printf %s "$LOGBROOK_CLICKHOUSE_PASSWORD" | hash_of)
-export CLICKHOUSE_PASSWORD_SHA256
+# A data node is given hashes alone.
+if [[ -n ${LOGBROOK_CLICKHOUSE_PASSWORD:-} ]]; then
+  CLICKHOUSE_PASSWORD_SHA256=$(printf %s "$LOGBROOK_CLICKHOUSE_PASSWORD" | hash_of)
+fi
+export CLICKHOUSE_PASSWORD_SHA256=${CLICKHOUSE_PASSWORD_SHA256:?neither a password nor the hash of one}
 if [[ -n ${CLICKHOUSE_READONLY_PASSWORD:-} ]]; then
   CLICKHOUSE_READER_PASSWORD_SHA256=$(printf %s "$CLICKHOUSE_READONLY_PASSWORD" | hash_of)
 elif [[ -z ${CLICKHOUSE_READER_PASSWORD_SHA256:-} ]]; then
-  # Nobody knows this one. (A data node is given the hash alone.)
+  # Nobody knows this one.
   CLICKHOUSE_READER_PASSWORD_SHA256=$(head -c 32 /dev/urandom | hash_of)
 fi
 export CLICKHOUSE_READER_PASSWORD_SHA256

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # `compose ...`: docker compose on the node's project, with its variables and secrets. Sourced by apply.sh and logbrook.sh.
 files=${LOGBROOK_FILES:-/opt/logbrook} run=${LOGBROOK_RUN:-/run/logbrook}
-export DOCKER_CONFIG=$run/docker
+export DOCKER_CONFIG=$run/docker LOGBROOK_RUN=$run
 if [[ ! -r $run/secrets.env ]]; then
   echo "$run/secrets.env is missing: the node is not ready. See: logbrook-node status" >&2
   exit 1

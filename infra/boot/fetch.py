@@ -30,7 +30,8 @@ def main(root: Path) -> None:
     run = root / "run/logbrook"
     run.mkdir(parents=True, exist_ok=True)
     (run / "bundle").write_text(hashlib.sha256(text.encode()).hexdigest() + "\n")
-    write_secret(run / "secrets.env", secrets_file(bundle["secrets"], token))
+    (run / "secrets").mkdir(exist_ok=True)
+    write_secret(run / "secrets.env", secrets_file(bundle["secrets"], token, run / "secrets"))
     log_in(run / "docker", bundle["registry"], token)
 
 
@@ -62,8 +63,11 @@ def write_files(directory: Path, files: dict[str, str]) -> None:
             path.unlink()
 
 
-def secrets_file(wanted: dict[str, dict[str, str]], token: str) -> str:
-    """Lines NAME='value' for docker compose. A secret marked `sha256` reaches the disk and Docker as its hash only."""
+def secrets_file(wanted: dict[str, dict[str, str]], token: str, directory: Path) -> str:
+    """Lines NAME='value' for docker compose, which Docker keeps on its disk.
+
+    A secret marked `sha256` is there as its hash only; one marked `file` is not there: containers mount the directory.
+    """
     lines = []
     for name, secret in wanted.items():
         answer = get(f"{SECRETS}/v1/{secret['version']}:access", {"Authorization": f"Bearer {token}"})
@@ -72,15 +76,19 @@ def secrets_file(wanted: dict[str, dict[str, str]], token: str) -> str:
             value = hashlib.sha256(value.encode()).hexdigest()
         if not re.fullmatch(r"[A-Za-z0-9_+/=-]+", value):
             raise ValueError(f"{secret['version']} has characters other than letters, digits and _-+/=")
+        if secret["as"] == "file":
+            # Its directory is root's; a container's user reads it through the mount.
+            write_secret(directory / secret["name"], value, 0o444)
+            value = "in-a-file"
         lines.append(f"{name}='{value}'\n")
     return "".join(lines)
 
 
-def write_secret(path: Path, text: str) -> None:
-    """A file that root alone can read, from its first byte on."""
+def write_secret(path: Path, text: str, mode: int = 0o600) -> None:
+    """A file of this mode from its first byte on: root alone can read it."""
     unfinished = path.with_name(path.name + ".new")
     unfinished.unlink(missing_ok=True)
-    with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+    with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w") as file:
         file.write(text)
     unfinished.replace(path)
 

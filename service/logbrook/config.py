@@ -257,13 +257,13 @@ def declared() -> Iterator[tuple[type[Any], Field[Any], str]]:
 
 
 def load(section: type[Section], environ: Mapping[str, str] | None = None) -> Section:
-    """Read one section from the environment.
+    """Read one section from the environment. A secret may be in a file that the variable NAME_FILE names, instead.
 
-    Raises ConfigError with the variable's name if a value does not fit, a required one is missing, or a variable
-    with our prefix is none that we know (most likely misspelt).
+    Raises ConfigError with the variable's name if a value does not fit, a required one is missing, a file can't be
+    read, or a variable with our prefix is none that we know (most likely misspelt).
     """
     environ = os.environ if environ is None else environ
-    known = {name for _, _, name in declared()} | set(CLIENT_VARIABLES)
+    known = {name for _, _, name in declared()} | set(CLIENT_VARIABLES) | _FILES
     for name in sorted(environ):
         if name.startswith(PREFIX) and name not in known:
             raise ConfigError(f"{name}: no such setting. docs/configuration.md lists them all.")
@@ -271,11 +271,25 @@ def load(section: type[Section], environ: Mapping[str, str] | None = None) -> Se
     values: dict[str, Any] = {}
     for each in fields(cast(Any, section)):
         name = variable(section, each.name)
-        if name in environ:
+        file = environ.get(f"{name}_FILE") if f"{name}_FILE" in _FILES else None
+        if file:
+            values[each.name] = _cast(name, _content(f"{name}_FILE", file), hints[each.name], each)
+        elif name in environ:
             values[each.name] = _cast(name, environ[name], hints[each.name], each)
         elif each.default is MISSING:
             raise ConfigError(f"{name} is not set: {each.metadata['meaning']}")
     return section(**values)
+
+
+def _content(name: str, path: str) -> str:
+    try:
+        return Path(path).read_text().strip()
+    except OSError as error:
+        raise ConfigError(f"{name}: {path}: {error.strerror}") from None
+
+
+# A container's environment is kept on the disk of the machine that runs it; a mounted file need not be.
+_FILES = frozenset(f"{name}_FILE" for _, each, name in declared() if each.metadata["secret"])
 
 
 def client_variable(name: str, default: str, environ: Mapping[str, str] | None = None) -> str:

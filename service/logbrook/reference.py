@@ -21,7 +21,7 @@ def settings_page() -> str:
         _NOTE.format(source="service/logbrook/config.py"),
         "Environment variables alone configure every process. An unknown variable that begins with `LOGBROOK_`, or a",
         "value that does not fit, stops the start with the variable's name. Units are in the names. Secrets are",
-        "marked; they appear in no log.",
+        "marked; they appear in no log. A secret may be in a file instead: add `_FILE` to the variable's name.",
     ]
     for section in config.SECTIONS:
         lines += ["", f"## {section.__name__}", "", section.__doc__ or ""]

@@ -32,7 +32,7 @@ VARIABLES = render.environment(SETTINGS, MEMORY, IMAGE, MIRROR) | {
     "LOGBROOK_BACKUP_FULL_EVERY_DAYS": "7",
 }
 SECRETS = {
-    name: {"version": f"projects/p/secrets/{secret}/versions/1", "as": form}
+    name: {"version": f"projects/p/secrets/{secret}/versions/1", "as": form, "name": secret}
     for name, (secret, form) in NODE_SECRETS.items()
 }
 SCRIPTS = sorted(render.BOOT.glob("*.sh"))
@@ -142,7 +142,7 @@ def test_what_compose_mounts_is_in_the_bundle(node: Path) -> None:
         document = yaml.safe_load((render.ROOT / "compose" / name).read_text())
         for service in ("zookeeper", "kafka", "clickhouse", "migrate", "access"):
             for volume in document["services"].get(service, {}).get("volumes", []):
-                source = volume.partition(":")[0]
+                source = volume.partition(":")[0] if isinstance(volume, str) else ""
                 if source.startswith("./"):
                     assert (node / "opt/logbrook/compose" / source).exists(), (service, source)
 
@@ -156,7 +156,10 @@ def test_a_file_that_is_gone_from_the_bundle_goes(node: Path, google: str) -> No
 
 
 def test_secrets_are_for_root_and_in_memory_only(node: Path) -> None:
-    """They are in one file below /run, mode 0600; users that log in from elsewhere as hashes; the token in a pipe."""
+    """They are in files below /run; users that log in from elsewhere as hashes; the token in a pipe.
+
+    What Docker would keep on its disk, the environment, has no password of who runs on.
+    """
     secrets = node / "run/logbrook/secrets.env"
     assert stat.S_IMODE(secrets.stat().st_mode) == 0o600
     lines = dict(line.split("=", 1) for line in secrets.read_text().splitlines())
@@ -164,6 +167,12 @@ def test_secrets_are_for_root_and_in_memory_only(node: Path) -> None:
     assert lines["KAFKA_GATEWAY_PASSWORD"] == "'value-of-kafka-gateway-password'"
     hashed = hashlib.sha256(b"value-of-clickhouse-writer-password").hexdigest()
     assert lines["CLICKHOUSE_WRITER_PASSWORD_SHA256"] == f"'{hashed}'"
+    for name in ("clickhouse-admin-password", "backup-key-secret"):
+        file = node / "run/logbrook/secrets" / name
+        assert file.read_text() == f"value-of-{name}"
+        assert f"value-of-{name}" not in secrets.read_text()
+        # Not writable for the container's user, which is not root.
+        assert stat.S_IMODE(file.stat().st_mode) == 0o444
     for path in (node / "opt").rglob("*"):
         assert not path.is_file() or "value-of-" not in path.read_text()
     assert "the-nodes-token" not in (node / "docker").read_text()
@@ -175,8 +184,10 @@ def test_every_variable_has_a_use_and_every_use_a_value() -> None:
     text = "".join((render.ROOT / "compose" / name).read_text() for name in ("compose.yaml", "compose.cloud.yaml"))
     used = set(re.findall(r"\$\{([A-Z0-9_]+)", text))
     demanded = set(re.findall(r"\$\{([A-Z0-9_]+):\?", text))
-    given = VARIABLES.keys() | NODE_SECRETS.keys() | render.mounted_files({}).keys()
-    assert given <= used
+    given = VARIABLES.keys() | NODE_SECRETS.keys() | render.mounted_files({}).keys() | {"MOUNTED_SECRETS"}
+    files = {name for name, (_, form) in NODE_SECRETS.items() if form == "file"}
+    assert given - files <= used
+    assert all(f"{name}_FILE: /run/secrets/{NODE_SECRETS[name][0]}" in text for name in files)
     assert demanded <= given
 
 
@@ -213,6 +224,20 @@ def test_compose_runs_the_rendered_file(configured: dict[str, Any]) -> None:
     for volume in ("zookeeper-data", "zookeeper-log", "kafka-data", "clickhouse-data"):
         assert configured["volumes"][volume]["driver_opts"]["device"].startswith("/mnt/logbrook/")
     assert services["migrate"]["image"] == services["access"]["image"] == IMAGE
+
+
+def test_what_runs_on_has_no_password_in_its_environment(configured: dict[str, Any]) -> None:
+    """Docker keeps the environment on the boot disk; passwords come from a directory in memory, which must be there."""
+    for name in ("zookeeper", "kafka", "clickhouse", "audit", "migrate", "logbrook"):
+        service = configured["services"].get(name, {"environment": {}})
+        assert not [key for key, value in service["environment"].items() if "value-of-" in (value or "")], name
+    for name in ("audit", "migrate"):
+        service = configured["services"][name]
+        assert service["environment"]["LOGBROOK_CLICKHOUSE_PASSWORD_FILE"] == "/run/secrets/clickhouse-admin-password"
+        [mount] = [each for each in service["volumes"] if each["target"] == "/run/secrets"]
+        assert mount["source"] == "/run/logbrook/secrets"
+        assert mount["read_only"]
+        assert not mount["bind"].get("create_host_path")
 
 
 def test_a_changed_file_makes_its_service_anew(configured: dict[str, Any]) -> None:

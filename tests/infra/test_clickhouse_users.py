@@ -1,9 +1,11 @@
 """ClickHouse's users on the data node: each has what its program uses, and the reader can't loosen its limits."""
 
 import json
+import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 from xml.etree import ElementTree as ET
 
 from infra.render import ROOT
@@ -58,6 +60,20 @@ def test_nobody_has_a_password_in_clear() -> None:
         assert hashed is not None
         assert hashed.get("from_env") == f"CLICKHOUSE_{user.upper()}_PASSWORD_SHA256"
         assert USERS.find(f"users/{user}/password") is None
+
+
+def test_a_data_node_starts_the_server_with_hashes_alone(tmp_path: Path) -> None:
+    """The administrator's too: with none of them, and no password to hash, the server does not start."""
+    server = tmp_path / "clickhouse-server"
+    server.write_text('#!/bin/sh\necho "$CLICKHOUSE_PASSWORD_SHA256 $CLICKHOUSE_READER_PASSWORD_SHA256"\n')
+    server.chmod(0o755)
+    environ = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "LOGBROOK_CLICKHOUSE_PASSWORD": ""}
+    start = ["bash", str(ROOT / "compose/clickhouse/start.sh")]
+    hashes = {"CLICKHOUSE_PASSWORD_SHA256": "a" * 64, "CLICKHOUSE_READER_PASSWORD_SHA256": "b" * 64}
+    assert subprocess.check_output(start, env=environ | hashes, text=True).split() == list(hashes.values())
+    refused = subprocess.run(start, env=environ, capture_output=True, text=True, check=False)
+    assert refused.returncode == 1
+    assert "neither a password nor the hash of one" in refused.stderr
 
 
 def test_the_administrator_is_local() -> None:

@@ -19,6 +19,18 @@ def test_a_value_is_read_in_its_type() -> None:
     assert consumer.flush_after_seconds == 0.5
 
 
+def test_a_secret_may_be_in_a_file(tmp_path: Path) -> None:
+    """As a container mounts it; it counts before the variable itself. No other setting is read from a file."""
+    file = tmp_path / "password"
+    file.write_text("of-the-file\n")
+    environ = {"LOGBROOK_CLICKHOUSE_PASSWORD": "", "LOGBROOK_CLICKHOUSE_PASSWORD_FILE": str(file)}
+    assert config.load(config.ClickHouse, environ).password == "of-the-file"
+    with pytest.raises(ConfigError, match=r"LOGBROOK_CLICKHOUSE_PASSWORD_FILE: .*/nowhere: No such file"):
+        config.load(config.ClickHouse, {"LOGBROOK_CLICKHOUSE_PASSWORD_FILE": str(tmp_path / "nowhere")})
+    with pytest.raises(ConfigError, match="LOGBROOK_CLICKHOUSE_HOST_FILE: no such setting"):
+        config.load(config.ClickHouse, environ | {"LOGBROOK_CLICKHOUSE_HOST_FILE": str(file)})
+
+
 @pytest.mark.parametrize(
     ("variable", "value"),
     [
