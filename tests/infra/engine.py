@@ -83,7 +83,18 @@ class Engine:
         return self.said
 
     def up(self) -> dict[str, int]:
-        """Deploy; the changes by kind."""
+        """Deploy; the changes by kind.
+
+        On a busy machine a run sometimes ends before anything was changed, without a reason but gRPC's UNAVAILABLE, in
+        the words of Pulumi's SDK below. Why is not known. Such a run is begun anew, once; any other error ends it.
+        """
+        before = list(self.cloud.events)
+        try:
+            return self._changes("up", "--yes", "--skip-preview")
+        except DeployError as error:
+            reasons = set(re.findall(r"^ +error: (?:an unhandled error occurred: )?(.*)", str(error), re.MULTILINE))
+            if reasons != {"Resource monitor has terminated, shutting down"} or self.cloud.events != before:
+                raise
         return self._changes("up", "--yes", "--skip-preview")
 
     def preview(self) -> dict[str, int]:
