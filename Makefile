@@ -71,18 +71,21 @@ jars: $(VENV)/.native
 tools: ## Build the programs that tests drive, with Go, unless they are there
 	@$(if $(TOOLS),$(PYTHON) tests/tools/build.py $(TOOLS))
 
-lint: $(VENV)/.tests ## ruff (rules and format), mypy --strict, and actionlint where Go is
+lint: $(VENV)/.tests ## ruff (rules and format), mypy --strict, zizmor, hadolint, and actionlint where Go is
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy $(CHECKED)
+	$(BIN)/zizmor --offline --quiet .github
+	# The distribution keeps no old versions to pin: those of the day come with the base image's digest.
+	$(BIN)/hadolint --ignore DL3008 service/Dockerfile
 	@if actionlint=$$($(PYTHON) tests/tools/build.py --path actionlint); then echo actionlint && "$$actionlint"; fi
 
 format: $(VENV)/.tests ## Format the code, and mend what ruff can mend
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
-audit-deps: $(VENV)/.tests ## Look the pinned packages up among the known vulnerabilities
-	@$(BIN)/python tests/audit_deps.py
+audit-deps: $(VENV)/.tests ## Look the pinned packages up among the known vulnerabilities (ARGS=--strict fails if that can't be done)
+	@$(BIN)/python tests/audit_deps.py $(ARGS)
 
 ##@ Measurements
 

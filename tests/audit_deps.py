@@ -18,7 +18,8 @@ FILES = (
 
 
 def main() -> int:
-    """Print a line per file; 1 if there is a vulnerability."""
+    """Print a line per file; 1 if there is a vulnerability, or with `--strict` if any package was not looked up."""
+    strict = sys.argv[1:] == ["--strict"]
     found = False
     for name in FILES:
         command = [
@@ -40,13 +41,14 @@ def main() -> int:
         except ValueError:
             reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
             print(f"NOT CHECKED: the advisory source can't be reached from here ({reason[:160]})")
+            found |= strict
             continue
-        found |= _report(packages)
+        found |= _report(packages, strict=strict)
     return int(found)
 
 
-def _report(packages: list[dict[str, object]]) -> bool:
-    """Say what is known of these packages; whether there is a vulnerability."""
+def _report(packages: list[dict[str, object]], *, strict: bool) -> bool:
+    """Say what is known of these packages; whether that is a reason to fail."""
     skipped = [package for package in packages if "skip_reason" in package]
     bad = [package for package in packages if package.get("vulns")]
     for package in bad:
@@ -58,7 +60,7 @@ def _report(packages: list[dict[str, object]]) -> bool:
         print(f"NOT CHECKED: the advisory source knows none of the {len(packages)} packages from here")
     else:
         print(f"none known among {checked} packages" + (f", {len(skipped)} NOT CHECKED" if skipped else ""))
-    return bool(bad)
+    return bool(bad) or (strict and bool(skipped))
 
 
 if __name__ == "__main__":

@@ -114,7 +114,10 @@ def _kafka_settings(directory: Path, port: int, zookeeper_port: int) -> dict[str
 
 
 def _write(directory: Path, name: str, settings: Mapping[str, object]) -> Path:
-    (directory / "data").mkdir(parents=True, exist_ok=True)
+    # Raw logs: nobody else on this machine may read them.
+    directory.mkdir(parents=True, exist_ok=True)
+    directory.chmod(0o700)
+    (directory / "data").mkdir(exist_ok=True)
     path = directory / name
     path.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
     return path

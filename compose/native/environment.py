@@ -18,6 +18,18 @@ AUDIT_PORT, PROMETHEUS_PORT = "LOGBROOK_AUDIT_PORT", "LOGBROOK_PROMETHEUS_PORT"
 KAFKA_METRICS_PORT, ZOOKEEPER_METRICS_PORT = "LOGBROOK_KAFKA_METRICS_PORT", "LOGBROOK_ZOOKEEPER_METRICS_PORT"
 READER_PASSWORD = "CLICKHOUSE_READONLY_PASSWORD"  # noqa: S105 - a variable's name
 
+_TOKENS = {"LOGBROOK_TOKEN", "LOGBROOK_GATEWAY_TOKENS"}
+_KAFKA, _CLICKHOUSE = "LOGBROOK_KAFKA_SASL_PASSWORD", "LOGBROOK_CLICKHOUSE_PASSWORD"
+# The secrets that each process needs. The query API gets the reader's password instead of this one.
+_SECRETS: Mapping[str, set[str]] = {
+    "migrate": {_KAFKA, _CLICKHOUSE},
+    "gateway": {_KAFKA, "LOGBROOK_GATEWAY_TOKENS"},
+    "consumer": {_KAFKA, _CLICKHOUSE},
+    "query": set(),
+    "audit": {_KAFKA, _CLICKHOUSE, "LOGBROOK_BACKUP_KEY_SECRET"},
+    "ship": {"LOGBROOK_TOKEN"},
+}
+
 
 @dataclass(frozen=True)
 class Ports:
@@ -102,10 +114,18 @@ class Environment:
             port=self.ports.clickhouse, username="logbrook", password=self.password, database=self.database
         )
 
-    def for_service(self) -> dict[str, str]:
-        """What a process of the service is started with: its own settings, pointed at this stack."""
+    def for_service(self, name: str | None = None) -> dict[str, str]:
+        """What a process of the service is started with: its own settings, pointed at this stack.
+
+        The process `name` gets no secret but those of `_SECRETS`; without a name, a command that a person runs, all.
+        """
         _ = self.ports  # raises Failure if one is not a port
-        return config.of_local_stack(self.variables)
+        settings = config.of_local_stack(self.variables)
+        if name is None:
+            return settings
+        secret = {variable for _, each, variable in config.declared() if each.metadata["secret"]}
+        withheld = (secret | _TOKENS) - _SECRETS[name]
+        return {variable: value for variable, value in settings.items() if variable not in withheld}
 
     def _port(self, name: str, default: int) -> int:
         text = self.variables.get(name, str(default))

@@ -32,6 +32,8 @@ def prometheus(program: str, directory: Path, ports: Ports) -> Service:
         "--storage.tsdb.retention.time=15d",
         "--storage.tsdb.retention.size=1GB",
         f"--web.listen-address={HOST}:{ports.prometheus}",
+        # A page of another origin may not read the answers. By default any page may.
+        "--web.cors.origin=none",
         "--log.level=warn",
     ]
     return Service(

@@ -20,7 +20,7 @@ def services(environment: Environment, jars: Path) -> list[Service]:
     """All of them, each after those that it needs."""
     state, ports = environment.state, environment.ports
     data = state / "data"
-    own = environment.for_service()
+    own = environment.for_service
     reader = {"LOGBROOK_CLICKHOUSE_USERNAME": "reader", "LOGBROOK_CLICKHOUSE_PASSWORD": environment.reader_password}
     found = [
         brokers.zookeeper(data / "zookeeper", jars, ports.zookeeper, metrics_port=ports.zookeeper_metrics),
@@ -28,19 +28,19 @@ def services(environment: Environment, jars: Path) -> list[Service]:
             data / "kafka", jars, ports.kafka, ports.zookeeper, needs=("zookeeper",), metrics_port=ports.kafka_metrics
         ),
         clickhouse(data / "clickhouse", ports.clickhouse, environment.password, environment.reader_password),
-        _logbrook("migrate", own, once=True, needs=("kafka", "clickhouse")),
-        _logbrook("gateway", own, port=ports.gateway, needs=("kafka", "migrate")),
-        _logbrook("consumer", own, port=ports.consumer, needs=("kafka", "clickhouse", "migrate")),
+        _logbrook("migrate", own("migrate"), once=True, needs=("kafka", "clickhouse")),
+        _logbrook("gateway", own("gateway"), port=ports.gateway, needs=("kafka", "migrate")),
+        _logbrook("consumer", own("consumer"), port=ports.consumer, needs=("kafka", "clickhouse", "migrate")),
     ]
     program = prometheus.installed()
     if program:
         reader["LOGBROOK_QUERY_PROMETHEUS_URL"] = f"http://127.0.0.1:{ports.prometheus}"
     if _has_command("query"):
-        found.append(_logbrook("query", {**own, **reader}, port=ports.query, needs=("clickhouse", "migrate")))
-    found.append(_audit({**own, "LOGBROOK_CONSUMER_HEALTH_PORT": str(ports.audit)}, ports.audit))
+        found.append(_logbrook("query", {**own("query"), **reader}, port=ports.query, needs=("clickhouse", "migrate")))
+    found.append(_audit({**own("audit"), "LOGBROOK_CONSUMER_HEALTH_PORT": str(ports.audit)}, ports.audit))
     if program:
         found.append(prometheus.prometheus(program, data / "prometheus", ports))
-    found.append(_ship(state, own, [service.name for service in found if service.name in SHIPPED]))
+    found.append(_ship(state, own("ship"), [service.name for service in found if service.name in SHIPPED]))
     return found
 
 

@@ -41,9 +41,9 @@ class Stack:
         self.password, self.reader_password = secrets.token_hex(16), secrets.token_hex(16)
         self._token, self._ship = tokens.issue(source), tokens.issue("ship")
         self.token = self._token.token
-        free = ports.free(7)
+        free = ports.free(6)
         self.kafka_port, self.clickhouse_port, self.gateway_port, self.query_port = free[:4]
-        self.prometheus_port, self.alertmanager_port, self._grafana_port = free[4:]
+        self.prometheus_port, self._grafana_port = free[4:]
         (directory / "override.yaml").write_text(yaml.safe_dump(override))
         self.env_file = directory / ".env"
         self.env_file.write_text("".join(f"{name}={value}\n" for name, value in self._variables().items()))
@@ -70,7 +70,6 @@ class Stack:
             "LOGBROOK_GATEWAY_PORT": self.gateway_port,
             "LOGBROOK_QUERY_PORT": self.query_port,
             "LOGBROOK_PROMETHEUS_PORT": self.prometheus_port,
-            "LOGBROOK_ALERTMANAGER_PORT": self.alertmanager_port,
             "LOGBROOK_GRAFANA_PORT": self._grafana_port,
             "LOGBROOK_GATEWAY_TOKENS": f"{self._token.entry},{self._ship.entry}",
             "LOGBROOK_TOKEN": self._ship.token,
@@ -164,8 +163,10 @@ class Stack:
 
     def alert(self, alert: dict[str, Any]) -> None:
         """Send an alert to Alertmanager, as Prometheus does."""
-        url = f"http://127.0.0.1:{self.alertmanager_port}/api/v2/alerts"
-        assert httpx.post(url, json=[alert], timeout=30).status_code == 200
+        text = json.dumps([alert])
+        url = "http://127.0.0.1:9093/api/v2/alerts"
+        header = "--header=Content-Type: application/json"
+        self.compose("exec", "-T", "alertmanager", "wget", "-q", "-O", "-", header, f"--post-data={text}", url)
 
     def keep_logs(self) -> Path:
         """Write down what the containers said; the file."""

@@ -78,6 +78,19 @@ def test_every_port_is_published_on_loopback(name: str) -> None:
         assert port.startswith("10.0.0.5:")
 
 
+def test_a_web_page_reads_nothing_that_has_no_password() -> None:
+    """Prometheus refuses other origins, Alertmanager can't be reached, and Grafana answers under its own name only.
+
+    https://github.com/prometheus/prometheus/blob/0d5a682b30e3539ad74d9bb6f3224cdc6774d49a/util/httputil/cors.go
+    https://github.com/grafana/grafana/blob/ab59f3cb1a71e3f7b31fe71b0d19b5754733c640/pkg/api/http_server.go
+    """
+    grafana = environment(SERVICES["grafana"])
+
+    assert "--web.cors.origin=none" in SERVICES["prometheus"]["command"]
+    assert "ports" not in SERVICES["alertmanager"]
+    assert (grafana["GF_SERVER_DOMAIN"], grafana["GF_SERVER_ENFORCE_DOMAIN"]) == ("localhost", "true")
+
+
 def test_the_consumer_can_be_scaled() -> None:
     """Three consumers run side by side: none has a fixed name or a port on the host."""
     assert not {"ports", "container_name", "hostname"} & set(SERVICES["consumer"])

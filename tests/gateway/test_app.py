@@ -258,6 +258,37 @@ def test_ready_means_that_the_topic_is_there(door: Door) -> None:
     assert (answer.status_code, error_of(answer)["message"]) == (503, "no such topic")
 
 
+@pytest.mark.parametrize(
+    "headers", [{"origin": "https://elsewhere.example"}, {"origin": "null"}, {"sec_fetch_site": "cross-site"}]
+)
+@pytest.mark.parametrize("path", ["/ingest", "/v1/logs"])
+def test_a_web_page_can_not_write_without_a_token(door: Door, path: str, headers: dict[str, str]) -> None:
+    """A form or script of any page in a browser on this network could post otherwise; curl and the like may."""
+    refused = door.request("POST", path, b"{}", content_type=JSON, **headers)
+    taken = door.request("POST", path, b"{}", content_type=JSON, sec_fetch_site="none")
+
+    assert (refused.status_code, taken.status_code) == (403, 200)
+    assert "web pages" in refused.text
+    assert len(door.messages) == (1 if path == "/ingest" else 0)
+
+
+def test_a_page_that_has_a_token_may_write() -> None:
+    """Who sends a token is no stranger, whatever it runs in."""
+    shop = issue("shop")
+    door = Door.open(Gateway(tokens=shop.entry, allow_anonymous=True))
+
+    sent = door.ingest(b"{}", origin="https://shop.example", authorization=f"Bearer {shop.token}")
+
+    assert sent.status_code == 200
+
+
+@pytest.mark.parametrize("header", ["x_forwarded_for", "forwarded"])
+def test_metrics_are_not_for_who_comes_through_a_proxy(door: Door, header: str) -> None:
+    """They name the sources: on Cloud Run everybody could read them."""
+    assert door.request("GET", "/metrics", b"", **{header: "203.0.113.1"}).status_code == 404
+    assert door.request("GET", "/metrics").status_code == 200
+
+
 def test_metrics_count_what_was_answered(door: Door) -> None:
     """Events, bytes, requests and refusals are counted once the answer is known."""
 

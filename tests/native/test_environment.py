@@ -8,6 +8,7 @@ import pytest
 
 from native import environment
 from native.failure import Failure
+from native.stack import services
 
 
 @pytest.fixture(autouse=True)
@@ -65,6 +66,28 @@ def test_processes_get_their_own_settings_only(tmp_path: Path, monkeypatch: pyte
     assert given["LOGBROOK_CONSUMER_GROUP"] == "mine"
     assert "LOGBROOK_KAFKA_PORT" not in given
     assert environment.READER_PASSWORD not in given
+
+
+def test_no_process_gets_a_secret_of_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever gets into the gateway or the shipper does not find ClickHouse's password there."""
+    monkeypatch.setenv("LOGBROOK_BACKUP_KEY_SECRET", "of-the-bucket")
+    (tmp_path / "jmx_prometheus_javaagent-1.jar").touch()
+    settings = environment.load(tmp_path)
+    secrets = {
+        settings.password: "clickhouse", settings.reader_password: "reader", "of-the-bucket": "bucket",
+        settings.variables["LOGBROOK_TOKEN"]: "token", settings.variables["LOGBROOK_GATEWAY_TOKENS"]: "digests",
+    }  # fmt: skip
+
+    given = {
+        service.name: {name for value, name in secrets.items() if value in service.environment.values()}
+        for service in services(settings, tmp_path)
+        if service.environment
+    }
+
+    assert given == {
+        "clickhouse": {"clickhouse", "reader"}, "migrate": {"clickhouse"}, "gateway": {"digests"},
+        "consumer": {"clickhouse"}, "query": {"reader"}, "audit": {"clickhouse", "bucket"}, "ship": {"token"},
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("text", ["", "x", "0", "65536", "-1"])

@@ -244,6 +244,16 @@ def test_it_needs_a_password(tmp_path: Path) -> None:
     assert (done.returncode, "CLICKHOUSE_PASSWORD is not set" in done.stderr) == (2, True)
 
 
+def test_the_engine_can_not_read_the_passwords_from_its_process(clickhouse: ClickHouseServer) -> None:
+    """Even as the administrator: its environment, which ClickHouse's function `file` reads, does not have them."""
+    client = connection.connect(clickhouse.settings())
+    found = client.query("SELECT line FROM file('/proc/self/environ', 'LineAsString')").result_rows
+    text = "".join(line for (line,) in found)
+    assert "PATH=" in text
+    assert clickhouse.password not in text
+    assert clickhouse.reader_password not in text
+
+
 def test_two_fronts_never_share_a_directory(clickhouse: ClickHouseServer, tmp_path: Path) -> None:
     """The second one says who is in the way, and leaves the data alone."""
     [port] = ports.free(1)

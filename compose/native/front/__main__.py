@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import ipaddress
+import json
 import logging
 import os
 import signal
@@ -20,6 +21,7 @@ from native.front.errors import EngineError
 from native.front.request import Users
 
 _LOG = logging.getLogger("native.front")
+_PIPE = "LOGBROOK_FRONT_PASSWORDS_PIPE"
 _CONFIG_FILE = Path(__file__).parent / "engine.xml"
 
 
@@ -27,6 +29,26 @@ def _loopback(text: str) -> str:
     if text != "localhost" and not ipaddress.ip_address(text).is_loopback:
         raise argparse.ArgumentTypeError(f"{text} is not a loopback address, and this front listens on no other")
     return text
+
+
+def _passwords() -> dict[str, str]:
+    """The passwords, which the environment brings and this process must not keep there.
+
+    A statement that got past every check could read them from /proc/self/environ, where a variable stays although it is
+    deleted. So the process becomes a new one without them, and gets them through a pipe.
+    """
+    names = ("CLICKHOUSE_PASSWORD", "CLICKHOUSE_READONLY_PASSWORD")
+    if pipe := os.environ.pop(_PIPE, None):
+        with os.fdopen(int(pipe)) as file:
+            return dict(json.load(file))
+    found = {name: os.environ.pop(name) for name in names if name in os.environ}
+    if found:
+        reading, writing = os.pipe()
+        os.set_inheritable(reading, True)
+        os.write(writing, json.dumps(found).encode())
+        os.close(writing)
+        os.execve(sys.executable, sys.orig_argv, {**os.environ, _PIPE: str(reading)})  # noqa: S606 - no shell is meant
+    return found
 
 
 def main() -> None:
@@ -37,12 +59,13 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8123, help="port to listen on")
     parser.add_argument("--config-file", type=Path, default=_CONFIG_FILE, help="ClickHouse configuration, XML")
     arguments = parser.parse_args()
-    password = os.environ.get("CLICKHOUSE_PASSWORD", "")
+    passwords = _passwords()
+    password = passwords.get("CLICKHOUSE_PASSWORD", "")
     if not password:
         parser.error("CLICKHOUSE_PASSWORD is not set: the password of the user `default`; there is no default")
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s (%(name)s)", level=logging.INFO)
     logging.getLogger("uvicorn.error").addFilter(_WithoutBrokenResults())
-    users = Users(password, os.environ.get("CLICKHOUSE_READONLY_PASSWORD") or None)
+    users = Users(password, passwords.get("CLICKHOUSE_READONLY_PASSWORD") or None)
     arguments.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     backups = arguments.data.resolve() / "backups"
     backups.mkdir(exist_ok=True)

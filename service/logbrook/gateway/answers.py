@@ -12,7 +12,7 @@ from logbrook.errors import RejectedError, UnavailableError
 Kind = Literal["protobuf", "json"]
 _OTLP_TYPES: dict[Kind, str] = {"protobuf": "application/x-protobuf", "json": "application/json"}
 # google.rpc.Code of a status, for OTLP's error body.
-_RPC_CODES = {400: 3, 401: 16, 404: 5, 405: 12, 408: 4, 413: 3, 415: 3, 429: 8, 503: 14}
+_RPC_CODES = {400: 3, 401: 16, 403: 7, 404: 5, 405: 12, 408: 4, 413: 3, 415: 3, 429: 8, 503: 14}
 _RPC_INTERNAL = 13
 
 

@@ -18,7 +18,7 @@ from logbrook.errors import RejectedError, UnavailableError
 from logbrook.gateway import answers, bodies, lines, otlp, otlp_json, otlp_protobuf
 from logbrook.gateway.batch import Batch
 from logbrook.gateway.complaints import Complaints
-from logbrook.gateway.tokens import Tokens
+from logbrook.gateway.tokens import ANONYMOUS, Tokens
 from logbrook.gateway.topic import Topic
 
 log = structlog.get_logger()
@@ -26,6 +26,9 @@ log = structlog.get_logger()
 Handler = Callable[[Request], Awaitable[Response]]
 # A longer body is taken apart in a thread, so that others are answered meanwhile.
 _SHORT_BODY_BYTES = 256 * 1024
+# What proxies add to each request that they pass on (RFC 7239), and Google to all requests from outside
+# (https://cloud.google.com/functions/docs/reference/headers; functions are Cloud Run services).
+_FORWARDED = frozenset(("forwarded", "x-forwarded-for"))
 _KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,254}[\x21-\x7e])?")
 
 
@@ -148,7 +151,10 @@ class App:
         """The source of a request that may be worked on, decided before a byte of its body is read."""
         if self.draining:
             raise _stopping()
-        return self._tokens.source(request.headers.get("authorization"))
+        source = self._tokens.source(request.headers.get("authorization"))
+        if source == ANONYMOUS and _is_from_a_page(request):
+            raise RejectedError(403, "web_page", "Without a token nothing is taken from web pages.")
+        return source
 
     async def _body(self, request: Request, lease: bodies.Lease) -> bytes:
         settings = self._settings
@@ -184,9 +190,21 @@ class App:
             raise UnavailableError(503, "not_ready", reason, 1)
         return answers.json(200, {"status": "ready"})
 
-    async def _metrics(self, _request: Request) -> Response:
+    async def _metrics(self, request: Request) -> Response:
+        if not _FORWARDED.isdisjoint(request.headers):
+            raise RejectedError(404, "no_such_path", "Metrics are only served directly, not through a proxy.")
         metrics.gateway_requests_in_flight.set(self.in_flight)
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+
+def _is_from_a_page(request: Request) -> bool:
+    """Whether a browser sent it for a page: any page can, by a form or a script, and can't read the answer.
+
+    Browsers name the page's origin in every POST (https://fetch.spec.whatwg.org/#append-a-request-origin-header), and
+    current ones where it comes from (https://www.w3.org/TR/fetch-metadata/). Pages can't send a token: for that a
+    browser first asks with OPTIONS, which is answered 405.
+    """
+    return "origin" in request.headers or request.headers.get("sec-fetch-site", "none") != "none"
 
 
 def _given_key(request: Request) -> bytes | None:
