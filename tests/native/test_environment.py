@@ -2,11 +2,13 @@
 
 import hashlib
 import stat
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from native import environment
+from native import brokers, environment
 from native.failure import Failure
 from native.stack import services
 
@@ -96,3 +98,15 @@ def test_a_port_that_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, te
     monkeypatch.setenv("LOGBROOK_KAFKA_PORT", text)
     with pytest.raises(Failure, match="LOGBROOK_KAFKA_PORT"):
         _ = environment.load(tmp_path).ports
+
+
+@pytest.mark.parametrize("start", [brokers.zookeeper, partial(brokers.kafka, zookeeper_port=2181)])
+def test_others_of_this_machine_can_not_read_the_data(
+    tmp_path: Path, start: Callable[[Path, Path, int], object]
+) -> None:
+    """Kafka's files are raw logs: the folder that they are in is closed, also one that an older version left open."""
+    (tmp_path / "own" / "data").mkdir(parents=True)
+
+    start(tmp_path / "own", tmp_path, 9092)
+
+    assert stat.S_IMODE((tmp_path / "own").stat().st_mode) == 0o700

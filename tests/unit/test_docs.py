@@ -31,3 +31,14 @@ def test_every_decision_is_listed() -> None:
     listed = set(re.findall(r"\]\(([^)]*)\)", (folder / "README.md").read_text()))
 
     assert listed == {page.name for page in folder.glob("*.md")} - {"README.md"}
+
+
+def test_every_test_that_security_names_exists() -> None:
+    """What the page says stops somebody is held by a test of that name."""
+    named = set(re.findall(r"`(test_\w+)`", (REPOSITORY / "docs" / "security.md").read_text()))
+    files = (REPOSITORY / "tests").rglob("test_*.py")
+
+    found = {name for file in files for name in re.findall(r"def (test_\w+)\(", file.read_text())}
+
+    assert named
+    assert named - found == set()
