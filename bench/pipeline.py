@@ -29,6 +29,7 @@ import structlog
 
 from bench import pipeline_peers
 from logbrook import clickhouse, config, migrate
+from logbrook.topic import create_topic
 from native import brokers, jars, ports
 from native.clickhouse import clickhouse as clickhouse_service
 from tests.components import running
@@ -141,7 +142,7 @@ def new_room(stack: Stack) -> Room:
     kafka = config.Kafka(bootstrap_servers=stack.bootstrap_servers, topic=name)
     database = replace(server, database=name)
     migrate.apply(config.Schema(), database)
-    migrate.create_topic(kafka)
+    create_topic(kafka)
     [health_port] = ports.free(1)
     own = {
         "LOGBROOK_KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,

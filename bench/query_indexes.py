@@ -8,13 +8,12 @@ import argparse
 import re
 import resource
 import tempfile
-from pathlib import Path
 from typing import Any
 
 from chdb.session import Session as ChdbSession
 
 from bench import query_data
-from logbrook import migrate
+from logbrook import config, schema
 
 
 class Session:
@@ -32,20 +31,22 @@ class Session:
         self._session.close()
 
 
-SCHEMA = Path(migrate.__file__).parent / "schema"
 BARE = "without any"
 
 
 def statements(name: str) -> list[str]:
     """The statements of a schema file, comments taken out."""
-    text = re.sub(r"^\s*--.*$", "", (SCHEMA / name).read_text(), flags=re.MULTILINE)
-    return [each.strip().replace("{retention_days}", "30") for each in text.split(";\n") if each.strip(" \n;")]
+    [file] = [each for each in schema.tables() if each.name == f"tables/{name}"]
+    return [
+        re.sub(r"^\s*--.*$", "", each, flags=re.MULTILINE).strip()
+        for each in file.statements(config.Schema(), "default")
+    ]
 
 
 def parts() -> dict[str, str]:
     """Each index and projection: its name, and the statement that adds it."""
     added = {}
-    for statement in statements("0010_search.sql"):
+    for statement in statements("0003_search.sql"):
         if found := re.search(r"ADD (?:INDEX|PROJECTION) IF NOT EXISTS (\w+)", statement):
             added[found[1]] = statement
     return added
@@ -65,7 +66,7 @@ def measure(session: Session, rows: int, name: str, added: list[str], *, merge: 
     session.query("DROP TABLE IF EXISTS otel_logs SYNC")
     [table] = [each for each in statements("0001_tables.sql") if "IF NOT EXISTS otel_logs" in each]
     session.query(table)
-    for statement in statements("0010_search.sql"):
+    for statement in statements("0003_search.sql"):
         if "ADD COLUMN" in statement:
             session.query(statement)
     for statement in added:

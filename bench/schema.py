@@ -17,7 +17,7 @@ from typing import Any
 
 from chdb.session import Session
 
-from logbrook import config, migrate
+from logbrook import config, schema
 from logbrook.consumer.batch import ROW_COLUMNS
 from logbrook.schema import INSERT_SETTINGS
 
@@ -126,21 +126,28 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=int, default=100_000, help="events in an insert")
     parser.add_argument("--rounds", type=int, default=5, help="inserts of each shape; the quickest counts")
-    parser.add_argument("--search", action="store_true", help="with the indexes and projections of 0010_search.sql")
+    parser.add_argument(
+        "--search", action="store_true", help="with the indexes and projections of tables/0003_search.sql"
+    )
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
         session: Any = Session(f"{directory}/data")  # type: ignore[no-untyped-call]
-        session.query("CREATE DATABASE otel")
-        session.query("USE otel")
-        for migration in migrate.migrations():
-            if arguments.search or migration.name < "0010":
-                for statement in migration.statements(config.Schema()):
-                    session.query(statement)
+        prepare(session, arguments.search)
         session.query("SYSTEM STOP MERGES otel_logs")
         for name, value in SETTINGS.items():
             session.query(f"SET {name} = {value}")
         report(session, Path(directory) / "rows", arguments.events, arguments.rounds)
         session.close()
+
+
+def prepare(session: Any, search: bool = True) -> None:
+    """Make the tables and views, with or without what searches need."""
+    session.query("CREATE DATABASE otel")
+    session.query("USE otel")
+    for file in (*schema.tables(), *schema.views()):
+        if search or "search" not in file.name:
+            for statement in file.statements(config.Schema(), "otel"):
+                session.query(statement)
 
 
 def report(session: Any, file: Path, count: int, rounds: int) -> None:

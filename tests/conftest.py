@@ -14,6 +14,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 from logbrook import clickhouse as connection
 from logbrook import config, migrate
+from logbrook.topic import create_topic
 from native import brokers, jars, ports
 from native.clickhouse import clickhouse as clickhouse_service
 from tests.components import REPOSITORY, ClickHouseServer, KafkaBroker, running
@@ -80,5 +81,5 @@ def database(clickhouse: ClickHouseServer) -> Iterator[config.ClickHouse]:
 def topic(kafka: KafkaBroker) -> config.Kafka:
     """A fresh topic with 8 partitions."""
     settings = kafka.settings(f"test-{uuid.uuid4().hex[:12]}")
-    migrate.create_topic(settings)
+    create_topic(settings)
     return settings

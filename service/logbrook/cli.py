@@ -147,12 +147,21 @@ def restore(name: str = typer.Argument(help="What `logbrook backup` printed, or 
 
 
 @app.command()
-def migrate() -> None:
-    """Create or update the tables and the topic; harmless to repeat."""
+def migrate(
+    plan: bool = typer.Option(False, "--plan", help="Print what there is to do, and do nothing."),
+) -> None:
+    """Create or update the tables, the views, and the topic; harmless to repeat."""
     from logbrook import migrate as migration
+    from logbrook import topic
 
     log.configure("logbrook-migrate")
-    migration.run(config.load(config.Schema), config.load(config.Kafka), config.load(config.ClickHouse))
+    schema, kafka, database = config.load(config.Schema), config.load(config.Kafka), config.load(config.ClickHouse)
+    if not plan:
+        migration.run(schema, kafka, database)
+        return
+    lines = [f"{step.what}: {line}" for step in migration.plan(schema, database) for line in step.summary()]
+    lines += [f"{kafka.topic}: {change}" for change in topic.plan(kafka)]
+    print("\n".join(lines) or "nothing to do")  # noqa: T201
 
 
 @app.command()

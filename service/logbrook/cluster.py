@@ -11,13 +11,9 @@ from typing import Any
 from logbrook.clickhouse import HttpClient
 from logbrook.errors import SchemaError
 
-# The tables that keep rows. On a cluster each is two: `_local` holds a server's own, the name itself reads all of them.
-STORED = ("otel_logs", "idempotency_keys", "schema_migrations")
 _NAME = re.compile(r"[\w.-]+")
-_STATEMENT = re.compile(
-    r"^(CREATE TABLE IF NOT EXISTS|CREATE MATERIALIZED VIEW IF NOT EXISTS|ALTER TABLE) (\w+)", re.MULTILINE
-)
-_TARGET = re.compile(r"(ON CLUSTER \S+ (?:TO|AS)) (\w+)")
+# ClickHouse fills in what is in braces: each server's shard and replica, and the table's own names.
+_ZOOKEEPER_PATH = "/clickhouse/tables/{shard}/{database}/{table}"
 
 
 @dataclass(frozen=True)
@@ -58,7 +54,7 @@ class Cluster:
 
     @property
     def on_each(self) -> str:
-        """The same for what is no DDL."""
+        """The same for what is not DDL."""
         return f" ON CLUSTER `{self.name}`" if self.name else ""
 
     def every(self, table: str) -> str:
@@ -69,9 +65,30 @@ class Cluster:
         """The database of the connection, as an expression that means the same on every server."""
         return f"'{client.database}'" if self.name else "currentDatabase()"
 
+    @property
+    def has_local(self) -> bool:
+        """Whether a table that keeps rows is two: `_local` holds a server's own, the name itself reads all of them."""
+        return bool(self.name) and not self.cloud
+
     def local(self, table: str) -> str:
         """The table that this server keeps rows in."""
-        return f"{table}_local" if self.name and not self.cloud else table
+        return f"{table}_local" if self.has_local else table
+
+    def forms(self, database: str) -> dict[str, str]:
+        """What stands in the schema's files for the names in braces that depend on where it is run."""
+        replicated = f"('{_ZOOKEEPER_PATH}', '{{replica}}')"
+        return {
+            "database": quoted(database),
+            "cluster": self.name,
+            "cluster_only": "",
+            "on_cluster": self.on,
+            "local": self.local(""),
+            "made_for": str(self),
+            "merge_tree": f"ReplicatedMergeTree{replicated}" if self.has_local else "MergeTree",
+            "replacing_merge_tree": f"ReplicatedReplacingMergeTree{replicated}"
+            if self.has_local
+            else "ReplacingMergeTree",
+        }
 
     @property
     def waiting(self) -> Mapping[str, Any]:
@@ -99,41 +116,10 @@ class Cluster:
                     f"SYSTEM SYNC REPLICA{self.on} {self.local(table)} LIGHTWEIGHT", settings=dict(self.waiting)
                 )
 
-    def rendered(self, statement: str, database: str) -> list[str]:
-        """A statement of the schema as it is run here. SchemaError if it is none that a cluster can be told to run."""
-        if not self.name:
-            return [statement]
-        if self.cloud:
-            return [self._noted(statement)]
-        found = _STATEMENT.search(statement)
-        if found is None:
-            raise SchemaError(f"how to run this on a cluster is not known: {statement.splitlines()[0]}")
-        what, table = found.groups()
-        if table not in STORED:
-            statement = self._noted(self._headed(statement, table))
-            # Where the other servers look for what has no database before its name, is theirs to decide.
-            return [_TARGET.sub(lambda at: f"{at[1]} {self._full(at[2], database)}", statement, count=1)]
-        local = self._headed(statement, self.local(table))
-        if what == "ALTER TABLE":
-            return [local, self._headed(statement, table)] if re.search(r"\bCOLUMN\b", statement) else [local]
-        path = f"/clickhouse/tables/{{shard}}/{database}/{self.local(table)}"
-        return [
-            re.sub(r"\bENGINE = (\w*MergeTree)\b", rf"ENGINE = Replicated\1('{path}', '{{replica}}')", local),
-            f"CREATE TABLE IF NOT EXISTS {table}{self.on} AS {self._full(table, database)}"
-            f" ENGINE = Distributed('{self.name}', '{database}', '{self.local(table)}')",
-        ]
 
-    def _full(self, table: str, database: str) -> str:
-        return f"`{database}`.{self.local(table) if table in STORED else table}"
-
-    def _headed(self, statement: str, name: str) -> str:
-        return _STATEMENT.sub(lambda head: f"{head[1]} {name}{self.on}", statement, count=1)
-
-    def _noted(self, statement: str) -> str:
-        """The table `arrivals` says for whom the schema was made, so that no consumer can be told otherwise."""
-        if not re.search(r"^CREATE TABLE IF NOT EXISTS arrivals\b", statement, re.MULTILINE):
-            return statement
-        return re.sub(r"\bENGINE = Null$", f"ENGINE = Null COMMENT '{self}'", statement, flags=re.MULTILINE)
+def quoted(name: str) -> str:
+    """A name as an identifier of SQL."""
+    return "`" + name.replace("\\", "\\\\").replace("`", "\\`") + "`"
 
 
 ONE_SERVER = Cluster()

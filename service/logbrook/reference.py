@@ -9,8 +9,10 @@ from prometheus_client import REGISTRY
 
 from logbrook import config, metrics
 from logbrook.doctor import checks, diagnosis
+from logbrook.schema import parsing
 
 _DIAGNOSES = "<!-- From here on made by `make docs` from service/logbrook/doctor: edit that. -->"
+_VOCABULARY = "<!-- From here on made by `make docs` from service/logbrook/schema/vocabulary.toml: edit that. -->"
 _NOTE = "<!-- Made by `make docs` from {source}: edit that. -->\n"
 
 
@@ -59,6 +61,33 @@ def metrics_page() -> str:
     return "\n".join(lines) + "\n"
 
 
+def with_vocabulary(page: str) -> str:
+    """docs/schema.md with what the parser recognizes: its levels, and a row for each format of times."""
+    lines = [
+        "## Levels",
+        "",
+        "| Number | Text | Values, in any case |",
+        "|---|---|---|",
+    ]
+    for number, words in parsing.VOCABULARY["levels"].items():
+        values = ", ".join(f"`{word}`" for word in words)
+        lines.append(f"| {number} | {parsing.LEVEL_TEXTS[int(number) - 1]} | {values} |")
+    in_text = ", ".join(f"`{word}`" for word in parsing.VOCABULARY["levels_in_text"]["words"])
+    lines += [
+        "",
+        f"In text these words count: {in_text}.",
+        "",
+        "## Formats of times in text",
+        "",
+        "The first that fits counts.",
+        "",
+        "| Format | Example |",
+        "|---|---|",
+    ]
+    lines += [f"| {each['name']} | `{each['example'][0]}` |" for each in parsing.TIMES]
+    return page.partition(_VOCABULARY)[0] + "\n".join([_VOCABULARY, "", *lines]) + "\n"
+
+
 def with_diagnoses(page: str) -> str:
     """docs/doctor.md with its table as the code has it: one row for each diagnosis that there is."""
     assert checks.CHECKS  # importing them is what fills the catalogue
@@ -71,14 +100,16 @@ def with_diagnoses(page: str) -> str:
 
 
 PAGES: dict[str, Callable[[], str]] = {"configuration.md": settings_page, "metrics.md": metrics_page}
+# Pages of which the beginning is written by hand.
+PARTLY: dict[str, Callable[[str], str]] = {"doctor.md": with_diagnoses, "schema.md": with_vocabulary}
 
 
 def main(folder: Path) -> None:
     """Write all pages into `folder`."""
     for name, page in PAGES.items():
         (folder / name).write_text(page())
-    doctor = folder / "doctor.md"
-    doctor.write_text(with_diagnoses(doctor.read_text()))
+    for name, completed in PARTLY.items():
+        (folder / name).write_text(completed((folder / name).read_text()))
 
 
 if __name__ == "__main__":

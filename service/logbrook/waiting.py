@@ -7,15 +7,15 @@ from typing import Generic, TypeVar
 
 import structlog
 
-from logbrook import clickhouse, config
+from logbrook import clickhouse, config, schema
 from logbrook.clickhouse import ClickHouseError, HttpClient
 from logbrook.cluster import Cluster
-from logbrook.errors import ConfigError, LogbrookError, SchemaError
+from logbrook.errors import ConfigError, LogbrookError, SchemaError, UnavailableError
 from logbrook.kafka import topic_id
-from logbrook.migrate import migrations
 
 log = structlog.get_logger()
 
+WAIT_SECONDS = 60.0
 _PAUSE_SECONDS = 1.0
 _SAY_AGAIN_SECONDS = 60.0
 _KAFKA_TIMEOUT_SECONDS = 5.0
@@ -74,6 +74,22 @@ class Waiting(Generic[Answer]):
             self._said = (first_words, now)
 
 
+def up_to(seconds: float, what: str, attempt: Callable[[], Answer]) -> Answer:
+    """What `attempt` returns, once it no longer raises UnavailableError; that error after `seconds`."""
+    deadline = time.monotonic() + seconds
+    announced = False
+    while True:
+        try:
+            return attempt()
+        except UnavailableError as error:
+            if time.monotonic() >= deadline:
+                raise UnavailableError(503, error.code, f"no answer within {seconds:g} s: {error}") from error
+            if not announced:
+                log.info(f"waiting for {what}", at_most_seconds=seconds, error=str(error))
+                announced = True
+            time.sleep(0.5)
+
+
 def need_topic(kafka: config.Kafka) -> None:
     """Raises LogbrookError if Kafka does not answer or has no such topic; it says what to do."""
     topic_id(kafka, _KAFKA_TIMEOUT_SECONDS)
@@ -94,8 +110,14 @@ def need_tables(database: config.ClickHouse) -> None:
 
 
 def _need_tables(client: HttpClient, database: config.ClickHouse) -> None:
-    applied = set[tuple[str, str]]()
+    applied = dict[str, str]()
     if Cluster.of(client) is not None:
-        applied = {tuple(row) for row in client.query("SELECT name, checksum FROM schema_migrations").result_rows}
-    if missing := [each.name for each in migrations() if (each.name, each.checksum) not in applied]:
+        rows = client.query(
+            "SELECT name, argMax(checksum, applied_at) FROM schema_migrations GROUP BY name"
+        ).result_rows
+        applied = {row[0]: row[1] for row in rows}
+    missing = [each.name for each in schema.tables() if applied.get(each.name) != each.checksum]
+    # Which text a view has is another matter: consumers of two versions work beside each other during a deploy.
+    missing += [each.name for each in schema.views() if each.name not in applied]
+    if missing:
         raise SchemaError(f"ClickHouse's {database.database!r} lacks {', '.join(missing)}: run `logbrook migrate`")

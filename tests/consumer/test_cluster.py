@@ -1,5 +1,6 @@
 """The schema and the delivery protocol on a cluster: tests/clusters.py says what of it is real here."""
 
+import re
 import threading
 import uuid
 from collections.abc import Iterator, Sequence
@@ -8,9 +9,9 @@ from typing import Any
 import pytest
 
 from logbrook import clickhouse as connection
-from logbrook import config, migrate
+from logbrook import config, migrate, schema
 from logbrook.clickhouse import ClickHouseError, HttpClient, connect
-from logbrook.cluster import ONE_SERVER, STORED, Cluster
+from logbrook.cluster import Cluster
 from logbrook.consumer.inlet import fence, take_over
 from logbrook.errors import SchemaError
 from native import brokers, jars, ports
@@ -21,6 +22,7 @@ from tests.consumer.test_inlet import START, TOPIC, inlets, insert, keyed
 CLUSTER = Cluster(clusters.NAME)
 SCHEMA = config.Schema(cluster=clusters.NAME)
 QUERY_WAS_CANCELLED = 394
+STORED = {"otel_logs", "idempotency_keys", "schema_migrations"}
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +53,7 @@ def migrated(servers: Sequence[ClickHouseServer], database: str, monkeypatch: py
         migrate, "connect", lambda _, **more: clusters.connected(servers, more.get("database", database))
     )
     applied = migrate.apply(SCHEMA, servers[0].settings(database))
-    assert applied == [each.name for each in migrate.migrations()]
+    assert applied == [each.name for each in (*schema.tables(), *schema.views())]
     return database
 
 
@@ -68,9 +70,10 @@ def second(servers: Sequence[ClickHouseServer], migrated: str) -> HttpClient:
 
 
 def rendered(database: str = "otel") -> list[str]:
-    """Every statement of the schema in the cluster's form."""
-    statements = (each for migration in migrate.migrations() for each in migration.statements(SCHEMA))
-    return [form for statement in statements for form in CLUSTER.rendered(statement, database)]
+    """Every statement of the schema in the cluster's form, and those that replace a view's query."""
+    files = (schema.record(), *schema.tables(), *schema.views())
+    statements = [each for file in files for each in file.statements(SCHEMA, database, CLUSTER)]
+    return statements + [schema.replaced(each) for each in statements if "MATERIALIZED VIEW" in each]
 
 
 # The schema
@@ -92,12 +95,12 @@ def test_all_that_keep_rows_are_known(migrated: str, servers: Sequence[ClickHous
     engines: dict[str, str] = {row[0]: row[1] for row in client.query(look).result_rows}
     client.close()
     assert {name for name, engine in engines.items() if engine.endswith("MergeTree")} == {f"{t}_local" for t in STORED}
-    assert {name for name, engine in engines.items() if engine == "Distributed"} == set(STORED)
+    assert {name for name, engine in engines.items() if engine == "Distributed"} == STORED
 
 
 def test_replicas_meet_in_zookeeper(servers: Sequence[ClickHouseServer], database: str) -> None:
     """The engine takes the replicated form, and in a real ZooKeeper the servers' tables are replicas of one."""
-    tables = {f"{table}_local" for table in STORED} - {"schema_migrations_local"}
+    tables = {f"{table}_local" for table in STORED}
     clients = [connect(server.settings("default")) for server in servers]
     found, path = [], f"/clickhouse/tables/1/{database}"
     for client in clients:
@@ -120,7 +123,9 @@ def test_replicas_meet_in_zookeeper(servers: Sequence[ClickHouseServer], databas
 
 def test_a_migration_can_be_repeated(migrated: str, servers: Sequence[ClickHouseServer]) -> None:
     """The second run on a cluster applies nothing; another retention reaches every server."""
-    assert migrate.apply(config.Schema(cluster=clusters.NAME, retention_days=5), servers[0].settings(migrated)) == []
+    settings = config.Schema(cluster=clusters.NAME, retention_days=5)
+    assert len(migrate.apply(settings, servers[0].settings(migrated))) == 2
+    assert migrate.apply(settings, servers[0].settings(migrated)) == []
     for server in servers:
         client = connect(server.settings(migrated))
         [[engine]] = client.query("SELECT engine_full FROM system.tables WHERE name = 'otel_logs_local'").result_rows
@@ -152,21 +157,13 @@ def test_one_servers_schema_does_not_become_a_clusters(
         migrate.apply(SCHEMA, servers[0].settings(database))
 
 
-def test_a_statement_of_another_kind_is_refused() -> None:
-    """What can't be said to run on every server alike is an error, not run on one."""
-    with pytest.raises(SchemaError, match="DROP VIEW arrivals_view"):
-        CLUSTER.rendered("DROP VIEW arrivals_view", "otel")
-
-
-def test_one_server_gets_the_files_as_they_are() -> None:
-    """Without a cluster a statement is run to the letter; on ClickHouse Cloud too, but for a note of its name."""
-    cloud = Cluster("default", cloud=True)
-    for migration in migrate.migrations():
-        for statement in migration.statements(config.Schema()):
-            assert ONE_SERVER.rendered(statement, "otel") == [statement]
-            [noted] = cloud.rendered(statement, "otel")
-            assert noted.replace(" COMMENT 'cloud default'", "") == statement
-            assert (noted != statement) == ("TABLE IF NOT EXISTS arrivals\n" in statement)
+def test_only_a_cluster_has_two_tables_of_each() -> None:
+    """One server, and ClickHouse Cloud, get the same statements, but for a note of which of them it is."""
+    for file in (schema.record(), *schema.tables(), *schema.views()):
+        alone = file.statements(config.Schema(), "otel")
+        cloud = file.statements(config.Schema(), "otel", Cluster("default", cloud=True))
+        assert [each.replace("'cloud default'", "'one server'") for each in cloud] == alone
+        assert not [each for each in alone if re.search("CLUSTER|Replicated|Distributed|_local", each)]
 
 
 # Delivery
@@ -256,10 +253,9 @@ def test_where_ddl_spreads_by_itself(servers: Sequence[ClickHouseServer], databa
     client.command(f"CREATE DATABASE {database}")
     client.close()
     client = connect(servers[0].settings(database))
-    for migration in migrate.migrations():
-        for statement in migration.statements(SCHEMA):
-            for form in Cluster(clusters.NAME, cloud=True).rendered(statement, database):
-                client.command(form)
+    for file in (*schema.tables(), *schema.views()):
+        for statement in file.statements(SCHEMA, database, Cluster(clusters.NAME, cloud=True)):
+            client.command(statement)
     former = take_over(client, TOPIC, {0: START})
     insert(former, 0, range(3))
 

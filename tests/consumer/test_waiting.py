@@ -12,6 +12,7 @@ import pytest
 from logbrook import clickhouse as clickhouse_client
 from logbrook import config, migrate
 from logbrook.errors import SchemaError
+from logbrook.topic import create_topic
 from logbrook.waiting import need_tables
 from tests.components import ClickHouseServer, KafkaBroker
 from tests.consumer.test_consumer import bodies, numbered, send
@@ -65,12 +66,12 @@ def waits_for(url: str, reason: str) -> None:
 
 
 def test_half_a_schema_is_not_enough(database: config.ClickHouse) -> None:
-    """A table whose view is missing takes inserts and stores nothing: it is waited for every file of this version."""
+    """A table whose view is missing takes inserts and stores nothing: every file of this version is waited for."""
     need_tables(database)
     client = clickhouse_client.connect(database)
-    client.command("ALTER TABLE schema_migrations DELETE WHERE name = '0003_parse.sql' SETTINGS mutations_sync = 1")
+    client.command("DELETE FROM schema_migrations WHERE name = 'views/parse_view.sql'")
 
-    with pytest.raises(SchemaError, match=r"lacks 0003_parse.sql: run `logbrook migrate`"):
+    with pytest.raises(SchemaError, match=r"lacks views/parse_view.sql: run `logbrook migrate`"):
         need_tables(database)
 
 
@@ -86,7 +87,7 @@ def test_a_consumer_waits_for_everything_it_needs(
     process, url = start(topic, database, "consumer")
 
     waits_for(url, f"topic '{name}' does not exist: run `logbrook migrate`")
-    migrate.create_topic(topic)
+    create_topic(topic)
     send(topic, *numbered(0, 10))
     waits_for(url, "ClickHouse")
     migrate.apply(config.Schema(), database)

@@ -87,27 +87,27 @@ def test_a_database_without_tables(clickhouse: ClickHouseServer) -> None:
 
 def test_a_schema_older_than_the_code(table: connection.HttpClient, database: config.ClickHouse) -> None:
     """The files that were not applied are named."""
-    table.command("DELETE FROM schema_migrations WHERE name LIKE '0010%'")
+    table.command("DELETE FROM schema_migrations WHERE name LIKE '%search.sql'")
 
-    assert "0010_search.sql" in diagnosed(place(clickhouse=database), "schema.older").text
+    assert "tables/0003_search.sql" in diagnosed(place(clickhouse=database), "schema.older").text
 
 
 def test_a_schema_newer_than_the_code(table: connection.HttpClient, database: config.ClickHouse) -> None:
     """That works, and is worth a warning."""
-    table.insert("schema_migrations", [["9999_later.sql", "x"]], column_names=["name", "checksum"])
+    table.insert("schema_migrations", [["tables/9999_later.sql", "x"]], column_names=["name", "checksum"])
 
     finding = diagnosed(place(clickhouse=database), "schema.newer")
 
     assert finding.state == "warning"
-    assert "9999_later.sql" in finding.text
+    assert "tables/9999_later.sql" in finding.text
 
 
 def test_a_schema_file_that_was_edited(table: connection.HttpClient, database: config.ClickHouse) -> None:
     """It was applied with other contents."""
-    table.command("DELETE FROM schema_migrations WHERE name = '0001_tables.sql'")
-    table.insert("schema_migrations", [["0001_tables.sql", "x"]], column_names=["name", "checksum"])
+    table.command("DELETE FROM schema_migrations WHERE name = 'tables/0001_tables.sql'")
+    table.insert("schema_migrations", [["tables/0001_tables.sql", "x"]], column_names=["name", "checksum"])
 
-    assert "0001_tables.sql" in diagnosed(place(clickhouse=database), "schema.changed").text
+    assert "tables/0001_tables.sql" in diagnosed(place(clickhouse=database), "schema.changed").text
 
 
 def test_a_limit_that_does_not_fit_the_container(database: config.ClickHouse, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,10 +11,11 @@ import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AclOperation, AdminClient, NewTopic, ResourceType
 
-from logbrook import config, migrate
+from logbrook import config
 from logbrook.doctor import checks
 from logbrook.doctor import topic as topics
 from logbrook.kafka import client_config
+from logbrook.topic import create_topic
 from native import brokers, jars, ports, processes
 from tests.components import REPOSITORY, until
 from tests.doctor import holes
@@ -168,7 +169,7 @@ def test_retention_that_was_configured_and_not_applied(topic: config.Kafka) -> N
 def test_retention_larger_than_the_disk(odd_broker: OddBroker) -> None:
     """The broker itself says how large its disk is."""
     kafka = replace(odd_broker.settings(f"test-{uuid.uuid4().hex[:12]}"), retention_bytes=2**50)
-    migrate.create_topic(kafka)
+    create_topic(kafka)
     with member(kafka, kafka.topic):
         finding = diagnosed(place(kafka=kafka, group=kafka.topic), "kafka.retention")
 

@@ -11,13 +11,16 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 
-from logbrook import config, migrate
+from logbrook import config, migrate, schema
 from logbrook.clickhouse import HttpClient, connect
 from logbrook.errors import SchemaError, UnavailableError
 from logbrook.kafka import client_config
+from logbrook.schema import File
+from logbrook.topic import _done, create_topic, plan
 from tests.components import ClickHouseServer, KafkaBroker, until
 
-NAMES = [migration.name for migration in migrate.migrations()]
+NAMES = [file.name for file in (*schema.tables(), *schema.views())]
+TABLES = NAMES[0]
 
 
 @pytest.fixture
@@ -48,7 +51,7 @@ def definition(client: HttpClient, table: str) -> str:
 
 
 def test_the_files_are_applied_once_in_order(empty: config.ClickHouse) -> None:
-    """The first run applies every file in the order of the numbers, the second none."""
+    """The first run applies the tables in the order of their numbers, then the views; the second run nothing."""
     assert migrate.apply(config.Schema(), empty) == NAMES
     assert migrate.apply(config.Schema(), empty) == []
 
@@ -74,12 +77,85 @@ def test_two_at_once_both_succeed(empty: config.ClickHouse) -> None:
     assert migrate.apply(config.Schema(), empty) == []
 
 
+def test_a_database_from_before_the_views_is_refused(database: config.ClickHouse, client: HttpClient) -> None:
+    """Files that had no folder yet are those of a version that can't be continued."""
+    client.command("INSERT INTO schema_migrations (name, checksum) SELECT '0003_parse.sql', 'x'")
+    with pytest.raises(SchemaError, match=r"0003_parse.sql was applied.*logbrook restore"):
+        migrate.apply(config.Schema(), database)
+
+
+def edited(monkeypatch: pytest.MonkeyPatch, view: str, before: str, after: str) -> str:
+    """Change the text of a view's file; its name."""
+    files = schema.views()
+    [index] = [place for place, file in enumerate(files) if file.view == view]
+    assert before in files[index].text
+    files[index] = replace(files[index], text=files[index].text.replace(before, after))
+    monkeypatch.setattr(schema, "views", lambda: files)
+    return files[index].name
+
+
+def stored(client: HttpClient, offset: int, payload: str) -> tuple[str, str]:
+    """Severity and parse error of a message that arrives now."""
+    columns = ["topic", "topic_id", "offset", "payload"]
+    client.insert("arrivals", [["logs", "t", offset, payload]], column_names=columns)
+    look = f"SELECT SeverityText, ParseError FROM otel_logs WHERE KafkaOffset = {offset}"
+    [row] = client.query(look).result_rows
+    return row[0], row[1]
+
+
+def test_a_view_that_changed_is_applied_again(
+    database: config.ClickHouse, client: HttpClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its new text holds for what arrives from then on; a plan says so before, and nothing afterwards."""
+    line = '{"level":"info","message":"x"}'
+    assert stored(client, 1, line) == ("INFO", "")
+    name = edited(monkeypatch, "parse_view", "level_texts[level_known]", "lower(level_texts[level_known])")
+
+    [step] = migrate.plan(config.Schema(), database)
+    assert step.summary() == ["ALTER TABLE parse_view MODIFY QUERY WITH ..."]
+    assert stored(client, 2, line) == ("INFO", "")
+    assert migrate.apply(config.Schema(), database) == [name]
+
+    assert stored(client, 3, line) == ("info", "")
+    assert migrate.plan(config.Schema(), database) == []
+    monkeypatch.undo()
+    assert migrate.apply(config.Schema(), database) == [name]
+    assert stored(client, 4, line) == ("INFO", "")
+
+
+def test_another_bound_of_names_reaches_the_views(database: config.ClickHouse, client: HttpClient) -> None:
+    """A setting within a view's text is applied by running the migrations again."""
+    line = '{"level":"info","a":1,"b":2}'
+    assert stored(client, 1, line) == ("INFO", "")
+    assert migrate.apply(config.Schema(max_event_names=1), database) == ["views/parse_view.sql", "views/route_view.sql"]
+    assert stored(client, 2, line) == ("INFO", "too many names")
+    assert migrate.apply(config.Schema(max_event_names=1), database) == []
+
+
+def test_a_view_that_is_not_ours_any_more_is_refused(database: config.ClickHouse, client: HttpClient) -> None:
+    """It would store events a second time. The error says what to do, and that works."""
+    client.command("CREATE MATERIALIZED VIEW more_view TO otel_logs AS SELECT payload AS Body FROM arrivals")
+    client.command("INSERT INTO schema_migrations (name, checksum) SELECT 'views/more_view.sql', 'x'")
+
+    with pytest.raises(SchemaError, match=r"has more_view.*Stop the consumers, run (.*) and migrate again") as refused:
+        migrate.apply(config.Schema(), database)
+
+    for statement in str(refused.value).partition("run ")[2].split(";")[:2]:
+        client.command(statement)
+    assert migrate.apply(config.Schema(), database) == []
+
+
+def test_a_plan_of_a_new_database_has_every_file(empty: config.ClickHouse) -> None:
+    """It names what would be applied, and nothing is."""
+    assert [step.what for step in migrate.plan(config.Schema(), empty)][2:] == NAMES
+    assert [step.what for step in migrate.plan(config.Schema(), empty)][2:] == NAMES
+
+
 def test_a_file_that_changed_is_refused(database: config.ClickHouse, client: HttpClient) -> None:
     """An applied file whose text is another now stops the migration, and the error says what to do."""
-    client.command(f"INSERT INTO schema_migrations (name, checksum) SELECT '{NAMES[0]}', 'another'")
-    client.command("OPTIMIZE TABLE schema_migrations FINAL")
+    client.command(f"INSERT INTO schema_migrations (name, checksum) SELECT '{TABLES}', 'another'")
     with pytest.raises(
-        SchemaError, match=rf"{NAMES[0]} .*logbrook backup.*logbrook restore.*#upgrade.*new file with a higher number"
+        SchemaError, match=rf"{TABLES} .*logbrook backup.*logbrook restore.*#upgrade.*new file with a higher number"
     ):
         migrate.apply(config.Schema(), database)
 
@@ -87,7 +163,9 @@ def test_a_file_that_changed_is_refused(database: config.ClickHouse, client: Htt
 def test_parameters_are_no_part_of_the_checksum(database: config.ClickHouse, client: HttpClient) -> None:
     """Another retention takes effect on the tables by running the migrations again."""
     assert "toIntervalDay(30)" in definition(client, "otel_logs")
-    assert migrate.apply(config.Schema(retention_days=5), database) == []
+    assert migrate.apply(config.Schema(retention_days=5), database) == [
+        f"{table}: 5 days of retention" for table in ("idempotency_keys", "otel_logs")
+    ]
     assert "toIntervalDay(5)" in definition(client, "otel_logs")
     assert "toIntervalDay(5)" in definition(client, "idempotency_keys")
     assert "ttl_only_drop_parts = 1" in definition(client, "otel_logs")
@@ -127,9 +205,9 @@ def test_system_logs_get_a_ttl(database: config.ClickHouse, client: HttpClient) 
 
 def test_a_refused_statement_names_its_file(empty: config.ClickHouse, monkeypatch: pytest.MonkeyPatch) -> None:
     """An error of ClickHouse says which file and statement it is about; nothing is recorded as applied."""
-    broken = migrate.Migration("0001_broken.sql", "CREATE TABLE a (x Nonsense) ENGINE = Null;\n")
-    monkeypatch.setattr(migrate, "migrations", lambda: [broken])
-    with pytest.raises(SchemaError, match=r"0001_broken.sql: .*CREATE TABLE a.*Nonsense"):
+    broken = File("tables/0001_broken.sql", "CREATE TABLE a (x Nonsense) ENGINE = Null;\n")
+    monkeypatch.setattr(schema, "tables", lambda: [broken])
+    with pytest.raises(SchemaError, match=r"tables/0001_broken.sql: .*CREATE TABLE a.*Nonsense"):
         migrate.apply(config.Schema(), empty)
     monkeypatch.undo()
     assert migrate.apply(config.Schema(), empty) == NAMES
@@ -150,7 +228,7 @@ def test_it_waits_for_a_bounded_time() -> None:
     with pytest.raises(UnavailableError, match=r"no answer within 1 s: ClickHouse at 127.0.0.1:1"):
         migrate.apply(config.Schema(), nowhere, wait_seconds=1)
     with pytest.raises(UnavailableError, match=r"no answer within 1 s: Kafka at 127.0.0.1:1"):
-        migrate.create_topic(config.Kafka(bootstrap_servers="127.0.0.1:1"), wait_seconds=1)
+        create_topic(config.Kafka(bootstrap_servers="127.0.0.1:1"), wait_seconds=1)
 
 
 @pytest.mark.parametrize(
@@ -164,14 +242,14 @@ def test_it_waits_for_a_bounded_time() -> None:
 )
 def test_a_semicolon_at_the_end_of_a_line_ends_a_statement(text: str, statements: list[str]) -> None:
     """Statements are told apart by line ends alone; only our own parameters are filled in."""
-    assert list(migrate.Migration("0001_x.sql", text).statements(config.Schema())) == statements
+    assert File("tables/0001_x.sql", text).statements(config.Schema(), "otel") == statements
 
 
 def test_the_files_keep_to_the_rules() -> None:
     """Every statement of every file can be repeated by what it says, and no comment line ends one."""
-    for migration in migrate.migrations():
-        assert not [line for line in migration.text.splitlines() if line.startswith("--") and line.endswith(";")]
-        for statement in migration.statements(config.Schema()):
+    for file in (*schema.tables(), *schema.views()):
+        assert not [line for line in file.text.splitlines() if line.startswith("--") and line.endswith(";")]
+        for statement in file.statements(config.Schema(), "otel"):
             assert "IF NOT EXISTS" in statement or "MODIFY" in statement or "IF EXISTS" in statement
 
 
@@ -187,7 +265,7 @@ def topic_settings(settings: config.Kafka) -> tuple[int, int, dict[str, str]]:
 def test_the_topic_is_created_as_configured(kafka: KafkaBroker) -> None:
     """A new topic has the partitions and the retention of the settings."""
     settings = replace(kafka.settings(f"t-{uuid.uuid4().hex}"), partitions=3, retention_hours=5, retention_bytes=10**9)
-    assert migrate.create_topic(settings) is True
+    assert create_topic(settings) is True
     partitions, copies, values = topic_settings(settings)
     assert (partitions, copies) == (3, 1)
     assert (values["retention.ms"], values["retention.bytes"]) == (str(5 * 3600 * 1000), str(10**9))
@@ -196,11 +274,15 @@ def test_the_topic_is_created_as_configured(kafka: KafkaBroker) -> None:
 def test_an_existing_topic_is_brought_in_line(kafka: KafkaBroker, capfd: pytest.CaptureFixture[str]) -> None:
     """Retention is changed and partitions are added; they are never removed, which a warning says."""
     settings = replace(kafka.settings(f"t-{uuid.uuid4().hex}"), partitions=2)
-    assert migrate.create_topic(settings) is True
-    assert migrate.create_topic(replace(settings, partitions=4, retention_hours=1)) is False
+    assert plan(settings) == ["create the topic with 2 partitions"]
+    assert create_topic(settings) is True
+    assert plan(settings) == []
+    more = replace(settings, partitions=4, retention_hours=1)
+    assert plan(more) == [f"retention.ms = 3600000, now {settings.retention_hours * 3_600_000}", "4 partitions, now 2"]
+    assert create_topic(more) is False
     partitions, _, values = topic_settings(settings)
     assert (partitions, values["retention.ms"]) == (4, "3600000")
-    assert migrate.create_topic(replace(settings, partitions=3)) is False
+    assert create_topic(replace(settings, partitions=3)) is False
     assert topic_settings(settings)[0] == 4
     assert "LOGBROOK_KAFKA_PARTITIONS" in capfd.readouterr().out
 
@@ -209,7 +291,7 @@ def test_a_topic_that_kafka_refuses_is_an_error(kafka: KafkaBroker) -> None:
     """More copies than brokers is an error that says so."""
     settings = replace(kafka.settings(f"t-{uuid.uuid4().hex}"), replication_factor=3)
     with pytest.raises(SchemaError, match=r"(?i)replication factor: 3"):
-        migrate.create_topic(settings)
+        create_topic(settings)
 
 
 @pytest.mark.parametrize("code", [KafkaError.UNKNOWN, KafkaError.NOT_CONTROLLER])
@@ -219,14 +301,14 @@ def test_a_broker_that_is_coming_back_is_waited_for(code: int) -> None:
     answer.set_exception(KafkaException(KafkaError(code)))
 
     with pytest.raises(UnavailableError):
-        migrate._done({"logs": answer}, "logs")
+        _done({"logs": answer}, "logs")
 
 
 def test_two_create_the_topic_at_once(kafka: KafkaBroker) -> None:
     """Processes that create the same topic together all succeed."""
     settings = kafka.settings(f"t-{uuid.uuid4().hex}")
     spawn = multiprocessing.get_context("spawn")
-    processes = [spawn.Process(target=migrate.create_topic, args=(settings,)) for _ in range(3)]
+    processes = [spawn.Process(target=create_topic, args=(settings,)) for _ in range(3)]
     for process in processes:
         process.start()
     for process in processes:
@@ -240,14 +322,14 @@ def test_a_topic_is_created_after_the_deletion_of_the_old_one(
 ) -> None:
     """While an old topic of the name is being deleted, creation waits until it is gone; then it creates the new one."""
     settings = replace(kafka.settings(f"again-{uuid.uuid4().hex[:12]}"), partitions=100)
-    migrate.create_topic(settings)
+    create_topic(settings)
     admin = AdminClient(client_config(settings))
     until(lambda: len(admin.list_topics(timeout=10).topics[settings.topic].partitions) == 100)
     for future in admin.delete_topics([settings.topic], operation_timeout=0).values():
         with contextlib.suppress(KafkaException):  # "timed out": it goes on
             future.result(30)
 
-    assert migrate.create_topic(replace(settings, partitions=2)) is True
+    assert create_topic(replace(settings, partitions=2)) is True
 
     assert topic_settings(settings)[0] == 2
     assert "waiting for Kafka" in "".join(capfd.readouterr())

@@ -45,11 +45,11 @@ SHAPES: dict[str, Callable[[int], dict[str, Any]]] = {
 
 def largest(shape: Callable[[int], dict[str, Any]]) -> tuple[bytes, int]:
     """The event of a shape with the most names that fits into a message, and how many those are."""
-    low, high = 1, MESSAGE_BYTES
-    while low < high:
-        count = (low + high + 1) // 2
-        low, high = (count, high) if len(text(shape(count))) <= MESSAGE_BYTES else (low, count - 1)
-    return text(shape(low)), low
+    one, two = (len(text(shape(count))) for count in (1, 2))
+    count = 1 + (MESSAGE_BYTES - one) // (two - one)
+    payload = text(shape(count))
+    assert MESSAGE_BYTES - (two - one) < len(payload) <= MESSAGE_BYTES
+    return payload, count
 
 
 def text(event: dict[str, Any]) -> bytes:
@@ -97,7 +97,7 @@ def bounded(clickhouse: ClickHouseServer) -> Iterator[config.ClickHouse]:
     """A database whose bound of names was changed after it was made."""
     settings = clickhouse.settings("names_bound")
     migrate.apply(config.Schema(), settings)
-    assert migrate.apply(config.Schema(max_event_names=5), settings) == []
+    migrate.apply(config.Schema(max_event_names=5), settings)
     yield settings
     with connect(settings) as client:
         client.command("DROP DATABASE names_bound SYNC")

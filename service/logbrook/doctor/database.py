@@ -1,6 +1,6 @@
 """ClickHouse: are we let in, may we do our work, and are the tables those of this version?"""
 
-from logbrook import migrate
+from logbrook import schema as files
 from logbrook.clickhouse import UNKNOWN_TABLE, ClickHouseError, HttpClient, error_code
 from logbrook.doctor import network
 from logbrook.doctor.diagnosis import Answer, Diagnosis, NotCheckedError
@@ -111,21 +111,23 @@ def schema(place: Place) -> Answer:
     """Whether the tables are those of this version."""
     name = place.database.database
     try:
-        rows = place.ask("SELECT name, any(checksum) FROM schema_migrations GROUP BY name")
+        rows = place.ask("SELECT name, argMax(checksum, applied_at) FROM schema_migrations GROUP BY name")
     except (ClickHouseError, UnavailableError) as error:
         if _code(error) in (UNKNOWN_TABLE, _UNKNOWN_DATABASE):
             return SCHEMA_MISSING.found(f"database {name!r} has no table schema_migrations")
         if _code(error) == ACCESS_DENIED:
             raise NotCheckedError(f"{place.database.username} may not see which schema files were applied") from None
         raise
-    applied: dict[str, str] = {row[0]: row[1] for row in rows}
-    known = {each.name: each.checksum for each in migrate.migrations()}
-    changed = sorted(each for each in applied.keys() & known.keys() if applied[each] != known[each])
-    for kind, files in (
-        (SCHEMA_CHANGED, changed),
-        (SCHEMA_OLDER, sorted(known.keys() - applied.keys())),
-        (SCHEMA_NEWER, sorted(applied.keys() - known.keys())),
+    # Of a view, settings stand behind the checksum.
+    applied: dict[str, str] = {row[0]: row[1].split()[0] for row in rows}
+    known = {each.name: each.checksum for each in (*files.tables(), *files.views())}
+    changed = {each for each in applied.keys() & known.keys() if applied[each] != known[each]}
+    views = {each.name for each in files.views()}
+    for kind, names in (
+        (SCHEMA_CHANGED, changed - views),
+        (SCHEMA_OLDER, known.keys() - applied.keys() | changed & views),
+        (SCHEMA_NEWER, applied.keys() - known.keys()),
     ):
-        if files:
-            return kind.found(f"database {name!r}: {', '.join(files)}")
+        if names:
+            return kind.found(f"database {name!r}: {', '.join(sorted(names))}")
     return f"database {name} has all {len(known)} files"

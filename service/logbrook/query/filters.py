@@ -29,7 +29,7 @@ from logbrook.query.syntax import (
 _WORD = re.compile(rb"[0-9A-Za-z\x80-\xff]+")
 # More words than this make the index slower, not narrower; the engine itself takes 64.
 _MAX_INDEXED_WORDS = 12
-# The columns of 0010_search.sql that hold `key=value` and have a text index.
+# The columns of tables/0003_search.sql that hold `key=value` and have a text index.
 _ITEMS = {Place.LOG: "LogAttributeItems", Place.RESOURCE: "ResourceAttributeItems"}
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\b": "\\b", "\f": "\\f", "\0": "\\0"})
 

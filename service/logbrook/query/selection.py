@@ -8,7 +8,7 @@ from logbrook.query import catalog, filters, language, syntax
 from logbrook.query.syntax import All, Equals, Node, Severity
 from logbrook.query.timerange import TimeRange
 
-# What the projection `by_minute` of 0010_search.sql counts by, so that it can answer alone.
+# What the projection `by_minute` of tables/0003_search.sql counts by, so that it can answer alone.
 _ID_LENGTH = 8
 _COUNTED = {"ServiceName", "SeverityNumber"}
 

@@ -1,5 +1,5 @@
 -- What the consumers insert: messages as Kafka has them. Null keeps nothing: the view below does the work.
-CREATE TABLE IF NOT EXISTS arrivals
+CREATE TABLE IF NOT EXISTS arrivals{on_cluster}
 (
     topic LowCardinality(String),
     topic_id LowCardinality(String),
@@ -12,11 +12,11 @@ CREATE TABLE IF NOT EXISTS arrivals
     -- Why ClickHouse can't store the message as its events; empty for all but a few.
     refused String
 )
-ENGINE = Null;
+ENGINE = Null COMMENT '{made_for}';
 
 -- One row an event. Names and types from Timestamp to EventName are those of the OpenTelemetry Collector's exporter,
 -- so that Grafana's ClickHouse data source and ClickStack read the table unchanged.
-CREATE TABLE IF NOT EXISTS otel_logs
+CREATE TABLE IF NOT EXISTS otel_logs{local}{on_cluster}
 (
     Timestamp DateTime64(9) CODEC(Delta(8), Default),
     TraceId String,
@@ -49,7 +49,7 @@ CREATE TABLE IF NOT EXISTS otel_logs
     -- The consumer looks up what is stored of a range of offsets.
     INDEX by_offset KafkaOffset TYPE minmax GRANULARITY 8
 )
-ENGINE = MergeTree
+ENGINE = {merge_tree}
 -- By arrival, not by event time: one batch is one part, whatever its timestamps say.
 PARTITION BY toDate(IngestedAt)
 ORDER BY (toStartOfFiveMinutes(Timestamp), ServiceName, Timestamp)
@@ -59,7 +59,7 @@ SETTINGS index_granularity = 512, min_compress_block_size = 4096, ttl_only_drop_
 
 -- Every message that carries an idempotency key, recorded before its batch is stored. Of the messages with one key, the
 -- one with the lowest offset counts; the others were left out as repetitions (docs/delivery.md).
-CREATE TABLE IF NOT EXISTS idempotency_keys
+CREATE TABLE IF NOT EXISTS idempotency_keys{local}{on_cluster}
 (
     idempotency_key String,
     topic_id LowCardinality(String),
@@ -67,8 +67,14 @@ CREATE TABLE IF NOT EXISTS idempotency_keys
     offset Int64 CODEC(Delta(8), Default),
     RecordedAt DateTime64(3) DEFAULT now64(3) CODEC(Delta(8), Default)
 )
-ENGINE = ReplacingMergeTree
+ENGINE = {replacing_merge_tree}
 PARTITION BY toDate(RecordedAt)
 ORDER BY (idempotency_key, topic_id, partition, offset)
 TTL toDate(RecordedAt) + toIntervalDay({retention_days})
 SETTINGS index_granularity = 1024, ttl_only_drop_parts = 1;
+
+-- On a cluster each server keeps its own rows in `_local`, and the name without it reads all of them.
+{cluster_only}CREATE TABLE IF NOT EXISTS otel_logs{on_cluster} AS {database}.otel_logs_local
+ENGINE = Distributed('{cluster}', {database}, otel_logs_local);
+{cluster_only}CREATE TABLE IF NOT EXISTS idempotency_keys{on_cluster} AS {database}.idempotency_keys_local
+ENGINE = Distributed('{cluster}', {database}, idempotency_keys_local);
