@@ -23,7 +23,8 @@ class Mocks(pulumi.runtime.Mocks):
     def new_resource(self, args):
         names.append(args.name)
         extra = {"email": "a@b", "name": "n", "address": "1.2.3.4", "uri": "https://g", "ref": "i@sha256:0",
-                 "version": "1", "uptimeCheckId": "u", "secretId": "s", "accessId": "a", "secret": "s"}
+                 "version": "1", "uptimeCheckId": "u", "secretId": "s", "accessId": "a", "secret": "s",
+                 "instanceId": "1"}
         return args.name, {**extra, **args.inputs}
 
     def call(self, args):
