@@ -263,9 +263,8 @@ def load(section: type[Section], environ: Mapping[str, str] | None = None) -> Se
     read, or a variable with our prefix is none that we know (most likely misspelt).
     """
     environ = os.environ if environ is None else environ
-    known = {name for _, _, name in declared()} | set(CLIENT_VARIABLES) | _FILES
     for name in sorted(environ):
-        if name.startswith(PREFIX) and name not in known:
+        if name.startswith(PREFIX) and name not in KNOWN:
             raise ConfigError(f"{name}: no such setting. docs/configuration.md lists them all.")
     hints = get_type_hints(section)
     values: dict[str, Any] = {}
@@ -290,6 +289,7 @@ def _content(name: str, path: str) -> str:
 
 # A container's environment is kept on the disk of the machine that runs it; a mounted file need not be.
 _FILES = frozenset(f"{name}_FILE" for _, each, name in declared() if each.metadata["secret"])
+KNOWN = frozenset(name for _, _, name in declared()) | frozenset(CLIENT_VARIABLES) | _FILES
 
 
 def client_variable(name: str, default: str, environ: Mapping[str, str] | None = None) -> str:
@@ -323,7 +323,6 @@ def read_env_file(path: Path) -> dict[str, str]:
 
 def of_local_stack(variables: Mapping[str, str]) -> dict[str, str]:
     """The service's settings for a stack on this machine, whose own variables (of Compose, too) move its ports."""
-    known = {name for _, _, name in declared()} | set(CLIENT_VARIABLES)
     ports = {
         "LOGBROOK_KAFKA_PORT": "9092",
         "LOGBROOK_CLICKHOUSE_PORT": str(ClickHouse.port),
@@ -339,7 +338,7 @@ def of_local_stack(variables: Mapping[str, str]) -> dict[str, str]:
         "LOGBROOK_GATEWAY_URL": f"http://127.0.0.1:{ports['LOGBROOK_GATEWAY_PORT']}",
         "LOGBROOK_QUERY_URL": f"http://127.0.0.1:{ports['LOGBROOK_QUERY_PORT']}",
     }
-    return stack | {name: value for name, value in variables.items() if name in known}
+    return stack | {name: value for name, value in variables.items() if name in KNOWN}
 
 
 def _cast(name: str, text: str, kind: type[Any], each: Field[Any]) -> Any:

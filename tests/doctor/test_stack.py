@@ -181,6 +181,15 @@ def test_a_clickhouse_that_was_killed(stack: NativeStack) -> None:
     assert (state / "run" / "status.json").exists()
 
 
+def test_a_password_in_a_file_is_found(tmp_path: Path) -> None:
+    """As on the data node, where the variable itself is empty."""
+    (tmp_path / "password").write_text("of-the-file")
+    variables = {"LOGBROOK_CLICKHOUSE_PASSWORD": "", "LOGBROOK_CLICKHOUSE_PASSWORD_FILE": str(tmp_path / "password")}
+    found = place.find(variables, Path("/"))
+    assert found.database.password == "of-the-file"
+    assert found.unknown == ()
+
+
 def test_settings_that_do_not_fit() -> None:
     """A value that is wrong is named, and nothing is tried with it."""
     found = place.find({"LOGBROOK_KAFKA_BOOTSTRAP_SERVERS": "x:1", "LOGBROOK_KAFKA_PARTITIONS": "many"}, Path("/"))

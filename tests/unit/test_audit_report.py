@@ -30,10 +30,10 @@ def test_a_failed_audit_shows_until_one_succeeds(monkeypatch: pytest.MonkeyPatch
     """/readyz says what went wrong between rounds too, and while the next audit runs."""
     monkeypatch.setenv("LOGBROOK_CLICKHOUSE_PASSWORD", "a-password-of-a-test")
     ready: list[Callable[[], str | None]] = []
-    monkeypatch.setattr(report.health, "serve", lambda *settings: ready.append(settings[-1]))
+    monkeypatch.setattr("logbrook.consumer.report.health.serve", lambda *settings: ready.append(settings[-1]))
     monkeypatch.setattr(report, "need_topic", lambda _: None)
     monkeypatch.setattr(report, "need_tables", lambda _: None)
-    monkeypatch.setattr(report.backup, "observe", lambda *_: None)
+    monkeypatch.setattr("logbrook.consumer.report.backup.observe", lambda *_: None)
     seen: list[str | None] = []
 
     def audit(*_: object) -> list[Finding]:

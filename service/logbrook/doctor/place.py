@@ -106,8 +106,7 @@ def find(environ: Mapping[str, str], start: Path, role: str = "") -> Place:
     file = None if leads else config.find_env_file(start)
     values = config.of_local_stack({**config.read_env_file(file), **environ}) if file else environ
     ours = {name: value for name, value in values.items() if name.startswith(config.PREFIX)}
-    known = {name for _, _, name in config.declared()} | set(config.CLIENT_VARIABLES)
-    settings = {name: value for name, value in ours.items() if name in known}
+    settings = {name: value for name, value in ours.items() if name in config.KNOWN}
     parts: dict[str, Any] = {
         "gateway": settings.get("LOGBROOK_GATEWAY_URL", "").rstrip("/"),
         "query": settings.get("LOGBROOK_QUERY_URL", "").rstrip("/"),
@@ -122,7 +121,7 @@ def find(environ: Mapping[str, str], start: Path, role: str = "") -> Place:
                 parts[section.__name__.lower()] = config.load(section, settings)
         except ConfigError as error:
             invalid.append(str(error))
-    unknown = tuple(sorted(ours.keys() - known))
+    unknown = tuple(sorted(ours.keys() - config.KNOWN))
     stack = file.parent if file else None
     return Place(parts, role, stack, frozenset(settings), unknown, tuple(invalid))
 
