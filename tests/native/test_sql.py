@@ -101,3 +101,14 @@ def test_inserts_with_data(text: bytes, head: bytes, settings: bytes, format_: b
 def test_inserts_without_data(text: bytes) -> None:
     """Rows that come from elsewhere are the engine's business."""
     assert sql.insert(text) is None
+
+
+@pytest.mark.parametrize("opening", [b"`\\", b'"\\', b"'\\", b"/*", b"$a$b", b"'"])
+def test_what_nothing_ends_is_read_once(opening: bytes) -> None:
+    """An open quotation goes to the end of the text, and costs no more for it: it was minutes for a small statement."""
+    text = b"SELECT 1, " + opening + b"`\\" * 100_000
+
+    found = list(sql.tokens(text))
+
+    assert [token.text for token in found[:3]] == [b"SELECT", b"1", b","]
+    assert len(found) <= 5

@@ -1,5 +1,7 @@
 """The list of functions that users' SQL may call, held against the engine."""
 
+import contextlib
+
 import pytest
 
 from logbrook import clickhouse as connection
@@ -51,3 +53,17 @@ def test_functions_that_take_a_function_by_name_are_known(
 
     assert "arraymap" in taking
     assert taking - functions.WITH_A_LAMBDA == set()
+
+
+def test_functions_that_need_no_brackets_are_known(shared_database: config.ClickHouse, known: dict[str, bool]) -> None:
+    """What ClickHouse calls by its bare name is allowed as a function, or refused as a name."""
+    client = connection.connect(shared_database)
+    bare = set()
+    for name in known:
+        with contextlib.suppress(connection.ClickHouseError):
+            client.command(f"SELECT `{name}`")
+            bare.add(name.lower())
+    client.close()
+
+    assert "currentuser" in bare
+    assert {name for name in bare if not functions.is_allowed(name)} <= functions.BARE

@@ -91,6 +91,41 @@ def test_the_second_wall_holds_by_itself(clickhouse: ClickHouseServer, shared_da
             assert "Not enough privileges" in answer.text, (statement, answer.text)
 
 
+def test_a_name_of_the_statement_hides_no_function(guard: Guard) -> None:
+    """A column may have the name of a function that needs no brackets; elsewhere, the name is the function."""
+    for plain in (
+        "SELECT LogAttributes['user'] AS user, count() FROM otel_logs GROUP BY user ORDER BY user",
+        "SELECT user, database FROM (SELECT 'a' AS user, 'b' AS database)",
+        "WITH 'a' AS user SELECT user",
+    ):
+        guard(plain)
+    for hidden in (
+        "SELECT (SELECT 1 AS currentUser), currentUser",
+        "SELECT arrayMap(x -> (1 AS currentUser), [1]), currentUser",
+        "SELECT currentUser FROM (SELECT 1 AS x UNION ALL SELECT 2 AS currentUser)",
+        "SELECT currentUser FROM (SELECT (SELECT 1 AS currentUser) AS a)",
+        "SELECT a, currentUser FROM (SELECT 1 AS a) WHERE 1 IN (SELECT 1 AS currentUser)",
+        "SELECT `a (alias currentUser)`, currentUser FROM (SELECT 1 AS `a (alias currentUser)`)",
+        "SELECT `a (children 1)`, currentUser FROM (SELECT 1 AS `a (children 1)`)",
+    ):
+        with pytest.raises(RejectedError, match=r"currentUser is not allowed|quoted names may not hold"):
+            guard(hidden)
+
+
+def test_no_state_of_an_aggregate_is_made_up(guard: Guard) -> None:
+    """A cast names its type, and not one whose bytes ClickHouse trusts."""
+    guard("SELECT CAST(Body AS LowCardinality(String)), Body::String, JSONExtract(Body, 'a', 'String') FROM otel_logs")
+    for made_up in (
+        "SELECT CAST(unhex('00') AS AggregateFunction(uniqExact, String))",
+        "SELECT unhex('00')::SimpleAggregateFunction(sum, UInt64)",
+        "SELECT CAST('x', concat('Aggregate', 'Function(sum, UInt8)'))",
+        "SELECT accurateCastOrNull('x', 'Array(AggregateFunction(sum, UInt8))')",
+        "SELECT JSONExtract('{}', 'a', 'AggregateFunction(uniq, String)')",
+    ):
+        with pytest.raises(RejectedError, match="takes its type as text"):
+            guard(made_up)
+
+
 def test_a_name_of_the_statement_hides_no_table(guard: Guard) -> None:
     """A WITH is known in the SELECT that it belongs to, behind its own definition, and nowhere else."""
     guard("WITH a AS (SELECT 1 AS x), b AS (SELECT x FROM a) SELECT * FROM b WHERE x IN (SELECT x FROM a)")
@@ -188,8 +223,8 @@ def test_a_statement_means_what_it_says(corpus: Door) -> None:
     )
     assert answer.json()["rows"] == [["a\\d\t\tb", 1]]
 
-    for letter in ("x", "ü", "😀"):
-        text = letter * 19_000
+    # The last one looks like a printed syntax tree.
+    for text in ("x" * 19_000, "ü" * 19_000, "😀" * 19_000, " (alias x) (children 1)" * 800):
         answer = corpus.sql(f"SELECT '{text}' AS a")
         assert answer.status_code == 200, answer.text
         assert answer.json()["rows"] == [[text]]

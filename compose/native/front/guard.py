@@ -40,7 +40,9 @@ _TABLE_FUNCTIONS = {"numbers", "values"}
 _FUNCTIONS = re.compile(
     r"file|dict.*|join_?get.*|catboost.*|.*connection.*|getmacro|getclienthttpheader|hascolumnintable", re.IGNORECASE
 )
-_NODE = re.compile(r"( *)([\w:]+)(?: (.*?))??(?: \(alias .*\))?(?: \(children \d+\))?")
+_NODE = re.compile(r"( *)([\w:]+)(?: (.*))?")
+_CONFUSING = re.compile(rb"[\\\x00-\x1f]| \((?:alias|children) ")
+_CHILDREN = re.compile(r" \(children \d+\)$")
 _IN = re.compile(r"(?:global)?(?:not)?(?:null)?in(?:ignoreset)?", re.IGNORECASE)
 
 
@@ -66,8 +68,11 @@ def check(connection: Connection, text: bytes, parameters: Mapping[str, str]) ->
     if selected is None:
         raise _denied("this user may only SELECT")
     # A line break in a name would pass for a line of the printed tree.
-    if any(token.kind == "quoted" and re.search(rb"[\\\x00-\x1f]", token.text) for token in sql.tokens(text)):
-        raise _denied("names with escapes or control characters")
+    if any(
+        token.kind == "quoted" and re.search(rb"[\\\x00-\x1f]| \((?:alias|children) ", token.text)
+        for token in sql.tokens(text)
+    ):
+        raise _denied("names with escapes, control characters, or what looks like a part of a syntax tree")
     tree = connection.run(b"EXPLAIN AST " + selected.head, "TabSeparatedRaw", parameters).result.decode(
         errors="replace"
     )
@@ -84,8 +89,10 @@ def _named(tree: str) -> Iterator[tuple[str, str]]:
     """What the printed tree names: kind and name."""
     above: list[str] = []
     children = [0]
-    for line in tree.splitlines():
-        found = _NODE.fullmatch(line)
+    # At line feeds alone, which a literal can't hold: other line separators are printed as they are.
+    for printed in tree.rstrip("\n").split("\n"):
+        line = _CHILDREN.sub("", printed)
+        found = _NODE.fullmatch((line.endswith(")") and line.rpartition(" (alias ")[0]) or line)
         if found is None:
             raise _denied("a statement that is not understood")
         depth, kind, name = len(found[1]), found[2], found[3] or ""

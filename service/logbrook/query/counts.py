@@ -4,7 +4,8 @@ from typing import Any
 
 from logbrook.query import catalog, filters, search, timerange
 from logbrook.query.answers import HistogramAnswer, Series, ServiceStats, StatsAnswer
-from logbrook.query.engine import Engine, Spent, Statement, StatementError
+from logbrook.query.engine import Engine, Spent, Statement
+from logbrook.query.refusals import StatementError
 from logbrook.query.selection import Selection
 from logbrook.query.syntax import Field, Place
 from logbrook.query.timerange import SECOND, TimeRange

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import itertools
 import logging
-import re
 import secrets
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -19,6 +18,7 @@ import structlog
 from logbrook import config, metrics
 from logbrook.errors import RejectedError, UnavailableError
 from logbrook.query.answers import Cost
+from logbrook.query.refusals import StatementError, from_clickhouse
 
 log = structlog.get_logger()
 # It logs every statement with its values at INFO.
@@ -30,29 +30,10 @@ PRIVILEGED = (
     " risk with LOGBROOK_QUERY_ALLOW_PRIVILEGED_USER=true"
 )
 _TABLE_ROWS_SECONDS = 5.0
-_EXCEPTION = re.compile(r"Code: (\d+)\. DB::Exception: (.*)", re.DOTALL)
-_PAST_LIMITS = {
-    158: "would read more rows than the limit",
-    159: "took longer than the limit",
-    160: "would take longer than the limit",
-    307: "would read more bytes than the limit",
-    396: "has a larger result than the limit",
-}
-_MEMORY_LIMIT_EXCEEDED = 241
 _LOOK_AGAIN_SECONDS = 0.5
 _CLOSE_SECONDS = 5.0
 # Linux's lowest priority. ClickHouse sets it if it may (CAP_SYS_NICE), and else does nothing.
 _LOWEST_PRIORITY = 19
-_BUSY = {202, 439, 394}  # too many queries, no thread, cancelled by an administrator
-_QUOTA_EXCEEDED = 201
-
-
-class StatementError(RejectedError):
-    """ClickHouse refused a statement; `clickhouse_code` is its own code."""
-
-    def __init__(self, clickhouse_code: int, message: str) -> None:
-        super().__init__(400, "statement_refused", message)
-        self.clickhouse_code = clickhouse_code
 
 
 @dataclass
@@ -144,9 +125,9 @@ class Engine:
             result = orjson.loads(body)
         except orjson.JSONDecodeError:
             # An error after the first rows is written behind them.
-            raise _error(body.decode(errors="replace")) from None
+            raise from_clickhouse(body.decode(errors="replace")) from None
         if "exception" in result:
-            raise _error(result["exception"])
+            raise from_clickhouse(result["exception"])
         if spent is not None:
             spent.add(result["statistics"])
         metrics.query_rows_read_total.inc(result["statistics"]["rows_read"])
@@ -200,7 +181,7 @@ class Engine:
                 if response.status_code != 200:
                     text = (await response.aread()).decode(errors="replace")
                     done = True
-                    raise _error(text, response.headers.get("X-ClickHouse-Exception-Code"))
+                    raise from_clickhouse(text, response.headers.get("X-ClickHouse-Exception-Code"))
                 yield response
                 done = response.is_stream_consumed
             finally:
@@ -326,24 +307,5 @@ class Engine:
                 503, "clickhouse_unavailable", f"ClickHouse can't be reached: {type(error).__name__}", 2
             ) from error
         if response.status_code != 200:
-            raise _error(response.text, response.headers.get("X-ClickHouse-Exception-Code"))
+            raise from_clickhouse(response.text, response.headers.get("X-ClickHouse-Exception-Code"))
         return response.text.strip()
-
-
-def _error(text: str, code_header: str | None = None) -> RejectedError | UnavailableError:
-    """An exception of ClickHouse as the error that the caller sees."""
-    found = _EXCEPTION.search(text)
-    code = int(code_header or (found[1] if found else 0))
-    message = re.sub(r"\s*\(version [^)]*\)\s*$", "", (found[2] if found else text)[:2000].strip())
-    if code in _PAST_LIMITS:
-        hint = "choose a shorter time range or a narrower query"
-        return RejectedError(422, "query_past_limits", f"the query {_PAST_LIMITS[code]}; {hint}")
-    if code == _MEMORY_LIMIT_EXCEEDED:
-        if "(total)" in message:
-            return UnavailableError(503, "clickhouse_busy", "ClickHouse is short of memory", 5)
-        return RejectedError(422, "query_past_limits", "the query needs more memory than the limit; narrow it")
-    if code in _BUSY:
-        return UnavailableError(503, "clickhouse_busy", "ClickHouse has too much to do or stopped the query", 2)
-    if code == _QUOTA_EXCEEDED:
-        return UnavailableError(429, "quota_exceeded", "the quota of queries is used up", 60)
-    return StatementError(code, message)

@@ -58,6 +58,7 @@ _TIMES = """
     parseDateTime64BestEffortOrZero toIntervalDay toIntervalHour toIntervalMicrosecond toIntervalMillisecond
     toIntervalMinute toIntervalMonth toIntervalNanosecond toIntervalQuarter toIntervalSecond toIntervalWeek
     toIntervalYear tumble tumbleStart tumbleEnd
+    localtime localtimestamp
 """
 _CONVERSIONS = """
     accurateCast accurateCastOrDefault accurateCastOrNull toBool toString toStringCutToZero toFixedString toFloat32
@@ -137,6 +138,8 @@ PATTERN = dict.fromkeys(
 ) | {"splitbyregexp": 0}
 """Functions that take a pattern, and which argument it is. Matching a made-up pattern of ten thousand wildcards takes
 minutes for one block."""
+TYPED = _names("CAST _CAST accurateCast accurateCastOrNull JSONExtract JSONExtractKeysAndValues")
+"""Functions whose last argument is the name of a type."""
 MAX_PATTERN_CHARACTERS = 500
 BARE = _names(
     "currentDatabase current_database database schema currentHandler currentUser current_user user session_user "

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from logbrook import metrics
 from logbrook.errors import LogbrookError, RejectedError, UnavailableError
 from logbrook.query.answers import ErrorAnswer, ErrorBody
-from logbrook.query.engine import StatementError
+from logbrook.query.refusals import StatementError
 
 log = structlog.get_logger()
 Answer = TypeVar("Answer")

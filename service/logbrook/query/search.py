@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from logbrook.query import events, filters, timerange
-from logbrook.query.engine import Engine, Spent, Statement, StatementError
+from logbrook.query.engine import Engine, Spent, Statement
 from logbrook.query.events import Position
+from logbrook.query.refusals import StatementError
 from logbrook.query.selection import Selection
 from logbrook.query.timerange import TimeRange
 

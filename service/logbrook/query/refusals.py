@@ -1,0 +1,44 @@
+"""ClickHouse's exceptions as what the API answers."""
+
+import re
+
+from logbrook.errors import RejectedError, UnavailableError
+
+_EXCEPTION = re.compile(r"Code: (\d+)\. DB::Exception: (.*)", re.DOTALL)
+_PAST_LIMITS = {
+    158: "would read more rows than the limit",
+    159: "took longer than the limit",
+    160: "would take longer than the limit",
+    307: "would read more bytes than the limit",
+    396: "has a larger result than the limit",
+}
+_MEMORY_LIMIT_EXCEEDED = 241
+_BUSY = {202, 439, 394}  # too many queries, no thread, cancelled by an administrator
+_QUOTA_EXCEEDED = 201
+
+
+class StatementError(RejectedError):
+    """ClickHouse refused a statement; `clickhouse_code` is its own code."""
+
+    def __init__(self, clickhouse_code: int, message: str) -> None:
+        super().__init__(400, "statement_refused", message)
+        self.clickhouse_code = clickhouse_code
+
+
+def from_clickhouse(text: str, code_header: str | None = None) -> RejectedError | UnavailableError:
+    """An exception of ClickHouse as the error that the caller sees."""
+    found = _EXCEPTION.search(text)
+    code = int(code_header or (found[1] if found else 0))
+    message = re.sub(r"\s*\(version [^)]*\)\s*$", "", (found[2] if found else text)[:2000].strip())
+    if code in _PAST_LIMITS:
+        hint = "choose a shorter time range or a narrower query"
+        return RejectedError(422, "query_past_limits", f"the query {_PAST_LIMITS[code]}; {hint}")
+    if code == _MEMORY_LIMIT_EXCEEDED:
+        if "(total)" in message:
+            return UnavailableError(503, "clickhouse_busy", "ClickHouse is short of memory", 5)
+        return RejectedError(422, "query_past_limits", "the query needs more memory than the limit; narrow it")
+    if code in _BUSY:
+        return UnavailableError(503, "clickhouse_busy", "ClickHouse has too much to do or stopped the query", 2)
+    if code == _QUOTA_EXCEEDED:
+        return UnavailableError(429, "quota_exceeded", "the quota of queries is used up", 60)
+    return StatementError(code, message)
