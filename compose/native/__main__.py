@@ -15,6 +15,7 @@ from rich.markup import escape
 
 from logbrook import clickhouse, config
 from logbrook.errors import LogbrookError
+from logbrook.query.terminal import visible
 from native import containers, environment, logs, mounts, runtime, stack, status, summary
 from native import up as up_
 from native.environment import DEFAULT_STATE
@@ -150,7 +151,8 @@ def sql(statement: str, state: State = DEFAULT_STATE) -> None:
         result = client.raw_query(statement.strip().rstrip(";"), fmt="PrettyCompactMonoBlock")
     except clickhouse.ClickHouseError as error:
         raise Failure(str(error)) from None
-    sys.stdout.buffer.write(result)
+    # A log line may hold what steers a terminal.
+    sys.stdout.write(visible(result.decode(errors="replace")))
 
 
 def _choose(wanted: str, state: Path) -> runtime.Choice:

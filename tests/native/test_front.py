@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Self
 
 import httpx
@@ -17,6 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from logbrook import clickhouse as connection
 from logbrook import config, migrate
+from native import __main__ as native_command
 from native import ports, processes
 from native.clickhouse import clickhouse as service
 from native.front.app import MAX_READS
@@ -372,3 +374,17 @@ def test_metrics_for_prometheus(clickhouse: ClickHouseServer) -> None:
         "ClickHouseAsyncMetrics_MemoryResident",
         "ClickHouseAsyncMetrics_CGroupMemoryTotal",
     }
+
+
+def test_no_row_steers_the_terminal(
+    clickhouse: ClickHouseServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`make local-sql` writes out what a log line holds of escapes, C1 controls and reordering characters."""
+    stack = SimpleNamespace(clickhouse=clickhouse.settings("default"))
+    monkeypatch.setattr("native.environment.load", lambda _: stack)
+
+    native_command.sql("SELECT 'a\x1b[31mb\u009b1mc\u202ed' AS line", Path())
+
+    shown = capsys.readouterr().out
+    assert "a\\u{1b}[31mb\\u{9b}1mc\\u{202e}d" in shown
+    assert not set(shown) & {"\x1b", "\x9b", "\u202e"}
