@@ -136,7 +136,7 @@ def test_refused_whatever_the_reason(place: Place, progress: Progress) -> None:
     assert producer.flush(30) == 0
     doomed = place.consumer(FAULT_AT="before_commit:1", LOGBROOK_CONSUMER_FLUSH_AFTER_SECONDS="2")
     doomed.spawn()
-    until(lambda: not doomed.running, 120, "it has stored a batch with all of it, and committed nothing")
+    until(lambda: not doomed.running, 400, "it has stored a batch with all of it, and committed nothing")
     progress(f"{doomed.log.count('taking over anew')} tries until all were found")
     place.consumer().spawn()
     place.drain()
