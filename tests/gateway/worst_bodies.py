@@ -102,7 +102,7 @@ BODIES = {
     "lines of JSON, mixed with letters": Body("/ingest", NDJSON, filled(b"a\n", b"{}\n")),
     "lines of text": Body("/ingest", TEXT, filled(LINE + b"\n")),
     "lines of text, one letter": Body("/ingest", TEXT, filled(b"a\n")),
-    "lines of text, empty": Body("/ingest", TEXT, filled(b"\n", b"a\n", b"a")),
+    "lines of text, empty": Body("/ingest", TEXT, filled(b"\n", b"a\n", b"x" * MIB)),
     "lines of text, indented": Body("/ingest", TEXT, filled(b"\ta\n", b"a\n")),
     "lines of text, control characters": Body("/ingest", TEXT, filled(b"\1" * 600 + b"\n")),
     "lines of text, stack traces": Body("/ingest", TEXT, filled(b"a\n" + b"\tb\n" * 250)),
