@@ -138,6 +138,7 @@ class Meanwhile:
     def __init__(self, door: httpx.Client, client: HttpClient, rows: int) -> None:
         self.door, self.client, self.inserted = door, client, rows
         self.milliseconds: dict[str, list[float]] = {"search": [], "insert": [], "/healthz": []}
+        self.failures: list[str] = []
         self._stop = threading.Event()
 
     def _search(self) -> None:
@@ -156,7 +157,10 @@ class Meanwhile:
     def _repeat(self, name: str, work: Callable[[], None], pause: float) -> None:
         while not self._stop.wait(pause):
             began = time.perf_counter()
-            work()
+            try:
+                work()
+            except (httpx.HTTPError, clickhouse.ClickHouseError) as error:
+                self.failures.append(f"{name}: {error}")
             self.milliseconds[name].append((time.perf_counter() - began) * 1000)
 
     @contextlib.contextmanager
@@ -181,6 +185,7 @@ class Attack:
     def __init__(self, url: str, client: HttpClient) -> None:
         self.url, self.client = url, client
         self.ends: Counter[str] = Counter()
+        self.answered = 0
         self.past_the_guard: list[str] = []
         self.late: dict[str, tuple[float, str]] = {}
         self._over = threading.Event()
@@ -229,6 +234,8 @@ class Attack:
                 break
             self.ends["asked to come back (503)"] += 1
             time.sleep(0.2)
+        self.answered += 1
+        say(f"{self.answered} statements answered", end="\r")
         code = "answered" if response.status_code == 200 else response.json()["error"]["code"]
         self.ends[f"{code} ({response.status_code})"] += 1
         if CANARY in response.text or (forbidden and code not in ("sql_not_allowed", "sql_syntax")):
@@ -245,7 +252,10 @@ def report(idle: Meanwhile, attacked: Meanwhile, attack: Attack, sent: int) -> b
     for seconds, text in sorted(attack.late.values(), reverse=True):
         say(f"  {seconds:5.1f} s  {text[:150]}")
     say(f"\n{'milliseconds':<12}{'idle P50':>12}{'P95':>9}{'attacked P50':>15}{'P95':>9}{'max':>9}{'P95 ratio':>12}")
-    kept = not attack.past_the_guard
+    failures = [*idle.failures, *attacked.failures]
+    for each in failures:
+        say(f"failed: {each}")
+    kept = not attack.past_the_guard and not failures
     for name, before in idle.milliseconds.items():
         during = attacked.milliseconds[name]
         ratio = percentile(during, 0.95) / percentile(before, 0.95)
@@ -275,6 +285,7 @@ def run(arguments: argparse.Namespace, directory: Path) -> bool:
         query_data.insert(client, 0, arguments.rows, time.time_ns() - 86_400 * 10**9, step)
         chosen = statements(client, arguments.statements)
         reader = config.ClickHouse(port=port, database="bench", username="reader", password=reader_password)
+        say(f"{len(chosen)} statements; measuring {arguments.idle_seconds:.0f} s of idle time first")
         with api(reader, limits) as door:
             idle, attacked = (Meanwhile(door, clickhouse.connect(settings), arguments.rows * part) for part in (2, 3))
             attack = Attack(str(door.base_url), clickhouse.connect(settings))
