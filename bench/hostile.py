@@ -122,6 +122,7 @@ def statements(client: HttpClient, count: int) -> list[tuple[str, bool]]:
     forbidden += [place.replace("{}", each) for place in grammar.SOURCES for each in grammar.FORBIDDEN_SOURCES]
     forbidden += grammar.BYPASSES
     running_ones = [*_HEAVY, *_nested()]
+    running_ones = draw.sample(running_ones, min(len(running_ones), count * 2 // 3))
     known = client.query("SELECT name FROM system.functions WHERE alias_to = '' ORDER BY name").result_rows
     names = [str(name) for (name,) in known if functions.is_allowed(str(name))]
     wanted = max(0, count * 2 // 3 - len(running_ones))
