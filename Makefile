@@ -1,4 +1,4 @@
-# `make` lists what there is. Every target makes what it needs: a .venv here, jars in .local, nothing global.
+# `make` lists the targets. Each makes what it needs: a .venv here, jars in .local, nothing global.
 SHELL := bash
 .SHELLFLAGS := -o pipefail -ec
 .DEFAULT_GOAL := help
@@ -8,9 +8,9 @@ PYTHON ?= python3
 # auto, native or compose
 RUNTIME ?= auto
 ARGS ?=
-# Tests run in so many processes; each starts a Kafka and a ClickHouse of its own. 0: in this one, with all output.
+# Number of test processes; each starts its own Kafka and ClickHouse. 0: one process, with all output.
 WORKERS ?= 2
-# What `make tools` builds with Go, once, for the tests. TOOLS= does without.
+# What `make tools` builds with Go, once, for the tests. TOOLS= skips it.
 TOOLS ?= pulumi docker-compose fakes3
 
 VENV := .venv
@@ -21,19 +21,19 @@ CHECKED := $(wildcard service/logbrook compose/native compose/grafana infra test
 ##@ The local stack
 
 .PHONY: local-up local-down local-status local-logs local-reset local-sql doctor produce audit backup restore
-local-up: $(VENV)/.native ## Start everything, with Docker or without (RUNTIME=auto|native|compose); harmless to repeat
+local-up: $(VENV)/.native ## Start everything, with Docker or without (RUNTIME=auto|native|compose); safe to repeat
 	@RUNTIME=$(RUNTIME) $(NATIVE) up
 
 local-down: $(VENV)/.native ## Stop it; the data stays
 	@$(NATIVE) down
 
-local-status: $(VENV)/.native ## Show each process; fails if one does not work
+local-status: $(VENV)/.native ## Show each process; fails if one is not working
 	@$(NATIVE) status
 
-local-logs: $(VENV)/.native ## Show what the processes print (NAME=kafka for one, FOLLOW=1 to go on)
+local-logs: $(VENV)/.native ## Show what the processes print (NAME=kafka for one, FOLLOW=1 to keep printing)
 	@$(NATIVE) logs $(NAME) $(if $(FOLLOW),--follow)
 
-local-reset: $(VENV)/.native ## Stop it and delete its data; asks first (YES=1 does not)
+local-reset: $(VENV)/.native ## Stop it and delete its data, after asking (YES=1 does not ask)
 	@$(NATIVE) reset $(if $(YES),--yes)
 
 local-sql: $(VENV)/.native ## Run a statement in its database: make local-sql SQL='SELECT count() FROM otel_logs'
@@ -46,20 +46,20 @@ doctor: $(VENV)/.native ## Say what is wrong with it, where, and what to change:
 produce: $(VENV)/.native ## Send sample logs or files into it: make produce ARGS='--count 100000 --to gateway'
 	@$(NATIVE) run produce $(ARGS)
 
-audit: $(VENV)/.native ## Compare Kafka with ClickHouse: fails if an event is missing or double (ARGS='--json')
+audit: $(VENV)/.native ## Compare Kafka with ClickHouse: fails if an event is missing or duplicated (ARGS='--json')
 	@$(NATIVE) run audit $(ARGS)
 
-backup: $(VENV)/.native ## Write the events into an archive in ClickHouse's backup folder (NAME= names it)
+backup: $(VENV)/.native ## Write the events to an archive in ClickHouse's backup folder (NAME= names it)
 	@$(NATIVE) run backup $(NAME)
 
-restore: $(VENV)/.native ## Put a backup back, NAME=..., and store from Kafka what came after it
+restore: $(VENV)/.native ## Restore a backup, NAME=..., and store what came after it from Kafka
 	@$(NATIVE) run restore $(NAME)
 	@$(NATIVE) run replay
 
 ##@ Checks
 
 .PHONY: test e2e-test jars tools lint format audit-deps
-test: $(VENV)/.tests jars tools ## Every test that needs no Docker, on real Kafka, ZooKeeper and ClickHouse (WORKERS=2, ARGS for pytest)
+test: $(VENV)/.tests jars tools ## Every test that does not need Docker, on real Kafka, ZooKeeper and ClickHouse (WORKERS=2, ARGS for pytest)
 	$(BIN)/pytest -m "not docker" -n $(WORKERS) --no-loadscope-reorder $(ARGS)
 
 e2e-test: $(VENV)/.tests ## The end-to-end cases on the whole stack, in containers or without (RUNTIME=auto|native|compose)
@@ -71,20 +71,22 @@ jars: $(VENV)/.native
 tools: ## Build the programs that tests drive, with Go, unless they are there
 	@$(if $(TOOLS),$(PYTHON) tests/tools/build.py $(TOOLS))
 
-lint: $(VENV)/.tests ## ruff (rules and format), mypy --strict, zizmor, hadolint, and actionlint where Go is
+lint: $(VENV)/.tests ## ruff, mypy --strict, spelling and wording, zizmor, hadolint, and actionlint if Go is there
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy $(CHECKED)
+	$(BIN)/python tests/wording.py
+	git ls-files -z | xargs -0 $(BIN)/codespell
 	$(BIN)/zizmor --offline --quiet .github
 	# The distribution keeps no old versions to pin: those of the day come with the base image's digest.
 	$(BIN)/hadolint --ignore DL3008 service/Dockerfile
 	@if actionlint=$$($(PYTHON) tests/tools/build.py --path actionlint); then echo actionlint && "$$actionlint"; fi
 
-format: $(VENV)/.tests ## Format the code, and mend what ruff can mend
+format: $(VENV)/.tests ## Format the code, and fix what ruff can fix
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
-audit-deps: $(VENV)/.tests ## Look the pinned packages up among the known vulnerabilities (ARGS=--strict fails if that can't be done)
+audit-deps: $(VENV)/.tests ## Check the pinned packages for known vulnerabilities (ARGS=--strict fails if that can't be done)
 	@$(BIN)/python tests/audit_deps.py $(ARGS)
 
 ##@ Measurements
@@ -99,7 +101,7 @@ bench-query: $(VENV)/.tests ## How fast searches are on 20 million events, quiet
 bench-hostile: $(VENV)/.tests ## What 500 hostile statements do to searches and inserts (ARGS='--statements 100')
 	PYTHONPATH=service:compose:. $(BIN)/python -m bench.hostile $(ARGS)
 
-bench-gateway: $(VENV)/.tests ## How much the gateway takes, next to a naive one (ARGS)
+bench-gateway: $(VENV)/.tests ## How much the gateway accepts, next to a naive one (ARGS)
 	PYTHONPATH=service:compose:. $(BIN)/python -m bench.gateway $(ARGS)
 
 bench-memory: $(VENV)/.tests ## How much memory the gateway takes for the worst bodies that its limits let in (ARGS)
@@ -110,19 +112,19 @@ include infra/Makefile.inc tests/faults/Makefile.inc
 ##@ Upkeep
 
 .PHONY: docs dashboards lock clean help
-docs: $(VENV)/.native ## Write the reference pages that are made from the code
+docs: $(VENV)/.native ## Write the reference pages that are generated from the code
 	$(BIN)/python -m logbrook.reference docs
 
-dashboards: $(VENV)/.tests ## Write Grafana's dashboards and their page, which are made from compose/grafana
+dashboards: $(VENV)/.tests ## Write Grafana's dashboards and their page, generated from compose/grafana
 	PYTHONPATH=compose $(BIN)/python -m grafana compose/grafana/dashboards docs/dashboards.md
 
-lock: $(VENV)/.tests ## Pin every requirements.in anew, with hashes (UPGRADE=1 takes new versions)
+lock: $(VENV)/.tests ## Pin every requirements.in again, with hashes (UPGRADE=1 takes new versions)
 	@$(call pin,tests,)
 	@$(call pin,service,-c $(CURDIR)/tests/requirements.txt)
 	@$(call pin,compose/native,-c $(CURDIR)/tests/requirements.txt)
 	@$(call pin,infra,-c $(CURDIR)/tests/requirements.txt)
 
-clean: ## Delete what can be made again: .venv, caches, jars. The local stack's data stays
+clean: ## Delete what can be recreated: .venv, caches, jars. The local stack's data stays
 	rm -rf $(VENV) .local/jars .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -133,7 +135,7 @@ help: ## This list
 # Layers of .venv: what the local stack needs, and on top of it what tests and lint need.
 pin = echo "$(1)/requirements.txt" && cd $(1) && $(CURDIR)/$(BIN)/uv pip compile -q --no-annotate --no-header \
     --generate-hashes --universal --python-version 3.11 $(if $(UPGRADE),--upgrade) $(2) requirements.in -o requirements.txt
-# Shows which package it is at: on one line of a terminal, else not at all.
+# Shows the current package on one line of a terminal, otherwise nothing.
 install = $(BIN)/pip install --disable-pip-version-check --no-input --require-hashes -r $(1) \
     | if [ -t 1 ]; then awk '/^Collecting/ {printf "\r\033[K  %d %s", ++n, $$2; fflush()} END {printf "\r\033[K"}'; else cat > /dev/null; fi
 

@@ -101,7 +101,7 @@ class Bench:
         return int(self.client.query(sql).result_rows[0][0])
 
     def shapes(self) -> Iterator[Shape]:
-        """One of each shape, with parameters drawn anew."""
+        """One of each shape, with newly drawn parameters."""
         draw = self.chance
         n = draw.randrange(self.rows)
         service = draw.choice(query_data.SERVICES)

@@ -103,7 +103,7 @@ def _trigger(settings: Settings, bootstrap: str) -> dict[str, Any]:
 
 
 def _behavior() -> dict[str, Any]:
-    """Up fast, down slowly: each change makes the group share out its partitions anew."""
+    """Up fast, down slowly: each change makes the group reassign its partitions."""
     return {
         "scaleUp": {
             "stabilizationWindowSeconds": 0,

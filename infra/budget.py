@@ -99,7 +99,7 @@ def node_memory(settings: Settings) -> Memory:
             f"{AUDIT_MIB} for the audit, {shares.zookeeper_limit} for ZooKeeper, {shares.kafka_limit} for Kafka "
             f"and {shares.page_cache} of page cache leave ClickHouse {shares.clickhouse_server}, "
             f"and {settings.environment} needs {LEAST_CLICKHOUSE_MIB[settings.environment]}. "
-            + (f"Take {better.name}." if better else "No machine type that we know fits.")
+            + (f"Take {better.name}." if better else "None of the known machine types fits.")
         )
     return shares
 

@@ -182,7 +182,7 @@ def load(values: Mapping[str, str], secret_keys: frozenset[str] = frozenset()) -
     """Read a stack's configuration, `{"logbrook:machineType": "e2-medium", ...}`.
 
     Raises StackError with the key's name if a value does not fit, a required one is missing, or a key of our
-    namespace is none that we know (most likely misspelt). `secret_keys` are known, and read elsewhere.
+    namespace is unknown (probably misspelled). `secret_keys` are known, and read elsewhere.
     """
     known = {full_key(each.name): each for each in fields(Settings)}
     for name in sorted(values):
@@ -213,11 +213,13 @@ def _cast(name: str, text: str, kind: Any, each: Field[Any]) -> Any:
         elif get_args(kind) == () and kind is int:
             value = int(text)
     except (KeyError, ValueError):
-        raise StackError(f"{name}: {text!r} is no {getattr(kind, '__name__', kind)}: {rule['meaning']}") from None
+        raise StackError(
+            f"{name}: {text!r} is not a valid {getattr(kind, '__name__', kind)}: {rule['meaning']}"
+        ) from None
     if kind is int and value < rule["least"]:
         raise StackError(f"{name}: {text} is less than {rule['least']}: {rule['meaning']}")
     if rule["one_of"] and value not in rule["one_of"]:
-        raise StackError(f"{name}: {text!r} is none of {', '.join(rule['one_of'])}")
+        raise StackError(f"{name}: {text!r} is not one of {', '.join(rule['one_of'])}")
     if rule["like"] and (value or each.default is MISSING) and not re.fullmatch(rule["like"], value):
         raise StackError(f"{name}: {text!r} does not look right: {rule['meaning']}")
     return value
@@ -247,7 +249,7 @@ def _check_together(settings: Settings) -> None:
             f"{settings.kafka_retention_hours} h of {NAMESPACE}:kafkaRetentionHours"
         )
     if settings.image and not re.fullmatch(r"\S+@sha256:[0-9a-f]{64}", settings.image):
-        raise StackError(f"{NAMESPACE}:image: {settings.image!r} names no digest (...@sha256:...)")
+        raise StackError(f"{NAMESPACE}:image: {settings.image!r} has no digest (...@sha256:...)")
     if not settings.on_vm and not settings.clickhouse_host:
         raise StackError(f"{NAMESPACE}:clickhouseHost is not set: with backend managed, ClickHouse is somewhere else")
     if settings.grafana and not settings.on_vm:
@@ -274,4 +276,4 @@ def _check_subnet(name: str, text: str) -> None:
     except ValueError as error:
         raise StackError(f"{name}: {error}") from None
     if not network.is_private or network.prefixlen > 26:
-        raise StackError(f"{name}: {text} is no private range of /26 or larger")
+        raise StackError(f"{name}: {text} is not a private range of /26 or larger")

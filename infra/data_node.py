@@ -173,7 +173,7 @@ class DataNode(pulumi.ComponentResource):
                 args.InstanceNetworkInterfaceArgs(subnetwork=network.vm_subnet.id, network_ip=network.address.address)
             ],
             metadata=metadata,
-            # Secret Manager takes no narrower scope: the account's rights bound it, and containers do not get its token
+            # Secret Manager accepts only this scope: the account's rights limit it, and containers do not get its token
             # (guard in boot/node.sh). https://cloud.google.com/secret-manager/docs/accessing-the-api (read 2026-11-28)
             service_account=args.InstanceServiceAccountArgs(email=identity.email, scopes=["cloud-platform"]),
             shielded_instance_config=args.InstanceShieldedInstanceConfigArgs(

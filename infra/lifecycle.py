@@ -95,7 +95,7 @@ def move_node(stack: Stack, options: argparse.Namespace) -> None:
     """The node with its data in another zone of the region.
 
     Its machine is stopped first, so that both disks are of one moment. If the zone is lost, ClickHouse comes from its
-    newest snapshot, and Kafka begins anew: its own snapshot would be older than what ClickHouse has stored.
+    newest snapshot, and Kafka starts empty: its own snapshot would be older than what ClickHouse has stored.
     """
     settings = stack.settings
     if not options.zone.startswith(f"{settings.region}-") or options.zone == settings.zone:

@@ -129,7 +129,7 @@ def no_clear_secret(resource: Declared) -> Iterator[str]:
         if re.search(r"PASSWORD'?\s*[=:]\s*['\"]?[A-Za-z0-9_-]{24,}", json.dumps(resource.inputs.get("metadata", {}))):
             yield "has a password in its metadata"
         if "metadataStartupScript" in resource.inputs:
-            yield "is made anew whenever metadataStartupScript changes"
+            yield "is replaced whenever metadataStartupScript changes"
 
 
 def hardened_machine(resource: Declared) -> Iterator[str]:

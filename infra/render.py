@@ -92,7 +92,7 @@ def environment(settings: Settings, memory: Memory, image: str, mirror: str) -> 
 
 
 def mounted_files(files: Mapping[str, str]) -> dict[str, str]:
-    """A digest of what each service mounts, as its label: Compose makes a container anew when a label changes, but not
+    """A digest of what each service mounts, as its label: Compose recreates a container when a label changes, but not
     when a file below a mount does.
     """
     return {

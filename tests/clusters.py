@@ -23,7 +23,7 @@ NAME = "logs"
 _CONFIGURATION = """\
 <clickhouse>
   <max_server_memory_usage_to_ram_ratio>0.3</max_server_memory_usage_to_ram_ratio>
-  <!-- What makes a server recognise itself in the list below. -->
+  <!-- What makes a server recognize itself in the list below. -->
   <tcp_port>{own}</tcp_port>
   <macros><shard>1</shard><replica>{replica}</replica></macros>
   <zookeeper><node><host>127.0.0.1</host><port>{zookeeper}</port></node></zookeeper>

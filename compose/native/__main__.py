@@ -95,7 +95,7 @@ def show_logs(
     files = [stack.log_file(state, name)] if name else sorted((state / "logs").glob("*.log"))
     if not files or not any(file.exists() for file in files):
         known = ", ".join(sorted(file.stem for file in (state / "logs").glob("*.log")))
-        raise Failure(f"There is no log of {name or 'anything'} yet.", f"Those there are: {known or 'none'}")
+        raise Failure(f"There is no log of {name or 'anything'} yet.", f"Existing logs: {known or 'none'}")
     width = max(len(file.stem) for file in files)
     for stem, line in logs.lines(files, count):
         print(f"{stem:<{width}}  {line}")  # noqa: T201
@@ -125,7 +125,7 @@ def reset(
     for place in places:
         shutil.rmtree(place, ignore_errors=True)
     environment.forget_secrets(state)
-    console.print("Deleted. `make local-up` begins anew.")
+    console.print("Deleted. `make local-up` starts from scratch.")
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
@@ -157,7 +157,7 @@ def sql(statement: str, state: State = DEFAULT_STATE) -> None:
 
 def _choose(wanted: str, state: Path) -> runtime.Choice:
     if wanted not in ("auto", "native", "compose"):
-        raise Failure(f"RUNTIME={wanted}: there is no such way to run.", "auto, native and compose are.")
+        raise Failure(f"RUNTIME={wanted} is not known.", "Use auto, native, or compose.")
     if status.read(state) is not None:
         if wanted == "compose":
             raise Failure("The native stack runs on the same ports.", "Stop it first: make local-down")

@@ -121,5 +121,5 @@ def _advice(container: Container) -> str:
         return f"Give it more: LOGBROOK_{container.service.upper()}_MEMORY in .env (docs/compose.md)."
     return (
         f"Mend what it says, and run this again. All of its log: make local-logs NAME={container.service}. "
-        "To begin anew: make local-reset. Or go without Docker: RUNTIME=native"
+        "To start from scratch: make local-reset. Or run without Docker: RUNTIME=native"
     )

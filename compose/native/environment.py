@@ -130,7 +130,7 @@ class Environment:
     def _port(self, name: str, default: int) -> int:
         text = self.variables.get(name, str(default))
         if not text.isdecimal() or not 0 < int(text) < 65536:
-            raise Failure(f"{name}: {text!r} is no port.", f"Correct it in {self.env_file} or the environment.")
+            raise Failure(f"{name}: {text!r} is not a port.", f"Correct it in {self.env_file} or the environment.")
         return int(text)
 
 

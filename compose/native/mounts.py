@@ -1,6 +1,6 @@
 """Changed files reach their containers: a digest of what each service mounts, as a label that Compose compares.
 
-Compose starts a container anew when its definition changed; what is in a mounted file is not part of that. Replacing a
+Compose recreates a container when its definition changed; what is in a mounted file is not part of that. Replacing a
 file makes a new one, which a mount of the old one does not see: without this, `up` would change nothing.
 """
 

@@ -93,7 +93,7 @@ def left_over(state: Path) -> dict[str, psutil.Process]:
             continue
         with contextlib.suppress(psutil.NoSuchProcess):
             process = psutil.Process(each.pid)
-            # A pid alone is no proof: it may be another's since.
+            # A pid alone proves nothing: another process may have it by now.
             if abs(process.create_time() - each.started_at) < _SAME_START_SECONDS and runs(process):
                 found[name] = process
     return found

@@ -125,7 +125,7 @@ class Supervised:
         self.status.state, self.status.reason = "failed", what
         return Failure(
             f"{self.service.name} {what}. Its last lines:\n{processes.tail(self.log)}",
-            f"All of it: {self.log}. Mend what it says and repeat make local-up; make local-reset begins anew.",
+            f"All of it: {self.log}. Fix what it says and run make local-up again; or start over: make local-reset.",
         )
 
 

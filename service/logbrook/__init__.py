@@ -1,3 +1,3 @@
-"""Logbrook: a centralised log platform. Sources -> gateway -> Kafka -> consumer -> ClickHouse -> query."""
+"""Logbrook: a centralized log platform. Sources -> gateway -> Kafka -> consumer -> ClickHouse -> query."""
 
 __version__ = "0.1.0"

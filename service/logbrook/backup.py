@@ -69,7 +69,7 @@ def restore(database: config.ClickHouse, bucket: config.Backup, name: str) -> in
     client = clickhouse.connect(database)
     client.command(f"DROP TABLE IF EXISTS {_RESTORED} SYNC")
     in_database = f"{database.database}.{{}}".format
-    # A newer version's column or index is no reason to refuse an old backup.
+    # A newer version's column or index is not a reason to refuse an old backup.
     lenient = f"SETTINGS allow_different_table_def = 1, allow_non_empty_tables = 1{bucket.url and f', {_SAME_KEY}'}"
     tables = f"TABLE {in_database('otel_logs')} AS {in_database(_RESTORED)}, TABLE {in_database('idempotency_keys')}"
     _run(client, f"RESTORE {tables} FROM {_place(bucket, name)} {lenient} ASYNC", "RESTORED")
@@ -82,7 +82,7 @@ def restore(database: config.ClickHouse, bucket: config.Backup, name: str) -> in
 def finished(database: config.ClickHouse, bucket: config.Backup) -> list[Finished]:
     """The bucket's backups, oldest first. Raises BackupError if it can't be read, or none is configured."""
     if not bucket.url:
-        raise BackupError("LOGBROOK_BACKUP_URL names no bucket: backups in ClickHouse's folder are files, see there")
+        raise BackupError("LOGBROOK_BACKUP_URL is not set: without it, backups are files in ClickHouse's own folder")
     return _finished(clickhouse.connect(database), bucket)
 
 

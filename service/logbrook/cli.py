@@ -1,4 +1,4 @@
-"""The command line `logbrook`. Each command loads its settings, then hands over to the module of its name."""
+"""The command line `logbrook`. Each command loads its settings, then calls the module that does the work."""
 
 import json
 import sys
@@ -14,7 +14,7 @@ from logbrook.errors import LogbrookError
 
 app = typer.Typer(
     name="logbrook",
-    help="Logs in over HTTP and OTLP, through Kafka, into ClickHouse; fast queries out.",
+    help="Takes logs over HTTP and OTLP, moves them through Kafka into ClickHouse, and searches them.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -23,7 +23,7 @@ app = typer.Typer(
 
 @app.callback(invoke_without_command=True)
 def root(version: bool = typer.Option(False, "--version", help="Print the version and exit.")) -> None:
-    """Print the version, if asked."""
+    """Print the version if requested."""
     if version:
         print(f"logbrook {__version__}")  # noqa: T201 - what was asked for
         raise typer.Exit
@@ -31,7 +31,7 @@ def root(version: bool = typer.Option(False, "--version", help="Print the versio
 
 @app.command()
 def gateway() -> None:
-    """Take logs over HTTP (OTLP, NDJSON, text) and put them into Kafka."""
+    """Accept logs over HTTP (OTLP, NDJSON, text) and write them to Kafka."""
     from logbrook.gateway import server
 
     log.configure("logbrook-gateway")
@@ -40,10 +40,10 @@ def gateway() -> None:
 
 @app.command()
 def token(
-    name: str = typer.Argument(help="The source that will send with it."),
+    name: str = typer.Argument(help="The source that will use it."),
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
 ) -> None:
-    """Make a random token for a source. It is shown once; the gateway needs only its SHA-256."""
+    """Create a random token for a source. It is shown once; the gateway needs only its SHA-256."""
     from logbrook.gateway import tokens
 
     issued = tokens.issue(name)
@@ -66,13 +66,13 @@ def consumer() -> None:
 @app.command()
 def audit(
     from_time: str | None = typer.Option(
-        None, help="Only from a time on: 2026-01-31T12:00:00Z, or 2h for so long ago."
+        None, help="Only from this time on: 2026-01-31T12:00:00Z, or 2h for two hours ago."
     ),
-    to_time: str | None = typer.Option(None, help="Only up to a time."),
-    every: float | None = typer.Option(None, min=1, help="Again and again, so many seconds apart, served as metrics."),
+    to_time: str | None = typer.Option(None, help="Only up to this time."),
+    every: float | None = typer.Option(None, min=1, help="Repeat at this interval in seconds, and serve metrics."),
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
 ) -> None:
-    """Compare Kafka's offsets with what ClickHouse holds; exit with 1 if any is missing, double or stuck."""
+    """Compare Kafka's offsets with what ClickHouse holds; exit with 1 if any is missing, duplicated, or stuck."""
     from logbrook.consumer import report
     from logbrook.consumer.span import Bounds
 
@@ -85,12 +85,12 @@ def audit(
 
 @app.command()
 def replay(
-    from_offset: int | None = typer.Option(None, min=0, help="In each partition, from this offset on."),
-    from_time: str | None = typer.Option(None, help="From a time on: 2026-01-31T12:00:00Z, or 2h for so long ago."),
-    to_time: str | None = typer.Option(None, help="Up to a time."),
+    from_offset: int | None = typer.Option(None, min=0, help="Start at this offset in each partition."),
+    from_time: str | None = typer.Option(None, help="Start at this time: 2026-01-31T12:00:00Z, or 2h for 2 hours ago."),
+    to_time: str | None = typer.Option(None, help="End at this time."),
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
 ) -> None:
-    """Read from Kafka again and store what is missing, after an old backup was restored for example."""
+    """Read Kafka again and store what is missing, for example after restoring an old backup."""
     from logbrook.consumer import report
     from logbrook.consumer.span import Bounds
 
@@ -100,10 +100,10 @@ def replay(
 
 @app.command()
 def usage(
-    hours: float = typer.Option(24, min=0.1, help="Shares and rates are those of so many hours."),
+    hours: float = typer.Option(24, min=0.1, help="Compute shares and rates over this many hours."),
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
 ) -> None:
-    """Say what is stored and for whom, what each share costs, and when the disk is full."""
+    """Show what is stored for whom, what each share costs, and when the disk will be full."""
     from logbrook import usage as counted
 
     with Console(stderr=True).status("counting"):
@@ -115,8 +115,10 @@ def usage(
 
 
 @app.command()
-def backup(name: str | None = typer.Argument(None, help="[default: logbrook- and the time]")) -> None:
-    """Back the tables up into the bucket or ClickHouse's backup folder; harmless to what runs."""
+def backup(
+    name: str | None = typer.Argument(None, help="Its name (default: logbrook- and the time)."),
+) -> None:
+    """Back up the tables to the bucket or to ClickHouse's backup folder, while everything runs."""
     from logbrook import backup as archive
 
     with Console(stderr=True).status("backing up"):
@@ -124,7 +126,7 @@ def backup(name: str | None = typer.Argument(None, help="[default: logbrook- and
 
 
 @app.command()
-def backups(as_json: bool = typer.Option(False, "--json", help="Print one JSON object a line.")) -> None:
+def backups(as_json: bool = typer.Option(False, "--json", help="Print one JSON object per line.")) -> None:
     """List the backups in the bucket, oldest first."""
     from logbrook import backup as archive
 
@@ -137,20 +139,20 @@ def backups(as_json: bool = typer.Option(False, "--json", help="Print one JSON o
 
 @app.command()
 def restore(name: str = typer.Argument(help="What `logbrook backup` printed, or `logbrook backups` lists.")) -> None:
-    """Replace the events by those of a backup. Run `logbrook replay` afterwards: it stores what came later."""
+    """Replace the events with those of a backup. Run `logbrook replay` afterwards to store what came later."""
     from logbrook import backup as archive
 
     database, bucket = config.load(config.ClickHouse), config.load(config.Backup)
     with Console(stderr=True).status(f"restoring {name}"):
         rows = archive.restore(database, bucket, name.removesuffix(".tar.zst"))
-    print(f"{rows:,} events restored; what came after the backup is stored again by: logbrook replay")  # noqa: T201
+    print(f"{rows:,} events restored. To store what came after the backup, run: logbrook replay")  # noqa: T201
 
 
 @app.command()
 def migrate(
-    plan: bool = typer.Option(False, "--plan", help="Print what there is to do, and do nothing."),
+    plan: bool = typer.Option(False, "--plan", help="Print what would be done, and do nothing."),
 ) -> None:
-    """Create or update the tables, the views, and the topic; harmless to repeat."""
+    """Create or update the tables, the views, and the topic. It is safe to run again."""
     from logbrook import migrate as migration
     from logbrook import topic
 
@@ -166,14 +168,14 @@ def migrate(
 
 @app.command()
 def doctor(
-    quick: bool = typer.Option(False, "--quick", help="Only whether Kafka and ClickHouse let us in."),
-    wait: float = typer.Option(0.0, min=0, help="Look again for so many seconds, until nothing fails."),
+    quick: bool = typer.Option(False, "--quick", help="Check only whether Kafka and ClickHouse accept the login."),
+    wait: float = typer.Option(0.0, min=0, help="Repeat for this many seconds, until nothing fails."),
     role: Literal["", "gateway", "consumer", "query", "autoscaler"] = typer.Option(
-        "", help="Whose rights to look for [default: what the user's name says, else consumer]."
+        "", help="Whose rights to check (default: the user's name if it is a role, else consumer)."
     ),
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
 ) -> None:
-    """Say what is wrong with this deployment, where, and what to change; exit with 1 if anything is."""
+    """Say what is wrong with this deployment, where, and what to change; exit with 1 if anything failed."""
     from logbrook.doctor import place, report
 
     here = place.find(config.environment(), Path.cwd(), role)
@@ -191,15 +193,15 @@ def query() -> None:
 
 @app.command()
 def search(  # noqa: PLR0913, PLR0917 - each is an option of the command
-    text: str = typer.Argument("", metavar="QUERY", help='For example: "level>=error checkout". Empty: everything.'),
-    since: str = typer.Option("1h", help="Beginning: how long ago (15m, 2h, 7d), or a time."),
+    text: str = typer.Argument("", metavar="QUERY", help='For example: "level>=error checkout" (default: everything).'),
+    since: str = typer.Option("1h", help="Start: how long ago (15m, 2h, 7d), or a time."),
     until: str = typer.Option("now", help="End: like --since."),
-    limit: int = typer.Option(100, min=1, help="Most events to print, the newest of them last."),
-    follow: bool = typer.Option(False, "--follow", "-f", help="Go on with new events as they arrive."),
-    as_json: bool = typer.Option(False, "--json", help="Print one JSON object a line, with all fields."),
-    url: str = typer.Option("", help="Where `logbrook query` is; LOGBROOK_QUERY_URL, else http://127.0.0.1:8080."),
+    limit: int = typer.Option(100, min=1, help="Print at most this many events, the newest last."),
+    follow: bool = typer.Option(False, "--follow", "-f", help="Keep printing new events as they arrive."),
+    as_json: bool = typer.Option(False, "--json", help="Print one JSON object per line, with all fields."),
+    url: str = typer.Option("", help="URL of the query API (default: LOGBROOK_QUERY_URL, else http://127.0.0.1:8080)."),
 ) -> None:
-    """Search the logs, as the explorer does, on the terminal."""
+    """Search the logs from the terminal, as the explorer does."""
     from logbrook.query import terminal
 
     url = url or config.client_variable("LOGBROOK_QUERY_URL", "http://127.0.0.1:8080")
@@ -208,26 +210,26 @@ def search(  # noqa: PLR0913, PLR0917 - each is an option of the command
 
 @app.command()
 def produce(  # noqa: PLR0913, PLR0917 - each is an option of the command
-    to: Literal["kafka", "gateway"] = typer.Option("kafka", help="Straight into the topic, or over HTTP."),
-    count: int | None = typer.Option(None, min=0, help="Events to send (10000; with --rate: no end)."),
-    rate: float | None = typer.Option(None, help="Events per second; as fast as they are taken without it."),
-    seed: int = typer.Option(1, help="The same seed makes the same events, but for their time."),
-    start_time: str | None = typer.Option(None, help="Time of the first event, RFC 3339 (now)."),
-    spread: str | None = typer.Option(None, help="Spread the times over so long, up to now: 24h, 30m, 90s, 7d."),
+    to: Literal["kafka", "gateway"] = typer.Option("kafka", help="Directly to the topic, or over HTTP."),
+    count: int | None = typer.Option(None, min=0, help="Events to send (default: 10000; unlimited with --rate)."),
+    rate: float | None = typer.Option(None, help="Events per second (default: as fast as they are accepted)."),
+    seed: int = typer.Option(1, help="The same seed makes the same events, except for their times."),
+    start_time: str | None = typer.Option(None, help="Time of the first event, RFC 3339 (default: now)."),
+    spread: str | None = typer.Option(None, help="Spread the times over a period that ends now: 24h, 30m, 90s, 7d."),
     event_id: bool = typer.Option(False, "--event-id", help="Give each event a unique `event_id`."),
-    events_per_message: int = typer.Option(500, help="Events in one Kafka message or HTTP request, 1 to 1000."),
+    events_per_message: int = typer.Option(500, help="Events per Kafka message or HTTP request, 1 to 1000."),
     file: Annotated[list[str] | None, typer.Option(help="Send a log file instead; repeatable, `-` is stdin.")] = None,
-    file_format: Literal["auto", "text", "json"] = typer.Option("auto", "--format", help="Of the files' lines."),
-    multiline: Literal["on", "off"] = typer.Option("on", help="Put stack traces and indented lines into one event."),
+    file_format: Literal["auto", "text", "json"] = typer.Option("auto", "--format", help="Format of the files' lines."),
+    multiline: Literal["on", "off"] = typer.Option("on", help="Join stack traces and indented lines into one event."),
     service: str | None = typer.Option(
-        None, help="For the files' events that name none; {file} in it is the file's name."
+        None, help="Service of the files' events that do not name one; {file} stands for the file's name."
     ),
-    follow: bool = typer.Option(False, "--follow", help="Go on with what is appended to the files, from now on."),
-    state: str | None = typer.Option(None, help="With --follow: file to remember positions in, and to resume from."),
+    follow: bool = typer.Option(False, "--follow", help="Keep sending what is appended to the files from now on."),
+    state: str | None = typer.Option(None, help="With --follow: file that remembers positions, to resume from."),
     timeout: float = typer.Option(60.0, min=0.1, help="Seconds to try to deliver an event before it counts as failed."),
-    as_json: bool = typer.Option(False, "--json", help="Print nothing but one JSON object at the end."),
+    as_json: bool = typer.Option(False, "--json", help="Print only one JSON object, at the end."),
 ) -> None:
-    """Send sample logs of a small shop, or your own log files, and say how many were acknowledged."""
+    """Send sample logs of a small shop, or your own log files, and report how many were acknowledged."""
     from logbrook.produce import follow as following
     from logbrook.produce import options, run
     from logbrook.produce.files import Files
@@ -241,7 +243,7 @@ def produce(  # noqa: PLR0913, PLR0917 - each is an option of the command
     elif file:
         source = Files(file, reading)
     else:
-        source = run.MadeUp(
+        source = run.Samples(
             seed=seed,
             count=count,
             rate=rate,

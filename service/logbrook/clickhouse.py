@@ -13,6 +13,7 @@ __all__ = ["ClickHouseError", "HttpClient", "answered_too_late", "connect", "err
 UNKNOWN_TABLE = 60
 TIMEOUT_EXCEEDED = 159
 MEMORY_LIMIT_EXCEEDED = 241
+ACCESS_DENIED = 497
 
 
 def connect(settings: ClickHouse, *, database: str | None = None) -> HttpClient:

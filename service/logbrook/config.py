@@ -17,7 +17,7 @@ PREFIX = "LOGBROOK_"
 
 
 def setting(default: Any, meaning: str, *, secret: bool = False) -> Any:
-    """Declare a setting. `...` as default makes it required; a secret is left out of `repr`."""
+    """Declare a setting. A default of `...` makes it required; a secret is left out of `repr`."""
     return field(
         default=MISSING if default is ... else default,
         repr=not secret,
@@ -29,17 +29,17 @@ def setting(default: Any, meaning: str, *, secret: bool = False) -> Any:
 class Kafka:
     """How every process reaches the brokers, and the shape of the topic."""
 
-    bootstrap_servers: str = setting("127.0.0.1:9092", "Brokers to ask first: host:port, comma-separated.")
+    bootstrap_servers: str = setting("127.0.0.1:9092", "Brokers to contact first: host:port, comma-separated.")
     topic: str = setting("logs", "The one topic that holds all events.")
     partitions: int = setting(
         8,
-        "Partitions of the topic when `logbrook migrate` creates it, and the number that idempotency keys "
-        "are spread over: the most consumers that can share the work.",
+        "Partitions of the topic when `logbrook migrate` creates it, over which idempotency keys are spread: "
+        "the largest number of consumers that can share the work.",
     )
     replication_factor: int = setting(1, "Copies of each partition when the topic is created; 3 on a cluster.")
     retention_hours: int = setting(72, "How long the topic keeps events: the longest outage to recover from.")
     retention_bytes: int = setting(
-        4 * 2**30, "The most bytes that one partition keeps, whichever of the two limits is reached first."
+        4 * 2**30, "Most bytes that one partition keeps; whichever of the two limits is reached first applies."
     )
     security_protocol: str = setting("PLAINTEXT", "PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL.")
     sasl_mechanism: str = setting("SCRAM-SHA-512", "SCRAM-SHA-512, PLAIN, or OAUTHBEARER for Google's managed Kafka.")
@@ -58,7 +58,7 @@ class ClickHouse:
     password: str = setting(..., "Password of that user. There is no default.", secret=True)
     database: str = setting("otel", "Database of the tables.")
     connect_timeout_seconds: float = setting(5.0, "Longest wait for a connection.")
-    timeout_seconds: float = setting(30.0, "Longest wait for an answer; afterwards its outcome is unknown.")
+    timeout_seconds: float = setting(30.0, "Longest wait for an answer; after that, the outcome is unknown.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,13 +67,13 @@ class Schema:
 
     retention_days: int = setting(
         30,
-        "Days that an event is kept, counted from its arrival, and that a repeated idempotency key is recognised. "
+        "Days that an event is kept, counted from its arrival, and that a repeated idempotency key is recognized. "
         "Keep it longer than Kafka's retention.",
     )
     max_event_names: int = setting(
         1000,
-        "Most names in each of an event's maps (attributes, resource, scope). The rest becomes one JSON attribute, and "
-        "the event is flagged. Each name takes some 25 kB of ClickHouse's memory while names are counted by the hour.",
+        "Most names in each of an event's maps (attributes, resource, scope). The rest become one JSON attribute, and "
+        "the event is flagged. Each name takes about 25 kB of ClickHouse's memory while names are counted by the hour.",
     )
     system_log_retention_days: int = setting(7, "Days that ClickHouse's own system logs are kept.")
     cluster: str = setting(
@@ -96,14 +96,14 @@ class Backup:
     key_secret: str = setting("", "Secret of that key.", secret=True)
     full_every_days: float = setting(
         7.0,
-        "Age at which the last full backup is no longer a base: the next one is full. A bucket that deletes by age "
+        "Age at which the last full backup stops being a base: the next backup is full. A bucket that deletes by age "
         "must keep each backup this much longer than you want to be able to restore it.",
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Gateway:
-    """The HTTP door: OTLP and plain logs in, Kafka messages out."""
+    """The HTTP service that takes OTLP and plain logs and writes them to Kafka."""
 
     host: str = setting("127.0.0.1", "Address to listen on.")
     port: int = setting(4318, "Port to listen on; 4318 is OTLP/HTTP's own.")
@@ -111,54 +111,54 @@ class Gateway:
         "", "Sources that may send: name=sha256 of the token in hex, comma-separated. See `logbrook token`."
     )
     allow_anonymous: bool = setting(False, "Accept requests without a token, as the source `anonymous`.")
-    max_body_bytes: int = setting(16 * 2**20, "Largest body of a request as it is sent (OTLP's clients send 4 MiB).")
-    max_inflated_bytes: int = setting(64 * 2**20, "Largest body after decompression: bounds what a zip bomb costs.")
-    max_request_events: int = setting(100_000, "Most events in one request: bounds the time that one client takes.")
+    max_body_bytes: int = setting(16 * 2**20, "Largest request body as it is sent (OTLP's clients send 4 MiB).")
+    max_inflated_bytes: int = setting(64 * 2**20, "Largest body after decompression: limits what a zip bomb costs.")
+    max_request_events: int = setting(100_000, "Most events in one request: limits the time that one client takes.")
     max_message_bytes: int = setting(
         900_000, "Largest Kafka message to build, below the broker's message.max.bytes (1,048,588 by default)."
     )
     max_queued_bytes: int = setting(
-        128 * 2**20, "Most bytes waiting for Kafka's acknowledgement; beyond, requests are answered 429."
+        128 * 2**20, "Most bytes waiting for Kafka's acknowledgement; beyond that, requests get 429."
     )
     max_buffered_bytes: int = setting(
-        128 * 2**20, "Most bytes of bodies in memory, of all open requests together; beyond, they are answered 429."
+        128 * 2**20, "Most bytes of bodies in memory, for all open requests together; beyond that, requests get 429."
     )
     body_timeout_seconds: float = setting(
-        30.0, "Longest wait for a whole body: a slow sender must not hold memory. 16 MiB in it are 4.5 Mbit/s."
+        30.0, "Longest wait for a whole body: a slow sender must not hold memory. 16 MiB in that time is 4.5 Mbit/s."
     )
     keep_alive_seconds: float = setting(
-        65.0, "How long an idle connection is kept: longer than a load balancer's usual 60."
+        65.0, "How long an idle connection is kept open: longer than a load balancer's usual 60."
     )
     delivery_timeout_seconds: float = setting(
-        20.0, "Longest wait for Kafka's acknowledgement before a request is answered 503."
+        20.0, "Longest wait for Kafka's acknowledgement before a request gets 503."
     )
     drain_seconds: float = setting(8.0, "Time for open requests after SIGTERM; Cloud Run kills after 10.")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Consumer:
-    """Topic to ClickHouse."""
+    """The process that moves events from the topic to ClickHouse."""
 
     group: str = setting("logbrook", "Kafka consumer group.")
     max_batch_messages: int = setting(100_000, "Most messages in one batch.")
-    max_batch_bytes: int = setting(32 * 2**20, "Most bytes in one batch: bounds the memory of both ends.")
+    max_batch_bytes: int = setting(32 * 2**20, "Most bytes in one batch: limits the memory of both ends.")
     parallel_inserts: int = setting(
-        2, "Inserts that a batch of 8 MiB and more is divided into: so many of ClickHouse's cores are used."
+        2, "Inserts into which a batch of 8 MiB or more is divided: this many of ClickHouse's cores are used."
     )
-    flush_after_seconds: float = setting(0.5, "Age at which a batch is inserted although it is not full.")
+    flush_after_seconds: float = setting(0.5, "Age at which a batch is inserted even if it is not full.")
     session_timeout_seconds: float = setting(
         10.0,
         "Silence after which a consumer counts as dead and its partitions go to the others: the delay after a crash. "
-        "Below it, a stall takes partitions away from one that lives.",
+        "If it is too low, a stall takes partitions away from a consumer that is alive.",
     )
     stalled_after_seconds: float = setting(
         60.0,
-        "If messages wait in a partition and none of it is stored for this long, it counts as stalled: /readyz answers "
+        "If messages wait in a partition and none is stored for this long, it counts as stalled: /readyz answers "
         "503, and the audit fails. Keep it above the time that an insert may take "
         "(`LOGBROOK_CLICKHOUSE_TIMEOUT_SECONDS`).",
     )
     fetch_queue_kilobytes: int = setting(16_384, "Most kilobytes that librdkafka fetches ahead.")
-    stop_seconds: float = setting(8.0, "Time for the insert under way after SIGTERM; Cloud Run kills after 10.")
+    stop_seconds: float = setting(8.0, "Time for the running insert after SIGTERM; Cloud Run kills after 10.")
     health_host: str = setting("127.0.0.1", "Address of /healthz, /readyz and /metrics.")
     health_port: int = setting(9464, "Port of /healthz, /readyz and /metrics.")
 
@@ -171,36 +171,34 @@ class Query:
     port: int = setting(8080, "Port to listen on.")
     allowed_hosts: str = setting(
         "",
-        "Host names that requests may carry, comma-separated, `*.example.org` too. Empty: this machine's own names "
-        "while listening on loopback, else any.",
+        "Host names that requests may use, comma-separated; `*.example.org` works too. Empty: this machine's own names "
+        "if it listens on loopback, else any.",
     )
     allow_privileged_user: bool = setting(
         False,
-        "Serve although the ClickHouse user may do more than read `otel_logs`. A gap in the check of SQL would "
-        "then lead to everything that this user may do.",
+        "Serve even if the ClickHouse user may do more than read `otel_logs`. A gap in the check of SQL would "
+        "then open everything that this user may do.",
     )
     timeout_seconds: float = setting(20.0, "Longest time that one statement may run in ClickHouse.")
     max_memory_bytes: int = setting(2 * 2**30, "Most memory of one statement in ClickHouse.")
-    max_bytes_read: int = setting(2**40, "Most bytes, uncompressed, that one statement may read; 0 is no limit.")
+    max_bytes_read: int = setting(2**40, "Most bytes, uncompressed, that one statement may read; 0 means no limit.")
     max_result_rows: int = setting(10_000, "Most rows in one answer of /v1/sql.")
-    max_result_bytes: int = setting(
-        64 * 2**20, "Largest result of one statement, as JSON; exports are not bounded by it."
-    )
+    max_result_bytes: int = setting(64 * 2**20, "Largest result of one statement, as JSON; it does not limit exports.")
     max_sql_result_bytes: int = setting(
         8 * 2**20,
         "The same for a statement of /v1/sql, as JSON. Nobody else is answered while an answer is put together.",
     )
-    max_body_characters: int = setting(16_384, "Longest body in a list of events; one event alone comes whole.")
-    max_concurrent_requests: int = setting(8, "Requests that ask ClickHouse at the same time; others wait.")
-    max_waiting_requests: int = setting(256, "Requests that may wait; beyond, they are answered 503 at once.")
-    wait_seconds: float = setting(30.0, "Longest wait of a request for its turn before it is answered 503.")
+    max_body_characters: int = setting(16_384, "Longest body in a list of events; a single event is returned whole.")
+    max_concurrent_requests: int = setting(8, "Requests that may query ClickHouse at the same time; others wait.")
+    max_waiting_requests: int = setting(256, "Requests that may wait; beyond that, they get 503 at once.")
+    wait_seconds: float = setting(30.0, "Longest time that a request waits for its turn before it gets 503.")
     max_concurrent_statements: int = setting(
         32,
         "Statements of searches that may run in ClickHouse at the same time; one whose client left counts until it has "
-        "ended. With `max_concurrent_sql` and `max_streams` well below ClickHouse's `max_concurrent_queries`, so that "
-        "inserts always find room.",
+        "ended. Keep the sum with `max_concurrent_sql` and `max_streams` well below ClickHouse's "
+        "`max_concurrent_queries`, so that there is always room for inserts.",
     )
-    max_concurrent_sql: int = setting(2, "The same for statements of /v1/sql, which may be of any weight.")
+    max_concurrent_sql: int = setting(2, "The same for statements of /v1/sql, which may be of any size.")
     sql_timeout_seconds: float = setting(
         20.0,
         "Longest time that a statement of /v1/sql may run in ClickHouse. This and the next two are sent with the "
@@ -213,11 +211,9 @@ class Query:
         1, "Most threads of one statement of /v1/sql in ClickHouse; `max_concurrent_sql` of them run at the same time."
     )
     max_streams: int = setting(32, "Live tails and exports that may be open at the same time.")
-    sample_events: int = setting(
-        100_000, "Newest matching events that patterns and facets look at when all would be too many."
-    )
-    tail_poll_seconds: float = setting(0.5, "Pause between two looks for new events in a live tail.")
-    prometheus_url: str = setting("", "Prometheus to ask for /v1/status, the explorer's view of the platform itself.")
+    sample_events: int = setting(100_000, "Newest matching events that patterns and facets look at if there are more.")
+    tail_poll_seconds: float = setting(0.5, "Pause between two checks for new events in a live tail.")
+    prometheus_url: str = setting("", "URL of the Prometheus behind /v1/status, the explorer's *Health* view.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -233,7 +229,7 @@ class Log:
 class Usage:
     """What `logbrook usage` divides among sources and services."""
 
-    dollars_per_month: float = setting(0.0, "What the whole stack costs in a month; 0: no costs are shown.")
+    dollars_per_month: float = setting(0.0, "What the whole stack costs per month; 0: no costs are shown.")
 
 
 SECTIONS = (Kafka, ClickHouse, Schema, Backup, Gateway, Consumer, Query, Log, Usage)
@@ -259,8 +255,8 @@ def declared() -> Iterator[tuple[type[Any], Field[Any], str]]:
 def load(section: type[Section], environ: Mapping[str, str] | None = None) -> Section:
     """Read one section from the environment. A secret may be in a file that the variable NAME_FILE names, instead.
 
-    Raises ConfigError with the variable's name if a value does not fit, a required one is missing, a file can't be
-    read, or a variable with our prefix is none that we know (most likely misspelt).
+    Raises ConfigError with the variable's name if a value is invalid, a required one is missing, a file can't be
+    read, or a variable with our prefix is unknown (probably misspelled).
     """
     environ = os.environ if environ is None else environ
     for name in sorted(environ):
@@ -293,7 +289,7 @@ KNOWN = frozenset(name for _, _, name in declared()) | frozenset(CLIENT_VARIABLE
 
 
 def client_variable(name: str, default: str, environ: Mapping[str, str] | None = None) -> str:
-    """The value of one of CLIENT_VARIABLES; one that is set to nothing counts as not set."""
+    """The value of one of CLIENT_VARIABLES; an empty one counts as not set."""
     assert name in CLIENT_VARIABLES
     return (os.environ if environ is None else environ).get(name) or default
 
@@ -304,7 +300,7 @@ def environment() -> dict[str, str]:
 
 
 def find_env_file(start: Path) -> Path | None:
-    """The nearest `.env` of a local stack, in `start` or above; None if there is none that is ours or root's."""
+    """The nearest `.env` of a local stack that we or root own, in `start` or above; None if there is none."""
     for folder in (start, *start.parents):
         file = folder / ".env"
         if file.is_file() and file.stat().st_uid in {os.getuid(), 0} and f"\n{PREFIX}" in f"\n{file.read_text()}":
@@ -313,7 +309,7 @@ def find_env_file(start: Path) -> Path | None:
 
 
 def read_env_file(path: Path) -> dict[str, str]:
-    """The `NAME=value` lines of a file; none if it is not there."""
+    """The `NAME=value` lines of a file; empty if it does not exist."""
     if not path.exists():
         return {}
     lines = (line.strip() for line in path.read_text().splitlines())
@@ -322,7 +318,7 @@ def read_env_file(path: Path) -> dict[str, str]:
 
 
 def of_local_stack(variables: Mapping[str, str]) -> dict[str, str]:
-    """The service's settings for a stack on this machine, whose own variables (of Compose, too) move its ports."""
+    """The service's settings for a stack on this machine, whose own variables (those of Compose) move its ports."""
     ports = {
         "LOGBROOK_KAFKA_PORT": "9092",
         "LOGBROOK_CLICKHOUSE_PORT": str(ClickHouse.port),
@@ -341,6 +337,9 @@ def of_local_stack(variables: Mapping[str, str]) -> dict[str, str]:
     return stack | {name: value for name, value in variables.items() if name in KNOWN}
 
 
+_EXPECTED = {bool: "true or false", int: "a whole number", float: "a number"}
+
+
 def _cast(name: str, text: str, kind: type[Any], each: Field[Any]) -> Any:
     """`text` as a value of `kind`, or a ConfigError that shows it unless it is secret."""
     try:
@@ -351,7 +350,7 @@ def _cast(name: str, text: str, kind: type[Any], each: Field[Any]) -> Any:
         value = kind(text)
     except (KeyError, ValueError):
         shown = "the value" if each.metadata["secret"] else repr(text)
-        raise ConfigError(f"{name}: {shown} is no {kind.__name__}: {each.metadata['meaning']}") from None
+        raise ConfigError(f"{name}: {shown} is not {_EXPECTED[kind]}: {each.metadata['meaning']}") from None
     if kind in (int, float) and value < 0:
         raise ConfigError(f"{name}: {text} is negative: {each.metadata['meaning']}")
     return value

@@ -18,7 +18,7 @@ def configure(service: str) -> None:
     settings = config.load(config.Log)
     level = logging.getLevelNamesMapping().get(settings.level.upper())
     if level is None:
-        raise ConfigError(f"LOGBROOK_LOG_LEVEL: {settings.level!r} is none of DEBUG, INFO, WARNING, ERROR")
+        raise ConfigError(f"LOGBROOK_LOG_LEVEL: {settings.level!r} is not one of DEBUG, INFO, WARNING, ERROR")
     stream = cast(TextIO, _Copied(settings.file)) if settings.file else sys.stderr
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,

@@ -12,7 +12,7 @@ gateway_requests_total = Counter(
 )
 gateway_events_total = Counter("gateway_events_total", "Events that Kafka acknowledged.", ["source"])
 gateway_bytes_total = Counter("gateway_bytes_total", "Bytes of message payload that Kafka acknowledged.", ["source"])
-gateway_rejected_total = Counter("gateway_rejected_total", "Requests that were refused, by error code.", ["code"])
+gateway_rejected_total = Counter("gateway_rejected_total", "Requests refused, by error code.", ["code"])
 gateway_request_seconds = Histogram(
     "gateway_request_seconds",
     "Time from a request's first byte to its answer.",
@@ -26,13 +26,13 @@ gateway_requests_in_flight = Gauge("gateway_requests_in_flight", "Requests being
 consumer_messages_total = Counter("consumer_messages_total", "Messages stored in ClickHouse.")
 consumer_bytes_total = Counter("consumer_bytes_total", "Bytes of message payload and coordinates stored in ClickHouse.")
 consumer_skipped_messages_total = Counter(
-    "consumer_skipped_messages_total", "Messages that were stored already and so were left out.", ["reason"]
+    "consumer_skipped_messages_total", "Messages skipped because they were already stored.", ["reason"]
 )
 consumer_raw_messages_total = Counter(
-    "consumer_raw_messages_total", "Messages that ClickHouse refused even alone, and that go in as one raw event."
+    "consumer_raw_messages_total", "Messages that ClickHouse refused even alone, each stored as one raw event."
 )
 consumer_missing_offsets_total = Counter(
-    "consumer_missing_offsets_total", "Offsets that Kafka no longer had when they were due: lost to its retention."
+    "consumer_missing_offsets_total", "Offsets that Kafka's retention deleted before they were stored."
 )
 consumer_batch_messages = Histogram(
     "consumer_batch_messages", "Messages in an insert.", buckets=(1, 10, 100, 1_000, 10_000, 100_000)
@@ -45,37 +45,41 @@ consumer_batch_age_seconds = Histogram(
 consumer_insert_seconds = Histogram("consumer_insert_seconds", "Time of one insert.", buckets=_LATENCY_BUCKETS_SECONDS)
 consumer_freshness_seconds = Histogram(
     "consumer_freshness_seconds",
-    "Time from when Kafka's message was made to when it can be queried: of the first in each insert.",
+    "Time from the creation of a Kafka message until it can be queried, for the first one in each insert.",
     buckets=_FRESHNESS_BUCKETS_SECONDS,
 )
 consumer_insert_failures_total = Counter(
     "consumer_insert_failures_total", "Inserts whose outcome was an error or unknown.", ["reason"]
 )
-consumer_take_overs_total = Counter("consumer_take_overs_total", "Take-overs of partitions, by their cause.", ["cause"])
+consumer_take_overs_total = Counter("consumer_take_overs_total", "Takeovers of partitions, by cause.", ["cause"])
 consumer_rebalances_total = Counter("consumer_rebalances_total", "Changes of the consumer's partitions.")
-consumer_pauses_total = Counter("consumer_pauses_total", "Times that fetching was paused, the buffer being full.")
+consumer_pauses_total = Counter("consumer_pauses_total", "Times that fetching was paused because the buffer was full.")
 consumer_lag_messages = Gauge(
-    "consumer_lag_messages", "Messages in Kafka beyond what is stored, of the partitions that it owns.", ["partition"]
+    "consumer_lag_messages",
+    "Messages in Kafka that are not stored yet, in the partitions it owns.",
+    ["partition"],
 )
 consumer_stalled_seconds = Gauge(
-    "consumer_stalled_seconds", "Time since a partition moved in which messages wait; 0 if none does.", ["partition"]
+    "consumer_stalled_seconds",
+    "Time since a partition with waiting messages moved; 0 if none waits.",
+    ["partition"],
 )
 
 # Audit
-audit_missing_events = Gauge("audit_missing_events", "Events that Kafka holds and ClickHouse lacks; should be 0.")
+audit_missing_events = Gauge("audit_missing_events", "Events that are in Kafka but not in ClickHouse; should be 0.")
 audit_duplicate_events = Gauge("audit_duplicate_events", "Events stored more than once; should be 0.")
-audit_events = Gauge("audit_events", "Events stored of what Kafka still holds.")
+audit_events = Gauge("audit_events", "Events stored, of those that Kafka still holds.")
 audit_flagged_events = Gauge("audit_flagged_events", "Of these, events with a ParseError.")
-audit_pending_messages = Gauge("audit_pending_messages", "Messages that the consumers are still to store.")
+audit_pending_messages = Gauge("audit_pending_messages", "Messages that are not stored yet.")
 audit_stalled_messages = Gauge(
-    "audit_stalled_messages", "Of these, messages of partitions in which nothing moved; should be 0."
+    "audit_stalled_messages", "Of these, messages in partitions that made no progress; should be 0."
 )
 audit_finished_timestamp_seconds = Gauge(
     "audit_finished_timestamp_seconds", "When the last audit ended, Unix time by ClickHouse's clock."
 )
 backup_finished_timestamp_seconds = Gauge(
     "backup_finished_timestamp_seconds",
-    "When the newest backup in the bucket was finished, Unix time; 0 is none. Served where the audit runs.",
+    "When the newest backup in the bucket was finished, Unix time; 0 if there is none. Served where the audit runs.",
 )
 
 # Query
@@ -87,7 +91,7 @@ query_request_seconds = Histogram(
     buckets=_LATENCY_BUCKETS_SECONDS,
 )
 query_rows_read_total = Counter("query_rows_read_total", "Rows that ClickHouse read for requests.")
-query_rejected_total = Counter("query_rejected_total", "Requests that were refused, by error code.", ["code"])
-query_requests_in_flight = Gauge("query_requests_in_flight", "Requests being worked on, those that wait included.")
-query_streams_open = Gauge("query_streams_open", "Live tails and exports that are open.")
+query_rejected_total = Counter("query_rejected_total", "Requests refused, by error code.", ["code"])
+query_requests_in_flight = Gauge("query_requests_in_flight", "Requests being worked on, including those that wait.")
+query_streams_open = Gauge("query_streams_open", "Open live tails and exports.")
 query_cancelled_total = Counter("query_cancelled_total", "Requests whose client left before the answer.")

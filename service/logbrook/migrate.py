@@ -131,7 +131,7 @@ def _refuse_others(database: str, known: Mapping[str, str]) -> None:
         raise SchemaError(
             f"{others[0]} was applied to the database {database!r} with other contents, by another"
             " version: there is no upgrade in place between the two. Keep the events with the version that made"
-            " it: `logbrook backup`, and copy the archive away. Then make the database anew with this version"
+            " it: `logbrook backup`, and copy the archive away. Then recreate the database with this version"
             " (`make local-reset`, or another LOGBROOK_CLICKHOUSE_DATABASE) and `logbrook restore` it:"
             " docs/operations.md#upgrade. (If you changed the file: an applied one stays as it was; put the change"
             " into a new file with a higher number.)"
@@ -184,7 +184,7 @@ def _keep_system_logs(client: HttpClient, days: int, cluster: Cluster) -> None:
             client.command(change, settings=dict(cluster.waiting))
             log.info("retention changed", table=f"system.{name}", days=days)
         except ClickHouseError as error:
-            log.warning("a system log keeps its rows for ever", table=f"system.{name}", error=str(error))
+            log.warning("a system log keeps its rows forever", table=f"system.{name}", error=str(error))
 
 
 def _days(engine: str) -> int | None:

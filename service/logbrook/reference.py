@@ -8,7 +8,7 @@ from pathlib import Path
 from prometheus_client import REGISTRY
 
 from logbrook import config, metrics
-from logbrook.doctor import checks, diagnosis
+from logbrook.doctor import diagnosis
 from logbrook.schema import parsing
 
 _DIAGNOSES = "<!-- From here on made by `make docs` from service/logbrook/doctor: edit that. -->"
@@ -90,10 +90,9 @@ def with_vocabulary(page: str) -> str:
 
 def with_diagnoses(page: str) -> str:
     """docs/doctor.md with its table as the code has it: one row for each diagnosis that there is."""
-    assert checks.CHECKS  # importing them is what fills the catalogue
     rows = [
-        f"| `{each.code}` | {each.severity} | {each.wrong} | {each.remedy} |"
-        for each in sorted(diagnosis.CATALOGUE.values(), key=lambda each: each.code)
+        f"| `{each.code}` | {each.severity} | {each.wrong} | {each.remedy.format(command='COMMAND')} |"
+        for each in diagnosis.CATALOG.values()
     ]
     head = ["", "| Diagnosis | | What is wrong | What to change |", "|---|---|---|---|"]
     return page.partition(_DIAGNOSES)[0] + "\n".join([_DIAGNOSES, *head, *rows]) + "\n"

@@ -1,7 +1,7 @@
 """`logbrook usage`: what is stored, for whom, what of the bill each share is, and when the disk is full.
 
 All from ClickHouse's own figures. Storage is divided among sources and services by the uncompressed size of what each
-sent lately: what a row takes on disk depends on its neighbours, so an exact figure does not exist.
+sent lately: what a row takes on disk depends on its neighbors, so an exact figure does not exist.
 """
 
 import json
@@ -127,7 +127,7 @@ def _stored(client: HttpClient, database: str) -> tuple[int, int, dict[date, flo
     ).result_rows
     rows = sum(row[1] for row in found)
     if not rows:
-        raise UsageError("no event is stored yet")
+        raise UsageError("no events are stored yet")
     return rows, sum(row[2] for row in found), {date.fromisoformat(row[0]): float(row[2]) for row in found}
 
 
@@ -139,7 +139,7 @@ def _looked_at(client: HttpClient, hours: float) -> tuple[int, float]:
     ).result_rows
     since_ms = max(first_ms, now_ms - round(hours * 3_600_000))
     if last_ms < since_ms:
-        raise UsageError(f"no event arrived in the last {hours:g} h: look further back with --hours")
+        raise UsageError(f"no events arrived in the last {hours:g} h: look further back with --hours")
     return since_ms, max(1.0, (now_ms - since_ms) / 1000)
 
 

@@ -35,7 +35,7 @@ class Waiting(Generic[Answer]):
     def until_there(self, stop: threading.Event) -> Answer | None:
         """What `attempt` returns, once it no longer raises LogbrookError; None as soon as `stop` is set.
 
-        Raises ConfigError and what is not a LogbrookError at once: waiting does not mend it.
+        Raises ConfigError and what is not a LogbrookError at once: waiting does not fix it.
         """
         while not stop.is_set():
             # In a thread of its own: an answer that does not come must not keep the process from stopping.
@@ -48,7 +48,7 @@ class Waiting(Generic[Answer]):
             if not isinstance(answer, Exception):
                 self.reason = None
                 if self._said is not None:
-                    log.info("everything is there now")
+                    log.info("everything is available now")
                     self._said = None
                 return answer
             if isinstance(answer, ConfigError) or not isinstance(answer, LogbrookError):

@@ -309,21 +309,21 @@ def test_text_is_readable_in_both_schemes(page: Chrome, scheme: str) -> None:
     """Messages have a contrast of at least 7 to 1 in light and in dark."""
     media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
     page.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
-    colours = page.execute_script(
+    colors = page.execute_script(
         "const style = (selector) => getComputedStyle(document.querySelector(selector));"
         "return [style('.row .message').color, style('.content').backgroundColor]"
     )
 
-    text, back = (luminance(colour) for colour in colours)
+    text, back = (luminance(color) for color in colors)
 
     lighter, darker = max(text, back), min(text, back)
     assert (lighter + 0.05) / (darker + 0.05) >= 7
     assert (text > back) == (scheme == "dark")
 
 
-def luminance(colour: str) -> float:
+def luminance(color: str) -> float:
     """The relative luminance of `rgb(r, g, b)`, by WCAG."""
-    parts = [int(part) / 255 for part in colour[4:-1].split(", ")]
+    parts = [int(part) / 255 for part in color[4:-1].split(", ")]
     linear = [part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 

@@ -86,7 +86,7 @@ def test_kafka_and_zookeeper_log_to_a_bounded_file(name: str) -> None:
 
 
 def test_the_broker_is_set_up_as_the_native_one(tmp_path: Path) -> None:
-    """The stack with and without Docker has one behaviour: what both say of a setting of the broker is the same."""
+    """The stack with and without Docker has one behavior: what both say of a setting of the broker is the same."""
     brokers.kafka(tmp_path, tmp_path, port=1, zookeeper_port=2)
     lines = (tmp_path / "server.properties").read_text().splitlines()
     native = dict(line.split("=", 1) for line in lines)

@@ -224,7 +224,7 @@ def stored_once(started: Stack, sender: Load) -> None:
 
 
 def count(started: Stack, condition: str) -> int:
-    """How many rows fulfil a condition."""
+    """How many rows fulfill a condition."""
     return int(started.query(f"SELECT count() FROM otel_logs WHERE {condition}"))
 
 

@@ -10,7 +10,7 @@ CONFIGURATION = json.loads((ROOT / "renovate.json").read_text())
 
 
 def test_each_pattern_finds_its_version() -> None:
-    """A file that is moved, or a line that is worded anew, does not leave the updater without it."""
+    """A file that is moved, or a line that is reworded, does not leave the updater without it."""
     for manager in CONFIGURATION["customManagers"]:
         [pattern] = manager["managerFilePatterns"]
         path = pattern.strip("/").strip("^$").replace("\\", "")

@@ -82,7 +82,7 @@ def test_a_backup_is_not_overwritten(database: config.ClickHouse) -> None:
 
 
 def test_events_of_another_schema_come_back_into_this_one(topic: config.Kafka, database: config.ClickHouse) -> None:
-    """The way that a refused migration names: backup, a database made anew, restore; a repeated key is still known."""
+    """The way that a refused migration names: backup, a recreated database, restore; a repeated key is still known."""
     client = clickhouse.connect(database)
     with consuming(SETTINGS, topic, database):
         send(topic, *numbered(0, 50))

@@ -84,7 +84,7 @@ def test_what_is_stored_is_a_set_with_its_holes(client: HttpClient) -> None:
 
 
 def test_rows_of_another_incarnation_do_not_count(client: HttpClient) -> None:
-    """A topic created anew starts at offset 0 again: what its predecessor stored there is not taken for its own."""
+    """A recreated topic starts at offset 0 again: what its predecessor stored there is not taken for its own."""
     insert(take_over(client, TOPIC, {0: START}), 0, range(5))
 
     inlet = take_over(client, Topic(TOPIC.name, "id-of-its-second-incarnation"), {0: START})

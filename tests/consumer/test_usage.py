@@ -68,7 +68,7 @@ def test_the_table_says_how_long_it_keeps(database: config.ClickHouse) -> None:
 
 def test_nothing_to_count_is_said(database: config.ClickHouse) -> None:
     """An empty table, and one in which nothing arrived lately, get an answer that says what to do."""
-    with pytest.raises(usage.UsageError, match="no event is stored yet"):
+    with pytest.raises(usage.UsageError, match="no events are stored yet"):
         usage.usage(database, config.Usage(), 24)
     fill(database, "a", 10, "x")
     clickhouse.connect(database).command(

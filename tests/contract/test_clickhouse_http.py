@@ -461,7 +461,7 @@ def test_a_body_that_breaks_off_stores_nothing(http: httpx.Client, url: httpx.UR
 
 @pytest.mark.parametrize("codec", ["gzip", "deflate", "zstd", "lz4"])
 def test_compressed_results(http: httpx.Client, codec: str) -> None:
-    """Accept-Encoding is honoured if enable_http_compression says so."""
+    """Accept-Encoding is honored if enable_http_compression says so."""
     statement = "SELECT number FROM numbers(1000000) FORMAT RowBinary"
     headers = {"Accept-Encoding": codec}
     with http.stream("POST", "/", content=statement, params={"enable_http_compression": 1}, headers=headers) as answer:
@@ -555,7 +555,7 @@ def test_an_error_after_progress_was_sent(http: httpx.Client) -> None:
 
 
 def test_native_with_a_protocol_revision(http: httpx.Client) -> None:
-    """What clickhouse-go, and so Grafana, reads: block info, and a flag of custom serialisation before each column."""
+    """What clickhouse-go, and so Grafana, reads: block info, and a flag of custom serialization before each column."""
     params: dict[str, str | int] = {"default_format": "Native", "client_protocol_version": 54460}
     answer = http.post("/", content="SELECT toUInt8(7) AS a, 'xy' AS b", params=params)
     info, shape = b"\x01\x00\x02\xff\xff\xff\xff\x00", b"\x02\x01"

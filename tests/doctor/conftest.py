@@ -1,6 +1,9 @@
 """A broker with three listeners: for its own machine, with passwords, and one that sends clients somewhere else."""
 
+import os
 import secrets
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -37,7 +40,7 @@ class OddBroker(KafkaBroker):
 
 @pytest.fixture(scope="session")
 def odd_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OddBroker]:
-    """A ZooKeeper, and the broker with its users `gateway` and `consumer`, who may do nothing yet."""
+    """A ZooKeeper, and the broker with its users `gateway` and `consumer`, without rights to a test's topic."""
     directory, jar_files = tmp_path_factory.mktemp("kafka"), jars.ensure(REPOSITORY / ".local/jars")
     host, vpc, wrong, zookeeper_port = ports.free(4)
     addresses = f"HOST://127.0.0.1:{host},VPC://127.0.0.1:{vpc},WRONG://127.0.0.1:"
@@ -59,14 +62,10 @@ def odd_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OddBroker]:
         zookeeper = brokers.zookeeper(directory / "zookeeper", jar_files, zookeeper_port, level="WARN")
         broker = brokers.kafka(directory / "kafka", jar_files, host, zookeeper_port, level="WARN", settings=settings)
         with running(zookeeper, directory / "zookeeper.log"), running(broker, directory / "kafka.log"):
-            admin = kafka_admin.AdminClient({"bootstrap.servers": f"127.0.0.1:{host}", "log_level": 0})
-            scram = kafka_admin.ScramCredentialInfo(kafka_admin.ScramMechanism.SCRAM_SHA_512, 8192)
-            users = [
-                kafka_admin.UserScramCredentialUpsertion(each, scram, PASSWORD.encode())
-                for each in ("gateway", "consumer")
-            ]
-            for done in admin.alter_user_scram_credentials([*users]).values():
-                done.result()
+            # The node's own program; it grants rights to the topic `logs` alone, which no test uses.
+            command = [sys.executable, str(REPOSITORY / "compose/kafka/access.py"), f"127.0.0.1:{host}"]
+            passwords = {f"KAFKA_{user}_PASSWORD": PASSWORD for user in ("GATEWAY", "CONSUMER", "AUTOSCALER")}
+            subprocess.run(command, env={**os.environ, **passwords}, check=True, timeout=120)
             names = (f"127.0.0.1:{host}", zookeeper_port, f"127.0.0.1:{vpc}", f"127.0.0.1:{wrong}")
             yield OddBroker(*names)
 

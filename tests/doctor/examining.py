@@ -10,7 +10,7 @@ from logbrook.doctor.place import Place
 
 def place(role: str = "", /, **parts: Any) -> Place:
     """A place of which only `parts` are known."""
-    return Place({"token": "", "group": "logbrook", **parts}, role)
+    return Place(role=role, **parts)
 
 
 def examined(here: Place, *without: str) -> Mapping[str, Finding]:

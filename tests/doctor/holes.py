@@ -5,8 +5,9 @@ import socket
 import ssl
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 
@@ -60,6 +61,37 @@ def tls(directory: Path, name: str = "localhost") -> Iterator[int]:
 
     with _serving(greet) as port:
         yield port
+
+
+@contextmanager
+def http(statuses: Mapping[str, int]) -> Iterator[str]:
+    """A server that answers these requests so; a status of 0 is no answer. One with a body ends with ` {}`."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def answer(self) -> None:
+            has_body = int(self.headers.get("content-length") or 0) > 0
+            self.rfile.read(int(self.headers.get("content-length") or 0))
+            status = statuses[f"{self.command} {self.path.partition('?')[0]}{' {}' if has_body else ''}"]
+            if not status:
+                ended.wait()
+                return
+            self.send_response(status)
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        do_GET = do_POST = answer  # noqa: N815 - names that http.server looks for
+
+        def log_message(self, *_arguments: object) -> None:
+            pass
+
+    ended = threading.Event()
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            ended.set()
+            server.shutdown()
 
 
 @contextmanager

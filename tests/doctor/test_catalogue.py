@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 
 from logbrook.doctor import checks
-from logbrook.doctor.diagnosis import CATALOGUE
+from logbrook.doctor.diagnosis import CATALOG
 
 TESTS = "".join(file.read_text() for file in Path(__file__).parent.glob("test_*.py"))
 
 
-@pytest.mark.parametrize("code", sorted(CATALOGUE))
+@pytest.mark.parametrize("code", sorted(CATALOG))
 def test_every_diagnosis_is_provoked(code: str) -> None:
     """Each has a test that names it."""
     assert f'"{code}"' in TESTS

@@ -18,7 +18,8 @@ from clickhouse_connect.driver.exceptions import DatabaseError
 from logbrook import clickhouse as connection
 from logbrook import config, migrate
 from logbrook.consumer.inlet import Position, Topic, take_over
-from logbrook.doctor import server
+from logbrook.doctor import database as server
+from logbrook.doctor.diagnosis import Wrong
 from logbrook.kafka import topic_id
 from native import ports
 from native.clickhouse import clickhouse as clickhouse_service
@@ -160,11 +161,10 @@ def test_too_many_parts(
 @pytest.mark.parametrize(("seconds", "words"), [(90, "behind"), (-90, "ahead of")])
 def test_clocks_that_differ(database: config.ClickHouse, seconds: float, words: str) -> None:
     """This machine's clock is set wrong, in either direction."""
-    answer = server.clock(place(clickhouse=database), lambda: time.time() + seconds)
+    with pytest.raises(Wrong, match=f"{words} this machine's") as wrong:
+        server.clock(place(clickhouse=database), lambda: time.time() + seconds)
 
-    assert not isinstance(answer, str)
-    assert answer.diagnosis is server.CLOCK
-    assert f"{words} this machine's" in answer.text
+    assert wrong.value.diagnosis.code == "clock.skew"
 
 
 def test_a_machine_whose_clock_is_wrong(database: config.ClickHouse) -> None:

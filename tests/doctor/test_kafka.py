@@ -13,7 +13,8 @@ from confluent_kafka.admin import AclOperation, AdminClient, NewTopic, ResourceT
 
 from logbrook import config
 from logbrook.doctor import checks
-from logbrook.doctor import topic as topics
+from logbrook.doctor import kafka as topics
+from logbrook.doctor.diagnosis import NotCheckedError
 from logbrook.kafka import client_config
 from logbrook.topic import create_topic
 from native import brokers, jars, ports, processes
@@ -115,7 +116,7 @@ def test_a_gateway_that_may_write(odd_broker: OddBroker, topic: config.Kafka) ->
 
     assert found["kafka rights"].state == "ok"
     assert {found[name].state for name in ("topic retention", "consumers")} == {"not checked"}
-    assert not any(each.code for each in found.values())
+    assert [each for each in found.values() if each.code] == []
 
 
 def test_no_topic(odd_broker: OddBroker) -> None:
@@ -146,14 +147,14 @@ def test_more_partitions_than_configured(topic: config.Kafka) -> None:
 
 def test_partitions_without_a_leader(topic: config.Kafka, monkeypatch: pytest.MonkeyPatch) -> None:
     """Seen where a broker of several is away; here the one that there is, is taken out of its answer."""
-    look = topics._look
+    look = topics._described
 
     def leaderless(here: Any) -> Any:
-        wrong = look(here)
-        here.topic.partitions[3].leader = None
-        return wrong
+        found = look(here)
+        found.partitions[3].leader = None  # type: ignore[assignment]
+        return found
 
-    monkeypatch.setattr(topics, "_look", leaderless)
+    monkeypatch.setattr(topics, "_described", leaderless)
 
     assert "[3]" in diagnosed(place(kafka=topic), "topic.leaderless").text
 
@@ -184,6 +185,16 @@ def test_a_broker_whose_disk_is_nearly_full(topic: config.Kafka, monkeypatch: py
         assert "GiB are free" in diagnosed(place(kafka=topic, group=topic.topic), "kafka.disk").text
 
 
+def test_a_disk_that_no_broker_tells_of(topic: config.Kafka) -> None:
+    """Without one there is nothing to compare with: not checked, and not a division by zero."""
+    here = place(kafka=topic)
+    examined(here, "consumers", "lag", "probe")
+    here.brokers = []
+
+    with pytest.raises(NotCheckedError, match="no broker"):
+        topics.retention(here)
+
+
 def test_no_consumer(topic: config.Kafka) -> None:
     """The group has no member."""
     assert topic.topic in diagnosed(place(kafka=topic, group=topic.topic), "group.none").text
@@ -206,7 +217,7 @@ def test_a_consumer_that_does_not_get_on(topic: config.Kafka) -> None:
     with member(topic, topic.topic):
         finding = diagnosed(place(kafka=topic, group=topic.topic), "group.stuck")
 
-    assert finding.text.startswith("1 messages wait")
+    assert finding.text.startswith("the lag is 1, and nothing was committed")
 
 
 def test_the_end_of_a_transaction_is_not_waited_for(topic: config.Kafka) -> None:
@@ -220,7 +231,7 @@ def test_the_end_of_a_transaction_is_not_waited_for(topic: config.Kafka) -> None
         consumer.commit(offsets=[TopicPartition(topic.topic, 0, 1)], asynchronous=False)
         lag = examined(place(kafka=topic, group=topic.topic))["lag"]
 
-    assert (lag.state, lag.text) == ("ok", "0 messages wait")
+    assert (lag.state, lag.text) == ("ok", "the lag is 1")
 
 
 def test_a_gateway_that_takes_nothing(topic: config.Kafka, tmp_path: Path) -> None:

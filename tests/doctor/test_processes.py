@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from logbrook import config
-from logbrook.doctor import local
+from logbrook.doctor import processes
 from logbrook.doctor.place import Place
 from native import ports, status
 from tests.components import REPOSITORY, until
@@ -160,7 +160,7 @@ def test_a_container_that_docker_accepts_connections_for(tmp_path: Path, monkeyp
     fake_docker(tmp_path, monkeypatch, "clickhouse")
     with holes.closing() as port:
         found = here(tmp_path, clickhouse=True)
-        found.parts = {**found.parts, "clickhouse": config.ClickHouse(port=port, password="secret")}
+        found.clickhouse = config.ClickHouse(port=port, password="secret")
         assert LOG_LINE in diagnosed(found, "process.down").text
 
 
@@ -176,17 +176,17 @@ def test_the_same_on_a_real_engine(
     options: tuple[str, ...], program: str, code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Real containers: one ends by itself, the other is really killed by the kernel."""
-    image = next((each for each in IMAGES if local._docker("images", "--quiet", each)), None)
+    image = next((each for each in IMAGES if processes._docker("images", "--quiet", each)), None)
     if image is None:
         pytest.skip(f"neither of {IMAGES} is here")
     project = f"doctor-{uuid.uuid4().hex[:8]}"
-    monkeypatch.setattr(local, "PROJECT", project)
+    monkeypatch.setattr(processes, "PROJECT", project)
     labels = [f"--label=com.docker.compose.project={project}", "--label=com.docker.compose.service=clickhouse"]
     start = ["docker", "run", "--detach", f"--name={project}", "--restart=unless-stopped", *labels, *options]
     program_of_it = ["--entrypoint=python3", image, "-c", program]
     subprocess.run([*start, *program_of_it], check=True, capture_output=True, timeout=120)
     try:
-        until(lambda: any(each.restarts for each in local._containers()), 60)
+        until(lambda: any(each.restarts for each in processes._containers()), 60)
         finding = diagnosed(here(tmp_path, clickhouse=True), code)
     finally:
         subprocess.run(["docker", "rm", "--force", project], check=True, capture_output=True, timeout=120)

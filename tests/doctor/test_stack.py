@@ -9,17 +9,18 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
 
 from logbrook import clickhouse, config, migrate
-from logbrook.doctor import checks, place
+from logbrook.doctor import checks, place, probe
 from native import ports, status
 from native.clickhouse import answers
 from tests.components import REPOSITORY, NativeStack, until
+from tests.doctor import holes
 from tests.doctor.examining import diagnosed, examined
 
 
@@ -56,7 +57,7 @@ def test_a_healthy_stack(stack: NativeStack) -> None:
 
 
 def test_the_table(stack: NativeStack) -> None:
-    """For people, the same: into a pipe without colours, and with a last line that sums it up."""
+    """For people, the same: into a pipe without colors, and with a last line that sums it up."""
     environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(REPOSITORY / "service")}
     command = [sys.executable, "-m", "logbrook", "doctor", "--quick"]
     done = subprocess.run(
@@ -96,7 +97,7 @@ def test_a_gateway_alone(stack: NativeStack) -> None:
     code, found = doctor(Path("/"), **{name: variables[name] for name in names})
 
     assert code == 0, found
-    assert "nothing here can look whether it was stored" in found["probe"]["text"]
+    assert "nothing here can check whether it was stored" in found["probe"]["text"]
 
 
 def test_a_wrong_token(stack: NativeStack) -> None:
@@ -112,7 +113,7 @@ def test_no_token(stack: NativeStack) -> None:
     code, found = doctor(Path("/"), LOGBROOK_GATEWAY_URL=variables["LOGBROOK_GATEWAY_URL"])
 
     assert code == 0
-    assert found["probe"]["text"] == "the gateway wants a token, and nothing here has one (LOGBROOK_TOKEN)"
+    assert found["probe"]["text"] == probe.NO_TOKEN
 
 
 def test_another_server_at_the_gateways_url(stack: NativeStack) -> None:
@@ -138,7 +139,8 @@ def test_a_query_api_of_another_database(stack: NativeStack) -> None:
     reader = {"LOGBROOK_CLICKHOUSE_USERNAME": "reader", "LOGBROOK_CLICKHOUSE_PASSWORD": stack.settings.reader_password}
     with database(stack, "another") as another, query({**another, **reader}) as url:
         ours = here(stack)
-        diagnosed(replace(ours, parts={**ours.parts, "query": url}), "probe.unseen")
+        ours.query = url
+        diagnosed(ours, "probe.unseen")
 
 
 def test_a_gateway_that_can_not_send(stack: NativeStack) -> None:
@@ -158,7 +160,7 @@ def test_a_kafka_that_hangs(stack: NativeStack) -> None:
 
 
 def test_a_clickhouse_that_was_killed(stack: NativeStack) -> None:
-    """While it is down: killed, with what to change. Once it is up again: a warning that it was started anew."""
+    """While it is down: killed, with what to change. Once it is up again: a warning that it was restarted."""
     state = stack.settings.state
 
     def killed_again() -> bool:
@@ -186,8 +188,8 @@ def test_a_password_in_a_file_is_found(tmp_path: Path) -> None:
     (tmp_path / "password").write_text("of-the-file")
     variables = {"LOGBROOK_CLICKHOUSE_PASSWORD": "", "LOGBROOK_CLICKHOUSE_PASSWORD_FILE": str(tmp_path / "password")}
     found = place.find(variables, Path("/"))
-    assert found.database.password == "of-the-file"
-    assert found.unknown == ()
+    assert found.clickhouse.password == "of-the-file"
+    assert not found.unknown
 
 
 def test_settings_that_do_not_fit() -> None:
@@ -225,10 +227,30 @@ def test_a_check_that_hangs_and_one_that_breaks() -> None:
         checks.Check("breaks", lambda _place: str(1 // 0)),
         checks.Check("works", lambda _place: "well"),
     ]
-    found = checks.examine(place.Place({}), wanted)
+    found = checks.examine(place.Place(), wanted)
 
     assert [each.code for each in found] == ["check.late", "check.broken", ""]
-    assert not checks.passed(found)
+
+
+def test_an_examination_that_breaks_does_not_wait_for_ever() -> None:
+    """What can't even be begun is an error for whoever asked, also where another check would have come after it."""
+    wanted = [checks.Check("first", hang), checks.Check("second", hang, after=("first",))]
+
+    def begun(_name: str) -> None:
+        raise RuntimeError("no terminal")
+
+    with pytest.raises(RuntimeError, match="no terminal"):
+        checks.examine(place.Place(), wanted, begun)
+
+
+@pytest.mark.parametrize(("status", "code"), [(503, "http.not_ready"), (0, "check.late"), (500, "http.unexpected")])
+def test_a_query_api_that_fails_while_the_probe_is_looked_for(
+    status: int, code: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is ready, the event is sent, and then it is busy, silent or broken: said, and not taken for a broken check."""
+    monkeypatch.setattr(probe, "_WAIT_SECONDS", 0.0)
+    with holes.http({"GET /readyz": 200, "POST /ingest": 400, "POST /ingest {}": 200, "GET /v1/search": status}) as url:
+        diagnosed(place.Place(gateway=url, query=url), code)
 
 
 def processes(stack: NativeStack) -> Mapping[str, status.ProcessStatus]:

@@ -26,7 +26,7 @@ def obstacle() -> str | None:
 def runtime() -> str:
     """`native` or `compose`."""
     wanted = os.environ.get("RUNTIME", "native")
-    assert wanted in ("native", "compose", "auto"), f"RUNTIME={wanted}: there is no such way to run"
+    assert wanted in ("native", "compose", "auto"), f"RUNTIME={wanted} is not known"
     return ("native" if obstacle() else "compose") if wanted == "auto" else wanted
 
 

@@ -48,14 +48,14 @@ def test_paused(who: str, place: Place, ledger: Ledger, sender: Sender) -> None:
 
 
 def test_topic_created_anew(place: Place, ledger: Ledger, sender: Sender, seed: int) -> None:
-    """A topic that was deleted and created anew counts from 0 again: its events are others (I1, I2)."""
+    """A topic that was deleted and recreated counts from 0 again: its events are others (I1, I2)."""
     consumer = place.supervised()
     sender.send(300)
     check(ledger, place)
     admin = AdminClient(client_config(place.kafka))
     admin.delete_topics([place.kafka.topic])[place.kafka.topic].result()
     until(lambda: place.kafka.topic not in admin.list_topics(timeout=10).topics, 120, "the topic is gone")
-    until(lambda: _created(admin, place), 30, "the topic is created anew")
+    until(lambda: _created(admin, place), 30, "the topic is recreated")
     again = Sender(ledger, place.kafka, seed + 1)
     again.send(300)
     until(lambda: not compare(ledger, place).missing, 60, "the new topic's events are stored")

@@ -66,7 +66,7 @@ def test_connection_breaks(fault: Fault, place: Place, ledger: Ledger, sender: S
             until(lambda: proxy.done >= 2, 40, f"{fault.name} happens twice")
             grows(place)
         check(ledger, place)
-    assert "taking over anew" in consumer.log
+    assert "taking over again" in consumer.log
 
 
 def test_nothing_is_sent_again_by_the_client(place: Place, ledger: Ledger, sender: Sender) -> None:

@@ -98,7 +98,7 @@ def test_collected_before_the_partition_came_back(place: Place) -> None:
 
 
 def test_assigned_without_being_lost(place: Place) -> None:
-    """A partition that is assigned although it never was lost starts anew: what was held of it is forgotten first."""
+    """A partition that is assigned although it never was lost starts over: what was held of it is forgotten first."""
     joined, scripted = member(place)
     owned = list[set[int]]()
     setattr(joined, "_changed", lambda _: owned.append(set(joined.owned)))  # noqa: B010 - mypy: a method

@@ -137,7 +137,7 @@ def test_refused_whatever_the_reason(place: Place, progress: Progress) -> None:
     doomed = place.consumer(FAULT_AT="before_commit:1", LOGBROOK_CONSUMER_FLUSH_AFTER_SECONDS="2")
     doomed.spawn()
     until(lambda: not doomed.running, 400, "it has stored a batch with all of it, and committed nothing")
-    progress(f"{doomed.log.count('taking over anew')} tries until all were found")
+    progress(f"{doomed.log.count('taking over again')} tries until all were found")
     place.consumer().spawn()
     place.drain()
     rows = place.client.query("SELECT KafkaOffset, Body, ParseError FROM otel_logs ORDER BY KafkaOffset").result_rows
@@ -173,4 +173,4 @@ def test_a_backlog_of_keyed_messages(keys: int, size: int, place: Place, progres
     rows = place.client.query("SELECT count(), uniqExact(Body), uniqExact(IdempotencyKey) FROM otel_logs").result_rows
     assert rows == [(keys, keys, keys)]
     assert (consumer.running, consumer.starts) == (True, 1)
-    assert "taking over anew" not in consumer.log
+    assert "taking over again" not in consumer.log

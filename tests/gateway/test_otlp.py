@@ -242,9 +242,9 @@ def test_an_empty_request_is_fine() -> None:
     [
         ({"body": {"stringValue": "x" * 3000}}, "3011 bytes"),
         ({"attributes": [{"key": str(number)} for number in range(1001)]}, "1001 attributes"),
-        ({"timeUnixNano": "yesterday"}, "'yesterday' is no integer"),
+        ({"timeUnixNano": "yesterday"}, "'yesterday' is not an integer"),
         ({"body": {"intValue": "1" * 30}}, "64-bit"),
-        ({"body": {"doubleValue": "big"}}, "'big' is no double"),
+        ({"body": {"doubleValue": "big"}}, "'big' is not a double"),
         ({"body": {"bytesValue": "!"}}, "base64"),
     ],
 )

@@ -65,7 +65,7 @@ def test_a_gateway_that_nobody_could_use_does_not_start() -> None:
 
 @pytest.mark.parametrize("entries", ["x", "x=", "x=abc", "=" + "0" * 64, "a b=" + "0" * 64, "anonymous=" + "0" * 64])
 def test_a_malformed_entry_stops_the_start(entries: str) -> None:
-    """An entry that is no name=sha256 is refused."""
+    """An entry that is not name=sha256 is refused."""
     with pytest.raises(ConfigError):
         Tokens(entries, allow_anonymous=True)
 

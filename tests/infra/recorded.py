@@ -89,7 +89,7 @@ def record(program: Callable[[], None], config: Mapping[str, str] | None = None,
 
 
 def stack_config(stack: str, **changes: str) -> dict[str, str]:
-    """The configuration of one of the repository's stacks, with made-up secrets and keys changed."""
+    """The configuration of one of the repository's stacks, with generated secrets and some keys changed."""
     values = yaml.safe_load((ROOT / f"Pulumi.{stack}.yaml").read_text())["config"]
     texts = {key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in values.items()}
     return {**texts, **secrets_of(settings_of(stack)), **{f"logbrook:{key}": value for key, value in changes.items()}}

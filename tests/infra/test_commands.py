@@ -1,4 +1,4 @@
-"""The commands around a deploy: what is missing is named with its remedy, secrets are made up, costs are estimated."""
+"""The commands around a deploy: missing things are named with a remedy, secrets generated, costs estimated."""
 
 import dataclasses
 import hashlib

@@ -58,7 +58,7 @@ def test_inventory(stack: str) -> None:
         path.parent.mkdir(exist_ok=True)
         path.write_text(now)
     assert path.exists(), "no inventory: UPDATE_INVENTORY=1 writes it"
-    assert now.splitlines() == path.read_text().splitlines(), "UPDATE_INVENTORY=1 writes it anew: then read its diff"
+    assert now.splitlines() == path.read_text().splitlines(), "UPDATE_INVENTORY=1 rewrites it: then read its diff"
 
 
 @pytest.mark.parametrize("stack", sorted(STACKS))

@@ -242,7 +242,7 @@ def test_the_node_moves_to_another_zone(operator: Operator) -> None:
 
 
 def test_the_node_leaves_a_lost_zone(operator: Operator) -> None:
-    """ClickHouse from its newest snapshot, Kafka anew: a snapshot of Kafka's would be older than what is stored."""
+    """ClickHouse from its newest snapshot, Kafka empty: a snapshot of Kafka's would be older than what is stored."""
     operator.cloud.snapshots["daily-clickhouse"] = 250
     events = operator.done("make move-node ZONE=us-central1-f LOST=1")
     assert events[-2:] == [("delete", "node"), ("create", "node")]

@@ -66,8 +66,8 @@ def test_the_sdk_knows_better(token: str, inputs: dict[str, object], where: str)
         ),
         (
             "gcp:compute/instance:Instance",
-            {"bootDisk": {"initializeParams": {"colour": "red"}}},
-            "bootDisk[0].initializeParams.colour",
+            {"bootDisk": {"initializeParams": {"color": "red"}}},
+            "bootDisk[0].initializeParams.color",
         ),
         (
             "gcp:artifactregistry/repository:Repository",

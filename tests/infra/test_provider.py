@@ -29,7 +29,7 @@ EVERYTHING = {
     "sshUsers": '["user:admin@example.org"]',
 }
 SHAPES = {"dev": ("dev", {}), "prod": ("prod", {}), "everything": ("prod", EVERYTHING), "managed": ("prod", MANAGED)}
-# By shape, the changes that a year of operation brings. Each is one update in place; nothing is made anew.
+# By shape, the changes that a year of operation brings. Each is one update in place; nothing is recreated.
 CHANGES = (
     {"machineType": "e2-standard-8"},
     {"clickhouseDiskGib": "400"},

@@ -41,7 +41,7 @@ def test_the_gateway_knows_the_tokens_hash_only(tmp_path: Path) -> None:
 
 
 def test_what_a_person_wrote_stays(tmp_path: Path) -> None:
-    """A file that lacks some secrets gets those alone; own tokens are not paired with a made-up one."""
+    """A file that lacks some secrets gets those alone; own tokens are not paired with a generated one."""
     path = tmp_path / ".env"
     path.write_text("# mine\nLOGBROOK_CLICKHOUSE_PASSWORD='chosen'\nLOGBROOK_GATEWAY_TOKENS=me=abc\n")
     found = environment.load(tmp_path)

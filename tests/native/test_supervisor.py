@@ -181,7 +181,7 @@ def test_a_killed_supervisor_takes_its_processes_along(run: Run, tmp_path: Path)
 
 
 def test_one_that_hangs_is_started_again(run: Run, tmp_path: Path, now: Callable[[], StackStatus]) -> None:
-    """A process that does not answer its health check is started anew, and its status says why in one line."""
+    """A process that does not answer its health check is restarted, and its status says why in one line."""
     script = 'touch "$STATE/a.ready" "$STATE/a.alive"; exec sleep 1000'
     run({"name": "a", "script": script, "silent_seconds": 1}, {"name": "b"})
     until(lambda: all_ready(tmp_path))

@@ -34,7 +34,7 @@ class Watched(NativeStack):
 
 @pytest.fixture(scope="package")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
-    """It came up, took made-up events and an odd one, was asked, and Prometheus has seen and recorded all that."""
+    """It came up, took generated events and an odd one, was asked, and Prometheus has seen and recorded all that."""
     if not prometheus.installed():
         pytest.skip(f"Prometheus is not installed: {prometheus.INSTALL}")
     with native_stack(tmp_path_factory.mktemp("watched")) as running:

@@ -212,7 +212,7 @@ def test_a_file_that_is_gone(log: Path, state: Path) -> None:
 
 @pytest.mark.parametrize("content", ["b\n", "longer than before, at once\n"])
 def test_truncation(log: Path, state: Path, content: str) -> None:
-    """A file that was truncated and written anew is read from its start, under other keys."""
+    """A file that was truncated and rewritten is read from its start, under other keys."""
     append(log, "first line\n")
     reader = Reader(log, state=state)
     reader.until("first line")
@@ -284,7 +284,7 @@ def wait(act: Callable[[], None], done: Callable[[], bool]) -> None:
 def test_a_broken_memory_is_told(log: Path, state: Path, content: str) -> None:
     """A file that holds no positions is not overwritten."""
     state.write_text(content)
-    with pytest.raises(ConfigError, match="holds no positions"):
+    with pytest.raises(ConfigError, match="does not hold positions"):
         Reader(log, state=state).round()
     assert state.read_text() == content
 

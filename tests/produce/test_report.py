@@ -124,5 +124,5 @@ def test_times(text: str | None, expected: datetime | None) -> None:
 
 def test_a_bad_time() -> None:
     """Anything else is told with the text."""
-    with pytest.raises(ConfigError, match="'soon' is no time"):
+    with pytest.raises(ConfigError, match="'soon' is not a time"):
         options.time("soon")

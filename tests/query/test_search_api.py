@@ -1,4 +1,4 @@
-"""Searching over HTTP: pages, ids, neighbours, traces, and what an answer cost."""
+"""Searching over HTTP: pages, ids, neighbors, traces, and what an answer cost."""
 
 from itertools import pairwise
 
@@ -71,7 +71,7 @@ def test_all_events_of_dense_and_sparse_times_are_found(service: Door, database:
 
 
 @pytest.mark.parametrize("cursor", ["x", "AAAA", "WzFd", "WyJ4IiwxXQ", "é"])
-def test_a_made_up_cursor_is_refused(service: Door, cursor: str) -> None:
+def test_an_invented_cursor_is_refused(service: Door, cursor: str) -> None:
     """A cursor that no answer had is 400, and says which parameter is wrong."""
     response = service.ask("search", cursor=cursor)
 
@@ -218,7 +218,7 @@ def test_relative_ranges_end_now(service: Door, database: config.ClickHouse) -> 
         ({"limit": "ten"}, "bad_parameter", "limit"),
         ({"limit": 1001}, "bad_parameter", "limit"),
         ({"severity": "loud"}, "bad_severity", "severity"),
-        ({"colour": "red"}, "unknown_parameter", "colour"),
+        ({"color": "red"}, "unknown_parameter", "color"),
         ({"explain": "maybe"}, "bad_parameter", "explain"),
     ],
 )

@@ -94,7 +94,7 @@ def test_such_events_do_not_keep_others_from_counting(store: Store, schema_clien
 
 @pytest.fixture
 def bounded(clickhouse: ClickHouseServer) -> Iterator[config.ClickHouse]:
-    """A database whose bound of names was changed after it was made."""
+    """A database whose limit on names was changed after it was made."""
     settings = clickhouse.settings("names_bound")
     migrate.apply(config.Schema(), settings)
     migrate.apply(config.Schema(max_event_names=5), settings)
@@ -104,7 +104,7 @@ def bounded(clickhouse: ClickHouseServer) -> Iterator[config.ClickHouse]:
 
 
 def test_another_bound_takes_effect_by_migrating_again(bounded: config.ClickHouse) -> None:
-    """On both ways, without anything being made anew."""
+    """On both ways, without anything being recreated."""
     with connect(bounded) as client:
         for offset, event in enumerate((canonical(attributes=named(6)), {"msg": "b", **named(6)})):
             row = ["t", "", 0, offset, ARRIVAL_MS, "s", "", text(event).decode()]

@@ -29,4 +29,4 @@ def test_the_end_of_a_wait_is_said_once() -> None:
         answers = [waiting.until_there(threading.Event()) for _ in range(3)]
 
     assert answers == ["here"] * 3
-    assert [each["event"] for each in said] == ["waiting", "everything is there now"]
+    assert [each["event"] for each in said] == ["waiting", "everything is available now"]

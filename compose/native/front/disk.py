@@ -52,7 +52,7 @@ class Disk:
                 try:
                     self._engine.ask(b"ALTER TABLE %s DROP PART %s" % (table, sql.literal(name)))
                 except EngineError as error:
-                    # Not even that fits. Unanswered, and opened anew, the engine leaves the part out by itself.
+                    # Not even that fits. Unanswered and reopened, the engine leaves the part out by itself.
                     _LOG.error("the part %s is broken by a full disk, and can't be dropped: %s; ending", name, error)
                     os._exit(1)
                 _LOG.warning("the part %s was written while the disk was full, and is broken: dropped", name)
@@ -64,7 +64,7 @@ class Disk:
     async def watch(self) -> None:
         """Keep merges from writing into a disk that gets full; runs until cancelled.
 
-        Raises EngineError if one did all the same: the parts that it replaced are back when the engine is opened anew.
+        Raises EngineError if one did all the same: the parts that it replaced are back when the engine is reopened.
         """
         loop = asyncio.get_running_loop()
         while True:

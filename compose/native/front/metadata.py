@@ -24,7 +24,7 @@ def broken(data: Path, since: float = 0.0) -> list[Path]:
 def mend(data: Path) -> None:
     """Make a directory open again, and say in the log what was done.
 
-    A table that was never filled is set aside, as if its CREATE had failed; a database's definition is written anew.
+    A table that was never filled is set aside, as if its CREATE had failed; a database's definition is rewritten.
     Raises EngineError, and changes nothing, if rows may belong to a definition that is lost.
     """
     found = broken(data)
@@ -47,7 +47,7 @@ def mend(data: Path) -> None:
         else:
             uuid = path.with_suffix("").readlink().name
             path.write_text(f"ATTACH DATABASE _ UUID '{uuid}'\nENGINE = Atomic\n")
-            _LOG.warning("the definition of the database %s was cut short by a full disk: written anew", path.stem)
+            _LOG.warning("the definition of the database %s was cut short by a full disk: rewritten", path.stem)
 
 
 def _definitions(data: Path) -> Iterator[Path]:

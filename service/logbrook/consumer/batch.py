@@ -27,7 +27,7 @@ def _leb128(number: int) -> bytes:
     return bytes(out)
 
 
-# Lengths up to 16 KiB are looked up: encoding them anew would cost more than the rest of a row.
+# Lengths up to 16 KiB are looked up: encoding them again would cost more than the rest of a row.
 _SHORT = [_leb128(number) for number in range(1 << 14)]
 
 

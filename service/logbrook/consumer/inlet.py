@@ -47,7 +47,7 @@ _CLOCK_MARGIN_SECONDS = 24 * 3600
 
 @dataclass(frozen=True)
 class Topic:
-    """One incarnation of a topic: a topic that was deleted and created anew has the name but another id."""
+    """One incarnation of a topic: a topic that was deleted and recreated has the same name but another id."""
 
     name: str
     id: str
@@ -86,7 +86,7 @@ class Inlet:
     def insert(self, rows: Sequence[bytes]) -> None:
         """Store rows (of Batch), each message with all of its events or not at all.
 
-        Any error, a refusal as well as a lost answer, leaves open whether they are stored: take over anew before
+        Any error, a refusal as well as a lost answer, leaves open whether they are stored: take over again before
         trying again. ClickHouse's code 60, UNKNOWN_TABLE, says that somebody else took over.
         """
         self._insert(b"".join(rows), ROW_COLUMNS)

@@ -4,7 +4,7 @@ The main thread fetches and serves Kafka's callbacks; a worker thread talks to C
 with the fetching of the next batch. At most one batch is being inserted and one being filled: memory is bounded. A big
 batch goes in several inserts at the same time, since ClickHouse gives each no more than one core.
 
-Whatever goes wrong with an insert, the answer is the same: its batch is kept, the partitions are taken over anew, what
+Whatever goes wrong with an insert, the answer is the same: its batch is kept, the partitions are taken over again, what
 turns out to be stored is left out, and the rest is tried again.
 """
 
@@ -46,7 +46,7 @@ def run(settings: config.Consumer, kafka: config.Kafka, database: config.ClickHo
     """Wait for Kafka, the topic, ClickHouse and the tables; consume until SIGTERM or SIGINT; leave within
     `stop_seconds`. The health port is open all the time.
 
-    Raises LogbrookError when the topic was created anew.
+    Raises LogbrookError when the topic was recreated.
     """
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -240,7 +240,7 @@ class Loop:
     def _inserted(self, inlet: Inlet, stored: Stored) -> None:
         """Commit, now that all of the batch is in ClickHouse, and count.
 
-        A partition that was given up meanwhile is not committed, even if it is ours again: it is being fetched anew
+        A partition that was given up meanwhile is not committed, even if it is ours again: it is being fetched again
         from its committed offset, and the take-over to come must see what this batch stored of it.
         """
         assert self.inserting is not None
@@ -285,7 +285,7 @@ class Loop:
             self.not_before = time.monotonic() + wait_seconds
             self.failures += 1
         metrics.consumer_insert_failures_total.labels(reason).inc()
-        log.warning("refused, or the outcome is unknown: taking over anew", reason=reason, error=str(error)[:500])
+        log.warning("refused, or the outcome is unknown: taking over again", reason=reason, error=str(error)[:500])
 
     def _leave(self) -> None:
         """Finish the insert under way, commit, take the inlet away, leave the group: within `stop_seconds`.
@@ -311,5 +311,5 @@ class Loop:
                 self.inlet.close()
         except (ClickHouseError, KafkaException) as error:
             # Whoever takes over removes the inlet, and the group notices a missing member by itself.
-            log.warning("left without a goodbye", error=str(error)[:500])
+            log.warning("closed without leaving the group", error=str(error)[:500])
         self.client.close()

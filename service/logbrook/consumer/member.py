@@ -23,7 +23,7 @@ _TIMEOUT_SECONDS = 10.0
 
 
 class TopicRecreatedError(LogbrookError):
-    """The topic was deleted and created anew. A restart starts over at its beginning; nothing is stored twice."""
+    """The topic was deleted and recreated. A restart starts over at its beginning; nothing is stored twice."""
 
 
 def consumer_config(settings: config.Consumer, kafka: config.Kafka) -> dict[str, object]:
@@ -105,7 +105,7 @@ class Member:
                 expected[partition] = offset + 1
                 fresh.append(cast(Fetched, each))
         if fetched_before:
-            # Of a topic that was created anew they would be others.
+            # If the topic was recreated, they would be other offsets.
             self.check_topic()
             metrics.consumer_skipped_messages_total.labels("fetched before").inc(fetched_before)
         return fresh
@@ -113,14 +113,14 @@ class Member:
     def _is_gap(self, partition: int, wanted: int, offset: int) -> bool:
         """Whether there is nothing to read from `wanted` up to `offset`, which then is expected next.
 
-        Messages collected before a partition was given up can follow on its new assignment: they are no gap. So the
+        Messages collected before a partition was given up can follow on its new assignment: they are not a gap. So the
         first time it is fetched again; what is met once more right after that is certain.
         """
         if self._looked_for.get(partition) != (wanted, offset):
             self._looked_for[partition] = (wanted, offset)
             self._consumer.seek(TopicPartition(self.topic.name, partition, wanted))
             return False
-        # Kafka says with each fetch which offset is its lowest (KIP-107). Gaps above that are no loss: the end of a
+        # Kafka says with each fetch which offset is its lowest (KIP-107). Gaps above that are not a loss: the end of a
         # transaction, messages of one that was aborted, or what was compacted away.
         low, _ = self._consumer.get_watermark_offsets(TopicPartition(self.topic.name, partition), cached=True)
         if (deleted := min(low, offset) - wanted) > 0:
@@ -224,7 +224,7 @@ class Member:
     def check_topic(self) -> None:
         """Raise TopicRecreatedError if the topic is another than at the start, UnavailableError if nobody can tell."""
         if topic_id(self.kafka, _TIMEOUT_SECONDS) != self.topic.id:
-            raise TopicRecreatedError(f"topic {self.topic.name!r} was created anew: starting over at its beginning")
+            raise TopicRecreatedError(f"topic {self.topic.name!r} was recreated: starting over at its beginning")
 
     def close(self) -> None:
         """Send what is left to commit and leave the group."""
@@ -232,7 +232,7 @@ class Member:
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self.check_topic()
-        # librdkafka may drop a call of `on_lost` in the middle of a rebalance: what is held of these starts anew.
+        # librdkafka may drop a call of `on_lost` in the middle of a rebalance: what is held of these starts over.
         if again := self.owned & {each.partition for each in partitions}:
             self._own(self.owned - again, "lost")
         positions = self._committed({each.partition for each in partitions})

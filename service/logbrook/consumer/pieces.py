@@ -38,8 +38,8 @@ _OF_THE_SERVER = {
 class Pieces:
     """Inserts batches in pieces that ClickHouse can take: smaller ones after a failure, bigger ones after a success.
 
-    Failed pieces are halved until a message is alone. What is refused even alone goes in raw: its text as the body of
-    one event, flagged. That is an insert through the same inlet as any other: what the protocol says holds for it.
+    Failed pieces are halved until a message is alone. A message that is refused even alone is stored raw: its text is
+    the body of one flagged event. That is an insert through the same inlet as any other, under the same protocol.
     """
 
     def __init__(self, max_messages: int, parallel: int) -> None:
@@ -55,7 +55,7 @@ class Pieces:
     def insert(self, inlet: Inlet, fresh: Batch) -> None:
         """Store a batch; returns or raises when no insert of it is under way any more.
 
-        Raises ClickHouseError if one failed: the caller takes over anew, and comes back with what is not stored.
+        Raises ClickHouseError if one failed: the caller takes over again, and comes back with what is not stored.
         """
         jobs = self._submit(inlet, fresh)
         failures: list[tuple[list[Coordinate], ClickHouseError]] = []
@@ -144,7 +144,7 @@ class Pieces:
             self._raw[coordinate] = "stored raw: " + (
                 "no answer in time" if code is None else f"ClickHouse error {code}"
             )
-            log.error("refused even alone: it goes in raw", partition=coordinate[0], offset=coordinate[1], code=code)
+            log.error("refused even alone: stored raw", partition=coordinate[0], offset=coordinate[1], code=code)
             metrics.consumer_raw_messages_total.inc()
 
 

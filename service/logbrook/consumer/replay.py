@@ -75,7 +75,9 @@ def _read(
             left[span.partition] = max(0, span.end - message.offset() - 1)
         idle = 0 if messages else idle + 1
         if idle > _PATIENCE_FETCHES:
-            raise UnavailableError(503, "kafka_unavailable", f"Kafka sends no more, {sum(left.values())} still to read")
+            raise UnavailableError(
+                503, "kafka_unavailable", f"Kafka sends nothing more; {sum(left.values())} messages are left"
+            )
         batch.add(wanted)
         read = total - sum(left.values())
         if len(batch.rows) >= settings.max_batch_messages or batch.size_bytes >= settings.max_batch_bytes:

@@ -41,7 +41,7 @@ def time_ms(text: str | None) -> int | None:
         try:
             at = datetime.fromisoformat(text)
         except ValueError:
-            raise ConfigError(f"{text!r} is no time: write 2026-01-31T12:00:00Z, or 2h for two hours ago") from None
+            raise ConfigError(f"{text!r} is not a time: write 2026-01-31T12:00:00Z, or 2h for two hours ago") from None
     return int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)
 
 

@@ -1,4 +1,4 @@
-"""`logbrook doctor`: looks at a deployment from where it stands, and says what is wrong, where, and what to change.
+"""`logbrook doctor`: checks a deployment from where it runs, and says what is wrong, where, and what to change.
 
-A module for each hop. Its checks are plain functions from a Place to an Answer; checks.py says in which order they run.
+checks.py lists the checks, which are plain functions of a Place; diagnoses.md has everything that they can find.
 """

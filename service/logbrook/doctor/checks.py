@@ -1,49 +1,28 @@
-"""All checks in order, what each depends on, and how they are run: at the same time, none longer than it may take."""
+"""All checks in order, what each depends on, and how they are run: at the same time, each with a deadline."""
 
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
-from confluent_kafka import KafkaError, KafkaException
-
-from logbrook.clickhouse import ClickHouseError, error_code
-from logbrook.doctor import database, doors, group, kafka, local, probe, server, topic
-from logbrook.doctor.diagnosis import Answer, Diagnosis, Found, NotCheckedError
-from logbrook.doctor.place import Place, within
-
-INVALID = Diagnosis("settings.invalid", "A setting does not fit.", "Correct it: docs/configuration.md lists them all.")
-UNKNOWN = Diagnosis(
-    "settings.unknown",
-    "A variable with Logbrook's prefix is not a setting: most likely it is misspelt.",
-    "Correct or remove it: docs/configuration.md lists them all. Every other command refuses to start with it.",
-    "warning",
-)
-NOTHING = Diagnosis(
-    "settings.nothing",
-    "No setting leads to any part of a deployment.",
-    "Run it beside the `.env` that `make local-up` has made, in a container of the stack, or with LOGBROOK_... set.",
-)
-LATE = Diagnosis(
-    "check.late",
-    "A check did not end in its time.",
-    "Something answers, but slowly: look at the load of both machines.",
-)
-BROKEN = Diagnosis(
-    "check.broken",
-    "A check could not be finished: an answer that nobody expected.",
-    "Run the doctor again; then, report it.",
-)
+from logbrook.doctor import contact, database, kafka, probe, processes
+from logbrook.doctor.diagnosis import NotCheckedError, Wrong
+from logbrook.doctor.place import PARTS, UNKNOWN, Place
 
 
 @dataclass(frozen=True)
 class Check:
-    """A question, and the checks whose failure would be the reason for its own."""
+    """A question (`run`'s docstring), and where and when it applies.
+
+    `run` returns in what way all is well. It raises Wrong, or NotCheckedError if it can't tell.
+    """
 
     name: str
-    run: Callable[[Place], Answer]
+    run: Callable[[Place], str]
+    needs: tuple[str, ...] = ()
+    """What has to be known of the place."""
     after: tuple[str, ...] = ()
+    """The checks above whose failure would be the reason for its own."""
     quick: bool = False
     seconds: float = 15.0
 
@@ -62,45 +41,46 @@ class Finding:
     """Not checked because of another check's failure."""
 
 
-def settings(place: Place) -> Answer:
-    """Whether the settings fit, and lead anywhere."""
+def settings(place: Place) -> str:
+    """Are the settings valid, and do they lead anywhere?"""
     if place.invalid:
-        return INVALID.found("; ".join(place.invalid))
-    if not any(place.parts.get(name) for name in ("kafka", "clickhouse", "gateway", "query")):
-        return NOTHING.found("neither the environment nor a `.env` here or above names one")
+        raise Wrong("settings.invalid", said="; ".join(place.invalid))
+    if not any(hasattr(place, part) for part in PARTS):
+        raise Wrong("settings.nothing")
     if place.unknown:
-        return UNKNOWN.found(", ".join(place.unknown))
-    return f"from {place.stack / '.env'}" if place.stack else "from the environment"
+        raise Wrong("settings.unknown", said=", ".join(place.unknown))
+    return f"from {place.stack / '.env'}" if hasattr(place, "stack") else "from the environment"
 
 
+_KAFKA, _GROUP, _TABLES = ("kafka",), ("kafka", "topic"), ("clickhouse",)
 CHECKS = (
     Check("settings", settings, quick=True),
-    Check("stack", local.stack, ("settings",), quick=True),
-    Check("zookeeper", kafka.zookeeper, ("stack",), quick=True),
-    Check("kafka address", kafka.address, ("zookeeper",), quick=True),
-    Check("kafka login", kafka.login, ("kafka address",), quick=True),
-    Check("kafka advertised", kafka.advertised, ("kafka login",), quick=True),
-    Check("topic", topic.describe, ("kafka advertised",)),
-    Check("kafka rights", topic.rights, ("topic",)),
-    Check("topic retention", topic.retention, ("kafka rights",)),
-    Check("clickhouse address", database.address, ("stack",), quick=True),
-    Check("clickhouse login", database.login, ("clickhouse address",), quick=True),
-    Check("schema", database.schema, ("clickhouse login",)),
-    Check("clickhouse rights", database.rights, ("schema",)),
-    Check("clickhouse memory", server.memory, ("schema",)),
-    Check("clickhouse disk", server.disk, ("schema",)),
-    Check("clickhouse parts", server.parts, ("schema",)),
-    Check("clickhouse clock", server.clock, ("schema",)),
-    Check("consumers", group.members, ("kafka rights", "clickhouse rights", "clickhouse disk"), seconds=30.0),
-    Check("lag", group.lag, ("consumers",), seconds=30.0),
-    Check("inlets", server.inlets, ("consumers",)),
-    Check("gateway address", doors.gateway_address, ("stack", "kafka address")),
-    Check("gateway", doors.gateway_ready, ("gateway address", "topic")),
-    Check("gateway token", doors.token, ("gateway",)),
-    Check("query address", doors.query_address, ("stack", "clickhouse address")),
-    Check("query", doors.query_ready, ("query address", "schema")),
-    Check("probe", probe.probe, ("gateway token", "lag", "query"), seconds=70.0),
-    Check("messages clock", server.messages_clock, ("probe",)),
+    Check("stack", processes.stack, ("stack",), ("settings",), quick=True),
+    Check("zookeeper", kafka.zookeeper, (), ("stack",), quick=True),
+    Check("kafka address", kafka.address, _KAFKA, ("zookeeper",), quick=True),
+    Check("kafka login", kafka.login, _KAFKA, ("kafka address",), quick=True),
+    Check("kafka advertised", kafka.advertised, _KAFKA, ("kafka login",), quick=True),
+    Check("topic", kafka.topic, _KAFKA, ("kafka advertised",)),
+    Check("kafka rights", kafka.rights, _GROUP, ("topic",)),
+    Check("topic retention", kafka.retention, _GROUP, ("kafka rights",)),
+    Check("clickhouse address", database.address, _TABLES, ("stack",), quick=True),
+    Check("clickhouse login", database.login, _TABLES, ("clickhouse address",), quick=True),
+    Check("schema", database.schema, _TABLES, ("clickhouse login",)),
+    Check("clickhouse rights", database.rights, _TABLES, ("schema",)),
+    Check("clickhouse memory", database.memory, _TABLES, ("schema",)),
+    Check("clickhouse disk", database.disk, _TABLES, ("schema",)),
+    Check("clickhouse parts", database.parts, _TABLES, ("schema",)),
+    Check("clickhouse clock", database.clock, _TABLES, ("schema",)),
+    Check("consumers", kafka.members, _GROUP, ("kafka rights", "clickhouse rights", "clickhouse disk"), seconds=30.0),
+    Check("lag", kafka.lag, (*_GROUP, "members"), ("consumers",), seconds=40.0),
+    Check("inlets", database.inlets, ("clickhouse", "members"), ("consumers",)),
+    Check("gateway address", probe.address("gateway"), ("gateway",), ("stack", "kafka address")),
+    Check("gateway", probe.ready("gateway"), ("gateway",), ("gateway address", "topic")),
+    Check("gateway token", probe.token, ("gateway",), ("gateway",)),
+    Check("query address", probe.address("query"), ("query",), ("stack", "clickhouse address")),
+    Check("query", probe.ready("query"), ("query",), ("query address", "schema")),
+    Check("probe", probe.probe, (), ("gateway token", "lag", "query"), seconds=90.0),
+    Check("messages clock", database.messages_clock, ("message_offset_seconds",), ("probe",)),
 )
 
 
@@ -111,66 +91,44 @@ def examine(
     findings: dict[str, Finding] = {}
     done = {each.name: threading.Event() for each in checks}
 
-    def work(check: Check) -> None:
-        for name in check.after:
-            if name in done:
+    def work(check: Check) -> Finding:
+        try:
+            before = [name for name in check.after if name in done]
+            for name in before:
                 done[name].wait()
-        reason = next((name for name in check.after if _stops(findings.get(name))), None)
-        if reason is None:
-            begun(check.name)
-            findings[check.name] = _run(check, place)
-        else:
-            first = findings[reason]
-            cause = first.text if first.blocked else f"because of {reason}"
-            findings[check.name] = Finding(check.name, "not checked", cause, blocked=True)
-        done[check.name].set()
+            reason = next((findings[name] for name in before if _stops(findings[name])), None)
+            if reason is not None:
+                cause = reason.text if reason.blocked else f"because of {reason.check}"
+                finding = Finding(check.name, "not checked", cause, blocked=True)
+            else:
+                begun(check.name)
+                finding = _run(check, place)
+            findings[check.name] = finding
+            return finding
+        finally:
+            done[check.name].set()
 
-    for each in checks:
-        threading.Thread(target=work, args=(each,), daemon=True).start()
-    for event in done.values():
-        event.wait()
+    ended = contact.at_once(work, checks, sum(each.seconds for each in checks))
+    for each in ended:
+        if isinstance(each, Exception):
+            raise each
     return [findings[each.name] for each in checks]
 
 
-def _stops(finding: Finding | None) -> bool:
-    return finding is not None and (finding.state == "failed" or finding.blocked)
+def _stops(finding: Finding) -> bool:
+    return finding.state == "failed" or finding.blocked
 
 
 def _run(check: Check, place: Place) -> Finding:
+    if missing := [part for part in check.needs if not hasattr(place, part)]:
+        return Finding(check.name, "not checked", UNKNOWN.get(missing[0], "because Kafka was not asked"))
     started = time.monotonic()
-    try:
-        answer = within(check.seconds, lambda: check.run(place))
-    except TimeoutError as error:
-        answer = LATE.found(str(error))
-    except NotCheckedError as reason:
-        return Finding(check.name, "not checked", str(reason))
-    except Exception as error:
-        if may_not := _forbidden(error):
-            return Finding(check.name, "not checked", f"because this user may not ask: {may_not}")
-        late = isinstance(error, KafkaException) and error.args[0].code() == KafkaError._TIMED_OUT
-        answer = (LATE if late else BROKEN).found(f"{type(error).__name__}: {str(error)[:300]}")
+    [outcome] = contact.at_once(check.run, [place], check.seconds)
     seconds = round(time.monotonic() - started, 3)
-    if isinstance(answer, Found):
-        kind = answer.diagnosis
-        return Finding(check.name, kind.severity, answer.text, kind.code, answer.remedy, seconds)
-    return Finding(check.name, "ok", answer, seconds=seconds)
-
-
-def _forbidden(error: Exception) -> str | None:
-    """What a user with few rights is told; each role's own rights are a check of their own."""
-    if isinstance(error, ClickHouseError) and error_code(error) == database.ACCESS_DENIED:
-        return "ClickHouse's system tables"
-    denied = (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED)
-    if isinstance(error, KafkaException) and error.args[0].code() in denied:
-        return str(error.args[0].str())
-    return None
-
-
-def as_json(findings: Sequence[Finding]) -> dict[str, Any]:
-    """For programs."""
-    return {"ok": passed(findings), "findings": [asdict(each) for each in findings]}
-
-
-def passed(findings: Sequence[Finding]) -> bool:
-    """Whether nothing failed."""
-    return all(each.state != "failed" for each in findings)
+    if isinstance(outcome, str):
+        return Finding(check.name, "ok", outcome, seconds=seconds)
+    found = contact.understood(outcome)
+    if isinstance(found, NotCheckedError):
+        return Finding(check.name, "not checked", str(found))
+    kind = found.diagnosis
+    return Finding(check.name, kind.severity, str(found), kind.code, found.remedy, seconds)

@@ -1,133 +1,182 @@
-"""ClickHouse: are we let in, may we do our work, and are the tables those of this version?"""
+"""ClickHouse: are we let in, are the tables this version's, and do memory, disk, parts and clock leave room?"""
 
+import json
+import time
+from collections.abc import Callable
+
+from logbrook import clickhouse
 from logbrook import schema as files
-from logbrook.clickhouse import UNKNOWN_TABLE, ClickHouseError, HttpClient, error_code
-from logbrook.doctor import network
-from logbrook.doctor.diagnosis import Answer, Diagnosis, NotCheckedError
+from logbrook.clickhouse import ClickHouseError
+from logbrook.doctor import contact
+from logbrook.doctor.diagnosis import Wrong
 from logbrook.doctor.place import Place
-from logbrook.errors import UnavailableError
 
-SILENT = Diagnosis(
-    "clickhouse.silent",
-    "Something accepts connections where ClickHouse should be, and does not answer as ClickHouse does.",
-    "Look whether that port is ClickHouse's HTTP port. Docker accepts connections for a container in which nothing "
-    "listens yet: `docker ps` and `docker logs` say why. Else the server hangs: see its memory and its disk.",
-)
-CREDENTIALS = Diagnosis(
-    "clickhouse.credentials",
-    "ClickHouse refuses the user or its password, or does not let that user come from here.",
-    "Correct LOGBROOK_CLICKHOUSE_USERNAME and LOGBROOK_CLICKHOUSE_PASSWORD (`.env` has the local stack's). The data "
-    "node's administrator `logbrook` may log in on the node only.",
-)
-RIGHTS = Diagnosis(
-    "clickhouse.rights",
-    "The user lacks rights that its role needs.",
-    "Grant what is missing in the users' configuration: compose/clickhouse/users.xml, on GCP cloud-users.xml.",
-)
-SCHEMA_MISSING = Diagnosis("schema.missing", "The tables are not there.", "Run `logbrook migrate`, which creates them.")
-SCHEMA_OLDER = Diagnosis(
-    "schema.older", "The tables are older than this version of Logbrook.", "Run this version's `logbrook migrate`."
-)
-SCHEMA_NEWER = Diagnosis(
-    "schema.newer",
-    "The tables are newer than this version of Logbrook: it works, since migrations only add, but does not know all.",
-    "Finish the upgrade: run the same version everywhere.",
-    "warning",
-)
-SCHEMA_CHANGED = Diagnosis(
-    "schema.changed",
-    "A schema file was applied with other contents than this version has: another version made the tables.",
-    "There is no upgrade in place between the two: back up with the version that made them, make the database anew "
-    "with this one, and restore (docs/operations.md, Upgrade). A file that you changed: restore it.",
-)
-ACCESS_DENIED = 497
-_UNKNOWN_DATABASE, _AUTHENTICATION_FAILED = 81, 516
-# What compose/clickhouse/cloud-users.xml grants to `writer`.
-_OF_THE_DATABASE = ("SELECT", "INSERT", "CREATE TABLE", "CREATE VIEW", "DROP TABLE", "DROP VIEW")
-_ELSEWHERE = ("TABLE ENGINE ON `Null`", "SELECT ON system.tables", "SELECT ON system.processes", "KILL QUERY ON *.*")
+# What compose/clickhouse/cloud-users.xml grants to `reader` and `writer`.
+_RIGHTS = {
+    "query": ("SELECT ON {0}.otel_logs",),
+    "consumer": (
+        *(
+            f"{each} ON {{0}}.*"
+            for each in ("SELECT", "INSERT", "CREATE TABLE", "CREATE VIEW", "DROP TABLE", "DROP VIEW")
+        ),
+        *("TABLE ENGINE ON `Null`", "SELECT ON system.tables", "SELECT ON system.processes", "KILL QUERY ON *.*"),
+    ),
+}
+_GIB = 2**30
+_SKEW_SECONDS = 5.0
+_MANY_PARTS = 300  # as in compose/prometheus/rules.yml
+_SETTLED_SECONDS = 60
 
 
-def _target(place: Place) -> network.Target:
-    to = place.database
-    return network.Target(to.host, to.port, "LOGBROOK_CLICKHOUSE_HOST, _PORT", to.secure)
+def address(place: Place) -> str:
+    """Can ClickHouse's port be reached?"""
+    return contact.reach(contact.clickhouse_target(place))
 
 
-def address(place: Place) -> Answer:
-    """Whether ClickHouse's port can be reached."""
-    return network.reach(_target(place))
+def login(place: Place) -> str:
+    """Does ClickHouse answer, and let us in?"""
+    [[version]] = contact.ask(place, "SELECT version()", "default")
+    return f"ClickHouse {version} lets {place.clickhouse.username} in"
 
 
-def login(place: Place) -> Answer:
-    """Whether ClickHouse answers, and lets us in."""
-    to, user = _target(place), place.database.username
-    try:
-        client = place.client("default")
-    except UnavailableError as error:
-        code = _code(error)
-        if code == _AUTHENTICATION_FAILED:
-            return CREDENTIALS.found(f"{to.host}:{to.port}, user {user!r}")
-        if code is None and not to.tls and network.speaks_tls(to):
-            return network.TLS_EXPECTED.found(str(to))
-        return SILENT.found(f"{to}: {str(error.__cause__)[:300]}")
-    client.close()
-    return f"ClickHouse {client.server_version} lets {user} in"
-
-
-def _code(error: Exception) -> int | None:
-    """ClickHouse's code, also where it made a connection fail."""
-    cause = error.__cause__ if isinstance(error, UnavailableError) else error
-    return error_code(cause) if isinstance(cause, ClickHouseError) else None
-
-
-def rights(place: Place) -> Answer:
-    """Whether the user may do what its role needs.
-
-    `CHECK GRANT` itself needs no right, and answers 0 or 1 (ClickHouse, InterpreterCheckGrantQuery.cpp at 01224a68).
-    """
-    role = place.role or ("query" if place.database.username == "reader" else "consumer")
-    name, client = place.database.database, place.client("default")
-    if role == "query":
-        missing = [] if _allowed(client, f"SELECT 1 FROM {name}.otel_logs LIMIT 1") else [f"SELECT ON {name}.otel_logs"]
-    else:
-        needed = [f"{right} ON {name}.*" for right in _OF_THE_DATABASE] + list(_ELSEWHERE)
-        missing = [each for each in needed if not _allowed(client, f"CHECK GRANT {each}")]
-    client.close()
-    if missing:
-        return RIGHTS.found(f"{place.database.username!r} as a {role} lacks {', '.join(missing)}")
-    return f"all that a {role} needs"
-
-
-def _allowed(client: HttpClient, statement: str) -> bool:
-    try:
-        rows = client.query(statement).result_rows
-    except ClickHouseError as error:
-        if error_code(error) == ACCESS_DENIED:
-            return False
-        raise
-    return not rows or bool(rows[0][0])
-
-
-def schema(place: Place) -> Answer:
-    """Whether the tables are those of this version."""
-    name = place.database.database
-    try:
-        rows = place.ask("SELECT name, argMax(checksum, applied_at) FROM schema_migrations GROUP BY name")
-    except (ClickHouseError, UnavailableError) as error:
-        if _code(error) in (UNKNOWN_TABLE, _UNKNOWN_DATABASE):
-            return SCHEMA_MISSING.found(f"database {name!r} has no table schema_migrations")
-        if _code(error) == ACCESS_DENIED:
-            raise NotCheckedError(f"{place.database.username} may not see which schema files were applied") from None
-        raise
+def schema(place: Place) -> str:
+    """Are the tables this version's?"""
+    name = place.clickhouse.database
+    rows = contact.ask(place, "SELECT name, argMax(checksum, applied_at) FROM schema_migrations GROUP BY name")
     # Of a view, settings stand behind the checksum.
-    applied: dict[str, str] = {row[0]: row[1].split()[0] for row in rows}
+    applied = {file: checksum.split()[0] for file, checksum in rows}
     known = {each.name: each.checksum for each in (*files.tables(), *files.views())}
     changed = {each for each in applied.keys() & known.keys() if applied[each] != known[each]}
     views = {each.name for each in files.views()}
-    for kind, names in (
-        (SCHEMA_CHANGED, changed - views),
-        (SCHEMA_OLDER, known.keys() - applied.keys() | changed & views),
-        (SCHEMA_NEWER, applied.keys() - known.keys()),
+    for code, names in (
+        ("schema.changed", changed - views),
+        ("schema.older", known.keys() - applied.keys() | changed & views),
+        ("schema.newer", applied.keys() - known.keys()),
     ):
         if names:
-            return kind.found(f"database {name!r}: {', '.join(sorted(names))}")
+            raise Wrong(code, database=name, files=", ".join(sorted(names)))
     return f"database {name} has all {len(known)} files"
+
+
+def rights(place: Place) -> str:
+    """May the user do what its role needs?
+
+    `CHECK GRANT` itself needs no right, and answers 0 or 1 (ClickHouse, InterpreterCheckGrantQuery.cpp at 01224a68).
+    """
+    user, missing = place.clickhouse.username, []
+    role = place.role or ("query" if user == "reader" else "consumer")
+    with contact.database(place, "default") as rows:
+        for right in (each.format(place.clickhouse.database) for each in _RIGHTS.get(role, ())):
+            # In ClickHouse's words it would be the same, but the front of the native stack lets `reader` only SELECT.
+            asked = f"SELECT 1 FROM {right.partition(' ON ')[2]} LIMIT 1" if role == "query" else f"CHECK GRANT {right}"
+            try:
+                allowed = rows(asked) != [(0,)]
+            except ClickHouseError as error:
+                if clickhouse.error_code(error) != clickhouse.ACCESS_DENIED:
+                    raise
+                allowed = False
+            if not allowed:
+                missing.append(right)
+    if missing:
+        raise Wrong("clickhouse.rights", user=user, role=role, missing=", ".join(missing))
+    return f"everything that a {role} needs"
+
+
+def memory(place: Place) -> str:
+    """Are the limits in order, is there memory left, and has ClickHouse run without being killed?"""
+    [[limit, used, uptime, refused, since]] = contact.ask(
+        place,
+        "SELECT (SELECT toUInt64(value) FROM system.server_settings WHERE name = 'max_server_memory_usage'),"
+        " (SELECT value FROM system.metrics WHERE metric = 'MemoryTracking'), uptime(),"
+        f" sum(value), dateDiff('second', max(last_error_time), now()) FROM system.errors"
+        f" WHERE code = {clickhouse.MEMORY_LIMIT_EXCEEDED}",
+    )
+    if (container := container_bytes(place)) and limit >= container:
+        raise Wrong("memory.budget", limit=limit / _GIB, container=container / _GIB)
+    own = place.processes.get("clickhouse")
+    if own is not None and own.restarts and uptime < 3600:
+        raise Wrong("memory.restarted", seconds=uptime, process=own)
+    said = f"{used / _GIB:.1f} of {limit / _GIB:.1f} GiB are used, up for {uptime} s"
+    if used > 0.9 * limit:
+        raise Wrong("memory.short", said=said)
+    if refused and since < 600:
+        raise Wrong("memory.short", said=f"{refused} statements were refused since its start, the last {since} s ago")
+    return said
+
+
+def container_bytes(place: Place) -> int:
+    """The memory of ClickHouse's container; 0 if it has no limit, or the engine has no such table.
+
+    CGroupMemoryTotal: src/Common/AsynchronousMetrics.cpp in ClickHouse.
+    """
+    if contact.ask(place, "EXISTS system.asynchronous_metrics") == [(0,)]:
+        return 0
+    rows = contact.ask(place, "SELECT value FROM system.asynchronous_metrics WHERE metric = 'CGroupMemoryTotal'")
+    return int(rows[0][0]) if rows else 0
+
+
+def disk(place: Place) -> str:
+    """Is there room on each of ClickHouse's disks?"""
+    # An object store says that it has all room there is.
+    rows = contact.ask(
+        place,
+        "SELECT free_space < total_space / 10, format('{}: {} of {} GiB are free', path,"
+        " toString(round(free_space / exp2(30), 1)), toString(round(total_space / exp2(30), 1)))"
+        " FROM system.disks WHERE total_space > 0 ORDER BY 1 DESC",
+    )
+    said = "; ".join(text for _, text in rows)
+    if rows[0][0]:
+        raise Wrong("clickhouse.disk", said=said)
+    return said
+
+
+def parts(place: Place) -> str:
+    """Do merges keep up with inserts?"""
+    rows = contact.ask(
+        place,
+        "SELECT table, count() AS parts FROM system.parts WHERE active AND database = currentDatabase()"
+        " GROUP BY table, partition_id ORDER BY parts DESC LIMIT 1",
+    )
+    table, count = rows[0] if rows else ("otel_logs", 0)
+    said = f"{count} in one partition of {table}"
+    if count > _MANY_PARTS:
+        raise Wrong("clickhouse.parts", said=said)
+    return said
+
+
+def clock(place: Place, now: Callable[[], float] = time.time) -> str:
+    """Is this machine's clock ClickHouse's?"""
+    with contact.database(place) as rows:
+        before, [[micros]], after = now(), rows("SELECT toUnixTimestamp64Micro(now64(6))"), now()
+    return _skew("ClickHouse's clock", micros / 1e6 - (before + after) / 2)
+
+
+def messages_clock(place: Place) -> str:
+    """Is this machine's clock the one that gives messages their time in Kafka: the sender's, or the broker's?"""
+    return _skew("the clock that gives messages their time (the gateway's, or Kafka's)", place.message_offset_seconds)
+
+
+def _skew(whose: str, seconds: float) -> str:
+    said = f"{whose} is {abs(seconds):.3f} s {'ahead of' if seconds > 0 else 'behind'} this machine's"
+    if abs(seconds) > _SKEW_SECONDS:
+        raise Wrong("clock.skew", said=said)
+    return said
+
+
+def inlets(place: Place) -> str:
+    """Does each inlet belong to this topic, and to partitions that one member of the group has?"""
+    rows = contact.ask(
+        place,
+        "SELECT name, comment FROM system.tables WHERE database = currentDatabase() AND name LIKE 'inlet\\_%'"
+        f" AND metadata_modification_time < now() - {_SETTLED_SECONDS}",
+    )
+    owners = {name: json.loads(comment) for name, comment in rows if not name.endswith("_view")}
+    left = [name for name, _ in rows if name.endswith("_view") and name.removesuffix("_view") not in owners]
+    for name, owner in owners.items():
+        # A replay has one as long as it runs: nobody but it knows.
+        held = owner["writer"] != "consumer" or any(set(owner["partitions"]) <= each for each in place.members)
+        if owner["topic_id"] != str(place.topic.topic_id) or not held:
+            left.append(name)
+    if left:
+        raise Wrong("inlets.left", count=len(left), names=", ".join(sorted(left)))
+    return f"{len(owners)} in use"

@@ -1,45 +1,34 @@
-"""What a check may answer, and the catalogue of everything that can be wrong."""
+"""The catalog of what can be wrong (diagnoses.md), and what a check raises that finds something."""
 
-from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from logbrook.errors import LogbrookError
 
-CATALOGUE: dict[str, "Diagnosis"] = {}
-"""Every diagnosis by its code. docs/doctor.md has the table."""
+
+class Diagnosis(NamedTuple):
+    """A row of the table. After a failure, whatever depends on it is not checked; a warning stops nothing."""
+
+    code: str
+    severity: str
+    wrong: str
+    remedy: str
+    here: str
+
+
+_ROWS = Path(__file__).with_name("diagnoses.md").read_text().splitlines()[2:]
+CATALOG = {each.code: each for each in (Diagnosis(*row.strip("| ").replace("`", "", 2).split(" | ")) for row in _ROWS)}
+"""Every diagnosis by its code. docs/doctor.md shows them; {names} in the last two columns are a check's to fill in."""
+
+
+class Wrong(LogbrookError):  # noqa: N818 - the outcome of a check, not a failure of the program
+    """A diagnosis that holds for this deployment; `facts` fill its texts."""
+
+    def __init__(self, code: str, **facts: Any) -> None:
+        self.diagnosis = CATALOG[code]
+        super().__init__(self.diagnosis.here.format(**facts))
+        self.remedy = self.diagnosis.remedy.format(**facts)
 
 
 class NotCheckedError(LogbrookError):
     """It can't be told from here; the message says why."""
-
-
-@dataclass(frozen=True)
-class Diagnosis:
-    """One thing that can be wrong."""
-
-    code: str
-    wrong: str
-    remedy: str
-    severity: Literal["failed", "warning"] = "failed"
-    """After a failure, whatever depends on it is not checked. A warning stops nothing, and exits with 0."""
-
-    def __post_init__(self) -> None:
-        assert self.code not in CATALOGUE, self.code
-        CATALOGUE[self.code] = self
-
-    def found(self, text: str, remedy: str = "") -> "Found":
-        """It holds here: `text` says what and where, `remedy` what to change if that can be said more precisely."""
-        return Found(self, text, remedy or self.remedy)
-
-
-@dataclass(frozen=True)
-class Found:
-    """A diagnosis that holds for this deployment."""
-
-    diagnosis: Diagnosis
-    text: str
-    remedy: str
-
-
-Answer = str | Found
-"""What a check returns: in what way all is well, or what is wrong. It raises NotCheckedError if it can't tell."""

@@ -1,158 +1,223 @@
-"""Kafka: does it answer, are we let in, and does it send its clients to addresses that they can reach?"""
+"""Kafka: does it answer, and with addresses that work; is the topic as it should be; does the group make progress?"""
 
-import json
-import logging
+import socket
+import struct
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import cast
 
-from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
+from confluent_kafka.admin import AclOperation, ConfigResource, ConsumerGroupDescription, ResourceType, TopicDescription
 
-from logbrook import config
-from logbrook.doctor import local, network
-from logbrook.doctor.diagnosis import Answer, Diagnosis, Found, NotCheckedError
-from logbrook.doctor.place import ANSWER_SECONDS, CONNECT_SECONDS, Place
-from logbrook.kafka import client_config
+from logbrook.consumer import span
+from logbrook.doctor import contact
+from logbrook.doctor.contact import ANSWER_SECONDS, CONNECT_SECONDS, REQUEST_SECONDS, Target
+from logbrook.doctor.diagnosis import NotCheckedError, Wrong
+from logbrook.doctor.place import Place
 
-SETTING = "LOGBROOK_KAFKA_BOOTSTRAP_SERVERS"
-SILENT = Diagnosis(
-    "kafka.silent",
-    "Something accepts connections where Kafka should be, and does not answer as Kafka does.",
-    "Look whether that port is Kafka's, and whether LOGBROOK_KAFKA_SECURITY_PROTOCOL is the listener's protocol. "
-    "If both are right, the broker hangs: see its log, its memory and its disk.",
-)
-CREDENTIALS = Diagnosis(
-    "kafka.credentials",
-    "Kafka refuses the user, the password or the way to log in.",
-    "Correct LOGBROOK_KAFKA_SASL_USERNAME, LOGBROOK_KAFKA_SASL_PASSWORD and LOGBROOK_KAFKA_SASL_MECHANISM. On GCP the "
-    "node sets the passwords (compose/kafka/access.py): after a change, run its start-up again.",
-)
-ADVERTISED = Diagnosis(
-    "kafka.advertised",
-    "Kafka answers, but sends its clients to an address that does not work from here: they connect, and then hang.",
-    "Set the broker's advertised.listeners to an address that clients reach (KAFKA_ADVERTISED_LISTENERS; on GCP "
-    "LOGBROOK_VPC_ADDRESS, the node's static address), or use the listener that is meant for this network.",
-)
+_FULL = 0.1
+_GIB = 2**30
+_OPERATIONS = {
+    "gateway": {AclOperation.DESCRIBE, AclOperation.WRITE},
+    "autoscaler": {AclOperation.DESCRIBE},
+    "consumer": {AclOperation.DESCRIBE, AclOperation.READ},
+}
+_POLL_SECONDS = 0.2
+# A consumer commits twice a second; on a machine that is very busy, it was seen to take five.
+_WATCH_SECONDS = 10.0
 
 
-def zookeeper(place: Place) -> Answer:
-    """Whether ZooKeeper answers `srvr`, which its default whitelist allows (ZooKeeper's Administrator's Guide, 3.8)."""
-    if known := [each for each in local.processes(place) if each.name == "zookeeper"]:
-        return str(known[0])
-    if not place.parts.get("zookeeper"):
+def zookeeper(place: Place) -> str:
+    """Does ZooKeeper answer `srvr`? Its default whitelist allows that (ZooKeeper's Administrator's Guide, 3.8)."""
+    if "zookeeper" in place.processes:
+        return str(place.processes["zookeeper"])
+    if not place.zookeeper:
         raise NotCheckedError("nothing here says where ZooKeeper is (LOGBROOK_ZOOKEEPER_ADDRESS)")
-    to = network.target(place.parts["zookeeper"], 2181, "LOGBROOK_ZOOKEEPER_ADDRESS")
-    connection = network.connected(to)
-    if isinstance(connection, Found):
-        return local.ZOOKEEPER.found(connection.text)
-    with connection:
-        try:
+    to = contact.target(place.zookeeper, 2181, "LOGBROOK_ZOOKEEPER_ADDRESS")
+    try:
+        with contact.connected(to) as connection:
             connection.sendall(b"srvr")
             said = connection.makefile("rb").read()
-        except OSError as error:
-            return local.ZOOKEEPER.found(f"{to} accepts connections: {error}")
-    return f"{to} answers" if b"Mode:" in said else local.ZOOKEEPER.found(f"{to} says {said[:100]!r}")
+    except (OSError, Wrong) as error:
+        raise Wrong("zookeeper.down", said=f"{to}: {error}") from None
+    if b"Mode:" not in said:
+        raise Wrong("zookeeper.down", said=f"{to} says {said[:100]!r}")
+    return f"{to} answers"
 
 
-def address(place: Place) -> Answer:
-    """Whether one of the bootstrap servers can be reached."""
-    tls = place.kafka.security_protocol.endswith("SSL")
+def address(place: Place) -> str:
+    """Can one of the bootstrap servers be reached?"""
     servers = place.kafka.bootstrap_servers.split(",")
-    answers = [network.reach(network.target(each, 9092, SETTING, tls=tls)) for each in servers]
+    targets = [_target(place, each) for each in servers]
+    answers = contact.at_once(contact.reach, targets, ANSWER_SECONDS * 2)
+    reached = {server: answer for server, answer in zip(servers, answers, strict=True) if isinstance(answer, str)}
+    if not reached:
+        raise cast(Exception, answers[0])
     # librdkafka may ask one that is away for a group's coordinator, again and again.
-    usable = [server for server, answer in zip(servers, answers, strict=True) if isinstance(answer, str)]
-    place.learned["bootstrap"] = ",".join(usable)
-    return next((each for each in answers if isinstance(each, str)), answers[0])
+    place.reached = replace(place.kafka, bootstrap_servers=",".join(reached))
+    return next(iter(reached.values()))
 
 
-def login(place: Place) -> Answer:
-    """Whether Kafka speaks with us: protocol and credentials."""
-    where = place.kafka.bootstrap_servers
-    contact = Contact(replace(place.kafka, bootstrap_servers=place.learned["bootstrap"]))
-    brokers = contact.brokers(ANSWER_SECONDS)
-    if brokers is not None:
-        place.learned |= {"admin": contact.admin, "brokers": brokers}
-        return f"Kafka lets {place.kafka.sasl_username or 'everybody'} in; brokers: {len(brokers)}"
-    if contact.refusal:
-        return CREDENTIALS.found(f"{where}, user {place.kafka.sasl_username!r}: {contact.refusal.str()}")
-    first = network.target(where.split(",")[0], 9092, SETTING)
-    if not place.kafka.security_protocol.endswith("SSL") and network.speaks_tls(first):
-        return network.TLS_EXPECTED.found(str(first))
-    said = f": {contact.errors[-1].str()}" if contact.errors else ""
-    return SILENT.found(f"{where} ({SETTING}) did not answer within {ANSWER_SECONDS:g} s{said}")
+def login(place: Place) -> str:
+    """Does Kafka answer, and let us in?"""
+    to = _target(place, place.reached.bootstrap_servers.split(",")[0])
+    place.admin, place.brokers = contact.kafka(place.reached, to, ANSWER_SECONDS)
+    return f"Kafka lets {place.kafka.sasl_username or 'everybody'} in; brokers: {len(place.brokers)}"
 
 
-def advertised(place: Place) -> Answer:
-    """Whether every address that the brokers give to their clients leads from here to a Kafka."""
-    kafka, brokers = place.kafka, place.learned["brokers"]
+def _target(place: Place, address: str, setting: str = "LOGBROOK_KAFKA_BOOTSTRAP_SERVERS") -> Target:
+    return contact.target(address, 9092, setting, tls=place.kafka.security_protocol.endswith("SSL"))
+
+
+def advertised(place: Place) -> str:
+    """Does each address that the brokers give to their clients lead from here to a Kafka?"""
+    kafka = place.kafka
     bootstrap = {each.strip() for each in kafka.bootstrap_servers.split(",")}
-    others = [each for each in brokers if f"{each[1]}:{each[2]}" not in bootstrap]
-    with ThreadPoolExecutor(max_workers=16) as pool:
-        for (number, host, port), why in zip(
-            others, pool.map(lambda each: _unusable(kafka, each), others), strict=True
-        ):
-            if why:
-                return ADVERTISED.found(
-                    f"{kafka.bootstrap_servers} answers, and says that broker {number} is at {host}:{port}: {why}"
-                )
-    listed = ", ".join(f"{host}:{port}" for _, host, port in brokers)
-    return f"{listed}{'' if others else ', the bootstrap address itself'}"
+    addresses = {f"{host}:{port}": broker for broker, host, port in place.brokers}
+    others = [each for each in addresses if each not in bootstrap]
+
+    def use(address: str) -> None:
+        to = _target(place, address, "advertised")
+        contact.connected(to).close()
+        contact.kafka(replace(kafka, bootstrap_servers=address), to, CONNECT_SECONDS)
+
+    for address, wrong in zip(others, contact.at_once(use, others, 13), strict=True):
+        if wrong is not None:
+            facts = {"to": kafka.bootstrap_servers, "broker": addresses[address], "address": address}
+            raise Wrong("kafka.advertised", **facts, said=wrong)
+    return f"{', '.join(addresses)}{'' if others else ', the bootstrap address itself'}"
 
 
-def _unusable(kafka: config.Kafka, broker: tuple[int, str, int]) -> str | None:
-    """Why an advertised address can't be used from here."""
-    _, host, port = broker
-    connection = network.connected(network.Target(host, port, "advertised"))
-    if isinstance(connection, Found):
-        return connection.text.partition("): ")[2]
-    connection.close()
-    if Contact(replace(kafka, bootstrap_servers=f"{host}:{port}")).brokers(CONNECT_SECONDS) is None:
-        return f"it accepts connections, and does not answer within {CONNECT_SECONDS:g} s"
-    return None
+def topic(place: Place) -> str:
+    """Does the topic exist, with a leader for each partition and as many of them as the settings say?"""
+    place.topic = _described(place)
+    name, count = place.kafka.topic, len(place.topic.partitions)
+    if leaderless := [each.id for each in place.topic.partitions if each.leader is None]:
+        raise Wrong("topic.leaderless", topic=name, partitions=leaderless)
+    # Elsewhere than beside its stack, a number that nobody chose is nobody's.
+    chosen = hasattr(place, "stack") or "LOGBROOK_KAFKA_PARTITIONS" in place.given
+    if chosen and count != place.kafka.partitions:
+        code = "topic.partitions" if count < place.kafka.partitions else "topic.settings"
+        facts = {"setting": "LOGBROOK_KAFKA_PARTITIONS", "wanted": place.kafka.partitions}
+        raise Wrong(code, topic=name, count=count, said=f"has {count} partitions", **facts)
+    return f"{name} has {count} partitions, each with a leader"
 
 
-class Contact:
-    """An attempt to speak with Kafka, and what came of it."""
+def _described(place: Place) -> TopicDescription:
+    name, deadline = place.kafka.topic, time.monotonic() + ANSWER_SECONDS
+    facts = {"to": place.kafka.bootstrap_servers, "topic": name, "user": place.kafka.sasl_username}
+    while True:
+        asked = place.admin.describe_topics(
+            TopicCollection([name]), include_authorized_operations=True, request_timeout=REQUEST_SECONDS
+        )
+        try:
+            return cast(TopicDescription, asked[name].result())
+        except KafkaException as error:
+            code = error.args[0].code()
+            if code == KafkaError.UNKNOWN_TOPIC_OR_PART:
+                raise Wrong("topic.missing", **facts) from None
+            if code == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+                raise Wrong("kafka.rights", **facts, role=_role(place), missing="DESCRIBE") from None
+            if not error.args[0].retriable() or time.monotonic() > deadline:
+                raise
 
-    def __init__(self, kafka: config.Kafka) -> None:
-        self.errors: list[KafkaError] = []
-        self._learned: list[tuple[int, str, int]] = []
-        quiet = logging.getLogger("logbrook.doctor.librdkafka")
-        quiet.setLevel(logging.CRITICAL + 1)
-        settings = {"error_cb": self.errors.append, "stats_cb": self._statistics, "statistics.interval.ms": 200}
-        self.admin = AdminClient(client_config(kafka) | settings | {"socket.timeout.ms": 4000}, logger=quiet)
 
-    @property
-    def refusal(self) -> KafkaError | None:
-        """Why we are not let in, if that is so."""
-        return next((each for each in self.errors if each.code() == KafkaError._AUTHENTICATION), None)
+def _role(place: Place) -> str:
+    role = place.role or place.kafka.sasl_username
+    return role if role in _OPERATIONS else "consumer"
 
-    def brokers(self, seconds: float) -> list[tuple[int, str, int]] | None:
-        """Id, host and port of each broker, as the cluster gives them to its clients; None if it does not answer.
 
-        Where these lead nowhere, librdkafka leaves the bootstrap connection for them, and no request of ours is ever
-        answered. But it has learned them, which its statistics show.
-        """
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            self.admin.poll(0.01)
-            if self.refusal:
-                return None
-            try:
-                return [
-                    (each.id, str(each.host), each.port)
-                    for each in self.admin.list_topics(timeout=0.5).brokers.values()
-                ]
-            except KafkaException:
-                continue
-        return self._learned or None
+def rights(place: Place) -> str:
+    """Do the ACLs let this user do what its role needs?"""
+    role, may = _role(place), set(place.topic.authorized_operations or ())
+    if not may:
+        raise NotCheckedError("Kafka does not say what this user may do with the topic")
+    if missing := ", ".join(sorted(each.name for each in _OPERATIONS[role] - may)):
+        user = place.kafka.sasl_username
+        raise Wrong("kafka.rights", user=user, role=role, missing=missing, topic=place.kafka.topic)
+    return f"everything that a {role} needs"
 
-    def _statistics(self, text: str) -> None:
-        """See librdkafka's STATISTICS.md: `source` of a broker, `nodename` as host:port."""
-        known = json.loads(text)["brokers"].values()
-        self._learned = [
-            (each["nodeid"], each["nodename"].rpartition(":")[0], int(each["nodename"].rpartition(":")[2]))
-            for each in known
-            if each["source"] == "learned"
-        ]
+
+def retention(place: Place) -> str:
+    """Does the topic keep what the settings say, and does that fit the brokers' disks?"""
+    resource = ConfigResource(ResourceType.TOPIC, place.kafka.topic)
+    found = place.admin.describe_configs([resource], request_timeout=REQUEST_SECONDS)[resource].result()
+    per_partition, hours = int(found["retention.bytes"].value), int(found["retention.ms"].value) / 3_600_000
+    for name, here, wanted in (
+        ("LOGBROOK_KAFKA_RETENTION_BYTES", per_partition, place.kafka.retention_bytes),
+        ("LOGBROOK_KAFKA_RETENTION_HOURS", hours, place.kafka.retention_hours),
+    ):
+        if name in place.given and here != wanted:
+            raise Wrong("topic.settings", topic=place.kafka.topic, said=f"keeps {here:g}", setting=name, wanted=wanted)
+    if place.kafka.security_protocol != "PLAINTEXT":
+        raise NotCheckedError("a broker tells the size of its disk only over a listener without a password")
+    disks = [(broker, *disk) for broker, host, port in place.brokers for disk in log_dirs(host, port)]
+    if not disks:
+        raise NotCheckedError("no broker tells the size of its disk")
+    kept = per_partition * len(place.topic.partitions) / len(place.brokers)
+    limit = f"the topic may keep {kept / _GIB:.1f} GiB of it" if per_partition >= 0 else "the topic has no limit"
+    for broker, path, total, free in disks:
+        said = f"broker {broker}, {path}: {free / _GIB:.1f} of {total / _GIB:.1f} GiB are free"
+        if free < _FULL * total:
+            raise Wrong("kafka.disk", said=said)
+        if per_partition < 0 or kept > total:
+            raise Wrong("kafka.retention", said=f"{said}, and {limit}")
+    return f"{said}; {limit} for {hours:g} h"
+
+
+def log_dirs(host: str, port: int) -> list[tuple[str, int, int]]:
+    """Path, bytes in all and bytes free of each log directory of a broker: librdkafka lacks this request.
+
+    DescribeLogDirs, key 35, version 4 (KIP-827), by clients/src/main/resources/common/message/DescribeLogDirs*.json
+    of apache/kafka 3.9.1. Raises OSError.
+    """
+    # Header: key, version, correlation id, client id (null), no tags. Body: an array of no topics, no tags.
+    request = struct.pack(">hhih", 35, 4, 1, -1) + b"\x00\x01\x00"
+    with socket.create_connection((host, port), CONNECT_SECONDS) as connection, connection.makefile("rb") as answer:
+        connection.sendall(struct.pack(">i", len(request)) + request)
+
+        def varint() -> int:
+            byte = answer.read(1)[0]
+            return byte if byte < 0x80 else byte & 0x7F | varint() << 7
+
+        answer.read(4 + 4 + 1 + 4 + 2)  # size, correlation id, tags, throttle time, error
+        found = []
+        for _ in range(varint() - 1):
+            answer.read(2)  # error
+            path = answer.read(varint() - 1).decode()
+            # Between an array of no topics and the tags.
+            found.append((path, *struct.unpack(">xqqx", answer.read(18))))
+    return found
+
+
+def members(place: Place) -> str:
+    """Does the consumer group have members, and do they have all partitions? A rebalance is given time to finish."""
+    name, group = place.kafka.topic, place.group
+    everything, deadline = {each.id for each in place.topic.partitions}, time.monotonic() + _WATCH_SECONDS
+    while True:
+        asked = place.admin.describe_consumer_groups([group], request_timeout=REQUEST_SECONDS)
+        said = cast(ConsumerGroupDescription, asked[group].result())
+        has = [{at.partition for at in each.assignment.topic_partitions if at.topic == name} for each in said.members]
+        missing = sorted(everything.difference(*has))
+        if not missing:
+            place.members = has
+            return f"all {len(everything)} partitions are assigned; members: {len(has)}"
+        if time.monotonic() > deadline:
+            code = "group.unassigned" if said.members else "group.none"
+            raise Wrong(code, group=group, state=said.state.name, partitions=missing)
+        time.sleep(_POLL_SECONDS)
+
+
+def lag(place: Place) -> str:
+    """Do the consumers commit anything while messages wait?"""
+    reader = span.reader(place.reached, place.group)
+    try:
+        at, before = span.spans(reader, place.reached, span.Bounds())
+        if still := span.stalled(reader, at, before, time.monotonic() + _WATCH_SECONDS):
+            _, now = span.spans(reader, place.reached, span.Bounds())
+            if [each.committed for each in now] == [each.committed for each in before]:
+                count = sum(each.pending for each in now if each.partition in still)
+                raise Wrong("group.stuck", count=count, seconds=_WATCH_SECONDS)
+    finally:
+        reader.close()
+    return f"the lag is {sum(each.pending for each in before):,}"

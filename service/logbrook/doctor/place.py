@@ -1,103 +1,62 @@
-"""Where the doctor stands: which parts of a deployment the settings lead to, and what has been learned of them."""
+"""Where the doctor stands: which parts of a deployment the settings lead to, and what the checks have learned."""
 
-import threading
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 from confluent_kafka.admin import AdminClient, TopicDescription
 
-from logbrook import clickhouse, config
-from logbrook.clickhouse import HttpClient
-from logbrook.doctor.diagnosis import NotCheckedError
+from logbrook import config
 from logbrook.errors import ConfigError
 
-CONNECT_SECONDS = 3.0
-ANSWER_SECONDS = 5.0
-# Of Kafka: the coordinator of a group has to be found first.
-REQUEST_SECONDS = 10.0
+if TYPE_CHECKING:
+    from logbrook.doctor.processes import Process
+
 # Any of these says where a deployment is: then no `.env` is looked for.
 _LEADING = ("KAFKA_BOOTSTRAP_SERVERS", "CLICKHOUSE_HOST", "CLICKHOUSE_PASSWORD", "GATEWAY_URL", "QUERY_URL")
-Value = TypeVar("Value")
+PARTS = ("kafka", "clickhouse", "gateway", "query")
+UNKNOWN = {
+    "stack": "no stack on this machine is known here",
+    "kafka": "nothing here says where Kafka is (LOGBROOK_KAFKA_BOOTSTRAP_SERVERS)",
+    "clickhouse": "nothing here says how to log in to ClickHouse (LOGBROOK_CLICKHOUSE_PASSWORD)",
+    "gateway": "nothing here says where the gateway is (LOGBROOK_GATEWAY_URL)",
+    "query": "nothing here says where the query API is (LOGBROOK_QUERY_URL)",
+    "members": "Kafka did not say which consumers there are",
+    "message_offset_seconds": "the probe was not found in Kafka",
+}
+"""Why a check that needs this can't be made. Of Kafka, the rest is known once it has answered."""
 
 
-@dataclass
-class Place:
-    """What is known of a deployment. A part that nobody knows raises NotCheckedError when it is asked for."""
+class Place(SimpleNamespace):
+    """What is known of a deployment. A part without a default that nobody knows is not an attribute at all."""
 
-    parts: Mapping[str, Any]
-    """Settings of kafka and clickhouse, URLs of gateway and query, the token, the group, ZooKeeper's address."""
+    kafka: config.Kafka
+    clickhouse: config.ClickHouse
+    gateway: str
+    query: str
+    stack: Path
+    """The directory whose `.env` was read: that of a stack on this machine."""
+    token: str = ""
+    zookeeper: str = ""
+    group: str = config.Consumer.group
     role: str = ""
     """Whose rights to look for; by the user's name if it is empty."""
-    stack: Path | None = None
-    """The directory whose `.env` was read: that of a stack on this machine."""
     given: frozenset[str] = frozenset()
     """Settings that somebody chose, by their variables."""
-    unknown: tuple[str, ...] = ()
+    unknown: Sequence[str] = ()
     """Variables with our prefix that are not settings."""
-    invalid: tuple[str, ...] = ()
-    learned: dict[str, Any] = field(default_factory=dict)
-    """What checks found out, for those that come after them."""
+    invalid: Sequence[str] = ()
 
-    @property
-    def kafka(self) -> config.Kafka:
-        """How to reach Kafka."""
-        return self._known("kafka", config.Kafka, "where Kafka is (LOGBROOK_KAFKA_BOOTSTRAP_SERVERS)")
-
-    @property
-    def database(self) -> config.ClickHouse:
-        """How to reach ClickHouse."""
-        return self._known(
-            "clickhouse", config.ClickHouse, "how to log in to ClickHouse (LOGBROOK_CLICKHOUSE_PASSWORD)"
-        )
-
-    @property
-    def gateway(self) -> str:
-        """The gateway's URL."""
-        return self._known("gateway", str, "where the gateway is (LOGBROOK_GATEWAY_URL)")
-
-    @property
-    def query(self) -> str:
-        """The query API's URL."""
-        return self._known("query", str, "where the query API is (LOGBROOK_QUERY_URL)")
-
-    @property
-    def admin(self) -> AdminClient:
-        """A connection to Kafka that has worked."""
-        return self._learned("admin", AdminClient)
-
-    @property
-    def topic(self) -> TopicDescription:
-        """What Kafka says of the topic."""
-        return self._learned("topic", TopicDescription)
-
-    def _known(self, part: str, kind: type[Value], what: str) -> Value:
-        found = self.parts.get(part)
-        if not found:
-            raise NotCheckedError(f"nothing here says {what}")
-        assert isinstance(found, kind)
-        return found
-
-    def _learned(self, name: str, kind: type[Value]) -> Value:
-        found = self.learned.get(name)
-        if found is None:
-            raise NotCheckedError("Kafka was not asked")
-        assert isinstance(found, kind)
-        return found
-
-    def client(self, database: str | None = None) -> HttpClient:
-        """A connection to ClickHouse that does not wait long."""
-        quick = replace(self.database, connect_timeout_seconds=CONNECT_SECONDS, timeout_seconds=ANSWER_SECONDS)
-        return clickhouse.connect(quick, database=database)
-
-    def ask(self, statement: str) -> list[list[Any]]:
-        """The rows of one statement in our database."""
-        client = self.client()
-        try:
-            return [list(row) for row in client.query(statement).result_rows]
-        finally:
-            client.close()
+    processes: Mapping[str, "Process"] = {}
+    """From here on, what checks have learned for those that come after them."""
+    reached: config.Kafka
+    """The same, with only those bootstrap servers that accept connections."""
+    admin: AdminClient
+    brokers: Sequence[tuple[int, str, int]]
+    topic: TopicDescription
+    members: Sequence[set[int]]
+    message_offset_seconds: float
 
 
 def find(environ: Mapping[str, str], start: Path, role: str = "") -> Place:
@@ -107,41 +66,21 @@ def find(environ: Mapping[str, str], start: Path, role: str = "") -> Place:
     values = config.of_local_stack({**config.read_env_file(file), **environ}) if file else environ
     ours = {name: value for name, value in values.items() if name.startswith(config.PREFIX)}
     settings = {name: value for name, value in ours.items() if name in config.KNOWN}
-    parts: dict[str, Any] = {
-        "gateway": settings.get("LOGBROOK_GATEWAY_URL", "").rstrip("/"),
-        "query": settings.get("LOGBROOK_QUERY_URL", "").rstrip("/"),
-        "token": settings.get("LOGBROOK_TOKEN", ""),
-        "zookeeper": settings.get("LOGBROOK_ZOOKEEPER_ADDRESS", ""),
-        "group": settings.get("LOGBROOK_CONSUMER_GROUP", config.Consumer.group),
-    }
-    invalid = []
+    place = Place(role=role, given=frozenset(settings), unknown=sorted(ours.keys() - settings.keys()), invalid=[])
+    if file:
+        place.stack = file.parent
+    place.token, place.zookeeper, place.group = (
+        settings.get(f"LOGBROOK_{name}", default)
+        for name, default in (("TOKEN", ""), ("ZOOKEEPER_ADDRESS", ""), ("CONSUMER_GROUP", place.group))
+    )
+    for part in ("gateway", "query"):
+        if url := settings.get(f"LOGBROOK_{part.upper()}_URL"):
+            setattr(place, part, url.rstrip("/"))
     for section, name in ((config.Kafka, "BOOTSTRAP_SERVERS"), (config.ClickHouse, "PASSWORD")):
         try:
-            if config.variable(section, name) in settings:
-                parts[section.__name__.lower()] = config.load(section, settings)
+            variable = config.variable(section, name)
+            if {variable, f"{variable}_FILE"} & settings.keys():
+                setattr(place, section.__name__.lower(), config.load(section, settings))
         except ConfigError as error:
-            invalid.append(str(error))
-    unknown = tuple(sorted(ours.keys() - config.KNOWN))
-    stack = file.parent if file else None
-    return Place(parts, role, stack, frozenset(settings), unknown, tuple(invalid))
-
-
-def within(seconds: float, work: Callable[[], Value]) -> Value:
-    """What `work` returns. Raises TimeoutError if it takes longer; it goes on in its thread, and holds nobody up."""
-    outcome: list[tuple[Any, Exception | None]] = []
-
-    def run() -> None:
-        try:
-            outcome.append((work(), None))
-        except Exception as error:
-            outcome.append((None, error))
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if not outcome:
-        raise TimeoutError(f"no result after {seconds:g} s")
-    value, error = outcome[0]
-    if error is not None:
-        raise error
-    return value  # type: ignore[no-any-return]
+            place.invalid = [*place.invalid, str(error)]
+    return place

@@ -4,6 +4,7 @@ import json
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from itertools import groupby
 
 from rich.console import Console
@@ -20,21 +21,21 @@ _FILE_COLUMNS = 200
 
 
 def run(place: Place, *, only_quick: bool, wait_seconds: float, as_json: bool) -> int:
-    """Look, until nothing fails or `wait_seconds` are over; print it. 0 if nothing failed, else 1."""
+    """Check, until nothing fails or `wait_seconds` are over; print the findings. 0 if nothing failed, else 1."""
     wanted = [each for each in checks.CHECKS if each.quick or not only_quick]
     deadline = time.monotonic() + wait_seconds
-    console = Console(stderr=True)
     while True:
-        with console.status("looking") as status:
-            findings = checks.examine(place, wanted, lambda name: status.update(f"looking: {name}"))
-        if checks.passed(findings) or time.monotonic() > deadline:
+        with Console(stderr=True).status("checking") as status:
+            findings = checks.examine(place, wanted, lambda name: status.update(f"checking: {name}"))
+        passed = all(each.state != "failed" for each in findings)
+        if passed or time.monotonic() > deadline:
             break
         time.sleep(_AGAIN_SECONDS)
     if as_json:
-        print(json.dumps(checks.as_json(findings)))  # noqa: T201 - what was asked for
+        print(json.dumps({"ok": passed, "findings": [asdict(each) for each in findings]}))  # noqa: T201 - asked for
     else:
         _show(findings)
-    return int(not checks.passed(findings))
+    return int(not passed)
 
 
 def _show(findings: Sequence[Finding]) -> None:
@@ -54,14 +55,10 @@ def _show(findings: Sequence[Finding]) -> None:
             style = "red" if each.state == "failed" else "yellow"
             console.print(f"\n[bold {style}]{each.check}: {each.code}[/]\n  {escape(each.text)}", soft_wrap=True)
             console.print(f"  [bold]To do:[/] {escape(each.remedy)}", soft_wrap=True)
-    console.print(f"\n{_summary(findings)}")
-
-
-def _summary(findings: Sequence[Finding]) -> str:
-    counts = {state: sum(each.state == state for each in findings) for state in _SIGNS}
-    told = f"{counts['ok']} in order, {counts['not checked']} not checked"
-    if counts["failed"]:
-        return f"[bold red]{counts['failed']} failed[/], {counts['warning']} to look at, {told}"
-    if counts["warning"]:
-        return f"[yellow]{counts['warning']} to look at[/], {told}"
-    return f"[green]Nothing is wrong[/]: {told}"
+    ok, failed, warning, skipped = (sum(each.state == state for each in findings) for state in _SIGNS)
+    rest = f"{ok} passed, {skipped} not checked"
+    if failed:
+        rest = f"[bold red]{failed} failed[/], {warning} warnings, {rest}"
+    else:
+        rest = f"[yellow]{warning} warnings[/], {rest}" if warning else f"[green]Nothing is wrong[/]: {rest}"
+    console.print(f"\n{rest}")

@@ -109,7 +109,7 @@ def _line_feeds(lines: bytes) -> bytes:
     return lines.replace(b"\r\n", b"\n").removesuffix(b"\r") if b"\r" in lines else lines
 
 
-def recognisable(messages: list[bytes]) -> list[bytes]:
+def recognizable(messages: list[bytes]) -> list[bytes]:
     """Messages of lines of JSON that the view in ClickHouse takes for as many events as they have lines.
 
     It takes lines for events if one of them is valid JSON, and the whole message for one event otherwise. So lines of

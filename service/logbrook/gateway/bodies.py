@@ -97,7 +97,7 @@ def _decoder(encoding: str, lease: Lease, limit: int) -> _Decoder:
     if encoding == "zstd":
         return _Zstd(lease, limit)
     raise RejectedError(
-        415, "unknown_encoding", f"Content-Encoding {encoding[:64]!r} is none of gzip, zstd, deflate, identity."
+        415, "unknown_encoding", f"Content-Encoding {encoding[:64]!r} is not one of gzip, zstd, deflate, identity."
     )
 
 
@@ -229,7 +229,7 @@ def _inflated_too_large(limit: int) -> RejectedError:
 
 
 def _broken(encoding: str, reason: str) -> RejectedError:
-    return RejectedError(400, "broken_encoding", f"The body is no valid {encoding}: {reason}")
+    return RejectedError(400, "broken_encoding", f"The body is not valid {encoding}: {reason}")
 
 
 def _cut_off(encoding: str) -> RejectedError:

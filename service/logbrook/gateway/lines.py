@@ -14,7 +14,7 @@ from logbrook import multiline
 from logbrook.config import Gateway
 from logbrook.errors import RejectedError
 from logbrook.gateway import elements, mend
-from logbrook.gateway.batch import Batch, Packing, all_named, cut, event_too_large, recognisable, too_many_events
+from logbrook.gateway.batch import Batch, Packing, all_named, cut, event_too_large, recognizable, too_many_events
 
 _NDJSON = {"application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"}
 _JSON = {"application/json", "text/json"}
@@ -38,7 +38,7 @@ def read(body: bytes, content_type: str, settings: Gateway) -> Batch:
     """
     start = len(_BOM) if body.startswith(_BOM) else 0
     if not _INK.search(body, start):
-        raise RejectedError(400, "empty_body", "The body holds no event.")
+        raise RejectedError(400, "empty_body", "The body contains no event.")
     kind = content_type.partition(";")[0].strip().lower()
     if kind in _NDJSON:
         return _ndjson(body, start, settings)
@@ -119,7 +119,7 @@ def _documents(documents: Iterable[elements.Raw], settings: Gateway) -> Batch:
         packing.add(document if document[:1] == b"{" else b'{"body":' + document + b"}")
     if not packing.events:
         raise RejectedError(400, "empty_body", "The array holds no event.")
-    messages = recognisable(packing.messages())
+    messages = recognizable(packing.messages())
     return Batch(messages, packing.events, all_named(messages))
 
 
@@ -134,7 +134,7 @@ def _ndjson(body: bytes, start: int, settings: Gateway) -> Batch:
     events = body.count(b"\n", start, stop) + 1
     if events > settings.max_request_events:
         raise too_many_events(settings.max_request_events)
-    messages = recognisable(cut(body, start, stop, settings.max_message_bytes))
+    messages = recognizable(cut(body, start, stop, settings.max_message_bytes))
     return Batch(messages, events, all_named(messages))
 
 
@@ -148,7 +148,7 @@ def _mixed(body: bytes, start: int, settings: Gateway) -> Batch:
                 packing.add(line)
             elif line and not line.isspace():
                 _add_text(packing, line, settings)
-    messages = recognisable(packing.messages())
+    messages = recognizable(packing.messages())
     return Batch(messages, packing.events, all_named(messages))
 
 

@@ -167,7 +167,7 @@ def scope(
 
 
 def number(value: float) -> float | str:
-    """A double as JSON can have it: what is no number is named as protobuf's JSON names it."""
+    """A double as JSON can hold it: NaN and the infinities get the names that protobuf's JSON gives them."""
     if math.isfinite(value):
         return value
     if math.isnan(value):

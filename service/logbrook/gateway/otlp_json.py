@@ -188,12 +188,12 @@ def _integer(value: _Integer) -> int:
     try:
         return int(value or 0)
     except ValueError:
-        raise Unfit(f"{str(value)[:40]!r} is no integer") from None
+        raise Unfit(f"{str(value)[:40]!r} is not an integer") from None
 
 
 def _severity(value: _Integer) -> int:
     """The number, also where it is given by the name that protobuf has for it."""
-    if isinstance(value, str) and value in SeverityNumber.keys():  # noqa: SIM118 - it is no mapping
+    if isinstance(value, str) and value in SeverityNumber.keys():  # noqa: SIM118 - not a mapping
         return SeverityNumber.Value(value)
     return _integer(value)
 
@@ -226,7 +226,7 @@ def _scalar(value: _Value) -> Any:
         try:
             return number(float(value.double_value))
         except ValueError:
-            raise Unfit(f"{str(value.double_value)[:40]!r} is no double") from None
+            raise Unfit(f"{str(value.double_value)[:40]!r} is not a double") from None
     if value.bytes_value is not None:
         return _base64(value.bytes_value)
     return None

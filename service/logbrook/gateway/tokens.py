@@ -22,7 +22,7 @@ class Issued:
 
 
 def issue(name: str) -> Issued:
-    """Make a random token for the source `name`. Raises ConfigError if that is no name for a source."""
+    """Make a random token for the source `name`. Raises ConfigError if a source cannot have that name."""
     _check_name(name)
     token = f"lb_{secrets.token_urlsafe(32)}"
     return Issued(token, f"{name}={hashlib.sha256(token.encode()).hexdigest()}")
@@ -37,7 +37,7 @@ class Tokens:
         self._digests = [_entry(each.strip()) for each in entries.split(",") if each.strip()]
         if not self._digests and not allow_anonymous:
             raise ConfigError(
-                "LOGBROOK_GATEWAY_TOKENS is empty, so that nobody could send. Make a token with `logbrook token NAME`, "
+                "LOGBROOK_GATEWAY_TOKENS is empty, so nobody can send. Create a token with `logbrook token NAME`, "
                 "or set LOGBROOK_GATEWAY_ALLOW_ANONYMOUS=true to accept everybody."
             )
 

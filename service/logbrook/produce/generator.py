@@ -28,7 +28,7 @@ class Events:
 
     def __init__(self, seed: int, *, event_ids: bool = False) -> None:
         """With `event_ids`, every event has a field `event_id`: the seed, a dash and the event's number."""
-        rng = random.Random(f"{seed}:layouts")  # noqa: S311 - made-up logs, no secret
+        rng = random.Random(f"{seed}:layouts")  # noqa: S311 - sample logs, not a secret
         lines = _Lines(rng, event_ids=event_ids)
         self._seed = seed
         self._event_ids = event_ids

@@ -15,7 +15,7 @@ def duration(text: str | None) -> timedelta | None:
         return None
     match = _DURATION.fullmatch(text)
     if match is None or float(match[1]) == 0:
-        raise ConfigError(f"{text!r} is no length of time: write 24h, 30m, 90s or 7d")
+        raise ConfigError(f"{text!r} is not a duration: write 24h, 30m, 90s or 7d")
     return timedelta(seconds=float(match[1]) * _UNIT_SECONDS[match[2]])
 
 
@@ -26,7 +26,7 @@ def time(text: str | None) -> datetime | None:
     try:
         value = datetime.fromisoformat(text)
     except ValueError:
-        raise ConfigError(f"{text!r} is no time: write it as 2026-01-31T12:00:00Z") from None
+        raise ConfigError(f"{text!r} is not a time: write it as 2026-01-31T12:00:00Z") from None
     return value if value.tzinfo else value.replace(tzinfo=UTC)
 
 

@@ -1,4 +1,4 @@
-"""When made-up events are due, and what time they carry."""
+"""When generated events are due, and which time they carry."""
 
 import time
 from collections.abc import Callable

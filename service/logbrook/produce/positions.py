@@ -60,7 +60,7 @@ class Positions:
             for entry in json.loads(path.read_bytes())["files"]:
                 self._saved.setdefault(entry["path"], []).append(Position(**entry))
         except (OSError, ValueError, TypeError, KeyError) as error:
-            raise ConfigError(f"{path} holds no positions of `logbrook produce --follow`: {error}") from None
+            raise ConfigError(f"{path} does not hold positions of `logbrook produce --follow`: {error}") from None
 
     @property
     def remembered(self) -> bool:

@@ -12,7 +12,7 @@ from typing import ClassVar, Literal, Protocol
 
 from logbrook import config
 from logbrook.errors import ConfigError, LogbrookError
-from logbrook.produce import made_up
+from logbrook.produce import samples
 from logbrook.produce.generator import Events
 from logbrook.produce.pace import FixedStamps, NowStamps, Pace
 from logbrook.produce.report import Report, Summary
@@ -60,8 +60,8 @@ class Destination:
 
 
 @dataclass(frozen=True, kw_only=True)
-class MadeUp:
-    """What to make up."""
+class Samples:
+    """Which sample events to generate."""
 
     seed: int = 1
     count: int | None = None
@@ -73,7 +73,7 @@ class MadeUp:
     patient: ClassVar[bool] = False
 
     def total(self) -> int | None:
-        """Number of events; None is: until stopped."""
+        """Number of events; None means until stopped."""
         return self.count if self.count is not None or self.rate else DEFAULT_COUNT
 
     def batches(self, stop: Stop) -> Iterator[Batch]:
@@ -81,9 +81,9 @@ class MadeUp:
         if not 1 <= self.per_message <= MAX_EVENTS_PER_MESSAGE:
             raise ConfigError(f"--events-per-message: {self.per_message} is not 1 to {MAX_EVENTS_PER_MESSAGE}")
         if self.rate is not None and self.rate <= 0:
-            raise ConfigError(f"--rate: {self.rate} is not above 0 events per second")
+            raise ConfigError(f"--rate: {self.rate} is not more than 0 events per second")
         events, stamps = Events(self.seed, event_ids=self.event_ids), self._stamps()
-        return made_up.batches(
+        return samples.batches(
             lambda size: events.take(size, *stamps.next(size)),
             stop,
             count=self.total(),

@@ -33,7 +33,7 @@ class _Address:
     def of(cls, url: str) -> "_Address":
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query:
-            raise ConfigError(f"LOGBROOK_GATEWAY_URL: {url!r} is no http(s)://HOST[:PORT]")
+            raise ConfigError(f"LOGBROOK_GATEWAY_URL: {url!r} is not of the form http(s)://HOST[:PORT]")
         return cls(parts.scheme == "https", parts.netloc, parts.path.rstrip("/") + "/ingest")
 
     def connect(self, timeout_seconds: float) -> http.client.HTTPConnection:

@@ -136,7 +136,7 @@ PATTERN = dict.fromkeys(
     ),
     1,
 ) | {"splitbyregexp": 0}
-"""Functions that take a pattern, and which argument it is. Matching a made-up pattern of ten thousand wildcards takes
+"""Functions that take a pattern, and which argument it is. Matching a crafted pattern of ten thousand wildcards takes
 minutes for one block."""
 TYPED = _names("CAST _CAST accurateCast accurateCastOrNull JSONExtract JSONExtractKeysAndValues")
 """Functions whose last argument is the name of a type."""

@@ -60,7 +60,7 @@ def parse(text: str) -> Node:
             MAX_CHARACTERS, f"the query has {len(text)} characters", f"at most {MAX_CHARACTERS} characters"
         )
     if found := re.search("[\0\ud800-\udfff]", text):
-        raise QuerySyntaxError(found.start(), "there is a character that no text has", "text")
+        raise QuerySyntaxError(found.start(), "the query contains a character that text cannot have", "text")
     wildcards = [found.start() for found in re.finditer(r"[*?]", text)]
     if len(wildcards) > MAX_WILDCARDS:
         raise QuerySyntaxError(
@@ -81,7 +81,7 @@ class _Parser:
             return Everything()
         node = self._alternatives(0, None)
         if self.at < len(self.text):
-            raise QuerySyntaxError(self.at, "this ) closes nothing", "the end of the query, or a ( before it")
+            raise QuerySyntaxError(self.at, "this ) does not close anything", "the end of the query, or a ( before it")
         return node
 
     def _blanks(self) -> None:
@@ -258,17 +258,17 @@ class _Parser:
         if level is None:
             names = ", ".join(catalog.LEVELS)
             raise QuerySyntaxError(
-                start, f"{value or 'nothing'!r} is no level", f"one of {names}, or a number from 0 to 24"
+                start, f"{value or 'nothing'!r} is not a level", f"one of {names}, or a number from 0 to 24"
             )
         return level
 
     def _number(self, value: str, start: int, field: Field) -> float:
         if not _NUMBER.fullmatch(value) or not math.isfinite(float(value)):
-            raise QuerySyntaxError(start, f"{value!r} is no number", "a number such as 500 or 0.25")
+            raise QuerySyntaxError(start, f"{value!r} is not a number", "a number such as 500 or 0.25")
         if not field.numeric:
             return float(value)
         if not re.fullmatch(r"[+-]?\d+", value) or abs(int(value)) > _MAX_INTEGER:
-            raise QuerySyntaxError(start, f"{value!r} is no whole number", "a whole number of at most 64 bits")
+            raise QuerySyntaxError(start, f"{value!r} is not a whole number", "a whole number of at most 64 bits")
         return int(value)
 
 

@@ -61,7 +61,10 @@ def read(declared: tuple[Parameter, ...], given: list[tuple[str, str]]) -> dict[
         if name not in known:
             names = ", ".join(known) or "none"
             raise RejectedError(
-                400, "unknown_parameter", f"{name[:64]!r} is no parameter here; there are: {names}", parameter=name[:64]
+                400,
+                "unknown_parameter",
+                f"{name[:64]!r} is not a parameter here; use one of: {names}",
+                parameter=name[:64],
             )
         if name in seen:
             raise RejectedError(400, "repeated_parameter", f"{name} is given twice", parameter=name)

@@ -117,7 +117,7 @@ class Api:
                 told = True
             else:
                 if told:
-                    log.info("ClickHouse is there now")
+                    log.info("ClickHouse is available now")
                 return
             await asyncio.sleep(_TELL_AGAIN_SECONDS)
 

@@ -39,7 +39,7 @@ FIGURES = (
 async def status(prometheus: httpx.AsyncClient | None) -> StatusAnswer:
     """Figures, alerts and who answers. Raises RejectedError without a Prometheus, UnavailableError if it is away."""
     if prometheus is None:
-        raise RejectedError(404, "no_prometheus", "no Prometheus is known: set LOGBROOK_QUERY_PROMETHEUS_URL")
+        raise RejectedError(404, "no_prometheus", "no Prometheus is configured: set LOGBROOK_QUERY_PROMETHEUS_URL")
     queries = [_ask(prometheus, "query", query=promql) for *_, promql in FIGURES]
     try:
         up, alerts, *figures = await asyncio.gather(

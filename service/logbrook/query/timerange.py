@@ -84,7 +84,7 @@ def parse(text: str, now: int, name: str) -> int:
         raise RejectedError(
             400,
             "bad_time",
-            f"{name}: {text[:64]!r} is no time; write 2026-01-31T12:00:00Z, seconds since 1970, or 15m, 2h, 7d",
+            f"{name}: {text[:64]!r} is not a time; write 2026-01-31T12:00:00Z, seconds since 1970, or 15m, 2h, 7d",
             parameter=name,
         ) from None
 

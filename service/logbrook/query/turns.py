@@ -18,7 +18,7 @@ class Turns:
     async def turn(self) -> AsyncIterator[None]:
         """Wait for a turn and hold it. Raises UnavailableError (503) if the line is too long or too slow."""
         if self._turns.locked() and self._waiting >= self._most_waiting:
-            raise UnavailableError(503, "too_many_requests", "too many requests are waiting already", 2)
+            raise UnavailableError(503, "too_many_requests", "too many requests are already waiting", 2)
         self._waiting += 1
         try:
             async with asyncio.timeout(self._wait_seconds):

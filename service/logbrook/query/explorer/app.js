@@ -1,4 +1,4 @@
-// Puts the parts together: what changes in the state is asked for anew and drawn.
+// Puts the parts together: what changes in the state is requested again and drawn.
 
 import { help, saved } from "./actions.js";
 import { get, selection } from "./api.js";

@@ -76,7 +76,7 @@ function details() {
   ];
 }
 
-/** The event with nothing cut off; undefined, and a message, if it can't be had. */
+/** The event with nothing cut off; undefined, and a message, if it is not available. */
 async function whole() {
   if (!shown.truncated) return shown;
   const answer = await get(`events/${encodeURIComponent(shown.id)}`, {}, "event").catch((error) => { toast(error.message); return undefined; });

@@ -1,4 +1,4 @@
-"""Made-up events as batches, as fast as they are taken or at a rate."""
+"""Sample events as batches, as fast as they are accepted or at a rate."""
 
 import time
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""What this machine says of a stack's own processes: the native stack's supervisor, or Docker.
+"""What this machine knows of a stack's own processes: from the native stack's supervisor, or from Docker.
 
 The supervisor's file is compose/native/status.py's. Docker's fields are State, RestartCount and Config.Labels of
 ContainerInspect (moby/moby, api/swagger.yaml); the labels are Compose's (docker/compose, pkg/api/labels.go).
@@ -9,33 +9,10 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
-from logbrook.doctor.diagnosis import Answer, Diagnosis, NotCheckedError
+from logbrook.doctor.diagnosis import NotCheckedError, Wrong
 from logbrook.doctor.place import Place
 
-DOWN = Diagnosis(
-    "process.down",
-    "A process of the stack on this machine does not run, or ends again and again.",
-    "Read its last lines: the first error there is the reason.",
-)
-KILLED = Diagnosis(
-    "process.killed",
-    "A process was killed from outside, in most cases by the kernel for its memory.",
-    "Give it more memory, or let it take less: ClickHouse's own limit must stay below its container's.",
-)
-ZOOKEEPER = Diagnosis(
-    "zookeeper.down",
-    "ZooKeeper does not answer. Kafka does not start before it does, and can't elect or create anything without it.",
-    "Start ZooKeeper first; its log says why it ended. Kafka follows by itself where something restarts it.",
-)
-STOPPED = Diagnosis("stack.stopped", "The stack on this machine does not run.", "Start it: `make local-up`.")
-BESIDE = Diagnosis(
-    "process.beside",
-    "A process beside the pipeline does not run: one that ships the stack's own logs, audits, or watches.",
-    "Events are taken and stored. Read its last lines: the first error there is the reason.",
-    "warning",
-)
 # In the order in which they need each other: the first that does not run is the one to blame.
 _PIPELINE = ("zookeeper", "kafka", "clickhouse", "migrate", "gateway", "consumer", "query")
 _DOCKER_SECONDS = 5
@@ -50,15 +27,19 @@ class Process:
     state: str
     ended: str
     """How it ended last, if it did."""
-    killed: bool
     restarts: int
     last_line: str
-    look: str
-    """The command that shows all of its log."""
+    command: str
+    """Shows all of its log."""
+
+    @property
+    def killed(self) -> bool:
+        """Whether something else ended it: status 137 is SIGKILL."""
+        return any(sign in self.ended for sign in ("SIGKILL", "out of memory", "status 137"))
 
     @property
     def runs(self) -> bool:
-        """Whether it does what it should, as far as its keeper knows. One at its fifth start may run just now."""
+        """Whether it does what it should, as far as its supervisor knows. One that restarts may run just now."""
         return self.state in ("ready", "done", "healthy") or (self.state == "running" and not self.restarts)
 
     def __str__(self) -> str:
@@ -66,35 +47,27 @@ class Process:
         return f"{self.name} is {self.state}{often}{f', ended with {self.ended}' if self.ended else ''}"
 
 
-def stack(place: Place) -> Answer:
-    """Whether all processes of the stack on this machine run."""
-    known = sorted(processes(place), key=lambda each: (*_PIPELINE, each.name).index(each.name))
+def stack(place: Place) -> str:
+    """Are all processes of the stack on this machine running?"""
+    native = [each for state in (place.stack / ".local", place.stack) for each in _native(state)]
+    # One that was stopped may have been followed by the same stack in containers.
+    stopped = all(each.state == "stopped" for each in native)
+    known = (stopped and list(_containers())) or native
     if not known:
-        raise NotCheckedError("nobody here keeps the processes of a stack")
+        raise NotCheckedError("nothing here supervises a stack's processes")
+    known.sort(key=lambda each: (*_PIPELINE, each.name).index(each.name))
+    place.processes = {each.name: each for each in known}
     if all(each.state == "stopped" for each in known):
-        return STOPPED.found(f"{place.stack}: {len(known)} processes are stopped")
+        raise Wrong("stack.stopped", stack=place.stack, count=len(known))
     # A stack that failed at its start has stopped all the others.
     broken = [each for each in known if each.state == "failed"] or [each for each in known if not each.runs]
     if not broken:
-        return f"{len(known)} processes run"
+        return f"{len(known)} processes are running"
     first = broken[0]
-    kind = KILLED if first.killed else DOWN if first.name in _PIPELINE else BESIDE
-    kind = ZOOKEEPER if first.name == "zookeeper" else kind
-    return kind.found(
-        f"{first}; its last line: {first.last_line or '(none)'}", f"{kind.remedy} All of it: {first.look}"
-    )
-
-
-def processes(place: Place) -> list[Process]:
-    """Those of the stack on this machine; none if it runs elsewhere."""
-    if place.stack is None:
-        return []
-    if "processes" not in place.learned:
-        native = [each for state in (place.stack / ".local", place.stack) for each in _native(state)]
-        # One that was stopped may have been followed by the same stack in containers.
-        stopped = all(each.state == "stopped" for each in native)
-        place.learned["processes"] = (stopped and list(_containers())) or native
-    return cast(list[Process], place.learned["processes"])
+    code = "process.killed" if first.killed else "process.down" if first.name in _PIPELINE else "process.beside"
+    code = "zookeeper.down" if first.name == "zookeeper" else code
+    line, command = first.last_line or "(none)", first.command
+    raise Wrong(code, process=first, line=line, command=command, said=f"{first}; its last line ({command}): {line}")
 
 
 def _native(state: Path) -> Iterator[Process]:
@@ -106,8 +79,7 @@ def _native(state: Path) -> Iterator[Process]:
         shown = "stopped" if gone and known["state"] != "failed" else known["state"]
         ended, log = known["reason"].partition("ended with ")[2], state / "logs" / f"{name}.log"
         last = _last(log.read_text(errors="replace")) if known["reason"] and log.exists() else ""
-        look = f"make local-logs NAME={name}"
-        yield Process(name, shown, ended, "SIGKILL" in ended, known["restarts"], last, look)
+        yield Process(name, shown, ended, known["restarts"], last, f"make local-logs NAME={name}")
 
 
 def _containers() -> Iterator[Process]:
@@ -122,7 +94,7 @@ def _containers() -> Iterator[Process]:
             shown = "done"
         last = "" if shown == "healthy" else _last(_docker("logs", "--tail", "5", container))
         name = each["Config"]["Labels"]["com.docker.compose.service"]
-        yield Process(name, shown, ended, oom or code == 137, each["RestartCount"], last, f"docker logs {container}")
+        yield Process(name, shown, ended, each["RestartCount"], last, f"docker logs {container}")
 
 
 def _docker(*arguments: str) -> str:
