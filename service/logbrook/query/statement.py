@@ -178,7 +178,7 @@ def _check_function(node: Node) -> None:
     if name.lower() in functions.WITH_A_LAMBDA and len(arguments) > 1 and arguments[0].kind == "Identifier":
         raise _refused(f"{name} takes a lambda: x -> ...")
     if name.lower() in functions.TYPED and arguments:
-        # A made-up state of an aggregate function is read by code that trusts it.
+        # A crafted state of an aggregate function is read by code that trusts it.
         kind = arguments[-1]
         if kind.kind != "Literal" or "AggregateFunction" in kind.text:
             raise _refused(f"{name} takes its type as text, and none of aggregate functions")
