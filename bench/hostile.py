@@ -120,7 +120,8 @@ def statements(client: HttpClient, count: int) -> list[tuple[str, bool]]:
     draw = random.Random(14)
     forbidden = [place.replace("{}", each) for place in grammar.EXPRESSIONS for each in grammar.FORBIDDEN_DATA]
     forbidden += [place.replace("{}", each) for place in grammar.SOURCES for each in grammar.FORBIDDEN_SOURCES]
-    forbidden += grammar.BYPASSES
+    # Parameters that nobody binds are an error of ClickHouse's parser.
+    forbidden += [each for each in grammar.BYPASSES if "{a:" not in each]
     running_ones = [*_HEAVY, *_nested()]
     running_ones = draw.sample(running_ones, min(len(running_ones), count * 2 // 3))
     known = client.query("SELECT name FROM system.functions WHERE alias_to = '' ORDER BY name").result_rows

@@ -205,6 +205,7 @@ def test_patterns_are_bounded(guard: Guard) -> None:
         "arrayLevenshteinDistance([1], [2])",
         "ngrams(Body, 3)",
         "base58Encode(Body)",
+        "parseReadableSizeOrNull(Body)",
         "printf('%1000000000d', 1)",
         "multiFuzzyMatchAny(Body, 2, ['a'])",
         "arrayFold((a, x) -> a + x, [1], 0)",
