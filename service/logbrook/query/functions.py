@@ -5,7 +5,8 @@ somebody has looked at it. Left out on purpose: whatever reads files, dictionari
 (file, dictGet, joinGet, getSetting, version, user, ...), waits (sleep) or raises (throwIf), and functions whose single
 call can run for minutes on one block of rows, where ClickHouse does not look at its deadline (editDistance,
 arrayReduce, arrayPartialSort, arrayShuffle, base58Encode, parseReadableSize..., sparseGrams, multiFuzzyMatch...,
-ngrams) or take memory that it does not count (printf with a width). tests/query/test_functions.py holds the list against the engine.
+ngrams) or take memory that it does not count (printf with a width). tests/query/test_functions.py holds the list
+against the engine.
 """
 
 import re
