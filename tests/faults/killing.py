@@ -165,7 +165,11 @@ def other_insert_settings(settings: dict[str, Any], inserts: int) -> None:
     def wrapped(self: Inlet, rows: Sequence[bytes]) -> None:
         counted[0] -= 1
         setattr(inlet, "INSERT_SETTINGS", usual | (settings if counted[0] >= 0 else {}))  # noqa: B010
-        insert(self, rows)
+        try:
+            insert(self, rows)
+        finally:
+            # Keys are recorded with them, too.
+            setattr(inlet, "INSERT_SETTINGS", usual)  # noqa: B010
 
     setattr(Inlet, "insert", wrapped)  # noqa: B010
 
