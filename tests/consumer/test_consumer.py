@@ -178,6 +178,20 @@ def test_the_buffer_stays_bounded_while_clickhouse_is_away(topic: config.Kafka, 
     assert bodies(database) == [each.decode() for each in numbered(0, 3000)]
 
 
+def test_an_insert_that_goes_on_failing_is_tried_less_often(topic: config.Kafka, database: config.ClickHouse) -> None:
+    """A take-over that works does not hide that inserts fail: failures in a row add up until one succeeds."""
+    client = clickhouse.connect(database)
+    with consuming(SETTINGS, topic, database) as consumer:
+        send(topic, *numbered(0, 10))
+        eventually(lambda: len(bodies(database)) == 10)
+        client.command("DETACH TABLE routed")
+        send(topic, *numbered(10, 20))
+        eventually(lambda: "failed 3 times in a row" in str(consumer.loop.unready()), 60)
+        client.command("ATTACH TABLE routed")
+        eventually(lambda: len(bodies(database)) == 20)
+        eventually(lambda: consumer.loop.unready() is None)
+
+
 def test_replay_stores_what_is_missing_and_nothing_else(topic: config.Kafka, database: config.ClickHouse) -> None:
     """Rows that were lost come back from Kafka, while the consumer runs; a second replay finds nothing to do."""
     client = clickhouse.connect(database)

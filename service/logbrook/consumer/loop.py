@@ -9,6 +9,7 @@ turns out to be stored is left out, and the rest is tried again.
 """
 
 import os
+import re
 import signal
 import threading
 import time
@@ -86,6 +87,10 @@ class Stored:
 
 Finish = Callable[[], None]
 """What the main thread does once a job of the worker has succeeded."""
+
+
+def _is_gone(table: str, error: Exception) -> bool:
+    return re.search(rf"Table \S*{table}\S* does", str(error)) is not None
 
 
 class Loop:
@@ -268,12 +273,15 @@ class Loop:
         except (ClickHouseError, KafkaException, UnavailableError) as error:
             self._failed(error)
         else:
-            self.failures, self.not_before = 0, 0.0
+            # A take-over alone does not show that what failed before works now.
+            if self.inserting is None:
+                self.failures, self.not_before = 0, 0.0
 
     def _failed(self, error: Exception) -> None:
         code = clickhouse.error_code(error)
-        # Any other table that is missing is a fault that does not pass by itself.
-        fenced = code == clickhouse.UNKNOWN_TABLE and self.inlet is not None and self.inlet.name in str(error)
+        # Any other table that is missing is a fault that does not pass by itself. (Its error may name the inlet, too:
+        # "Target table 'otel.routed' of view 'otel.inlet_…' doesn't exists".)
+        fenced = code == clickhouse.UNKNOWN_TABLE and self.inlet is not None and _is_gone(self.inlet.name, error)
         self.inlet = None
         if fenced:
             reason = "fenced"
