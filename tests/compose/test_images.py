@@ -46,6 +46,9 @@ def facts(name: str) -> dict[str, Any]:
 def mounts(service: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, str]]]:
     """Where a service may write or not: (path, what is mounted there, its options)."""
     for volume in service.get("volumes", []):
+        if isinstance(volume, dict):
+            yield volume["target"], volume["source"], {"ro": "true"} if volume["read_only"] else {}
+            continue
         source, path, *mode = volume.split(":")
         yield path, source, {"ro": "true"} if "ro" in mode else {}
     for each in service.get("tmpfs", []):

@@ -59,6 +59,10 @@ class Engine:
         """The stack's configuration."""
         return self.directory / f"Pulumi.{self.stack}.yaml"
 
+    @property
+    def _state(self) -> Path:
+        return self.state / f".pulumi/stacks/logbrook/{self.stack}.json"
+
     def set(self, **values: str | None) -> None:
         """Change keys of the stack's configuration: `machineType="e2-medium"`; None takes a key out."""
         document = yaml.safe_load(self.file.read_text())
@@ -88,13 +92,14 @@ class Engine:
         On a busy machine a run sometimes ends before anything was changed, without a reason but gRPC's UNAVAILABLE, in
         the words of Pulumi's SDK below. Why is not known. Such a run is begun anew, once; any other error ends it.
         """
-        before = list(self.cloud.events)
+        before, state = list(self.cloud.events), self._state.read_bytes()
         try:
             return self._changes("up", "--yes", "--skip-preview")
         except DeployError as error:
             reasons = set(re.findall(r"^ +error: (?:an unhandled error occurred: )?(.*)", str(error), re.MULTILINE))
             if reasons != {"Resource monitor has terminated, shutting down"} or self.cloud.events != before:
                 raise
+        self._state.write_bytes(state)
         return self._changes("up", "--yes", "--skip-preview")
 
     def preview(self) -> dict[str, int]:
@@ -107,7 +112,7 @@ class Engine:
 
     def resources(self) -> list[dict[str, Any]]:
         """What the state has."""
-        state = json.loads((self.state / f".pulumi/stacks/logbrook/{self.stack}.json").read_text())
+        state = json.loads(self._state.read_text())
         found: list[dict[str, Any]] = state["checkpoint"]["latest"]["resources"]
         return found
 
