@@ -13,6 +13,7 @@ import argparse
 import hashlib
 import hmac
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -84,6 +85,21 @@ def start_as_the_server_would(config: Path, path: str) -> None:
         sys.exit("\n".join(line for line in lines if "<Debug>" not in line and "<Trace>" not in line))
 
 
+def read_by_chdb(config: Path, root: ET.Element) -> Path:
+    """The files as chdb takes them: it reads users without `access_control_improvements`, a server looks at that first.
+
+    ClickHouse's src/Access/AccessControl.cpp, `setupFromMainConfig` (read 2026-11-28).
+    """
+    if root.findtext("access_control_improvements/settings_constraints_replace_previous") != "true":
+        return config
+    copied = Path(shutil.copytree(config.parent, "/tmp/clickhouse-server", dirs_exist_ok=True))
+    for file in (copied / "users.d").iterdir():
+        text = file.read_text().replace("<changeable_in_readonly/>", "")
+        file.unlink()
+        file.write_text(text)
+    return copied / config.name
+
+
 def engine_config(root: ET.Element) -> Path:
     """What of the configuration concerns the engine behind the front: its user is the front's own."""
     engine = ET.Element("clickhouse")
@@ -106,7 +122,7 @@ def main() -> None:
     except clickhouse_config.ConfigurationError as error:
         sys.exit(str(error))
     path = root.findtext("path") or "./"
-    start_as_the_server_would(config, path)
+    start_as_the_server_would(read_by_chdb(config, root), path)
     if root.findtext("logger/console") in ("1", "true"):
         print("Logging to the console", flush=True)
 
@@ -116,7 +132,7 @@ def main() -> None:
     front.Users = lambda *_: users  # type: ignore[assignment, attr-defined, unused-ignore]
     # The front refuses all addresses but loopback, and wants the password in clear; here users have hashes.
     front._loopback = str  # type: ignore[assignment]
-    os.environ["CLICKHOUSE_PASSWORD"] = "unused"
+    front._passwords = lambda: {"CLICKHOUSE_PASSWORD": "unused"}
     if metrics_port := root.findtext("prometheus/port"):
         Metrics.port = port
         server = ThreadingHTTPServer((host, int(metrics_port)), Metrics)
