@@ -211,7 +211,7 @@ def test_a_snapshot_that_is_not_there_changes_nothing(operator: Operator) -> Non
 
 
 def test_the_key_alone_destroys_nothing(operator: Operator) -> None:
-    """Without the command that lifts the protection, a changed key or zone stops the deploy before anything happens."""
+    """Without the command that lifts the protection, a changed key or zone stops the deploy in its preview."""
     operator.cloud.snapshots["another"] = 10
     operator.cloud.events.clear()
     before = operator.engine.file.read_text()
@@ -220,7 +220,7 @@ def test_the_key_alone_destroys_nothing(operator: Operator) -> None:
         document["config"][key] = value
         operator.engine.file.write_text(yaml.safe_dump(document))
         with pytest.raises(DeployError, match="unable to replace"):
-            operator.engine.up()
+            operator.engine.preview()
         assert operator.cloud.events == []
     operator.engine.file.write_text(before)
     operator.is_protected()
