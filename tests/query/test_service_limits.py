@@ -293,7 +293,12 @@ def test_sql_takes_less_than_searches_may(clickhouse: ClickHouseServer, corpus_d
         slow.start()
         running = f"{asking} WHERE query LIKE '%range(100000)%a * b%' AND query NOT LIKE '%processes%'"
         seen: list[Any] = []
-        until(lambda: bool(seen.extend(admin.query(running).result_rows) or seen))
+
+        def look() -> bool:
+            seen.extend(admin.query(running).result_rows)
+            return bool(seen)
+
+        until(look)
         assert seen[0] == ("4", "100000000", "1", "19")
         assert door.ask("search", query="order").status_code == 200
         slow.join()
