@@ -99,22 +99,6 @@ _HEAVY = (
 )  # fmt: skip
 
 
-def _nested() -> Iterator[str]:
-    for depth in (50, 250, 900):
-        for opening, inside, closing in (
-            ("1::" + "Tuple(" * depth, "UInt8", ")" * depth),
-            ("(" * depth, "1", ")" * depth),
-            ("[" * depth, "1", "]" * depth),
-            ("length(" * depth, "'a'", ")" * depth),
-            ("(SELECT " * depth, "1", ")" * depth),
-            ("-" * depth, "1", ""),
-            ("x -> " * depth, "1", ""),
-            ("CASE WHEN 1 THEN " * depth, "1", " END" * depth),
-            ("arrayMap(x -> " * depth, "1", ", [1])" * depth),
-        ):
-            yield f"SELECT {opening}{inside}{closing}"
-
-
 def statements(client: HttpClient, count: int) -> list[tuple[str, bool]]:
     """What to send, and whether it names something forbidden and so must be refused."""
     draw = random.Random(14)
@@ -122,7 +106,7 @@ def statements(client: HttpClient, count: int) -> list[tuple[str, bool]]:
     forbidden += [place.replace("{}", each) for place in grammar.SOURCES for each in grammar.FORBIDDEN_SOURCES]
     # Parameters that nobody binds are an error of ClickHouse's parser.
     forbidden += [each for each in grammar.BYPASSES if "{a:" not in each]
-    running_ones = [*_HEAVY, *_nested()]
+    running_ones = [*_HEAVY, *(each for depth in (50, 250, 900) for each in grammar.nested(depth))]
     running_ones = draw.sample(running_ones, min(len(running_ones), count * 2 // 3))
     known = client.query("SELECT name FROM system.functions WHERE alias_to = '' ORDER BY name").result_rows
     names = [str(name) for (name,) in known if functions.is_allowed(str(name))]

@@ -268,3 +268,19 @@ BYPASSES = [
     ";",
     "SELECT 'a",
 ]
+
+
+def nested(depth: int) -> list[str]:
+    """Statements of which each nests something else so deep."""
+    kinds = (
+        ("1::" + "Tuple(" * depth, "UInt8", ")" * depth),
+        ("(" * depth, "1", ")" * depth),
+        ("[" * depth, "1", "]" * depth),
+        ("length(" * depth, "'a'", ")" * depth),
+        ("(SELECT " * depth, "1", ")" * depth),
+        ("-" * depth, "1", ""),
+        ("x -> " * depth, "1", ""),
+        ("CASE WHEN 1 THEN " * depth, "1", " END" * depth),
+        ("arrayMap(x -> " * depth, "1", ", [1])" * depth),
+    )
+    return [f"SELECT {opening}{inside}{closing}" for opening, inside, closing in kinds]

@@ -14,7 +14,15 @@ from logbrook.query.statement import check
 from tests.components import ClickHouseServer
 from tests.query.conftest import as_reader
 from tests.query.door import Door, event, store
-from tests.query.grammar import BYPASSES, EXPRESSIONS, FORBIDDEN_DATA, FORBIDDEN_KNOWLEDGE, FORBIDDEN_SOURCES, SOURCES
+from tests.query.grammar import (
+    BYPASSES,
+    EXPRESSIONS,
+    FORBIDDEN_DATA,
+    FORBIDDEN_KNOWLEDGE,
+    FORBIDDEN_SOURCES,
+    SOURCES,
+    nested,
+)
 
 Guard = Callable[[str], str]
 
@@ -145,18 +153,9 @@ def test_a_name_of_the_statement_hides_no_table(guard: Guard) -> None:
 def test_nesting_is_answered_at_once(guard: Guard) -> None:
     """Deep nesting of any kind is parsed by ClickHouse, refused or allowed: nothing here takes exponential time."""
     for depth in (20, 100, 900):
-        for opening, inside, closing in (
-            ("1::" + "Tuple(" * depth, "UInt8", ")" * depth),
-            ("(" * depth, "1", ")" * depth),
-            ("[" * depth, "1", "]" * depth),
-            ("length(" * depth, "'a'", ")" * depth),
-            ("(SELECT " * depth, "1", ")" * depth),
-            ("-" * depth, "1", ""),
-            ("x -> " * depth, "1", ""),
-            ("CASE WHEN 1 THEN " * depth, "1", " END" * depth),
-        ):
+        for statement in nested(depth):
             with contextlib.suppress(RejectedError):
-                guard(f"SELECT {opening}{inside}{closing}")
+                guard(statement)
 
 
 def test_sizes_are_bounded(guard: Guard) -> None:

@@ -7,7 +7,7 @@ import msgspec
 from logbrook.gateway.batch import too_many_events
 
 Raw = msgspec.Raw | memoryview
-"""A piece of JSON as it stands in a body."""
+"""A piece of JSON, as the bytes of the body that hold it."""
 _ONE = msgspec.json.Decoder(msgspec.Raw)
 _ALL = msgspec.json.Decoder(list[msgspec.Raw] | None)
 

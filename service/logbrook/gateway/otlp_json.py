@@ -80,7 +80,7 @@ class _Request(msgspec.Struct, rename="camel"):
 
 
 class _Level(msgspec.Struct, rename="camel"):
-    """A request, a ResourceLogs or a ScopeLogs of which nothing is built: the fields as they stand in the body."""
+    """A request, a ResourceLogs, or a ScopeLogs that is not decoded yet: each field is still the bytes of the body."""
 
     resource_logs: msgspec.Raw = msgspec.Raw(b"null")
     resource: msgspec.Raw = msgspec.Raw(b"null")
