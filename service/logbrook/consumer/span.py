@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import cast
 
@@ -127,7 +127,7 @@ def still_in_kafka(consumer: Consumer, topic: str, partition: int, gaps: Iterabl
             consumer.assign([TopicPartition(topic, partition, gap.start)])
             following = gap.start
         elif last in gap:
-            found.append(range(last, last + 1))
+            _append(found, last)
         while following < gap.stop:
             message = consumer.poll(_TIMEOUT_SECONDS)
             if message is None:
@@ -136,27 +136,21 @@ def still_in_kafka(consumer: Consumer, topic: str, partition: int, gaps: Iterabl
                 last = cast(int, message.offset())
                 following = last + 1
                 if last in gap:
-                    found.append(range(last, following))
+                    _append(found, last)
             elif error.code() == KafkaError._PARTITION_EOF:
                 following = max(gap.stop, cast(int, message.offset()))
             else:
                 raise UnavailableError(503, "kafka_unavailable", f"Kafka: {error}")
     consumer.unassign()
-    return list(_joined(found))
+    return found
 
 
-def _joined(ranges: Iterable[range]) -> Iterator[range]:
-    """Ranges in their order, those that touch as one."""
-    joined: range | None = None
-    for each in ranges:
-        if joined is not None and joined.stop == each.start:
-            joined = range(joined.start, each.stop)
-            continue
-        if joined is not None:
-            yield joined
-        joined = each
-    if joined is not None:
-        yield joined
+def _append(ranges: list[range], offset: int) -> None:
+    """Add an offset that is above all others; next to the last range it lengthens that one."""
+    if ranges and ranges[-1].stop == offset:
+        ranges[-1] = range(ranges[-1].start, offset + 1)
+    else:
+        ranges.append(range(offset, offset + 1))
 
 
 def _is_for(topic: Topic, committed: TopicPartition) -> bool:
