@@ -6,7 +6,7 @@ from clickhouse_connect.driver.httpclient import HttpClient
 from urllib3.exceptions import ReadTimeoutError
 
 from logbrook.config import ClickHouse
-from logbrook.errors import UnavailableError
+from logbrook.errors import ClickHouseUnavailableError
 
 __all__ = ["ClickHouseError", "HttpClient", "answered_too_late", "connect", "error_code"]
 
@@ -38,7 +38,7 @@ def connect(settings: ClickHouse, *, database: str | None = None) -> HttpClient:
         )
     except ClickHouseError as error:
         place = f"{settings.host}:{settings.port}"
-        raise UnavailableError(503, "clickhouse_unavailable", f"ClickHouse at {place}: {error}") from error
+        raise ClickHouseUnavailableError(f"ClickHouse at {place}: {error}") from error
     assert isinstance(client, HttpClient)
     # urllib3 below it would send a request again after some connection errors.
     client.http_retries = 0

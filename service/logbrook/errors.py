@@ -1,5 +1,7 @@
 """The errors that people and callers see. Each carries what went wrong and what to do."""
 
+from typing import ClassVar
+
 
 class LogbrookError(Exception):
     """Base of the product's own errors: the command line prints it without a traceback and exits with 1."""
@@ -22,8 +24,31 @@ class RejectedError(LogbrookError):
 
 
 class UnavailableError(LogbrookError):
-    """Not now: try the same again after `retry_after_seconds` (HTTP 429 or 503)."""
+    """Not now: try the same again after `retry_after_seconds`."""
 
-    def __init__(self, status: int, code: str, message: str, retry_after_seconds: int = 1) -> None:
+    status: ClassVar[int] = 503
+    """What the HTTP edges answer."""
+
+    def __init__(self, code: str, message: str, retry_after_seconds: int = 1) -> None:
         super().__init__(message)
-        self.status, self.code, self.retry_after_seconds = status, code, retry_after_seconds
+        self.code, self.retry_after_seconds = code, retry_after_seconds
+
+
+class BusyError(UnavailableError):
+    """Not now: other requests take all there is, or a quota is used up."""
+
+    status = 429
+
+
+class KafkaUnavailableError(UnavailableError):
+    """Kafka does not answer, or not with what is needed."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("kafka_unavailable", message)
+
+
+class ClickHouseUnavailableError(UnavailableError):
+    """ClickHouse does not answer."""
+
+    def __init__(self, message: str, retry_after_seconds: int = 1) -> None:
+        super().__init__("clickhouse_unavailable", message, retry_after_seconds)

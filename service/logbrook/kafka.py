@@ -13,7 +13,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from logbrook import google
 from logbrook.config import Kafka
-from logbrook.errors import LogbrookError, UnavailableError
+from logbrook.errors import KafkaUnavailableError, LogbrookError
 
 # Header of a message: who sent it. The gateway sets it from the token, the payload can't; but whoever may write to the
 # topic can set any.
@@ -78,7 +78,7 @@ def topic_id(settings: Kafka, timeout_seconds: float) -> str:
     except KafkaException as error:
         if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
             raise LogbrookError(f"topic {settings.topic!r} does not exist: run `logbrook migrate` first") from error
-        raise UnavailableError(503, "kafka_unavailable", f"Kafka at {settings.bootstrap_servers}: {error}") from error
+        raise KafkaUnavailableError(f"Kafka at {settings.bootstrap_servers}: {error}") from error
     return str(described.topic_id)
 
 

@@ -17,7 +17,7 @@ from confluent_kafka.admin import (
 )
 
 from logbrook import config
-from logbrook.errors import SchemaError, UnavailableError
+from logbrook.errors import KafkaUnavailableError, SchemaError
 from logbrook.kafka import client_config
 from logbrook.waiting import WAIT_SECONDS, up_to
 
@@ -80,7 +80,7 @@ def _created(admin: AdminClient, kafka: config.Kafka, settings: Mapping[str, str
     _alter(admin, kafka.topic, settings)
     partitions = _partitions(admin, kafka)
     if partitions == 0:
-        raise UnavailableError(503, "kafka_unavailable", f"Kafka no longer knows the topic {kafka.topic!r}")
+        raise KafkaUnavailableError(f"Kafka no longer knows the topic {kafka.topic!r}")
     if partitions < kafka.partitions:
         wanted = NewPartitions(kafka.topic, kafka.partitions)
         # Somebody else may have added them in between.
@@ -102,7 +102,7 @@ def _partitions(admin: AdminClient, kafka: config.Kafka, timeout_seconds: float 
     try:
         topics = admin.list_topics(timeout=timeout_seconds).topics
     except KafkaException as error:
-        raise UnavailableError(503, "kafka_unavailable", f"Kafka at {kafka.bootstrap_servers}: {error}") from error
+        raise KafkaUnavailableError(f"Kafka at {kafka.bootstrap_servers}: {error}") from error
     return len(topics[kafka.topic].partitions) if kafka.topic in topics else 0
 
 
@@ -113,7 +113,7 @@ def _alter(admin: AdminClient, topic: str, settings: Mapping[str, str]) -> None:
     ]
     resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=entries)
     if not _done(admin.incremental_alter_configs([resource]), topic, tolerated=KafkaError.UNKNOWN_TOPIC_OR_PART):
-        raise UnavailableError(503, "kafka_unavailable", f"Kafka does not know the topic {topic!r} yet")
+        raise KafkaUnavailableError(f"Kafka does not know the topic {topic!r} yet")
 
 
 def _done(futures: Mapping[Any, Future[Any]], topic: str, tolerated: int | None = None) -> bool:
@@ -128,6 +128,6 @@ def _done(futures: Mapping[Any, Future[Any]], topic: str, tolerated: int | None 
         if error.args[0].code() == tolerated:
             return False
         if error.args[0].retriable() or error.args[0].code() in _PASSING:
-            raise UnavailableError(503, "kafka_unavailable", f"topic {topic!r}: {error.args[0].str()}") from error
+            raise KafkaUnavailableError(f"topic {topic!r}: {error.args[0].str()}") from error
         raise SchemaError(f"topic {topic!r}: Kafka refuses: {error.args[0].str()}") from error
     return True

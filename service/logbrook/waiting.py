@@ -83,7 +83,7 @@ def up_to(seconds: float, what: str, attempt: Callable[[], Answer]) -> Answer:
             return attempt()
         except UnavailableError as error:
             if time.monotonic() >= deadline:
-                raise UnavailableError(503, error.code, f"no answer within {seconds:g} s: {error}") from error
+                raise UnavailableError(error.code, f"no answer within {seconds:g} s: {error}") from error
             if not announced:
                 log.info(f"waiting for {what}", at_most_seconds=seconds, error=str(error))
                 announced = True

@@ -11,7 +11,7 @@ from logbrook.consumer import report
 from logbrook.consumer.audit import Finding, audit
 from logbrook.consumer.replay import replay
 from logbrook.consumer.span import Bounds
-from logbrook.errors import UnavailableError
+from logbrook.errors import KafkaUnavailableError
 from logbrook.kafka import producer_config
 from tests.consumer.test_consumer import SETTINGS, bodies, consuming, eventually, numbered, send
 
@@ -94,7 +94,7 @@ def test_without_a_consumer_the_audit_fails(
 
 def test_an_error_of_kafka_has_no_code_of_clickhouse() -> None:
     """An error that is not ClickHouse's is handled like no answer, whatever else the error calls its code."""
-    assert clickhouse.error_code(UnavailableError(503, "kafka_unavailable", "Kafka: no answer")) is None
+    assert clickhouse.error_code(KafkaUnavailableError("Kafka: no answer")) is None
 
 
 def test_the_end_of_a_transaction_does_not_wait(topic: config.Kafka, database: config.ClickHouse) -> None:

@@ -33,7 +33,7 @@ class CollectingTopic:
         if queued_size(batch.messages) > self.settings.max_queued_bytes:
             raise queue_full()
         if self.failure is not None:
-            raise UnavailableError(503, "not_acknowledged", self.failure, 5)
+            raise UnavailableError("not_acknowledged", self.failure, 5)
         for index, message in enumerate(batch.messages):
             name = chunk_key(source, key, index, message) if key is not None else None
             partition = partition_of(name, self.kafka.partitions) if name else 0

@@ -139,7 +139,7 @@ class Inlet:
             )
             first |= {(key, partition): offset for key, partition, offset in answer.result_rows}
         if unknown := sum((key, partition) not in first for (partition, _), key in batch.keys.items()):
-            raise UnavailableError(503, "keys_not_found", f"ClickHouse does not find {unknown} keys that it recorded")
+            raise UnavailableError("keys_not_found", f"ClickHouse does not find {unknown} keys that it recorded")
         return {
             (partition, offset) for (partition, offset), key in batch.keys.items() if first[key, partition] < offset
         }

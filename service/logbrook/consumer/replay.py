@@ -12,7 +12,7 @@ from logbrook.consumer.batch import Batch, Fetched
 from logbrook.consumer.inlet import Inlet, Position, take_over
 from logbrook.consumer.pieces import Pieces, refuses_messages
 from logbrook.consumer.span import Bounds, Span, reader, spans
-from logbrook.errors import UnavailableError
+from logbrook.errors import KafkaUnavailableError
 
 _FETCH_SECONDS = 1.0
 _PATIENCE_FETCHES = 60
@@ -75,9 +75,7 @@ def _read(
             left[span.partition] = max(0, span.end - message.offset() - 1)
         idle = 0 if messages else idle + 1
         if idle > _PATIENCE_FETCHES:
-            raise UnavailableError(
-                503, "kafka_unavailable", f"Kafka sends nothing more; {sum(left.values())} messages are left"
-            )
+            raise KafkaUnavailableError(f"Kafka sends nothing more; {sum(left.values())} messages are left")
         batch.add(wanted)
         read = total - sum(left.values())
         if len(batch.rows) >= settings.max_batch_messages or batch.size_bytes >= settings.max_batch_bytes:

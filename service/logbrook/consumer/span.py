@@ -10,7 +10,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from logbrook import config
 from logbrook.consumer.inlet import Topic
-from logbrook.errors import UnavailableError
+from logbrook.errors import KafkaUnavailableError
 from logbrook.kafka import client_config, topic_id
 
 _TIMEOUT_SECONDS = 10.0
@@ -73,7 +73,7 @@ def spans(consumer: Consumer, kafka: config.Kafka, bounds: Bounds) -> tuple[Topi
             pending = max(0, high - max(committed, low))
             found.append(Span(each.partition, min(first, end), end, pending, committed))
     except KafkaException as error:
-        raise UnavailableError(503, "kafka_unavailable", f"Kafka at {kafka.bootstrap_servers}: {error}") from error
+        raise KafkaUnavailableError(f"Kafka at {kafka.bootstrap_servers}: {error}") from error
     return topic, found
 
 
@@ -89,7 +89,7 @@ def stalled(consumer: Consumer, topic: Topic, found: Collection[Span], until: fl
         try:
             answer = consumer.committed(asked, timeout=_TIMEOUT_SECONDS)
         except KafkaException as error:
-            raise UnavailableError(503, "kafka_unavailable", f"Kafka: {error}") from error
+            raise KafkaUnavailableError(f"Kafka: {error}") from error
         now = {each.partition: each.offset if _is_for(topic, each) else 0 for each in answer}
         waiting = {partition: at for partition, at in waiting.items() if now[partition] == at}
         if time.monotonic() >= until:
@@ -131,7 +131,7 @@ def still_in_kafka(consumer: Consumer, topic: str, partition: int, gaps: Iterabl
         while following < gap.stop:
             message = consumer.poll(_TIMEOUT_SECONDS)
             if message is None:
-                raise UnavailableError(503, "kafka_unavailable", f"Kafka does not send partition {partition}")
+                raise KafkaUnavailableError(f"Kafka does not send partition {partition}")
             if (error := message.error()) is None:
                 last = cast(int, message.offset())
                 following = last + 1
@@ -140,7 +140,7 @@ def still_in_kafka(consumer: Consumer, topic: str, partition: int, gaps: Iterabl
             elif error.code() == KafkaError._PARTITION_EOF:
                 following = max(gap.stop, cast(int, message.offset()))
             else:
-                raise UnavailableError(503, "kafka_unavailable", f"Kafka: {error}")
+                raise KafkaUnavailableError(f"Kafka: {error}")
     consumer.unassign()
     return found
 

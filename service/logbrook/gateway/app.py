@@ -187,7 +187,7 @@ class App:
     async def _readyz(self, _request: Request) -> Response:
         reason = "The gateway is stopping." if self.draining else await self._topic.not_ready()
         if reason is not None:
-            raise UnavailableError(503, "not_ready", reason, 1)
+            raise UnavailableError("not_ready", reason, 1)
         return answers.json(200, {"status": "ready"})
 
     async def _metrics(self, request: Request) -> Response:
@@ -217,4 +217,4 @@ def _given_key(request: Request) -> bytes | None:
 
 
 def _stopping() -> UnavailableError:
-    return UnavailableError(503, "stopping", "This gateway is stopping. Send the request again.", 1)
+    return UnavailableError("stopping", "This gateway is stopping. Send the request again.", 1)

@@ -8,7 +8,7 @@ from typing import Protocol, Self
 
 import zstandard
 
-from logbrook.errors import RejectedError, UnavailableError
+from logbrook.errors import BusyError, RejectedError
 
 # RFC 9659: what a sender of `Content-Encoding: zstd` may ask a receiver to remember.
 _ZSTD_WINDOW_BYTES = 8 * 2**20
@@ -35,9 +35,7 @@ class Lease:
     def take(self, count: int) -> None:
         """Add `count` bytes to the share. Raises UnavailableError (429) if the budget is used up."""
         if self._budget.taken + count > self._budget.max_bytes:
-            raise UnavailableError(
-                429, "too_busy", "Too many bytes of other requests are being worked on. Send this one again."
-            )
+            raise BusyError("too_busy", "Too many bytes of other requests are being worked on. Send this one again.")
         self._budget.taken += count
         self._taken += count
 

@@ -12,7 +12,7 @@ import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from logbrook.config import Gateway, Kafka
-from logbrook.errors import UnavailableError
+from logbrook.errors import BusyError, UnavailableError
 from logbrook.gateway.batch import Batch
 from logbrook.kafka import IDEMPOTENCY_KEY_HEADER, SOURCE_HEADER, producer_config
 from logbrook.metrics import gateway_queued_bytes
@@ -64,9 +64,7 @@ def queued_size(messages: list[bytes]) -> int:
 
 def queue_full() -> UnavailableError:
     """The answer when `max_queued_bytes` has no room for a request."""
-    return UnavailableError(
-        429, "queue_full", "Too many bytes are waiting for Kafka. Send the request again in a moment."
-    )
+    return BusyError("queue_full", "Too many bytes are waiting for Kafka. Send the request again in a moment.")
 
 
 class KafkaTopic:
@@ -111,7 +109,6 @@ class KafkaTopic:
         error = await request.done
         if error is not None:
             raise UnavailableError(
-                503,
                 "not_acknowledged",
                 f"Kafka did not take the events: {error}. Send the request again.",
                 _RETRY_AFTER_SECONDS,

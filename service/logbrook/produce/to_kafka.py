@@ -9,7 +9,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from logbrook import kafka
 from logbrook.config import Kafka
-from logbrook.errors import ConfigError, UnavailableError
+from logbrook.errors import ConfigError, KafkaUnavailableError
 from logbrook.produce.target import Batch, Stop, StoppedError, Tally
 
 _LOOK_UP_SECONDS = 10.0
@@ -48,7 +48,7 @@ class KafkaTarget:
             self._producer.poll(0)
             reason = self._errors[-1] if self._errors else error.args[0].str()
             place = self._settings.bootstrap_servers
-            raise UnavailableError(503, "kafka_unavailable", f"Kafka at {place} does not answer: {reason}") from error
+            raise KafkaUnavailableError(f"Kafka at {place} does not answer: {reason}") from error
         if found.error is not None or not found.partitions:
             raise ConfigError(
                 f"Kafka at {self._settings.bootstrap_servers} has no topic {self._topic}: run `logbrook migrate`."

@@ -16,7 +16,7 @@ import orjson
 import structlog
 
 from logbrook import config, metrics
-from logbrook.errors import RejectedError, UnavailableError
+from logbrook.errors import ClickHouseUnavailableError, RejectedError, UnavailableError
 from logbrook.query.answers import Cost
 from logbrook.query.refusals import StatementError, from_clickhouse
 
@@ -187,11 +187,9 @@ class Engine:
             finally:
                 await response.aclose()
         except httpx.TimeoutException as error:
-            raise UnavailableError(503, "clickhouse_timeout", "ClickHouse did not answer in time") from error
+            raise UnavailableError("clickhouse_timeout", "ClickHouse did not answer in time") from error
         except httpx.HTTPError as error:
-            raise UnavailableError(
-                503, "clickhouse_unavailable", f"ClickHouse can't be reached: {type(error).__name__}", 2
-            ) from error
+            raise ClickHouseUnavailableError(f"ClickHouse can't be reached: {type(error).__name__}", 2) from error
         finally:
             if done:
                 lane.release()
@@ -207,7 +205,7 @@ class Engine:
             async with asyncio.timeout(self.query.wait_seconds):
                 await lane.acquire()
         except TimeoutError:
-            raise UnavailableError(503, "too_busy", "other statements still run in ClickHouse; try again", 5) from None
+            raise UnavailableError("too_busy", "other statements still run in ClickHouse; try again", 5) from None
         return lane
 
     async def _end(self, query_id: str, lane: asyncio.Semaphore) -> None:
@@ -293,7 +291,7 @@ class Engine:
         """Whether the user's profile is read-only. Raises UnavailableError if the user may do more than we accept."""
         if not await self.may_only_read():
             if not self.query.allow_privileged_user:
-                raise UnavailableError(503, "privileged_user", PRIVILEGED.format(user=self.clickhouse.username))
+                raise UnavailableError("privileged_user", PRIVILEGED.format(user=self.clickhouse.username))
             return await self._ask("SELECT getSetting('readonly')") == "1"
         return True
 
@@ -303,9 +301,7 @@ class Engine:
         try:
             response = await self._client.post("/", params=url, content=sql.encode())
         except httpx.HTTPError as error:
-            raise UnavailableError(
-                503, "clickhouse_unavailable", f"ClickHouse can't be reached: {type(error).__name__}", 2
-            ) from error
+            raise ClickHouseUnavailableError(f"ClickHouse can't be reached: {type(error).__name__}", 2) from error
         if response.status_code != 200:
             raise from_clickhouse(response.text, response.headers.get("X-ClickHouse-Exception-Code"))
         return response.text.strip()

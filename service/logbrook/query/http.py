@@ -50,7 +50,7 @@ def error_answer(error: Exception, *, statement_is_theirs: bool = False) -> Resp
         return Response(status_code=CLIENT_LEFT)
     if isinstance(error, StatementError) and not statement_is_theirs:
         if error.clickhouse_code in _NO_SCHEMA:
-            error = UnavailableError(503, "no_schema", "the tables are missing or old: run `logbrook migrate`", 10)
+            error = UnavailableError("no_schema", "the tables are missing or old: run `logbrook migrate`", 10)
         else:
             log.error("ClickHouse refused a statement of ours", code=error.clickhouse_code, error=str(error))
             return _problem(500, "internal", "the query failed; the server's log says why")

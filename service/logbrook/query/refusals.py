@@ -2,7 +2,7 @@
 
 import re
 
-from logbrook.errors import RejectedError, UnavailableError
+from logbrook.errors import BusyError, RejectedError, UnavailableError
 
 _EXCEPTION = re.compile(r"Code: (\d+)\. DB::Exception: (.*)", re.DOTALL)
 _PAST_LIMITS = {
@@ -35,10 +35,10 @@ def from_clickhouse(text: str, code_header: str | None = None) -> RejectedError 
         return RejectedError(422, "query_past_limits", f"the query {_PAST_LIMITS[code]}; {hint}")
     if code == _MEMORY_LIMIT_EXCEEDED:
         if "(total)" in message:
-            return UnavailableError(503, "clickhouse_busy", "ClickHouse is short of memory", 5)
+            return UnavailableError("clickhouse_busy", "ClickHouse is short of memory", 5)
         return RejectedError(422, "query_past_limits", "the query needs more memory than the limit; narrow it")
     if code in _BUSY:
-        return UnavailableError(503, "clickhouse_busy", "ClickHouse has too much to do or stopped the query", 2)
+        return UnavailableError("clickhouse_busy", "ClickHouse has too much to do or stopped the query", 2)
     if code == _QUOTA_EXCEEDED:
-        return UnavailableError(429, "quota_exceeded", "the quota of queries is used up", 60)
+        return BusyError("quota_exceeded", "the quota of queries is used up", 60)
     return StatementError(code, message)

@@ -291,4 +291,4 @@ def run(query: config.Query, clickhouse: config.ClickHouse) -> None:
     try:
         uvicorn.Server(settings).run()
     except SystemExit:
-        raise UnavailableError(503, "port_taken", f"can't listen on {query.host}:{query.port}") from None
+        raise UnavailableError("port_taken", f"can't listen on {query.host}:{query.port}") from None

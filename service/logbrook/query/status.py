@@ -47,7 +47,7 @@ async def status(prometheus: httpx.AsyncClient | None) -> StatusAnswer:
         )
     except (httpx.HTTPError, KeyError, ValueError) as error:
         reason = f"Prometheus can't be asked: {type(error).__name__}"
-        raise UnavailableError(503, "prometheus_unavailable", reason, 10) from error
+        raise UnavailableError("prometheus_unavailable", reason, 10) from error
     return StatusAnswer(
         figures=[
             Figure(name=name, unit=unit, meaning=meaning, value=_value(found))

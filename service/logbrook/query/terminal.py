@@ -59,7 +59,7 @@ def run(url: str, wanted: Wanted, *, follow: bool, as_json: bool) -> None:
                 _summary(answer, wanted)
     except httpx.HTTPError as error:
         raise UnavailableError(
-            503, "query_unavailable", f"{url} can't be reached ({type(error).__name__}); is `logbrook query` running?"
+            "query_unavailable", f"{url} can't be reached ({type(error).__name__}); is `logbrook query` running?"
         ) from error
     except KeyboardInterrupt:
         return

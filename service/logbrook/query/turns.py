@@ -18,13 +18,13 @@ class Turns:
     async def turn(self) -> AsyncIterator[None]:
         """Wait for a turn and hold it. Raises UnavailableError (503) if the line is too long or too slow."""
         if self._turns.locked() and self._waiting >= self._most_waiting:
-            raise UnavailableError(503, "too_many_requests", "too many requests are already waiting", 2)
+            raise UnavailableError("too_many_requests", "too many requests are already waiting", 2)
         self._waiting += 1
         try:
             async with asyncio.timeout(self._wait_seconds):
                 await self._turns.acquire()
         except TimeoutError:
-            raise UnavailableError(503, "too_busy", "other requests took too long; try again", 2) from None
+            raise UnavailableError("too_busy", "other requests took too long; try again", 2) from None
         finally:
             self._waiting -= 1
         try:
