@@ -3,6 +3,7 @@
 import base64
 import json
 import math
+import re
 from typing import Any
 
 import pytest
@@ -122,6 +123,27 @@ def nested(depth: int) -> AnyValue:
     for _ in range(depth):
         value = AnyValue(array_value=ArrayValue(values=[value]))
     return value
+
+
+@given(requests())
+def test_json_has_two_spellings_of_a_name(request: ExportLogsServiceRequest) -> None:
+    """Names in snake case, which protobuf's own library writes on demand, mean the same as those in camel case."""
+    camel = as_json(request)
+    snake = re.sub(
+        rb'"([a-z]+[A-Z]\w*)"(?=:)', lambda key: re.sub(rb"[A-Z]", lambda one: b"_" + one[0].lower(), key[0]), camel
+    )
+
+    assert from_json(snake) == from_json(camel)
+
+
+def test_an_attribute_that_is_there_twice_keeps_both_values() -> None:
+    """OTLP's attributes are a list: of two with the same key, the second one says so in its name."""
+    request = request_of(LogRecord(attributes=[KeyValue(key="k", value=AnyValue(int_value=n)) for n in (1, 2, 3)]))
+
+    [event] = reading.events(from_protobuf(request).messages)
+
+    assert event["attributes"] == {"k": 1, "k#2": 2, "k#3": 3}
+    assert from_json(as_json(request)) == from_protobuf(request)
 
 
 @given(requests())
@@ -309,6 +331,7 @@ def test_broken_protobuf_is_refused(body: bytes) -> None:
         b'{"resourceLogs": 5}',
         b'{"resourceLogs": [{"scopeLogs": [{"logRecords": [7]}]}]}',
         b"[" * 99_999,
+        b'{"logs": [{"body": "x"}]}',
     ],
 )
 def test_broken_json_is_refused(body: bytes) -> None:

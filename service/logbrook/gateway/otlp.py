@@ -166,6 +166,19 @@ def scope(
     return {key: value for key, value in all_fields.items() if value}
 
 
+def numbered(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """Attributes of which some have the same key: the second `k` becomes `k#2`, so that no value is lost."""
+    made: dict[str, Any] = {}
+    counts: dict[str, int] = {}
+    for key, value in pairs:
+        name = key
+        while name in made:
+            counts[key] = counts.get(key, 1) + 1
+            name = f"{key}#{counts[key]}"
+        made[name] = value
+    return made
+
+
 def number(value: float) -> float | str:
     """A double as JSON can hold it: NaN and the infinities get the names that protobuf's JSON gives them."""
     if math.isfinite(value):

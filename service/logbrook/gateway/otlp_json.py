@@ -1,6 +1,7 @@
 """OTLP's JSON, taken apart: ids in hexadecimal, integers as numbers or text, unknown fields left alone."""
 
 import base64
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -11,7 +12,7 @@ from logbrook.config import Gateway
 from logbrook.errors import RejectedError
 from logbrook.gateway import elements, mend
 from logbrook.gateway.elements import Raw
-from logbrook.gateway.otlp import MAX_DEPTH, Group, Unfit, check_part, fields, number, scope
+from logbrook.gateway.otlp import MAX_DEPTH, Group, Unfit, check_part, fields, number, numbered, scope
 
 _Integer = int | str | None
 
@@ -97,21 +98,29 @@ _RECORD = msgspec.json.Decoder(_Record)
 _RESOURCE = msgspec.json.Decoder(_Resource | None)
 _SCOPE = msgspec.json.Decoder(_Scope | None)
 _TEXT = msgspec.json.Decoder(str | None)
+_TOP = msgspec.json.Decoder(dict[str, msgspec.Raw])
 # A request of no more than both is built as a whole: it takes at most some 60 MB. (Each value but the first of a list
 # has a comma before it.)
 _WHOLE_BYTES = 4 * 2**20
 _WHOLE_COMMAS = 250_000
 
 
+# protobuf's JSON has two spellings of a name, and a reader takes both. A key is always a name: maps are lists of pairs.
+_SNAKE = (b'_logs"', b'_records"', b'_value"', b'_nano"')
+_SNAKE_KEY = re.compile(rb'"([a-z]+(?:_[a-z]+)+)"(?=\s*:)')
+
+
 def groups(body: bytes, settings: Gateway) -> Iterator[Group]:
     """The records of an ExportLogsServiceRequest in JSON. Raises RejectedError (400) if it is not one."""
+    if any(ending in body for ending in _SNAKE):
+        body = _SNAKE_KEY.sub(lambda key: re.sub(rb"_(.)", lambda letter: letter[1].upper(), key[0]), body)
     if len(body) > _WHOLE_BYTES or body.count(b",") > _WHOLE_COMMAS:
         return _in_pieces(body, settings)
     return _whole(body)
 
 
 def _whole(body: bytes) -> Iterator[Group]:
-    for resource_logs in _decode(_REQUEST, body).resource_logs or ():
+    for resource_logs in _decode(_REQUEST, body).resource_logs or _none(body):
         resource = _attributes(resource_logs.resource.attributes if resource_logs.resource else None)
         for scope_logs in resource_logs.scope_logs or ():
             source = scope_logs.scope or _Scope()
@@ -138,7 +147,10 @@ def _in_pieces(body: bytes, settings: Gateway) -> Iterator[Group]:
         except msgspec.ValidationError as error:
             raise _broken(error) from None
 
-    for each in cut(_decode(_LEVEL, body).resource_logs):
+    top = _decode(_LEVEL, body).resource_logs
+    if memoryview(top).nbytes == len(b"null"):
+        _none(body)
+    for each in cut(top):
         resource_logs = level(each)
         resource = _attributes((built(resource_logs.resource, _RESOURCE) or _Resource()).attributes)
         url = built(resource_logs.schema_url, _TEXT) or ""
@@ -148,6 +160,13 @@ def _in_pieces(body: bytes, settings: Gateway) -> Iterator[Group]:
             scope_url = built(scope_logs.schema_url, _TEXT)
             made = scope(source.name, source.version, _attributes(source.attributes), scope_url)
             yield Group(resource, url, made, cut(scope_logs.log_records), lambda raw: _fields(built(raw, _RECORD)))
+
+
+def _none(body: bytes) -> tuple[()]:
+    """No records. Raises RejectedError (400) if that is because the body is something else."""
+    if (top := _decode(_TOP, body)) and "resourceLogs" not in top:
+        raise _broken(f"it has no resourceLogs, but {', '.join(sorted(top))[:80]}")
+    return ()
 
 
 def _decode(decoder: msgspec.json.Decoder[_T], body: bytes | Raw) -> _T:
@@ -164,7 +183,7 @@ def _decode(decoder: msgspec.json.Decoder[_T], body: bytes | Raw) -> _T:
             raise _broken(error) from None
 
 
-def _broken(error: Exception) -> RejectedError:
+def _broken(error: Exception | str) -> RejectedError:
     return RejectedError(400, "broken_otlp", f"The body is not an ExportLogsServiceRequest: {error}")
 
 
@@ -199,7 +218,12 @@ def _severity(value: _Integer) -> int:
 
 
 def _attributes(pairs: Sequence[_Pair] | None) -> dict[str, Any]:
-    return {pair.key or "": _value(pair.value) for pair in pairs or ()}
+    made = {pair.key or "": _value(pair.value) for pair in pairs or ()}
+    return (
+        made
+        if len(made) == len(pairs or ())
+        else numbered((pair.key or "", _value(pair.value)) for pair in pairs or ())
+    )
 
 
 def _value(value: _Value | None, depth: int = 0) -> Any:

@@ -1,7 +1,7 @@
 """OTLP's protobuf, taken apart."""
 
 import base64
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any, TypeVar
 
 from google.protobuf.message import DecodeError, Message
@@ -12,7 +12,7 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ResourceLogs, ScopeL
 from logbrook.config import Gateway
 from logbrook.errors import RejectedError
 from logbrook.gateway import otlp_mend
-from logbrook.gateway.otlp import MAX_DEPTH, Group, Unfit, check_part, fields, number, scope
+from logbrook.gateway.otlp import MAX_DEPTH, Group, Unfit, check_part, fields, number, numbered, scope
 from logbrook.gateway.wire import Part, Wire
 
 _M = TypeVar("_M", bound=Message)
@@ -98,9 +98,10 @@ def _fields(record: LogRecord) -> dict[str, Any]:
     )
 
 
-def _attributes(pairs: Iterable[KeyValue]) -> dict[str, Any]:
+def _attributes(pairs: Collection[KeyValue]) -> dict[str, Any]:
     # Most values are strings: one look at the field is less than half of asking which one is set.
-    return {pair.key: pair.value.string_value or _value(pair.value) for pair in pairs}
+    made = {pair.key: pair.value.string_value or _value(pair.value) for pair in pairs}
+    return made if len(made) == len(pairs) else numbered((pair.key, _value(pair.value)) for pair in pairs)
 
 
 def _value(value: AnyValue, depth: int = 0) -> Any:
