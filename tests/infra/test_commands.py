@@ -125,7 +125,7 @@ def test_cost_is_what_was_planned(stack: str, least: int, most: int) -> None:
     text = cost.table(cost.of_file(stack), cost.prices())
     (total,) = re.findall(r"ESTIMATE, dollars a month +([\d.]+)", text)
     assert least <= float(total) <= most
-    assert "Not verified: machine_per_hour.e2-small" in " ".join(text.split())
+    assert "Not verified: pool_cpu_per_second, pool_gib_per_second." in " ".join(text.split())
     parts = ("data node", "data disks", "consumer", "gateway", "query", "NAT, with its address", "NAT traffic")
     for part in (*parts, "secrets", "logs", "Managed Prometheus"):
         assert part in text
