@@ -189,11 +189,16 @@ def test_a_machine_whose_clock_is_wrong(database: config.ClickHouse) -> None:
 def test_inlets_that_were_left_behind(
     table: connection.HttpClient, database: config.ClickHouse, topic: config.Kafka, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Those of the group's members are in use. One of a topic that is gone is not, nor a view without its table."""
-    monkeypatch.setattr(server, "_SETTLED_SECONDS", -1)
+    """Those of the group's members are in use. One of a topic that is gone is not, nor a view without its table.
+
+    A new one is counted, and not judged yet: its takeover may still be under way.
+    """
     here = place(kafka=topic, clickhouse=database, group=topic.topic)
+    assert server.inlets(here) == "none"
     with member(topic, topic.topic):
         used = take_over(table, Topic(topic.topic, topic_id(topic, 10)), {each: Position(0, 0) for each in range(8)})
+        assert examined(here, "probe")["inlets"].text == "1 new in the last 60 s"
+        monkeypatch.setattr(server, "_SETTLED_SECONDS", -1)
         # Nobody stores the probe.
         assert examined(here, "probe")["inlets"].text == "1 in use"
 

@@ -165,11 +165,14 @@ def _skew(whose: str, seconds: float) -> str:
 
 def inlets(place: Place) -> str:
     """Does each inlet belong to this topic, and to partitions that one member of the group has?"""
-    rows = contact.ask(
+    found = contact.ask(
         place,
-        "SELECT name, comment FROM system.tables WHERE database = currentDatabase() AND name LIKE 'inlet\\_%'"
-        f" AND metadata_modification_time < now() - {_SETTLED_SECONDS}",
+        f"SELECT name, comment, metadata_modification_time < now() - {_SETTLED_SECONDS}"
+        " FROM system.tables WHERE database = currentDatabase() AND name LIKE 'inlet\\_%'",
     )
+    # A takeover that is under way right now has left the ones before it, and has not finished its own.
+    rows = [(name, comment) for name, comment, settled in found if settled]
+    new = sum(not settled and not name.endswith("_view") for name, _, settled in found)
     owners = {name: json.loads(comment) for name, comment in rows if not name.endswith("_view")}
     left = [name for name, _ in rows if name.endswith("_view") and name.removesuffix("_view") not in owners]
     for name, owner in owners.items():
@@ -179,4 +182,5 @@ def inlets(place: Place) -> str:
             left.append(name)
     if left:
         raise Wrong("inlets.left", count=len(left), names=", ".join(sorted(left)))
-    return f"{len(owners)} in use"
+    counts = {"in use": len(owners), f"new in the last {_SETTLED_SECONDS} s": new}
+    return ", ".join(f"{count} {words}" for words, count in counts.items() if count) or "none"
