@@ -2,11 +2,15 @@
 
 import json
 from collections.abc import Iterator
+from concurrent import futures
 from pathlib import Path
 from typing import Any
 
+import grpc  # type: ignore[import-untyped]
 import pulumi_gcp as gcp
 import pytest
+from pulumi.runtime import Settings
+from pulumi.runtime.proto import resource_pb2, resource_pb2_grpc
 
 from infra import node_state
 from infra.project import apis
@@ -224,3 +228,30 @@ def test_the_oracles_stop_a_deploy(pulumi_cli: Path, tmp_path: Path) -> None:
 
     with engine(pulumi_cli, tmp_path, run=misspelt) as broken, pytest.raises(DeployError, match="comand"):
         broken.preview()
+
+
+def test_an_engine_on_a_port_that_another_one_had() -> None:
+    """The program reaches it at once, and is not told that the other one is gone."""
+
+    def asked(port: int) -> grpc.StatusCode:
+        monitor = Settings("logbrook", "dev", monitor=f"127.0.0.1:{port}").monitor
+        assert monitor is not None
+        with pytest.raises(grpc.RpcError) as answer:
+            monitor.SupportsFeature(resource_pb2.SupportsFeatureRequest(id="secrets"))
+        code: grpc.StatusCode = answer.value.code()
+        return code
+
+    def started(port: int) -> tuple[grpc.Server, int]:
+        server = grpc.server(futures.ThreadPoolExecutor(1))
+        resource_pb2_grpc.add_ResourceMonitorServicer_to_server(resource_pb2_grpc.ResourceMonitorServicer(), server)
+        port = server.add_insecure_port(f"127.0.0.1:{port}")
+        server.start()
+        return server, port
+
+    first, port = started(0)
+    assert asked(port) is grpc.StatusCode.UNIMPLEMENTED
+    first.stop(None).wait()
+    assert asked(port) is grpc.StatusCode.UNAVAILABLE
+    second, _ = started(port)
+    assert asked(port) is grpc.StatusCode.UNIMPLEMENTED
+    second.stop(None).wait()
