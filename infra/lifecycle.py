@@ -94,14 +94,16 @@ def restore_disk(stack: Stack, options: argparse.Namespace) -> None:
 def move_node(stack: Stack, options: argparse.Namespace) -> None:
     """The node with its data in another zone of the region.
 
-    Its machine is stopped first, so that both disks are of one moment. If the zone is lost, ClickHouse comes from its
-    newest snapshot, and Kafka starts empty: its own snapshot would be older than what ClickHouse has stored.
+    Its machine is stopped first, so that both disks are of one moment. If the zone is lost, the machine, which has the
+    address, is deleted first; ClickHouse comes from its newest snapshot, and Kafka starts empty: its own snapshot would
+    be older than what ClickHouse has stored.
     """
     settings = stack.settings
     if not options.zone.startswith(f"{settings.region}-") or options.zone == settings.zone:
         raise StackError(f"{options.zone} is not another zone of {settings.region}")
     if options.lost:
         snapshots = {"clickhouse": _newest(settings, "clickhouse"), "kafka": ""}
+        _let_go_of_address(stack)
     else:
         now = datetime.now(UTC).strftime("%Y%m%d%H%M%S")
         snapshots = {disk: f"{settings.name}-{disk}-{now}" for disk in DISKS}
@@ -111,15 +113,35 @@ def move_node(stack: Stack, options: argparse.Namespace) -> None:
                 *("gcloud", "compute", "snapshots", "create", snapshot, "--project", settings.project),
                 *("--source-disk", disk_name(settings, disk), "--source-disk-zone", settings.zone),
             )
+        stack.may_replace_node()
     stack.set("gcp:zone", options.zone)
     for disk, snapshot in snapshots.items():
         if snapshot or getattr(settings, f"{disk}_snapshot"):
             stack.set(full_key(f"{disk}_snapshot"), snapshot)
-    stack.may_replace_node()
     for disk in DISKS:
         stack.may_replace_disk(disk)
     stack.up()
     print(f"The disks in {settings.zone} are still there: delete them with gcloud once all is well")
+
+
+def _let_go_of_address(stack: Stack) -> None:
+    """Delete the lost machine, not its data disks; before anything else, so that a refusal leaves all as it was.
+
+    An internal address is a machine's for as long as the machine exists, running or not, and a second one that asks for
+    it is refused (IP_IN_USE_BY_ANOTHER_RESOURCE): only deleting frees it, `delete-access-config` is for public ones.
+    https://cloud.google.com/sdk/gcloud/reference/compute/instances/delete and delete-access-config (read 2026-11-28)
+    """
+    settings = stack.settings
+    found = ("--project", settings.project, f"--zones={settings.zone}", f"--filter=name={stack.node}")
+    try:
+        if _ask("gcloud", "compute", "instances", "list", *found, "--format=value(name)"):
+            stack.may_replace_node()
+            stack.compute("instances", "delete", stack.node, "--keep-disks=data", "--quiet")
+    except subprocess.CalledProcessError as error:
+        raise StackError(
+            f"Google does not delete {stack.node} in {settings.zone} yet, and as long as it exists, no other machine "
+            f"gets its address {settings.node_address}. Nothing else was changed: try again, or wait for the zone"
+        ) from error
 
 
 def rollback(stack: Stack, options: argparse.Namespace) -> None:

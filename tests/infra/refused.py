@@ -76,6 +76,8 @@ class World:
     """False: an organization's policy forbids them."""
     holds_addresses: bool = True
     """False: the one to two hours have passed in which Cloud Run holds a subnet's addresses."""
+    lost_zone: str = ""
+    """A zone whose machines nobody can change or delete."""
     programs_wait: bool = False
     """True: programs on Cloud Run answer their start-up probe before Kafka is there."""
 
@@ -87,6 +89,8 @@ class World:
             return refusal
         if token in NAMED and unique in live:
             return 409, f"The resource '{unique}' already exists, alreadyExists"
+        if token == "gcp:compute/instance:Instance" and (refusal := _address_held(inputs, live)):
+            return refusal
         if token == API:
             self.on.setdefault(inputs["service"].partition(".")[0], time.monotonic() + _SPREAD_SECONDS)
         if token == "gcp:monitoring/alertPolicy:AlertPolicy" and (refusal := _unknown_metric(inputs)):
@@ -110,6 +114,8 @@ class World:
         https://cloud.google.com/run/docs/configuring/vpc-direct-vpc#delete-subnet, and cloud-foundation-fabric's pull
         request 2867 (2025-02-04).
         """
+        if token == "gcp:compute/instance:Instance" and inputs["zone"] == self.lost_zone:
+            return 503, f"The zone '{self.lost_zone}' does not answer"
         if token in RUN:
             for each in inputs["template"].get("vpcAccess", {}).get("networkInterfaces", []):
                 self.taken[each["subnetwork"]] = inputs["name"]
@@ -156,6 +162,20 @@ class World:
                 if inputs["name"].startswith(machine.removesuffix("-node")) and left:
                     return 400, f"{failed} The user-provided container failed the configured startup probe checks."
         return None
+
+
+def _address_held(inputs: dict[str, Any], live: Mapping[str, tuple[str, dict[str, Any]]]) -> Refusal | None:
+    """An internal address belongs to one machine until that is deleted, whatever its state and zone.
+
+    The words are in kubernetes/ingress-gce's tests and hashicorp/terraform's issue 18998 (one address, two instances).
+    """
+    asked = {(each["subnetwork"], each.get("networkIp")) for each in inputs["networkInterfaces"]}
+    for token, other in live.values():
+        if token == "gcp:compute/instance:Instance":
+            held = asked & {(each["subnetwork"], each.get("networkIp")) for each in other["networkInterfaces"]}
+            for _, address in held:
+                return 409, f"IP_IN_USE_BY_ANOTHER_RESOURCE - IP '{address}' is already being used by another resource."
+    return None
 
 
 # Metrics of services that are always there. An agent's, a log's and Prometheus' exist once somebody has written them.

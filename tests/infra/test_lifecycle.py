@@ -34,6 +34,17 @@ def gcloud(cloud: Cloud, words: list[str]) -> str:
         case ["compute", "instances", "update"]:
             assert "--no-deletion-protection" in words
             cloud.one("Instance").properties["deletionProtection"] = False
+        case ["compute", "instances", "list"]:
+            machine = cloud.one("Instance").properties
+            assert options["filter"] == f"name={machine['name']}"
+            return str(machine["name"]) if machine["zone"] == options["zones"] else ""
+        case ["compute", "instances", "delete"]:
+            assert {"--keep-disks=data", "--quiet"} < set(words)
+            machine = cloud.one("Instance").properties
+            assert machine["zone"] == options["zone"] != cloud.world.lost_zone
+            assert not machine["deletionProtection"]
+            del cloud.live[f"projects/my-project/zones/{options['zone']}/instances/{words[3]}"]
+            cloud.events.append(("delete", "node"))
         case ["compute", "instances", "stop"]:
             assert words[3] == cloud.one("Instance").properties["name"]
         case ["compute", "snapshots", "create"]:
@@ -245,9 +256,33 @@ def test_the_node_leaves_a_lost_zone(operator: Operator) -> None:
     """ClickHouse from its newest snapshot, Kafka empty: a snapshot of Kafka's would be older than what is stored."""
     operator.cloud.snapshots["daily-clickhouse"] = 250
     events = operator.done("make move-node ZONE=us-central1-f LOST=1")
-    assert events[-2:] == [("delete", "node"), ("create", "node")]
+    assert (events[0], events[-1]) == (("delete", "node"), ("create", "node"))
     assert operator.disk(1)["snapshot"] == "daily-clickhouse"
     assert "snapshot" not in operator.disk(0)
+
+
+def test_a_lost_machine_that_google_keeps_holds_the_address(operator: Operator) -> None:
+    """Then nothing is changed, and the command says why; out of the state it would still be in the new one's way."""
+    operator.cloud.snapshots["daily-clickhouse"] = 250
+    before, machine = operator.engine.file.read_text(), operator.cloud.one("Instance")
+    operator.cloud.world.lost_zone = str(machine.properties["zone"])
+    operator.cloud.events.clear()
+    ran = operator.make("make move-node ZONE=us-central1-a LOST=1")
+    assert ran.returncode == 1
+    assert f"no other machine gets its address {machine.properties['networkInterfaces'][0]['networkIp']}" in ran.stderr
+    assert operator.engine.file.read_text() == before
+    assert operator.cloud.events == []
+    refusal = operator.cloud.world.create(
+        machine.token,
+        machine.properties | {"zone": "us-central1-a"},
+        "projects/my-project/zones/us-central1-a/instances/logbrook-prod-node",
+        {key: (each.token, each.properties) for key, each in operator.cloud.live.items()},
+    )
+    assert refusal is not None
+    assert "IP_IN_USE_BY_ANOTHER_RESOURCE" in refusal[1]
+    operator.cloud.world.lost_zone = ""
+    operator.engine.up()
+    operator.is_protected()
 
 
 def test_rolling_back(operator: Operator) -> None:
