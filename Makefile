@@ -71,7 +71,7 @@ jars: $(VENV)/.native
 tools: ## Build the programs that tests drive, with Go, unless they are there
 	@$(if $(TOOLS),$(PYTHON) tests/tools/build.py $(TOOLS))
 
-lint: $(VENV)/.tests ## ruff, mypy --strict, spelling and wording, zizmor, hadolint, and actionlint if Go is there
+lint: $(VENV)/.tests docs-site ## ruff, mypy --strict, spelling and wording, zizmor, hadolint, actionlint if Go is there, the docs' links
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy $(CHECKED)
@@ -111,9 +111,12 @@ include infra/Makefile.inc tests/faults/Makefile.inc
 
 ##@ Upkeep
 
-.PHONY: docs dashboards lock clean help
+.PHONY: docs docs-site dashboards lock clean help
 docs: $(VENV)/.native ## Write the reference pages that are generated from the code
 	$(BIN)/python -m logbrook.reference docs
+
+docs-site: $(VENV)/.docs ## Build the documentation as a site, in .local/site; a link or an anchor that leads nowhere fails
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 dashboards: $(VENV)/.tests ## Write Grafana's dashboards and their page, generated from compose/grafana
 	PYTHONPATH=compose $(BIN)/python -m grafana compose/grafana/dashboards docs/dashboards.md
@@ -123,6 +126,7 @@ lock: $(VENV)/.tests ## Pin every requirements.in again, with hashes (UPGRADE=1 
 	@$(call pin,service,-c $(CURDIR)/tests/requirements.txt)
 	@$(call pin,compose/native,-c $(CURDIR)/tests/requirements.txt)
 	@$(call pin,infra,-c $(CURDIR)/tests/requirements.txt)
+	@$(call pin,docs,-c $(CURDIR)/tests/requirements.txt)
 
 clean: ## Delete what can be recreated: .venv, caches, jars. The local stack's data stays
 	rm -rf $(VENV) .local/jars .mypy_cache .ruff_cache .pytest_cache .hypothesis
@@ -149,6 +153,10 @@ $(VENV)/.native: compose/native/requirements.txt service/pyproject.toml | $(VENV
 	@echo "Installing what the local stack needs into $(VENV) (about a minute the first time)"
 	@$(call install,compose/native/requirements.txt)
 	@$(BIN)/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e service
+	@touch $@
+
+$(VENV)/.docs: docs/requirements.txt | $(VENV)/bin/pip
+	@$(call install,docs/requirements.txt)
 	@touch $@
 
 $(VENV)/.tests: tests/requirements.txt $(VENV)/.native

@@ -13,6 +13,7 @@ FILES = (
     "service/requirements.txt",
     "compose/native/requirements.txt",
     "infra/requirements.txt",
+    "docs/requirements.txt",
     "tests/requirements.txt",
 )
 

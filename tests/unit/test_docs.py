@@ -25,10 +25,11 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert fragment in map(anchor, headings), f"{page.name}: {target}#{fragment}"
 
 
-def test_every_decision_is_listed() -> None:
-    """The index of decisions names each of them."""
-    folder = REPOSITORY / "docs" / "decisions"
-    listed = set(re.findall(r"\]\(([^)]*)\)", (folder / "README.md").read_text()))
+@pytest.mark.parametrize("name", ["decisions", "measurements"])
+def test_every_page_of_a_folder_is_listed(name: str) -> None:
+    """The index of the folder names each of them."""
+    folder = REPOSITORY / "docs" / name
+    listed = set(re.findall(r"\]\(([^)/]*)\)", (folder / "README.md").read_text()))
 
     assert listed == {page.name for page in folder.glob("*.md")} - {"README.md"}
 
