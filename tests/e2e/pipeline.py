@@ -25,6 +25,7 @@ class Pipeline:
     """A running pipeline: where to send, and where to look."""
 
     gateway_url: str
+    query_url: str
     token: str
     kafka: config.Kafka
     clickhouse: config.ClickHouse
@@ -105,6 +106,7 @@ def native(directory: Path) -> Iterator[Pipeline]:
         ports = stack.settings.ports
         yield Pipeline(
             f"http://127.0.0.1:{ports.gateway}",
+            f"http://127.0.0.1:{ports.query}",
             sender.token,
             config.Kafka(bootstrap_servers=f"127.0.0.1:{ports.kafka}"),
             stack.settings.clickhouse,
@@ -115,6 +117,7 @@ def in_containers(stack: Stack) -> Pipeline:
     """A Compose stack that is up."""
     return Pipeline(
         f"http://127.0.0.1:{stack.gateway_port}",
+        f"http://127.0.0.1:{stack.query_port}",
         stack.token,
         config.Kafka(bootstrap_servers=f"127.0.0.1:{stack.kafka_port}"),
         config.ClickHouse(
