@@ -9,10 +9,12 @@ from prometheus_client import REGISTRY
 
 from logbrook import config, metrics
 from logbrook.doctor import diagnosis
+from logbrook.query import columns
 from logbrook.schema import parsing
 
 _DIAGNOSES = "<!-- From here on made by `make docs` from service/logbrook/doctor: edit that. -->"
 _VOCABULARY = "<!-- From here on made by `make docs` from service/logbrook/schema/vocabulary.toml: edit that. -->"
+_COLUMNS = "<!-- From here on made by `make docs` from service/logbrook/query/columns.py: edit that. -->"
 _NOTE = "<!-- Made by `make docs` from {source}: edit that. -->\n"
 
 
@@ -88,6 +90,15 @@ def with_vocabulary(page: str) -> str:
     return page.partition(_VOCABULARY)[0] + "\n".join([_VOCABULARY, "", *lines]) + "\n"
 
 
+def with_columns(page: str) -> str:
+    """docs/query.md with a row for each field of an event."""
+    lines = ["## Fields", "", "| In answers | In queries | Column | |", "|---|---|---|---|"]
+    for each in columns.COLUMNS:
+        typed = ", ".join(f"`{name}`" for name in each.typed)
+        lines.append(f"| `{each.name}` | {typed} | `{each.sql}` | {each.meaning} |")
+    return page.partition(_COLUMNS)[0] + "\n".join([_COLUMNS, "", *lines]) + "\n"
+
+
 def with_diagnoses(page: str) -> str:
     """docs/doctor.md with its table as the code has it: one row for each diagnosis that there is."""
     rows = [
@@ -100,7 +111,11 @@ def with_diagnoses(page: str) -> str:
 
 PAGES: dict[str, Callable[[], str]] = {"configuration.md": settings_page, "metrics.md": metrics_page}
 # Pages of which the beginning is written by hand.
-PARTLY: dict[str, Callable[[str], str]] = {"doctor.md": with_diagnoses, "schema.md": with_vocabulary}
+PARTLY: dict[str, Callable[[str], str]] = {
+    "doctor.md": with_diagnoses,
+    "query.md": with_columns,
+    "schema.md": with_vocabulary,
+}
 
 
 def main(folder: Path) -> None:

@@ -63,6 +63,21 @@ def test_a_csv_is_safe_to_open(service: Door, database: config.ClickHouse) -> No
     assert "attachment" in response.headers["content-disposition"]
 
 
+def test_the_columns_of_an_export_keep_their_places(service: Door, database: config.ClickHouse) -> None:
+    """Both formats have the same fields in the same order, on which programs rely; a new one comes last."""
+    store(database, [event(1)])
+
+    head = service.client.get("/v1/export", params={**DAY, "format": "csv"}).text.splitlines()[0]
+    names = list(service.client.get("/v1/export", params=DAY).json())
+
+    assert head == ",".join(f'"{name}"' for name in names)
+    assert names[:19] == [
+        "timestamp", "severity_text", "service", "body", "trace_id", "span_id", "event_name", "scope_name", "source",
+        "parse_error", "topic", "attributes", "resource", "scope_attributes", "severity_number", "ingested_at",
+        "partition", "offset", "index",
+    ]  # fmt: skip
+
+
 def test_a_tail_shows_what_arrives(service: Door, database: config.ClickHouse) -> None:
     """Matching events come as they arrive, once each; the others do not."""
     seen: list[int] = []

@@ -4,6 +4,8 @@ from typing import Any
 
 from msgspec import UNSET, Struct, UnsetType
 
+from logbrook.query.columns import Event
+
 
 class Cost(Struct, kw_only=True):
     """What an answer cost ClickHouse."""
@@ -14,36 +16,6 @@ class Cost(Struct, kw_only=True):
     statements: int
     table_rows: int  # in the whole table
     pruned: bool  # fewer rows were read than the table has
-
-
-class Event(Struct, kw_only=True):
-    """One log event."""
-
-    id: str
-    timestamp: str  # RFC 3339 with nine digits, in UTC
-    ingested_at: str
-    severity: str  # none, trace, debug, info, warn, error or fatal
-    severity_text: str  # as the sender wrote it
-    severity_number: int
-    service: str
-    body: str
-    body_bytes: int  # of the whole body
-    truncated: bool  # body or attributes are cut here; /v1/events/{id} has all of them
-    trace_id: str
-    span_id: str
-    trace_flags: int
-    event_name: str
-    attributes: dict[str, str]
-    resource: dict[str, str]
-    scope_name: str
-    scope_version: str
-    scope_attributes: dict[str, str]
-    source: str
-    parse_error: str
-    topic: str
-    partition: int
-    offset: int
-    index: int
 
 
 class SearchAnswer(Struct, kw_only=True, rename={"from_": "from"}):

@@ -1,29 +1,11 @@
 """The fields that everybody may name in a query, and the names of the severities."""
 
+from logbrook.query import columns
 from logbrook.query.syntax import Field, Place
 
-# What is typed, the column, and whether it holds whole numbers. The first name of a column is the one shown.
-_COLUMNS = (
-    ("service", "ServiceName", False),
-    ("service.name", "ServiceName", False),
-    ("severity_text", "SeverityText", False),
-    ("trace", "TraceId", False),
-    ("trace_id", "TraceId", False),
-    ("span", "SpanId", False),
-    ("span_id", "SpanId", False),
-    ("trace_flags", "TraceFlags", True),
-    ("event", "EventName", False),
-    ("event_name", "EventName", False),
-    ("scope", "ScopeName", False),
-    ("source", "Source", False),
-    ("topic", "KafkaTopic", False),
-    ("partition", "KafkaPartition", True),
-    ("offset", "KafkaOffset", True),
-    ("index", "KafkaIndex", True),
-    ("idempotency_key", "IdempotencyKey", False),
-    ("parse_error", "ParseError", False),
-)
-COLUMNS = {typed: Field(Place.COLUMN, column, numeric) for typed, column, numeric in _COLUMNS}
+COLUMNS = {
+    typed: Field(Place.COLUMN, each.sql, each.kind == "number") for each in columns.COLUMNS for typed in each.typed
+} | {"idempotency_key": Field(Place.COLUMN, "IdempotencyKey")}
 BODY_NAMES = frozenset({"body", "message", "msg"})
 LEVEL_NAMES = frozenset({"level", "severity"})
 # A prefix says whose attribute it is; without one the event's own are looked at, then its resource's.

@@ -1,4 +1,4 @@
-"""Rows of the table as the API's events: ids, cursors, and the columns to select."""
+"""Events in a list: the rows that are selected, what names an event, and where a page ended."""
 
 import base64
 import re
@@ -9,7 +9,7 @@ import msgspec
 
 from logbrook.errors import RejectedError
 from logbrook.query import catalog, timerange
-from logbrook.query.answers import Event
+from logbrook.query.columns import COLUMNS, Column, Event
 from logbrook.query.filters import Parameters
 
 # The order of every list of events: by time, and where two have the same, by identity.
@@ -26,19 +26,25 @@ _LISTED_ATTRIBUTES, _LISTED_NAME, _LISTED_VALUE = 100, 256, 1024
 
 def columns(body_characters: int | None) -> str:
     """What to select for `from_row`; with `body_characters`, long bodies and attributes are cut, as lists have them."""
-    maps = ["LogAttributes", "ResourceAttributes", "ScopeAttributes"]
-    if body_characters is None:
-        body, attributes, cut = "Body", maps, "false"
-    else:
-        body, attributes = f"substringUTF8(Body, 1, {body_characters:d})", [_listed(each) for each in maps]
-        cut = f"length(Body) > length({body}) OR " + " OR ".join(_is_cut(each) for each in maps)
-    log, resource, scope = attributes
-    return (
-        "toUnixTimestamp64Nano(Timestamp), toUnixTimestamp64Milli(IngestedAt), SeverityText, SeverityNumber, "
-        f"ServiceName, {body}, length(Body), TraceId, SpanId, TraceFlags, EventName, {log}, "
-        f"{resource}, ScopeName, ScopeVersion, {scope}, Source, ParseError, KafkaTopic, KafkaTopicId, "
-        f"KafkaPartition, KafkaOffset, KafkaIndex, {cut}"
-    )
+    cut = "false"
+    if body_characters is not None:
+        maps = [each.sql for each in COLUMNS if each.kind == "map"]
+        cut = f"length(Body) > length({_beginning(body_characters)}) OR " + " OR ".join(_is_cut(each) for each in maps)
+    return ", ".join([*(_selected(each, body_characters) for each in COLUMNS), "KafkaTopicId", cut])
+
+
+def _selected(column: Column, body_characters: int | None) -> str:
+    if column.kind == "time":
+        return f"toUnixTimestamp64Nano(toDateTime64({column.sql}, 9))"
+    if body_characters is None or column.kind not in ("map", "text"):
+        return column.sql
+    if column.kind == "map":
+        return _listed(column.sql)
+    return _beginning(body_characters) if column.sql == "Body" else column.sql
+
+
+def _beginning(characters: int) -> str:
+    return f"substringUTF8(Body, 1, {characters:d})"
 
 
 def _listed(column: str) -> str:
@@ -136,37 +142,12 @@ def from_cursor(text: str) -> tuple[Position, int]:
     return position(found.position, "cursor"), timerange.clamp(found.start)
 
 
-def row_position(row: list[Any]) -> Position:
-    """The position of a selected row."""
-    return Position(row[0], row[19], row[20], row[21], row[22])
-
-
 def from_row(row: list[Any]) -> Event:
     """The event of a selected row."""
-    return Event(
-        id=row_position(row).text(),
-        timestamp=timerange.rfc3339(row[0]),
-        ingested_at=timerange.rfc3339(row[1] * 10**6),
-        severity=catalog.level_name(row[3]),
-        severity_text=row[2],
-        severity_number=row[3],
-        service=row[4],
-        body=row[5],
-        body_bytes=row[6],
-        truncated=bool(row[23]),
-        trace_id=row[7],
-        span_id=row[8],
-        trace_flags=row[9],
-        event_name=row[10],
-        attributes=row[11],
-        resource=row[12],
-        scope_name=row[13],
-        scope_version=row[14],
-        scope_attributes=row[15],
-        source=row[16],
-        parse_error=row[17],
-        topic=row[18],
-        partition=row[20],
-        offset=row[21],
-        index=row[22],
+    values = dict(zip((*(each.name for each in COLUMNS), "topic_id", "truncated"), row, strict=True))
+    where = Position(
+        values["timestamp"], values.pop("topic_id"), values["partition"], values["offset"], values["index"]
     )
+    made = {each.name: timerange.rfc3339(values[each.name]) for each in COLUMNS if each.kind == "time"}
+    made |= {"id": where.text(), "severity": catalog.level_name(values["severity_number"])}
+    return Event(**values | made | {"truncated": bool(values["truncated"])})

@@ -2,11 +2,11 @@
 
 import asyncio
 import dataclasses
-from typing import Any
 
 from logbrook.errors import RejectedError
 from logbrook.query import events, filters, search, timerange
-from logbrook.query.answers import ContextAnswer, Event, EventAnswer, TraceAnswer
+from logbrook.query.answers import ContextAnswer, EventAnswer, TraceAnswer
+from logbrook.query.columns import Event
 from logbrook.query.engine import Engine, Spent, Statement
 from logbrook.query.selection import Selection
 from logbrook.query.syntax import All, Equals, Field, Node, Place
@@ -22,11 +22,11 @@ _SOURCE_KEYS = ("service.instance.id", "k8s.pod.uid", "k8s.pod.name", "container
 async def event(engine: Engine, event_id: str) -> EventAnswer:
     """One event with its whole body. Raises RejectedError 404 if it is not there (any more)."""
     spent = Spent()
-    row = await _row(engine, event_id, None, spent)
-    return EventAnswer(event=events.from_row(row), cost=await engine.cost(spent))
+    found = await _event(engine, event_id, None, spent)
+    return EventAnswer(event=found, cost=await engine.cost(spent))
 
 
-async def _row(engine: Engine, event_id: str, body_characters: int | None, spent: Spent) -> list[Any]:
+async def _event(engine: Engine, event_id: str, body_characters: int | None, spent: Spent) -> Event:
     position = events.position(event_id, "id")
     parameters = filters.Parameters()
     near = TimeRange(position.nanoseconds, position.nanoseconds + 1).condition()
@@ -37,24 +37,23 @@ async def _row(engine: Engine, event_id: str, body_characters: int | None, spent
     rows = await engine.rows(Statement(sql, parameters.values), spent)
     if not rows:
         raise RejectedError(404, "no_such_event", "there is no such event; it may have passed its retention")
-    return rows[0]
+    return events.from_row(rows[0])
 
 
 async def context(engine: Engine, event_id: str, before: int, after: int) -> ContextAnswer:
     """What the same source logged around one event: same service and same instance, pod, container or host."""
     spent = Spent()
-    row = await _row(engine, event_id, engine.query.max_body_characters, spent)
-    found = events.from_row(row)
-    at, source = events.row_position(row), _same_source(found)
+    found = await _event(engine, event_id, engine.query.max_body_characters, spent)
+    at, source = events.position(found.id, "id"), _same_source(found)
     selection = Selection(source, TimeRange(at.nanoseconds, at.nanoseconds + 1))
     older, newer = await asyncio.gather(
         _around(search.Look(engine, selection, spent, after=at), before),
         _around(search.Look(engine, selection, spent, after=at, oldest_first=True), after),
     )
     return ContextAnswer(
-        before=[events.from_row(each) for each in reversed(older)],
+        before=older[::-1],
         event=found,
-        after=[events.from_row(each) for each in newer],
+        after=newer,
         cost=await engine.cost(spent),
     )
 
@@ -65,14 +64,14 @@ def _same_source(found: Event) -> Node:
     return All(tuple(parts))
 
 
-async def _around(look: search.Look, limit: int) -> list[list[Any]]:
+async def _around(look: search.Look, limit: int) -> list[Event]:
     """The nearest events on one side: the minutes next to the event first, as they nearly always suffice."""
     for distance in _NEAR:
-        rows = await look.read(_beside(look, distance), limit)
-        if len(rows) >= limit:
-            return rows
+        found = await look.read(_beside(look, distance), limit)
+        if len(found) >= limit:
+            return found
     wide = dataclasses.replace(look, selection=Selection(look.selection.node, _beside(look, _FAR)))
-    return (await search.page(wide, limit)).rows
+    return (await search.page(wide, limit)).events
 
 
 def _beside(look: search.Look, distance: int) -> TimeRange:
@@ -93,12 +92,13 @@ async def trace(engine: Engine, trace_id: str, limit: int) -> TraceAnswer:
     )
     rows = await engine.rows(Statement(sql, parameters.values), spent)
     found = [events.from_row(row) for row in rows[:limit]]
+    times = [events.position(each.id, "id").nanoseconds for each in found]
     return TraceAnswer(
         trace_id=wanted,
         events=found,
         services=sorted({each.service for each in found}),
         started_at=found[0].timestamp if found else None,
-        duration_ms=(rows[len(found) - 1][0] - rows[0][0]) / 10**6 if found else 0.0,
+        duration_ms=(times[-1] - times[0]) / 10**6 if found else 0.0,
         complete=len(rows) <= limit,
         cost=await engine.cost(spent),
     )

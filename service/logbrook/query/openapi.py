@@ -6,8 +6,8 @@ import msgspec
 
 from logbrook import __version__
 from logbrook.query.answers import ErrorAnswer
-from logbrook.query.parameters import Parameter
-from logbrook.query.routes import EXPORT, ROUTES, TAIL, Route
+from logbrook.query.parameters import described
+from logbrook.query.routes import ROUTES, Export, Filter, Nothing, Route
 
 _ERRORS = {
     400: "The request can't be understood; `error.message` says what was expected, `error.position` where.",
@@ -24,13 +24,13 @@ _ALWAYS = (400, 403, 422, 429, 503)
 
 def document() -> dict[str, Any]:
     """The document for this version of the service."""
-    types: list[Any] = [route.answer for route in ROUTES]
+    types = [route.answer for route in ROUTES] + [route.parameters for route in ROUTES if route.method == "POST"]
     _, components = msgspec.json.schema_components([*types, ErrorAnswer], ref_template="#/components/schemas/{name}")
     paths: dict[str, Any] = {route.path: {route.method.lower(): _operation(route)} for route in ROUTES}
     paths["/v1/tail"] = {
-        "get": _stream("Matching events as they arrive: server-sent events.", TAIL, "text/event-stream")
+        "get": _stream("Matching events as they arrive: server-sent events.", Filter, "text/event-stream")
     }
-    paths["/v1/export"] = {"get": _stream("All matches, newest first.", EXPORT, "application/x-ndjson", "text/csv")}
+    paths["/v1/export"] = {"get": _stream("All matches, newest first.", Export, "application/x-ndjson", "text/csv")}
     return {
         "openapi": "3.1.0",
         "info": {"title": "Logbrook", "version": __version__, "description": "Logs, read-only: search, count, follow."},
@@ -40,45 +40,30 @@ def document() -> dict[str, Any]:
 
 
 def _operation(route: Route) -> dict[str, Any]:
-    operation = _described(route.summary, route.parameters, (*_ALWAYS, *route.statuses))
+    in_url = Nothing if route.method == "POST" else route.parameters
+    operation = _operation_of(route.summary, described(in_url, route.path), (*_ALWAYS, *route.statuses))
     answer = {"application/json": {"schema": {"$ref": f"#/components/schemas/{route.answer.__name__}"}}}
     operation["responses"]["200"] = {"description": (route.answer.__doc__ or "").strip(), "content": answer}
     if route.method == "POST":
-        schema: dict[str, Any] = {"type": "object", "properties": {"sql": {"type": "string"}}, "required": ["sql"]}
-        schema["additionalProperties"] = False
-        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+        body = {"application/json": {"schema": {"$ref": f"#/components/schemas/{route.parameters.__name__}"}}}
+        operation["requestBody"] = {"required": True, "content": body}
         operation["responses"]["415"] = _error(415)
     return operation
 
 
-def _stream(summary: str, parameters: tuple[Parameter, ...], *media_types: str) -> dict[str, Any]:
-    operation = _described(summary, parameters, _ALWAYS)
+def _stream(summary: str, parameters: type[msgspec.Struct], *media_types: str) -> dict[str, Any]:
+    operation = _operation_of(summary, described(parameters, ""), _ALWAYS)
     content = {media_type: {"schema": {"type": "string"}} for media_type in media_types}
     operation["responses"]["200"] = {"description": "A stream.", "content": content}
     return operation
 
 
-def _described(summary: str, parameters: tuple[Parameter, ...], statuses: tuple[int, ...]) -> dict[str, Any]:
+def _operation_of(summary: str, parameters: list[dict[str, Any]], statuses: tuple[int, ...]) -> dict[str, Any]:
     return {
         "summary": summary,
-        "parameters": [_parameter(each) for each in parameters],
+        "parameters": parameters,
         "responses": {str(status): _error(status) for status in statuses},
     }
-
-
-def _parameter(parameter: Parameter) -> dict[str, Any]:
-    place = "path" if parameter.in_path else "query"
-    described: dict[str, Any] = {
-        "name": parameter.name,
-        "in": place,
-        "description": parameter.meaning,
-        "schema": parameter.schema(),
-    }
-    if parameter.in_path:
-        described["required"] = True
-    if parameter.example:
-        described["example"] = parameter.example
-    return described
 
 
 def _error(status: int) -> dict[str, Any]:

@@ -1,73 +1,58 @@
-"""The parameters of a request: declared once, read from the URL by the declaration, documented from it."""
+"""The parameters of a request: the fields of a struct, read from the URL by their types, documented from them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
+
+import msgspec
 
 from logbrook.errors import RejectedError
 
-
-@dataclass(frozen=True)
-class Parameter:
-    """One parameter. Its kind is that of its default; a whole number has bounds."""
-
-    name: str
-    default: str | int | bool
-    meaning: str
-    lowest: int = 0
-    highest: int = 0
-    choices: tuple[str, ...] = ()
-    in_path: bool = False
-    example: str = ""
-
-    def read(self, text: str) -> str | int | bool:
-        """The value that a text stands for. Raises RejectedError."""
-        if isinstance(self.default, bool):
-            if text.lower() in ("true", "1", "false", "0"):
-                return text.lower() in ("true", "1")
-            raise self._wrong("true or false")
-        if isinstance(self.default, int):
-            if text.isascii() and text.isdigit() and len(text) < 10 and self.lowest <= int(text) <= self.highest:
-                return int(text)
-            raise self._wrong(f"a whole number from {self.lowest} to {self.highest}")
-        if self.choices and text not in self.choices:
-            raise self._wrong("one of " + ", ".join(self.choices))
-        return text
-
-    def _wrong(self, expected: str) -> RejectedError:
-        return RejectedError(400, "bad_parameter", f"{self.name}: expected {expected}", parameter=self.name)
-
-    def schema(self) -> dict[str, Any]:
-        """The JSON schema of its values."""
-        if isinstance(self.default, bool):
-            return {"type": "boolean", "default": self.default}
-        if isinstance(self.default, int):
-            bounds = {"minimum": self.lowest, "maximum": self.highest}
-            return {"type": "integer", "default": self.default, **bounds}
-        schema: dict[str, Any] = {"type": "string"}
-        if self.choices:
-            schema["enum"] = list(self.choices)
-        if self.default:
-            schema["default"] = self.default
-        return schema
+Declared = TypeVar("Declared", bound=msgspec.Struct)
 
 
-def read(declared: tuple[Parameter, ...], given: list[tuple[str, str]]) -> dict[str, Any]:
+def read(declared: type[Declared], given: list[tuple[str, str]]) -> Declared:
     """The values of a request's parameters. Raises RejectedError for one that is unknown, repeated or does not fit."""
-    known: Mapping[str, Parameter] = {each.name: each for each in declared}
-    values: dict[str, Any] = {each.name: each.default for each in declared}
-    seen: set[str] = set()
+    known = {each.encode_name: each.type for each in msgspec.structs.fields(declared)}
+    values: dict[str, Any] = {}
     for name, text in given:
         if name not in known:
-            names = ", ".join(known) or "none"
-            raise RejectedError(
-                400,
-                "unknown_parameter",
-                f"{name[:64]!r} is not a parameter here; use one of: {names}",
-                parameter=name[:64],
-            )
-        if name in seen:
+            message = f"{name[:64]!r} is not a parameter here; use one of: {', '.join(known) or 'none'}"
+            raise RejectedError(400, "unknown_parameter", message, parameter=name[:64])
+        if name in values:
             raise RejectedError(400, "repeated_parameter", f"{name} is given twice", parameter=name)
-        seen.add(name)
-        values[name] = known[name].read(text)
-    return values
+        try:
+            values[name] = msgspec.convert(text, known[name], strict=False)
+        except msgspec.ValidationError:
+            expected = _expected(msgspec.json.schema(known[name]))
+            raise RejectedError(400, "bad_parameter", f"{name}: expected {expected}", parameter=name) from None
+    return msgspec.convert(values, declared)
+
+
+def _expected(schema: Mapping[str, Any]) -> str:
+    if "enum" in schema:
+        return "one of " + ", ".join(schema["enum"])
+    if schema["type"] == "boolean":
+        return "true or false"
+    return f"a whole number from {schema['minimum']} to {schema['maximum']}"
+
+
+def described(declared: type[msgspec.Struct], path: str) -> list[dict[str, Any]]:
+    """The parameters as OpenAPI has them; those that the path names are part of it."""
+    return [_described(each, in_path=f"{{{each.encode_name}}}" in path) for each in msgspec.structs.fields(declared)]
+
+
+def _described(field: msgspec.structs.FieldInfo, *, in_path: bool) -> dict[str, Any]:
+    schema = msgspec.json.schema(field.type)
+    described: dict[str, Any] = {
+        "name": field.encode_name,
+        "in": "path" if in_path else "query",
+        "description": schema.pop("description"),
+        "schema": schema,
+    }
+    if in_path:
+        described["required"] = True
+    elif field.default != "":
+        schema["default"] = field.default
+    if examples := schema.pop("examples", None):
+        described["example"] = examples[0]
+    return described

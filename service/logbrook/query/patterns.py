@@ -3,7 +3,8 @@
 from typing import Any
 
 from logbrook.query import catalog, events, filters, sampling, timerange
-from logbrook.query.answers import Event, Pattern, PatternsAnswer
+from logbrook.query.answers import Pattern, PatternsAnswer
+from logbrook.query.columns import Event
 from logbrook.query.engine import Engine, Spent, Statement
 from logbrook.query.selection import Selection
 

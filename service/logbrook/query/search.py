@@ -7,9 +7,9 @@ can't tell, because the filter looks into the text, the first range says how den
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Any
 
 from logbrook.query import events, filters, timerange
+from logbrook.query.columns import Event
 from logbrook.query.engine import Engine, Spent, Statement
 from logbrook.query.events import Position
 from logbrook.query.refusals import StatementError
@@ -31,9 +31,9 @@ _MARGIN = 1.3
 
 @dataclass(frozen=True)
 class Page:
-    """Rows in their order, and whether there may be more."""
+    """Events in their order, and whether there may be more."""
 
-    rows: list[list[Any]]
+    events: list[Event]
     more: bool
 
 
@@ -53,12 +53,12 @@ class Look:
         older, newer = TimeRange(period.start, at), TimeRange(at, period.end)
         return (older, newer) if self.oldest_first else (newer, older)
 
-    async def read(self, period: TimeRange, limit: int) -> list[list[Any]]:
+    async def read(self, period: TimeRange, limit: int) -> list[Event]:
         """The first `limit` events in a part of the range."""
         statement = self.statement(period, limit)
         if self.explained is not None:
             self.explained += await explain(self.engine, statement)
-        return await self.engine.rows(statement, self.spent)
+        return [events.from_row(row) for row in await self.engine.rows(statement, self.spent)]
 
     def statement(self, period: TimeRange, limit: int) -> Statement:
         """The statement for `read`."""
@@ -76,7 +76,7 @@ class Look:
 
 async def page(look: Look, limit: int) -> Page:
     """The first `limit` events of the selection, behind the position `after` if there is one."""
-    found: list[list[Any]] = []
+    found: list[Event] = []
     wanted = limit + 1
     async for period in _periods(look, wanted, found):
         found += await look.read(period, wanted - len(found))
@@ -85,7 +85,7 @@ async def page(look: Look, limit: int) -> Page:
     return Page(found[:limit], len(found) > limit)
 
 
-async def _periods(look: Look, wanted: int, found: list[list[Any]]) -> AsyncIterator[TimeRange]:
+async def _periods(look: Look, wanted: int, found: list[Event]) -> AsyncIterator[TimeRange]:
     """The parts of the range to read, one after the other; `found` grows in between."""
     rest: TimeRange = _behind(look.selection.period, look.after, look.oldest_first)
     if rest.end - rest.start <= SHORT or look.selection.is_rare():
@@ -118,7 +118,7 @@ async def _periods(look: Look, wanted: int, found: list[list[Any]]) -> AsyncIter
 
 
 async def _shares(
-    look: Look, rest: TimeRange, wanted: int, matches: int, found: list[list[Any]]
+    look: Look, rest: TimeRange, wanted: int, matches: int, found: list[Event]
 ) -> AsyncIterator[TimeRange]:
     """The parts of a range with few matches: first the share that should do if they are spread evenly."""
     length = rest.end - rest.start

@@ -30,6 +30,7 @@ from logbrook.query import openapi, parameters, routes, streams
 from logbrook.query.engine import PRIVILEGED, Engine, Statement
 from logbrook.query.http import Guard, Handler, Stream, error_answer, unless_left
 from logbrook.query.http import json_answer as answer_json
+from logbrook.query.timerange import TimeRange
 from logbrook.query.turns import Turns
 
 log = structlog.get_logger()
@@ -41,10 +42,6 @@ _TELL_AGAIN_SECONDS = 60.0
 # The longest that the port stays closed while ClickHouse is asked what its user may do; each request asks again.
 _ADMIT_SECONDS = 5.0
 _LOOPBACK_NAMES = ["localhost", "127.0.0.1", "[::1]"]
-
-
-class _SqlBody(msgspec.Struct, forbid_unknown_fields=True):
-    sql: str
 
 
 class Api:
@@ -69,15 +66,15 @@ class Api:
 
         return handle
 
-    async def _in_turn(self, route: routes.Route, given: routes.Values) -> msgspec.Struct:
+    async def _in_turn(self, route: routes.Route, given: msgspec.Struct) -> msgspec.Struct:
         async with (self.sql_turns if route.path == SQL else self.turns).turn():
             return await route.handle(self.engine, given)
 
     async def tail(self, request: Request) -> Response:
         """GET /v1/tail."""
         try:
-            given = parameters.read(routes.TAIL, request.query_params.multi_items())
-            node = routes.selection(given, node_only=True).node
+            given = parameters.read(routes.Filter, request.query_params.multi_items())
+            node = given.within(TimeRange(0, 1)).node
             since = await streams.since(self.engine, request.headers.get("last-event-id"))
             return await self._stream(streams.tail(self.engine, node, since), "text/event-stream", {})
         except Exception as error:
@@ -86,10 +83,10 @@ class Api:
     async def export(self, request: Request) -> Response:
         """GET /v1/export."""
         try:
-            given = parameters.read(routes.EXPORT, request.query_params.multi_items())
-            source = streams.export(self.engine, routes.selection(given), given["format"])
-            media_type = "text/csv" if given["format"] == "csv" else "application/x-ndjson"
-            name = {"Content-Disposition": f'attachment; filename="logs.{given["format"]}"'}
+            given = parameters.read(routes.Export, request.query_params.multi_items())
+            source = streams.export(self.engine, given.selection(), given.format)
+            media_type = "text/csv" if given.format == "csv" else "application/x-ndjson"
+            name = {"Content-Disposition": f'attachment; filename="logs.{given.format}"'}
             return await self._stream(source, media_type, name)
         except Exception as error:
             return error_answer(error)
@@ -130,13 +127,12 @@ class Api:
         return Response("ready\n", media_type="text/plain")
 
 
-async def _given(request: Request, route: routes.Route) -> routes.Values:
-    """The values of a request's parameters and body. Raises RejectedError."""
-    given = parameters.read(
-        route.parameters, [*request.query_params.multi_items(), *((k, str(v)) for k, v in request.path_params.items())]
-    )
+async def _given(request: Request, route: routes.Route) -> msgspec.Struct:
+    """The values of a request's parameters or body. Raises RejectedError."""
+    in_url = [*request.query_params.multi_items(), *request.path_params.items()]
     if route.method != "POST":
-        return given
+        return parameters.read(route.parameters, in_url)
+    parameters.read(routes.Nothing, in_url)
     if request.headers.get("content-type", "").split(";")[0].strip().lower() != "application/json":
         raise RejectedError(415, "not_json", 'expected Content-Type: application/json and {"sql": "SELECT ..."}')
     body = b""
@@ -145,7 +141,7 @@ async def _given(request: Request, route: routes.Route) -> routes.Values:
         if len(body) > _MAX_BODY_BYTES:
             raise RejectedError(413, "body_too_large", f"the body has more than {_MAX_BODY_BYTES} bytes")
     try:
-        return {"sql": msgspec.json.decode(body, type=_SqlBody).sql}
+        return msgspec.json.decode(body, type=route.parameters)
     except msgspec.MsgspecError as error:
         raise RejectedError(400, "bad_body", f'expected {{"sql": "SELECT ..."}}: {error}') from None
 

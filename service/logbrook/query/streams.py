@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator
 import msgspec
 
 from logbrook.errors import LogbrookError
-from logbrook.query import events, filters, search
+from logbrook.query import events, filters, search, timerange
+from logbrook.query.columns import COLUMNS, Column
 from logbrook.query.engine import Engine, Spent, Statement
 from logbrook.query.search import Look
 from logbrook.query.selection import Selection
@@ -35,15 +36,15 @@ async def tail(engine: Engine, node: Node, since_ms: int) -> AsyncIterator[bytes
         except LogbrookError as error:
             yield _message("problem", {"message": str(error)})
             rows = []
-        arrived = {found.id: (row[1], found) for row in rows if (found := events.from_row(row)).id not in seen}
+        arrived = [found for row in rows if (found := events.from_row(row)).id not in seen]
         if arrived:
-            newest = max(newest, *(at for at, _ in arrived.values()))
-            seen |= {name: at for name, (at, _) in arrived.items()}
+            seen |= {each.id: timerange.parse(each.ingested_at, 0, "ingested_at") // 10**6 for each in arrived}
+            newest = max(newest, *(seen[each.id] for each in arrived))
             seen = {name: at for name, at in seen.items() if at >= newest - 2 * _OVERLAP_SECONDS * 1000}
             if len(rows) == _TAIL_EVENTS:
                 yield _message("skipped", {"at_least": len(rows)})
             silent_since = time.monotonic()
-            yield _message("events", [found for _, found in reversed(arrived.values())], newest)
+            yield _message("events", arrived[::-1], newest)
         elif time.monotonic() - silent_since > _SILENCE_SECONDS:
             silent_since = time.monotonic()
             yield b": nothing new\n\n"
@@ -82,39 +83,22 @@ async def export(engine: Engine, selection: Selection, output_format: str) -> As
 def _export_statement(selection: Selection, *, csv: bool) -> Statement:
     parameters = filters.Parameters()
     condition = selection.condition(parameters)
-    names = [f"{_safe(sql) if csv else sql} AS {name}" for name, sql in _TEXTS.items()]
-    maps = [f"toJSONString({column}) AS {name}" if csv else f"{column} AS {name}" for name, column in _MAPS.items()]
-    sql = (
-        f"SELECT {_time('Timestamp')} AS timestamp, {', '.join(names + maps)}, "
-        f"SeverityNumber AS severity_number, {_time('IngestedAt')} AS ingested_at, "
-        f"KafkaPartition AS partition, KafkaOffset AS offset, KafkaIndex AS index "
-        f"FROM otel_logs WHERE {condition} ORDER BY {events.NEWEST_FIRST}"
-    )
+    exported = sorted((each for each in COLUMNS if each.exported), key=lambda each: each.exported)
+    columns = ", ".join(f"{_exported(each, csv=csv)} AS {each.name}" for each in exported)
+    sql = f"SELECT {columns} FROM otel_logs WHERE {condition} ORDER BY {events.NEWEST_FIRST}"
     return Statement(sql, parameters.values, {"max_result_bytes": 0})
 
 
-_TEXTS = {
-    "severity_text": "SeverityText",
-    "service": "ServiceName",
-    "body": "toValidUTF8(Body)",
-    "trace_id": "TraceId",
-    "span_id": "SpanId",
-    "event_name": "EventName",
-    "scope_name": "ScopeName",
-    "source": "Source",
-    "parse_error": "ParseError",
-    "topic": "KafkaTopic",
-}
-_MAPS = {"attributes": "LogAttributes", "resource": "ResourceAttributes", "scope_attributes": "ScopeAttributes"}
-
-
-def _time(column: str) -> str:
-    return f"concat(replaceOne(toString(toTimeZone({column}, 'UTC')), ' ', 'T'), 'Z')"
-
-
-def _safe(sql: str) -> str:
-    """A text that no spreadsheet takes for a formula."""
-    return f"if(match({sql}, '{_FORMULA}'), concat('''', {sql}), {sql})"
+def _exported(column: Column, *, csv: bool) -> str:
+    sql = "toValidUTF8(Body)" if column.sql == "Body" else column.sql
+    if column.kind == "time":
+        return f"concat(replaceOne(toString(toTimeZone({sql}, 'UTC')), ' ', 'T'), 'Z')"
+    if csv and column.kind == "map":
+        return f"toJSONString({sql})"
+    if csv and column.kind == "text":
+        # A text that no spreadsheet takes for a formula.
+        return f"if(match({sql}, '{_FORMULA}'), concat('''', {sql}), {sql})"
+    return sql
 
 
 async def since(engine: Engine, last_event_id: str | None) -> int:
