@@ -16,6 +16,7 @@ TOOLS ?= pulumi docker-compose fakes3
 VENV := .venv
 BIN := $(VENV)/bin
 NATIVE := PYTHONPATH=compose $(BIN)/python -m native
+EXPLORER := tests/tools/explorer
 CHECKED := $(wildcard service/logbrook compose/native compose/grafana infra tests bench)
 
 ##@ The local stack
@@ -58,7 +59,7 @@ restore: $(VENV)/.native ## Restore a backup, NAME=..., and store what came afte
 
 ##@ Checks
 
-.PHONY: test e2e-test jars tools lint format audit-deps
+.PHONY: test e2e-test jars tools lint lint-explorer format audit-deps
 test: $(VENV)/.tests jars tools ## Every test that does not need Docker, on real Kafka, ZooKeeper and ClickHouse (WORKERS=3, ARGS for pytest)
 	$(BIN)/pytest -m "not docker" -n $(WORKERS) --no-loadscope-reorder $(ARGS)
 
@@ -71,7 +72,7 @@ jars: $(VENV)/.native
 tools: ## Build the programs that tests drive, with Go, unless they are there
 	@$(if $(TOOLS),$(PYTHON) tests/tools/build.py $(TOOLS))
 
-lint: $(VENV)/.tests docs-site ## ruff, mypy --strict, spelling and wording, zizmor, hadolint, actionlint if Go is there, the docs' links
+lint: $(VENV)/.tests docs-site ## ruff, mypy --strict, spelling and wording, zizmor, hadolint, the docs' links; JavaScript with npm, actionlint with Go
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy $(CHECKED)
@@ -80,11 +81,22 @@ lint: $(VENV)/.tests docs-site ## ruff, mypy --strict, spelling and wording, ziz
 	$(BIN)/zizmor --offline --quiet .github
 	# The distribution keeps no old versions to pin: those of the day come with the base image's digest.
 	$(BIN)/hadolint --ignore DL3008 service/Dockerfile
+	@if command -v npm > /dev/null; then $(MAKE) lint-explorer; else echo "the explorer's JavaScript: not checked without npm"; fi
 	@if actionlint=$$($(PYTHON) tests/tools/build.py --path actionlint); then echo actionlint && "$$actionlint"; fi
+
+lint-explorer: $(EXPLORER)/node_modules/.package-lock.json ## Biome and the TypeScript compiler on the explorer's JavaScript
+	$(EXPLORER)/node_modules/.bin/biome check --error-on-warnings --config-path $(EXPLORER) service/logbrook/query/explorer/*.js
+	$(EXPLORER)/node_modules/.bin/tsc --project $(EXPLORER)
+
+$(EXPLORER)/node_modules/.package-lock.json: $(EXPLORER)/package-lock.json
+	@npm ci --prefix $(EXPLORER) --ignore-scripts --no-audit --no-fund --loglevel error
+	@touch $@
 
 format: $(VENV)/.tests ## Format the code, and fix what ruff can fix
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
+	@if command -v npm > /dev/null; then $(MAKE) -s $(EXPLORER)/node_modules/.package-lock.json \
+	    && $(EXPLORER)/node_modules/.bin/biome check --write --config-path $(EXPLORER) service/logbrook/query/explorer/*.js; fi
 
 audit-deps: $(VENV)/.tests ## Check the pinned packages for known vulnerabilities (ARGS=--strict fails if that can't be done)
 	@$(BIN)/python tests/audit_deps.py $(ARGS)

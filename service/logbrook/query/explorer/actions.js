@@ -7,25 +7,67 @@ import { asSearch, change, state } from "./state.js";
 
 const dialog = byId("dialog");
 const SHORTCUTS = [
-  ["/", "type a query"], ["Enter", "search"], ["j  k", "next, previous event"], ["o", "open the event"], ["Esc", "close"], ["l", "live tail on or off"],
-  ["p", "pause the live tail"], ["t", "time range"], ["z", "zoom out"], ["r", "search again"], ["s", "saved searches"], ["1 2 3 4", "events, patterns, services, health"], ["?", "this help"],
+  ["/", "type a query"],
+  ["Enter", "search"],
+  ["j  k", "next, previous event"],
+  ["o", "open the event"],
+  ["Esc", "close"],
+  ["l", "live tail on or off"],
+  ["p", "pause the live tail"],
+  ["t", "time range"],
+  ["z", "zoom out"],
+  ["r", "search again"],
+  ["s", "saved searches"],
+  ["1 2 3 4", "events, patterns, services, health"],
+  ["?", "this help"],
 ];
 const LANGUAGE = [
-  ["connection refused", "both words, anywhere in the message"], ['"timed out"', "the phrase"], ["-healthcheck", "without"], ["timeout OR refused", "either; ( ) group"],
-  ["service:checkout", "a field"], ["service:(cart OR auth)", "one of several"], ["level>=warn", "warn, error and fatal"], ["attr.http.status_code:>=500", "a number in an attribute"],
-  ["user.id:user-3*", "* any characters, ? one"], ["trace_id:*", "has the field"], ["resource.host.name:web-1", "an attribute of the source"],
+  ["connection refused", "both words, anywhere in the message"],
+  ['"timed out"', "the phrase"],
+  ["-healthcheck", "without"],
+  ["timeout OR refused", "either; ( ) group"],
+  ["service:checkout", "a field"],
+  ["service:(cart OR auth)", "one of several"],
+  ["level>=warn", "warn, error and fatal"],
+  ["attr.http.status_code:>=500", "a number in an attribute"],
+  ["user.id:user-3*", "* any characters, ? one"],
+  ["trace_id:*", "has the field"],
+  ["resource.host.name:web-1", "an attribute of the source"],
 ];
 
 function show(title, ...content) {
-  dialog.replaceChildren(el("header", {}, el("h2", {}, title), el("button.ghost", { type: "button", "aria-label": "Close", onclick: () => dialog.close() }, "×")), ...content);
+  dialog.replaceChildren(
+    el(
+      "header",
+      {},
+      el("h2", {}, title),
+      el("button.ghost", { type: "button", "aria-label": "Close", onclick: () => dialog.close() }, "×"),
+    ),
+    ...content,
+  );
   if (!dialog.open) dialog.showModal();
 }
-dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
+dialog.addEventListener("click", (event) => {
+  if (event.target === dialog) dialog.close();
+});
 
 /** The query language and the shortcuts. */
 export function help() {
-  const list = (rows) => el("dl.help", {}, rows.map(([key, meaning]) => el("div", {}, el("dt", {}, el("kbd", {}, key)), el("dd", {}, meaning))));
-  show("Help", el("div.columns", {}, el("section", {}, el("h3", {}, "Queries"), list(LANGUAGE)), el("section", {}, el("h3", {}, "Keys"), list(SHORTCUTS))));
+  const list = (rows) =>
+    el(
+      "dl.help",
+      {},
+      rows.map(([key, meaning]) => el("div", {}, el("dt", {}, el("kbd", {}, key)), el("dd", {}, meaning))),
+    );
+  show(
+    "Help",
+    el(
+      "div.columns",
+      {},
+      el("section", {}, el("h3", {}, "Queries"), list(LANGUAGE)),
+      el("section", {}, el("h3", {}, "Keys"), list(SHORTCUTS)),
+    ),
+  );
 }
 
 /** A link to exactly these events: relative times become fixed. */
@@ -54,16 +96,70 @@ function savedSearches() {
 /** Saved searches: this browser's own. */
 export function saved() {
   const all = savedSearches();
-  const store = (searches) => { localStorage.setItem("logbrook.saved", JSON.stringify(searches)); saved(); };
-  const input = el("input", { type: "text", name: "name", placeholder: "Name of this search", required: true, maxLength: 80, value: state.query });
-  show("Saved searches",
-    el("form.save", { onsubmit: (event) => { event.preventDefault(); store([{ name: input.value, query: state.query, from: state.from, to: state.to, by: state.by, view: state.view }, ...all]); toast("Saved in this browser"); } },
-      input, el("button.button.primary", { type: "submit" }, "Save this search")),
-    all.length ? el("ul.saved", {}, all.map((each, index) => el("li", {},
-      el("button.choice", { type: "button", onclick: () => { dialog.close(); const { name, ...rest } = each; change({ ...rest, event: "" }); } },
-        el("strong", {}, each.name), el("span", {}, `${each.query || "everything"} · ${rangeName(each.from, each.to)}`)),
-      el("button.ghost", { type: "button", "aria-label": `Delete ${each.name}`, onclick: () => store(all.filter((_, position) => position !== index)) }, "×"))))
-      : el("p.nothing", {}, "None yet."));
+  const store = (searches) => {
+    localStorage.setItem("logbrook.saved", JSON.stringify(searches));
+    saved();
+  };
+  const input = el("input", {
+    type: "text",
+    name: "name",
+    placeholder: "Name of this search",
+    required: true,
+    maxLength: 80,
+    value: state.query,
+  });
+  show(
+    "Saved searches",
+    el(
+      "form.save",
+      {
+        onsubmit: (event) => {
+          event.preventDefault();
+          store([
+            { name: input.value, query: state.query, from: state.from, to: state.to, by: state.by, view: state.view },
+            ...all,
+          ]);
+          toast("Saved in this browser");
+        },
+      },
+      input,
+      el("button.button.primary", { type: "submit" }, "Save this search"),
+    ),
+    all.length
+      ? el(
+          "ul.saved",
+          {},
+          all.map((each, index) =>
+            el(
+              "li",
+              {},
+              el(
+                "button.choice",
+                {
+                  type: "button",
+                  onclick: () => {
+                    dialog.close();
+                    const { name, ...rest } = each;
+                    change({ ...rest, event: "" });
+                  },
+                },
+                el("strong", {}, each.name),
+                el("span", {}, `${each.query || "everything"} · ${rangeName(each.from, each.to)}`),
+              ),
+              el(
+                "button.ghost",
+                {
+                  type: "button",
+                  "aria-label": `Delete ${each.name}`,
+                  onclick: () => store(all.filter((_, position) => position !== index)),
+                },
+                "×",
+              ),
+            ),
+          ),
+        )
+      : el("p.nothing", {}, "None yet."),
+  );
 }
 
 const THEMES = { "": "Appearance: as the system", light: "Appearance: light", dark: "Appearance: dark" };
@@ -82,11 +178,38 @@ function nextTheme() {
 }
 
 popup(byId("more"), byId("actions"), (close) => {
-  const item = (label, action, keep = false) => el("button.choice", { type: "button", role: "menuitem", onclick: (event) => { action(event); if (!keep) close(); } }, label);
+  const item = (label, action, keep = false) =>
+    el(
+      "button.choice",
+      {
+        type: "button",
+        role: "menuitem",
+        onclick: (event) => {
+          action(event);
+          if (!keep) close();
+        },
+      },
+      label,
+    );
   byId("actions").replaceChildren(
-    item("Copy link", share), item("Saved searches …", saved), el("hr"),
-    item("Export as NDJSON", () => exported("ndjson")), item("Export as CSV", () => exported("csv")), el("hr"),
-    item(THEMES[localStorage.getItem("logbrook.theme") ?? ""], (event) => { nextTheme(); event.target.textContent = THEMES[localStorage.getItem("logbrook.theme") ?? ""]; }, true),
-    item(state.utc === "1" ? "Times: UTC" : "Times: local", () => change({ utc: state.utc === "1" ? "" : "1" }, { replace: true })), el("hr"),
-    item("Help and keys", help));
+    item("Copy link", share),
+    item("Saved searches …", saved),
+    el("hr"),
+    item("Export as NDJSON", () => exported("ndjson")),
+    item("Export as CSV", () => exported("csv")),
+    el("hr"),
+    item(
+      THEMES[localStorage.getItem("logbrook.theme") ?? ""],
+      (event) => {
+        nextTheme();
+        event.target.textContent = THEMES[localStorage.getItem("logbrook.theme") ?? ""];
+      },
+      true,
+    ),
+    item(state.utc === "1" ? "Times: UTC" : "Times: local", () =>
+      change({ utc: state.utc === "1" ? "" : "1" }, { replace: true }),
+    ),
+    el("hr"),
+    item("Help and keys", help),
+  );
 });

@@ -20,7 +20,9 @@ export async function get(path, parameters = {}, kind = path) {
   const started = performance.now();
   try {
     const response = await fetch(address(path, parameters), { signal: controller.signal });
-    const answer = await response.json().catch(() => ({ error: { message: `the server answered ${response.status}` } }));
+    const answer = await response
+      .json()
+      .catch(() => ({ error: { message: `the server answered ${response.status}` } }));
     if (!response.ok) throw new ApiError(answer.error, response.status);
     answer.took = performance.now() - started;
     return answer;
@@ -38,7 +40,9 @@ export const cancel = (kind) => running.get(kind)?.abort();
 
 /** The URL of a route with parameters. */
 export function address(path, parameters = {}) {
-  const given = new URLSearchParams(Object.entries(parameters).filter(([, value]) => value !== "" && value !== undefined));
+  const given = new URLSearchParams(
+    Object.entries(parameters).filter(([, value]) => value !== "" && value !== undefined),
+  );
   return `v1/${path}${given.size ? `?${given}` : ""}`;
 }
 

@@ -15,7 +15,12 @@ import { zoomOut } from "./timepicker.js";
 import { health, patterns, services } from "./views.js";
 
 const PAGE = 200;
-const VIEWS = [["events", "Events"], ["patterns", "Patterns"], ["services", "Services"], ["health", "Health"]];
+const VIEWS = [
+  ["events", "Events"],
+  ["patterns", "Patterns"],
+  ["services", "Services"],
+  ["health", "Health"],
+];
 const DRAW = { patterns, services, health };
 const content = byId("content");
 const status = byId("status");
@@ -23,17 +28,23 @@ let cursor = null;
 let loading = false;
 
 const table = new Table({
-  onOpen: (event) => { opened = event; change({ event: event.id }, { replace: true }); drawer.open(event.id, event); },
+  onOpen: (event) => {
+    opened = event;
+    change({ event: event.id }, { replace: true });
+    drawer.open(event.id, event);
+  },
   onEnd: () => more(),
   onScroll: (top) => live.pause(top > 40),
 });
 const pill = el("button.pill", { type: "button", hidden: true, onclick: () => live.pause(false) });
 const live = new Live(table, {
-  onCount: (on, paused, held) => {
+  onCount: (_on, paused, held) => {
     pill.hidden = !paused;
     pill.textContent = held ? `${count(held)} new · go on` : "Paused · go on";
   },
-  onProblem: (message) => { status.textContent = message; },
+  onProblem: (message) => {
+    status.textContent = message;
+  },
 });
 let opened = null;
 
@@ -63,13 +74,25 @@ async function search() {
 
 function nothing() {
   if (state.live) return;
-  content.replaceChildren(el("div.empty", {},
-    el("h2", {}, state.query ? "Nothing matches in this range" : "No events in this range"),
-    el("p", {}, state.query ? "Try a longer range or fewer words." : "Send some, or choose a longer range."),
-    el("div.buttons", {},
-      ["24h", "7d", "30d"].map((range) => el("button.button", { type: "button", onclick: () => change({ from: range, to: "now" }) }, `Last ${range}`)),
-      state.query ? el("button.button", { type: "button", onclick: () => change({ query: "" }) }, "Clear the query") : "",
-      el("button.button", { type: "button", onclick: help }, "Help"))));
+  content.replaceChildren(
+    el(
+      "div.empty",
+      {},
+      el("h2", {}, state.query ? "Nothing matches in this range" : "No events in this range"),
+      el("p", {}, state.query ? "Try a longer range or fewer words." : "Send some, or choose a longer range."),
+      el(
+        "div.buttons",
+        {},
+        ["24h", "7d", "30d"].map((range) =>
+          el("button.button", { type: "button", onclick: () => change({ from: range, to: "now" }) }, `Last ${range}`),
+        ),
+        state.query
+          ? el("button.button", { type: "button", onclick: () => change({ query: "" }) }, "Clear the query")
+          : "",
+        el("button.button", { type: "button", onclick: help }, "Help"),
+      ),
+    ),
+  );
 }
 
 async function more() {
@@ -93,22 +116,46 @@ function told(answer) {
   const { cost } = answer;
   status.replaceChildren(
     el("span", {}, `${Math.round(answer.took)} ms`),
-    el("span.detail", { title: `${count(cost.rows_read)} rows and ${count(cost.bytes_read)} bytes read by ${cost.statements} statements in ${cost.elapsed_ms} ms; the table has ${count(cost.table_rows)} rows` },
-      `${short(cost.rows_read)} of ${short(cost.table_rows)} rows read`));
+    el(
+      "span.detail",
+      {
+        title:
+          `${count(cost.rows_read)} rows and ${count(cost.bytes_read)} bytes read by ${cost.statements} statements ` +
+          `in ${cost.elapsed_ms} ms; the table has ${count(cost.table_rows)} rows`,
+      },
+      `${short(cost.rows_read)} of ${short(cost.table_rows)} rows read`,
+    ),
+  );
 }
 
 function failed(error) {
   live.stop();
   if (error.code === "query_syntax") showProblem(error);
   status.textContent = "";
-  content.replaceChildren(el("div.empty", {}, el("h2", {}, error.code === "query_syntax" ? "This query has a mistake" : "That did not work"), el("p", {}, error.message),
-    error.expected ? el("p.note", {}, `Expected: ${error.expected}.`) : "",
-    el("div.buttons", {}, el("button.button", { type: "button", onclick: refresh }, "Try again"), el("button.button", { type: "button", onclick: help }, "Help"))));
+  content.replaceChildren(
+    el(
+      "div.empty",
+      {},
+      el("h2", {}, error.code === "query_syntax" ? "This query has a mistake" : "That did not work"),
+      el("p", {}, error.message),
+      error.expected ? el("p.note", {}, `Expected: ${error.expected}.`) : "",
+      el(
+        "div.buttons",
+        {},
+        el("button.button", { type: "button", onclick: refresh }, "Try again"),
+        el("button.button", { type: "button", onclick: help }, "Help"),
+      ),
+    ),
+  );
 }
 
 async function chart() {
   try {
-    const answer = await get("histogram", { ...selection(), by: state.by, buckets: innerWidth < 720 ? 40 : 90 }, "histogram");
+    const answer = await get(
+      "histogram",
+      { ...selection(), by: state.by, buckets: innerWidth < 720 ? 40 : 90 },
+      "histogram",
+    );
     if (answer) histogram.draw(answer);
   } catch (error) {
     histogram.empty(error.code === "query_syntax" ? "" : error.message);
@@ -125,9 +172,20 @@ async function sides() {
 }
 
 async function view() {
-  byId("views").replaceChildren(...VIEWS.map(([name, label]) => el("button", {
-    type: "button", role: "tab", "aria-selected": String(name === state.view), onclick: () => change({ view: name }),
-  }, label)));
+  byId("views").replaceChildren(
+    ...VIEWS.map(([name, label]) =>
+      el(
+        "button",
+        {
+          type: "button",
+          role: "tab",
+          "aria-selected": String(name === state.view),
+          onclick: () => change({ view: name }),
+        },
+        label,
+      ),
+    ),
+  );
   if (state.view === "events") return search();
   live.stop();
   try {
@@ -160,11 +218,22 @@ function showEvent() {
   else drawer.open(state.event, opened?.id === state.event ? opened : undefined);
 }
 
-byId("live").addEventListener("click", () => change(state.live ? { live: "" } : { live: "1", view: "events", to: "now", from: state.to === "now" ? state.from : "15m" }));
+byId("live").addEventListener("click", () =>
+  change(
+    state.live ? { live: "" } : { live: "1", view: "events", to: "now", from: state.to === "now" ? state.from : "15m" },
+  ),
+);
 window.addEventListener("logbrook-refresh", refresh);
 // While following, the chart and the filters keep up as well, only less often.
-setInterval(() => { if (state.live && !live.paused && !document.hidden) { chart(); sides(); } }, 10_000);
-setInterval(() => { if (state.view === "health" && !document.hidden) view(); }, 10_000);
+setInterval(() => {
+  if (state.live && !live.paused && !document.hidden) {
+    chart();
+    sides();
+  }
+}, 10_000);
+setInterval(() => {
+  if (state.view === "health" && !document.hidden) view();
+}, 10_000);
 
 const KEYS = {
   "/": () => byId("query").focus(),
@@ -186,8 +255,9 @@ const KEYS = {
   Escape: () => change({ event: "" }, { replace: true }),
 };
 document.addEventListener("keydown", (event) => {
-  const typing = event.target.closest("input, textarea, select, dialog, [contenteditable]");
-  const pressed = event.target.closest("button, a") && event.key === "Enter";
+  const target = /** @type {Element} */ (event.target);
+  const typing = target.closest("input, textarea, select, dialog, [contenteditable]");
+  const pressed = target.closest("button, a") && event.key === "Enter";
   if (typing || pressed || event.ctrlKey || event.metaKey || event.altKey || byId("dialog").open) return;
   const key = event.key === "ArrowDown" ? "j" : event.key === "ArrowUp" ? "k" : event.key;
   if (KEYS[key]) {

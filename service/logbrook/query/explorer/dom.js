@@ -23,10 +23,16 @@ export function svg(name, attributes = {}, ...children) {
   return element;
 }
 
+/** The element of index.html with this id, of whatever kind it is.
+ * @returns {any} */
 export const byId = (id) => document.getElementById(id);
 
 // Control characters, and those that reorder, join or hide text: shown as what they are.
-const HIDDEN = /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]|[\u{e0000}-\u{e007f}]/gu;
+const HIDDEN = new RegExp(
+  String.raw`[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f]` +
+    String.raw`|[\ufeff\ufff9-\ufffb]|[\u{e0000}-\u{e007f}]`,
+  "gu",
+);
 
 function shown(character) {
   const code = character.codePointAt(0);
@@ -53,7 +59,9 @@ export function textNodes(text, { words = [], lines = false } = {}) {
   for (const found of text.matchAll(HIDDEN)) {
     plain(text.slice(at, found.index));
     const tab = found[0] === "\t";
-    nodes.push(tab ? (lines ? "\t" : "  ") : el("span.hidden-character", { title: "hidden character" }, shown(found[0])));
+    nodes.push(
+      tab ? (lines ? "\t" : "  ") : el("span.hidden-character", { title: "hidden character" }, shown(found[0])),
+    );
     at = found.index + found[0].length;
   }
   plain(text.slice(at));
@@ -86,7 +94,9 @@ export function toast(message) {
   element.textContent = message;
   element.hidden = false;
   clearTimeout(hiding);
-  hiding = setTimeout(() => { element.hidden = true; }, 2600);
+  hiding = setTimeout(() => {
+    element.hidden = true;
+  }, 2600);
 }
 
 /** Open or close a menu that belongs to a button; it closes by itself when the focus or a click is elsewhere. */

@@ -3,7 +3,8 @@
 import { get } from "./api.js";
 import { byId, copy, el, svg, textNodes, toast } from "./dom.js";
 import { bytes, fullTime, rowTime } from "./format.js";
-import { change, state, term, withTerm, wordsToMark } from "./state.js";
+import { change, state } from "./state.js";
+import { term, withTerm, wordsToMark } from "./terms.js";
 
 const drawer = byId("drawer");
 let shown = null;
@@ -36,11 +37,34 @@ export function close() {
 }
 
 function head(current) {
-  const tabs = [["event", "Event"], ["context", "Around it"], ["trace", "Trace"]]
+  const tabs = [
+    ["event", "Event"],
+    ["context", "Around it"],
+    ["trace", "Trace"],
+  ]
     .filter(([name]) => shown && (name !== "trace" || shown.trace_id))
-    .map(([name, label]) => el("button", { type: "button", role: "tab", "aria-selected": String(name === current), onclick: () => tab(name) }, label));
-  return el("header", {}, el("div", { role: "tablist" }, tabs),
-    el("button.ghost", { type: "button", "aria-label": "Close", title: "Close (Esc)", onclick: () => change({ event: "" }, { replace: true }) }, "×"));
+    .map(([name, label]) =>
+      el(
+        "button",
+        { type: "button", role: "tab", "aria-selected": String(name === current), onclick: () => tab(name) },
+        label,
+      ),
+    );
+  return el(
+    "header",
+    {},
+    el("div", { role: "tablist" }, tabs),
+    el(
+      "button.ghost",
+      {
+        type: "button",
+        "aria-label": "Close",
+        title: "Close (Esc)",
+        onclick: () => change({ event: "" }, { replace: true }),
+      },
+      "×",
+    ),
+  );
 }
 
 function tab(name) {
@@ -55,31 +79,103 @@ function details() {
   const event = shown;
   const message = el("pre.body", { dir: "ltr" }, ...textNodes(event.body, { lines: true, words: wordsToMark() }));
   const hidden = event.body_bytes > new TextEncoder().encode(event.body).length;
-  const rest = event.truncated && el("button.button.small", { type: "button", onclick: async () => { const all = await whole(); if (all && all.id === shown?.id) tab("event"); } }, `Show all${hidden ? ` ${bytes(event.body_bytes)}` : ""}`);
+  const rest =
+    event.truncated &&
+    el(
+      "button.button.small",
+      {
+        type: "button",
+        onclick: async () => {
+          const all = await whole();
+          if (all && all.id === shown?.id) tab("event");
+        },
+      },
+      `Show all${hidden ? ` ${bytes(event.body_bytes)}` : ""}`,
+    );
   const fields = [
-    ["service", event.service], ["trace_id", event.trace_id], ["span_id", event.span_id], ["event_name", event.event_name],
-    ["scope", event.scope_name], ["source", event.source], ["parse_error", event.parse_error],
+    ["service", event.service],
+    ["trace_id", event.trace_id],
+    ["span_id", event.span_id],
+    ["event_name", event.event_name],
+    ["scope", event.scope_name],
+    ["source", event.source],
+    ["parse_error", event.parse_error],
   ].filter(([, value]) => value);
   return [
-    el("div.summary", {}, el(`span.badge.level-${event.severity}`, {}, event.severity_text || event.severity), el("time", {}, fullTime(event.timestamp))),
-    message, rest || "",
-    el("div.buttons", {},
-      el("button.button.small", { type: "button", onclick: async () => { const all = await whole(); if (all) { copy(all.body); toast("Message copied"); } } }, "Copy message"),
-      el("button.button.small", { type: "button", onclick: async () => { const all = await whole(); if (all) { copy(JSON.stringify(all, null, 2)); toast("Event copied as JSON"); } } }, "Copy JSON"),
+    el(
+      "div.summary",
+      {},
+      el(`span.badge.level-${event.severity}`, {}, event.severity_text || event.severity),
+      el("time", {}, fullTime(event.timestamp)),
+    ),
+    message,
+    rest || "",
+    el(
+      "div.buttons",
+      {},
+      el(
+        "button.button.small",
+        {
+          type: "button",
+          onclick: async () => {
+            const all = await whole();
+            if (all) {
+              copy(all.body);
+              toast("Message copied");
+            }
+          },
+        },
+        "Copy message",
+      ),
+      el(
+        "button.button.small",
+        {
+          type: "button",
+          onclick: async () => {
+            const all = await whole();
+            if (all) {
+              copy(JSON.stringify(all, null, 2));
+              toast("Event copied as JSON");
+            }
+          },
+        },
+        "Copy JSON",
+      ),
       el("button.button.small", { type: "button", onclick: () => tab("context") }, "Lines around it"),
-      event.trace_id ? el("button.button.small", { type: "button", onclick: () => tab("trace") }, "Open trace") : ""),
-    section("Fields", fields.map(([name, value]) => [name, value, name])),
-    section("Attributes", Object.entries(event.attributes).map(([name, value]) => [name, value, `attr.${name}`])),
-    section("Resource", Object.entries(event.resource).map(([name, value]) => [name, value, `resource.${name}`])),
-    section("Scope", Object.entries(event.scope_attributes).map(([name, value]) => [name, value, `scope.${name}`])),
-    el("p.note", {}, `Arrived ${fullTime(event.ingested_at)} · ${event.topic || "?"} ${event.partition}/${event.offset}/${event.index} · ${bytes(event.body_bytes)}`),
+      event.trace_id ? el("button.button.small", { type: "button", onclick: () => tab("trace") }, "Open trace") : "",
+    ),
+    section(
+      "Fields",
+      fields.map(([name, value]) => [name, value, name]),
+    ),
+    section(
+      "Attributes",
+      Object.entries(event.attributes).map(([name, value]) => [name, value, `attr.${name}`]),
+    ),
+    section(
+      "Resource",
+      Object.entries(event.resource).map(([name, value]) => [name, value, `resource.${name}`]),
+    ),
+    section(
+      "Scope",
+      Object.entries(event.scope_attributes).map(([name, value]) => [name, value, `scope.${name}`]),
+    ),
+    el(
+      "p.note",
+      {},
+      `Arrived ${fullTime(event.ingested_at)} · ${event.topic || "?"} ` +
+        `${event.partition}/${event.offset}/${event.index} · ${bytes(event.body_bytes)}`,
+    ),
   ];
 }
 
 /** The event with nothing cut off; undefined, and a message, if it is not available. */
 async function whole() {
   if (!shown.truncated) return shown;
-  const answer = await get(`events/${encodeURIComponent(shown.id)}`, {}, "event").catch((error) => { toast(error.message); return undefined; });
+  const answer = await get(`events/${encodeURIComponent(shown.id)}`, {}, "event").catch((error) => {
+    toast(error.message);
+    return undefined;
+  });
   // Meanwhile the drawer may have been closed, or show another event.
   if (answer && answer.event.id === shown?.id) shown = answer.event;
   return answer?.event;
@@ -87,14 +183,70 @@ async function whole() {
 
 function section(title, rows) {
   if (!rows.length) return "";
-  return el("section.fields", {}, el("h3", {}, title), el("dl", {}, rows.map(([name, value, field]) => el("div.pair", { tabIndex: -1 },
-    el("dt", { title: name }, ...textNodes(name)),
-    el("dd", { dir: "ltr" }, linked(value)),
-    el("div.pick", {},
-      el("button", { type: "button", title: "Filter for", "aria-label": `Filter for ${name}`, onclick: () => change({ query: withTerm(term(field, value)) }) }, "+"),
-      el("button", { type: "button", title: "Filter out", "aria-label": `Filter out ${name}`, onclick: () => change({ query: withTerm(`-${term(field, value)}`) }) }, "−"),
-      el("button", { type: "button", title: "Count by this in the chart", "aria-label": `Count by ${name}`, onclick: () => change({ by: field }, { replace: true }) }, bars()),
-      el("button", { type: "button", title: "Copy", "aria-label": `Copy ${name}`, onclick: () => { copy(value); toast(`${name} copied`); } }, pages()))))));
+  return el(
+    "section.fields",
+    {},
+    el("h3", {}, title),
+    el(
+      "dl",
+      {},
+      rows.map(([name, value, field]) =>
+        el(
+          "div.pair",
+          { tabIndex: -1 },
+          el("dt", { title: name }, ...textNodes(name)),
+          el("dd", { dir: "ltr" }, linked(value)),
+          el(
+            "div.pick",
+            {},
+            el(
+              "button",
+              {
+                type: "button",
+                title: "Filter for",
+                "aria-label": `Filter for ${name}`,
+                onclick: () => change({ query: withTerm(term(field, value)) }),
+              },
+              "+",
+            ),
+            el(
+              "button",
+              {
+                type: "button",
+                title: "Filter out",
+                "aria-label": `Filter out ${name}`,
+                onclick: () => change({ query: withTerm(`-${term(field, value)}`) }),
+              },
+              "−",
+            ),
+            el(
+              "button",
+              {
+                type: "button",
+                title: "Count by this in the chart",
+                "aria-label": `Count by ${name}`,
+                onclick: () => change({ by: field }, { replace: true }),
+              },
+              bars(),
+            ),
+            el(
+              "button",
+              {
+                type: "button",
+                title: "Copy",
+                "aria-label": `Copy ${name}`,
+                onclick: () => {
+                  copy(value);
+                  toast(`${name} copied`);
+                },
+              },
+              pages(),
+            ),
+          ),
+        ),
+      ),
+    ),
+  );
 }
 
 // Drawn, as not every font has such characters.
@@ -103,7 +255,8 @@ const bars = () => svg("svg", { viewBox: "0 0 16 16" }, svg("path", { d: "M3 13V
 
 /** Only http and https become links, and those tell the other side nothing. */
 function linked(value) {
-  if (!/^https?:\/\/[^\s]+$/i.test(value) || !URL.canParse(value)) return el("span", {}, ...textNodes(value, { lines: true }));
+  if (!/^https?:\/\/[^\s]+$/i.test(value) || !URL.canParse(value))
+    return el("span", {}, ...textNodes(value, { lines: true }));
   return el("a", { href: value, target: "_blank", rel: "noopener noreferrer nofollow" }, ...textNodes(value));
 }
 
@@ -114,7 +267,8 @@ async function around(body) {
     if (!answer) return;
     body.replaceChildren(
       el("p.note", {}, `The same source: ${answer.event.service || "no service"}, same instance, pod or host.`),
-      lines([...answer.before, answer.event, ...answer.after], answer.event.id));
+      lines([...answer.before, answer.event, ...answer.after], answer.event.id),
+    );
     body.querySelector(".here")?.scrollIntoView({ block: "center" });
   } catch (error) {
     body.replaceChildren(el("p.nothing", {}, error.message));
@@ -122,9 +276,24 @@ async function around(body) {
 }
 
 function lines(events, here) {
-  return el("ol.lines", {}, events.map((event) => el(`li.level-${event.severity}${event.id === here ? ".here" : ""}`, {
-    onclick: () => { shown = event; change({ event: event.id }, { replace: true }); tab("event"); },
-  }, el("time", {}, rowTime(event.timestamp)), el("span.message", { dir: "ltr" }, ...textNodes(event.body.slice(0, 300))))));
+  return el(
+    "ol.lines",
+    {},
+    events.map((event) =>
+      el(
+        `li.level-${event.severity}${event.id === here ? ".here" : ""}`,
+        {
+          onclick: () => {
+            shown = event;
+            change({ event: event.id }, { replace: true });
+            tab("event");
+          },
+        },
+        el("time", {}, rowTime(event.timestamp)),
+        el("span.message", { dir: "ltr" }, ...textNodes(event.body.slice(0, 300))),
+      ),
+    ),
+  );
 }
 
 async function trace(body) {
@@ -134,15 +303,41 @@ async function trace(body) {
     if (!answer) return;
     const start = Date.parse(answer.started_at);
     body.replaceChildren(
-      el("p.note", {}, `${answer.events.length} events of ${answer.services.length} services in ${Math.round(answer.duration_ms * 10) / 10} ms`,
-        answer.complete ? "" : " (the first ones only)"),
-      el("ol.lines.trace", {}, answer.events.map((event) => {
-        const bar = el("i.at");
-        bar.style.left = `${answer.duration_ms ? ((Date.parse(event.timestamp) - start) / answer.duration_ms) * 100 : 0}%`;
-        return el(`li.level-${event.severity}${event.id === shown.id ? ".here" : ""}`, { onclick: () => { shown = event; change({ event: event.id }, { replace: true }); tab("event"); } },
-          el("div.way", {}, bar), el("span.service", {}, ...textNodes(event.service)), el("span.message", { dir: "ltr" }, ...textNodes(event.body.slice(0, 300))));
-      })),
-      el("button.button.small", { type: "button", onclick: () => change({ query: `trace_id:${shown.trace_id}`, event: "" }) }, "Search for this trace"));
+      el(
+        "p.note",
+        {},
+        `${answer.events.length} events of ${answer.services.length} services ` +
+          `in ${Math.round(answer.duration_ms * 10) / 10} ms`,
+        answer.complete ? "" : " (the first ones only)",
+      ),
+      el(
+        "ol.lines.trace",
+        {},
+        answer.events.map((event) => {
+          const bar = el("i.at");
+          const after = Date.parse(event.timestamp) - start;
+          bar.style.left = `${answer.duration_ms ? (after / answer.duration_ms) * 100 : 0}%`;
+          return el(
+            `li.level-${event.severity}${event.id === shown.id ? ".here" : ""}`,
+            {
+              onclick: () => {
+                shown = event;
+                change({ event: event.id }, { replace: true });
+                tab("event");
+              },
+            },
+            el("div.way", {}, bar),
+            el("span.service", {}, ...textNodes(event.service)),
+            el("span.message", { dir: "ltr" }, ...textNodes(event.body.slice(0, 300))),
+          );
+        }),
+      ),
+      el(
+        "button.button.small",
+        { type: "button", onclick: () => change({ query: `trace_id:${shown.trace_id}`, event: "" }) },
+        "Search for this trace",
+      ),
+    );
   } catch (error) {
     body.replaceChildren(el("p.nothing", {}, error.message));
   }

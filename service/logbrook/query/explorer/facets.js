@@ -2,7 +2,8 @@
 
 import { byId, el } from "./dom.js";
 import { count, short } from "./format.js";
-import { change, hasTerm, term, withTerm } from "./state.js";
+import { change } from "./state.js";
+import { hasTerm, term, withTerm } from "./terms.js";
 
 const panel = byId("facets");
 const toggle = byId("show-facets");
@@ -10,9 +11,19 @@ const closed = new Set(JSON.parse(localStorage.getItem("logbrook.closed-facets")
 
 /** Draw an answer of /v1/facets. */
 export function draw(answer) {
-  const note = answer.exact ? null : el("p.note", { title: "Counting all matches would take too long." }, `Counted from the newest ${short(answer.events_counted)} matches.`);
+  const note = answer.exact
+    ? null
+    : el(
+        "p.note",
+        { title: "Counting all matches would take too long." },
+        `Counted from the newest ${short(answer.events_counted)} matches.`,
+      );
   const groups = answer.facets.filter((facet) => facet.values.length).map(group);
-  panel.replaceChildren(el("button.button.close-facets", { type: "button", onclick: () => show(false) }, "Close filters"), ...groups, note ?? "");
+  panel.replaceChildren(
+    el("button.button.close-facets", { type: "button", onclick: () => show(false) }, "Close filters"),
+    ...groups,
+    note ?? "",
+  );
 }
 
 /** Say why there is nothing. */
@@ -22,9 +33,16 @@ export function empty(message) {
 
 function group(facet) {
   const most = facet.values[0].count;
-  const details = el("details.facet", { open: !closed.has(facet.field) },
+  const details = el(
+    "details.facet",
+    { open: !closed.has(facet.field) },
     el("summary", {}, facet.field.replace(/^(attr|resource)\./, ""), el("span.kind", {}, kind(facet.field))),
-    el("ul", {}, facet.values.map((value) => entry(facet.field, value, most))));
+    el(
+      "ul",
+      {},
+      facet.values.map((value) => entry(facet.field, value, most)),
+    ),
+  );
   details.addEventListener("toggle", () => {
     closed[details.open ? "delete" : "add"](facet.field);
     localStorage.setItem("logbrook.closed-facets", JSON.stringify([...closed]));
@@ -40,10 +58,34 @@ function entry(field, value, most) {
   const excluded = hasTerm(`-${part}`);
   const bar = el("span.share");
   bar.style.width = `${Math.max(2, (value.count / most) * 100)}%`;
-  return el("li", { className: included ? "included" : excluded ? "excluded" : "" },
-    el("button.value", { type: "button", "aria-pressed": String(included), title: `${value.value || "(empty)"}: ${count(value.count)}`, onclick: () => change({ query: withTerm(part) }) },
-      bar, field === "level" ? el(`i.level-${value.value}`) : "", el("span.text", {}, value.value || "(empty)"), el("b", {}, short(value.count))),
-    el("button.out", { type: "button", "aria-label": `Filter out ${value.value}`, "aria-pressed": String(excluded), title: "Filter out", onclick: () => change({ query: withTerm(`-${part}`) }) }, "−"));
+  return el(
+    "li",
+    { className: included ? "included" : excluded ? "excluded" : "" },
+    el(
+      "button.value",
+      {
+        type: "button",
+        "aria-pressed": String(included),
+        title: `${value.value || "(empty)"}: ${count(value.count)}`,
+        onclick: () => change({ query: withTerm(part) }),
+      },
+      bar,
+      field === "level" ? el(`i.level-${value.value}`) : "",
+      el("span.text", {}, value.value || "(empty)"),
+      el("b", {}, short(value.count)),
+    ),
+    el(
+      "button.out",
+      {
+        type: "button",
+        "aria-label": `Filter out ${value.value}`,
+        "aria-pressed": String(excluded),
+        title: "Filter out",
+        onclick: () => change({ query: withTerm(`-${part}`) }),
+      },
+      "−",
+    ),
+  );
 }
 
 function show(visible) {

@@ -46,7 +46,7 @@ export const count = (number) => number.toLocaleString("en-US");
 
 /** A count in few characters: 1.2k, 3.4M. */
 export function short(number) {
-  for (const [size, unit] of [[1e9, "G"], [1e6, "M"], [1e3, "k"]]) {
+  for (const [unit, size] of Object.entries({ G: 1e9, M: 1e6, k: 1e3 })) {
     if (number >= size) return `${(number / size).toFixed(number / size < 10 ? 1 : 0)}${unit}`;
   }
   return String(Math.round(number * 100) / 100);
@@ -54,7 +54,7 @@ export function short(number) {
 
 /** A size in bytes. */
 export function bytes(number) {
-  for (const [size, unit] of [[2 ** 40, "TiB"], [2 ** 30, "GiB"], [2 ** 20, "MiB"], [2 ** 10, "KiB"]]) {
+  for (const [unit, size] of Object.entries({ TiB: 2 ** 40, GiB: 2 ** 30, MiB: 2 ** 20, KiB: 2 ** 10 })) {
     if (number >= size) return `${(number / size).toFixed(1)} ${unit}`;
   }
   return `${number} B`;
@@ -81,7 +81,7 @@ export function rangeName(from, to) {
     return `Last ${number === "1" ? NAMES[unit] : `${number} ${NAMES[unit]}s`}`;
   }
   const [start, end] = [moment(from), moment(to)];
-  const seconds = end - start < 10 * 60e3;
+  const seconds = Number(end) - Number(start) < 10 * 60e3;
   const [first, last] = [shortTime(start, seconds), to === "now" ? "now" : shortTime(end, seconds)];
   return first.slice(0, 10) === last.slice(0, 10) ? `${first} – ${last.slice(11)}` : `${first} – ${last}`;
 }

@@ -2,7 +2,8 @@
 
 import { byId, el, svg } from "./dom.js";
 import { axisTime, count, short, shortTime } from "./format.js";
-import { change, hasTerm, state, term, withTerm } from "./state.js";
+import { change, state } from "./state.js";
+import { hasTerm, term, withTerm } from "./terms.js";
 
 const LEVELS = ["none", "trace", "debug", "info", "warn", "error", "fatal"];
 const WIDTH = 1000;
@@ -29,7 +30,9 @@ export function draw(answer) {
       if (!events) continue;
       const height = Math.max((events / highest) * (HEIGHT - 4), 0.8);
       below[bucket] += height;
-      group.append(svg("rect", { x: bucket * width + width * 0.08, y: HEIGHT - below[bucket], width: width * 0.84, height }));
+      group.append(
+        svg("rect", { x: bucket * width + width * 0.08, y: HEIGHT - below[bucket], width: width * 0.84, height }),
+      );
     }
     bars.append(group);
   }
@@ -38,7 +41,10 @@ export function draw(answer) {
   const line = el("div.line", { hidden: true });
   plot.replaceChildren(bars, line, brush, el("span.scale", {}, short(highest)), tip);
   plot.setAttribute("role", "img");
-  plot.setAttribute("aria-label", `${count(data.total)} events in ${size} steps of ${duration(data.step_seconds)}; drag to zoom in`);
+  plot.setAttribute(
+    "aria-label",
+    `${count(data.total)} events in ${size} steps of ${duration(data.step_seconds)}; drag to zoom in`,
+  );
   legend();
   axis();
 }
@@ -54,17 +60,33 @@ export function empty(message) {
 function legend() {
   const entries = data.series.map((series, index) => {
     const part = data.by === "level" ? `level:${series.name}` : term(data.by, series.name);
-    return el("button.key", {
-      type: "button", title: "Filter for this; with Alt, filter out", "aria-pressed": String(hasTerm(part)), disabled: series.name === "(other)",
-      onclick: (event) => change({ query: withTerm(event.altKey ? `-${part}` : part) }),
-    }, el(`i.${seriesClass(series, index)}`), series.name || "(empty)", el("b", {}, short(series.total)));
+    return el(
+      "button.key",
+      {
+        type: "button",
+        title: "Filter for this; with Alt, filter out",
+        "aria-pressed": String(hasTerm(part)),
+        disabled: series.name === "(other)",
+        onclick: (event) => change({ query: withTerm(event.altKey ? `-${part}` : part) }),
+      },
+      el(`i.${seriesClass(series, index)}`),
+      series.name || "(empty)",
+      el("b", {}, short(series.total)),
+    );
   });
-  const by = el("select", { "aria-label": "Count by", onchange: (event) => change({ by: event.target.value }, { replace: true }) },
-    [...new Set(["level", "service", state.by])].map((name) => el("option", { value: name, selected: name === state.by }, `by ${name}`)));
+  const by = el(
+    "select",
+    { "aria-label": "Count by", onchange: (event) => change({ by: event.target.value }, { replace: true }) },
+    [...new Set(["level", "service", state.by])].map((name) =>
+      el("option", { value: name, selected: name === state.by }, `by ${name}`),
+    ),
+  );
   byId("legend").replaceChildren(el("strong", {}, `${count(data.total)} events`), ...entries, by);
 }
 
-const TICKS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800, 604800, 2592000];
+const TICKS = [
+  1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800, 604800, 2592000,
+];
 
 function axis() {
   const times = data.buckets.map((bucket) => Date.parse(bucket) / 1000);
@@ -83,13 +105,17 @@ function axis() {
 }
 
 function duration(seconds) {
-  for (const [size, unit] of [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]]) if (seconds >= size) return `${Math.round((seconds / size) * 10) / 10} ${unit}`;
+  for (const [unit, size] of Object.entries({ d: 86400, h: 3600, min: 60, s: 1 }))
+    if (seconds >= size) return `${Math.round((seconds / size) * 10) / 10} ${unit}`;
   return `${Math.round(seconds * 1000)} ms`;
 }
 
 function bucketAt(clientX) {
   const box = plot.getBoundingClientRect();
-  return Math.max(0, Math.min(data.buckets.length - 1, Math.floor(((clientX - box.left) / box.width) * data.buckets.length)));
+  return Math.max(
+    0,
+    Math.min(data.buckets.length - 1, Math.floor(((clientX - box.left) / box.width) * data.buckets.length)),
+  );
 }
 
 function place(element, first, last) {
@@ -100,10 +126,26 @@ function place(element, first, last) {
 function showTip(event) {
   const bucket = bucketAt(event.clientX);
   const tip = plot.querySelector(".tip");
-  const rows = data.series.map((series, index) => [series, index]).filter(([series]) => series.counts[bucket]).reverse();
+  const rows = data.series
+    .map((series, index) => [series, index])
+    .filter(([series]) => series.counts[bucket])
+    .reverse();
   tip.replaceChildren(
-    el("strong", {}, shortTime(new Date(data.buckets[bucket]), data.step_seconds < 60), el("span", {}, ` + ${duration(data.step_seconds)}`)),
-    ...rows.map(([series, index]) => el("div", {}, el(`i.${seriesClass(series, index)}`), el("span", {}, series.name || "(empty)"), el("b", {}, count(series.counts[bucket])))),
+    el(
+      "strong",
+      {},
+      shortTime(new Date(data.buckets[bucket]), data.step_seconds < 60),
+      el("span", {}, ` + ${duration(data.step_seconds)}`),
+    ),
+    ...rows.map(([series, index]) =>
+      el(
+        "div",
+        {},
+        el(`i.${seriesClass(series, index)}`),
+        el("span", {}, series.name || "(empty)"),
+        el("b", {}, count(series.counts[bucket])),
+      ),
+    ),
   );
   tip.hidden = false;
   const box = plot.getBoundingClientRect();
@@ -142,5 +184,9 @@ plot.addEventListener("pointerleave", () => {
   plot.querySelector(".tip").hidden = true;
   plot.querySelector(".line").hidden = true;
 });
-plot.addEventListener("pointercancel", () => { dragFrom = null; });
-window.addEventListener("resize", () => { if (data) axis(); });
+plot.addEventListener("pointercancel", () => {
+  dragFrom = null;
+});
+window.addEventListener("resize", () => {
+  if (data) axis();
+});

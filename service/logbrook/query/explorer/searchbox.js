@@ -3,7 +3,8 @@
 import { get } from "./api.js";
 import { byId, el } from "./dom.js";
 import { short } from "./format.js";
-import { change, onChange, quoted, state } from "./state.js";
+import { change, onChange, state } from "./state.js";
+import { quoted } from "./terms.js";
 
 const LEVELS = ["trace", "debug", "info", "warn", "error", "fatal"];
 const EXAMPLES = [
@@ -30,7 +31,14 @@ function token() {
   const sign = /^[-!]?/.exec(text)[0];
   const body = text.slice(sign.length);
   const found = /^([\w.@/-]+|(?:attr|resource|scope)\."[^"]+")(:|>=|<=|>|<)(?:>=|<=|>|<)?"?(.*)$/.exec(body);
-  return { start: start + sign.length, end: input.selectionStart, text: body, field: found?.[1], operator: found?.[2], value: found?.[3] };
+  return {
+    start: start + sign.length,
+    end: input.selectionStart,
+    text: body,
+    field: found?.[1],
+    operator: found?.[2],
+    value: found?.[3],
+  };
 }
 
 async function suggestions() {
@@ -38,21 +46,43 @@ async function suggestions() {
   const range = { from: state.from, to: state.to };
   if (!input.value.trim()) return [...recent(), ...EXAMPLES.map(([query, note]) => ({ query, note, whole: true }))];
   if (field === "level" || field === "severity") {
-    return LEVELS.filter((level) => level.startsWith(value.toLowerCase())).map((level) => ({ label: level, text: `${field}${operator}${level} `, start, end }));
+    return LEVELS.filter((level) => level.startsWith(value.toLowerCase())).map((level) => ({
+      label: level,
+      text: `${field}${operator}${level} `,
+      start,
+      end,
+    }));
   }
   if (field) {
-    const answer = await get("values", { field: field.replaceAll('"', ""), prefix: value, limit: 12, ...range }, "suggest").catch(() => undefined);
-    return (answer?.values ?? []).map((each) => ({ label: each.value, note: short(each.count), text: `${field}:${quoted(each.value)} `, start, end }));
+    const answer = await get(
+      "values",
+      { field: field.replaceAll('"', ""), prefix: value, limit: 12, ...range },
+      "suggest",
+    ).catch(() => undefined);
+    return (answer?.values ?? []).map((each) => ({
+      label: each.value,
+      note: short(each.count),
+      text: `${field}:${quoted(each.value)} `,
+      start,
+      end,
+    }));
   }
   if (!text) return [];
   fields ??= (await get("fields", range, "suggest-fields").catch(() => undefined))?.fields ?? null;
   const wanted = text.toLowerCase();
-  const rank = (name) => (name.startsWith(wanted) ? 0 : name.replace(/^(attr|resource)\./, "").startsWith(wanted) ? 1 : 2);
+  const rank = (name) =>
+    name.startsWith(wanted) ? 0 : name.replace(/^(attr|resource)\./, "").startsWith(wanted) ? 1 : 2;
   return (fields ?? [])
     .filter((each) => each.name.toLowerCase().includes(wanted))
     .sort((a, b) => rank(a.name) - rank(b.name))
     .slice(0, 10)
-    .map((each) => ({ label: each.name, note: each.events ? short(each.events) : each.kind, text: `${name(each.name)}:`, start, end }));
+    .map((each) => ({
+      label: each.name,
+      note: each.events ? short(each.events) : each.kind,
+      text: `${name(each.name)}:`,
+      start,
+      end,
+    }));
 }
 
 function name(field) {
@@ -61,7 +91,9 @@ function name(field) {
 }
 
 function recent() {
-  return recentQueries().slice(0, 5).map((query) => ({ query, note: "recent", whole: true }));
+  return recentQueries()
+    .slice(0, 5)
+    .map((query) => ({ query, note: "recent", whole: true }));
 }
 
 /** Queries of this browser, the latest first. */
@@ -75,7 +107,10 @@ export function recentQueries() {
 
 function remember(query) {
   if (!query.trim()) return;
-  localStorage.setItem("logbrook.recent", JSON.stringify([query, ...recentQueries().filter((each) => each !== query)].slice(0, 20)));
+  localStorage.setItem(
+    "logbrook.recent",
+    JSON.stringify([query, ...recentQueries().filter((each) => each !== query)].slice(0, 20)),
+  );
 }
 
 async function suggest() {
@@ -84,10 +119,24 @@ async function suggest() {
   if (typed !== input.value || document.activeElement !== input) return;
   items = found;
   chosen = -1;
-  list.replaceChildren(...items.map((item, index) => el("li", {
-    id: `suggestion-${index}`, role: "option", "aria-selected": "false",
-    onpointerdown: (event) => { event.preventDefault(); take(index); },
-  }, el("span.label", {}, item.label ?? item.query), el("span.note", {}, item.note ?? ""))));
+  list.replaceChildren(
+    ...items.map((item, index) =>
+      el(
+        "li",
+        {
+          id: `suggestion-${index}`,
+          role: "option",
+          "aria-selected": "false",
+          onpointerdown: (event) => {
+            event.preventDefault();
+            take(index);
+          },
+        },
+        el("span.label", {}, item.label ?? item.query),
+        el("span.note", {}, item.note ?? ""),
+      ),
+    ),
+  );
   open(items.length > 0);
 }
 
@@ -158,12 +207,22 @@ export function showProblem(error) {
 
 input.addEventListener("input", edited);
 input.addEventListener("focus", think);
-input.addEventListener("scroll", () => { byId("marks").scrollLeft = input.scrollLeft; });
+input.addEventListener("scroll", () => {
+  byId("marks").scrollLeft = input.scrollLeft;
+});
 input.addEventListener("blur", () => open(false));
 input.addEventListener("keydown", (event) => {
-  if (event.key === "ArrowDown" && !list.hidden) { event.preventDefault(); choose(chosen + 1); }
-  else if (event.key === "ArrowUp" && !list.hidden) { event.preventDefault(); choose(chosen < 0 ? items.length - 1 : chosen - 1); }
-  else if ((event.key === "Tab" || event.key === "Enter") && !list.hidden && (chosen >= 0 || (event.key === "Tab" && items.length))) {
+  if (event.key === "ArrowDown" && !list.hidden) {
+    event.preventDefault();
+    choose(chosen + 1);
+  } else if (event.key === "ArrowUp" && !list.hidden) {
+    event.preventDefault();
+    choose(chosen < 0 ? items.length - 1 : chosen - 1);
+  } else if (
+    (event.key === "Tab" || event.key === "Enter") &&
+    !list.hidden &&
+    (chosen >= 0 || (event.key === "Tab" && items.length))
+  ) {
     event.preventDefault();
     take(Math.max(chosen, 0));
   } else if (event.key === "Escape") {
@@ -172,8 +231,15 @@ input.addEventListener("keydown", (event) => {
     event.stopPropagation();
   }
 });
-byId("search").addEventListener("submit", (event) => { event.preventDefault(); submit(); });
-byId("clear").addEventListener("click", () => { input.value = ""; submit(); input.focus(); });
+byId("search").addEventListener("submit", (event) => {
+  event.preventDefault();
+  submit();
+});
+byId("clear").addEventListener("click", () => {
+  input.value = "";
+  submit();
+  input.focus();
+});
 onChange((changed) => {
   if (changed.has("query") && input.value !== state.query) input.value = state.query;
   if (changed.has("from") || changed.has("to")) fields = null;
@@ -181,4 +247,3 @@ onChange((changed) => {
 });
 input.value = state.query;
 byId("clear").hidden = !input.value;
-

@@ -43,38 +43,3 @@ window.addEventListener("popstate", () => {
   tell(Object.keys(state).filter((key) => state[key] !== before[key]));
 });
 read();
-
-/** A word of the query language for a value: quoted if it needs to be. */
-export function quoted(value) {
-  return /^[\w./@][\w./@-]*$/.test(value) && !/^(AND|OR|NOT)$/.test(value) ? value : `"${value.replace(/["\\]/g, "\\$&")}"`;
-}
-
-/** `field:value`; an attribute's key may be of any kind. */
-export function term(field, value) {
-  const [, prefix, key] = /^(attr|resource|scope)\.(.*)$/s.exec(field) ?? [null, null, null];
-  if (key && !/^[\w.@/-]+$/.test(key)) return `${prefix}."${key.replace(/["\\]/g, "\\$&")}":${quoted(value)}`;
-  return `${field}:${quoted(value)}`;
-}
-
-/** Whether the query has this term as a whole. */
-export const hasTerm = (part) => ` ${state.query} `.includes(` ${part} `);
-
-/** The query with one more term that must match too; without it if it has it already. */
-export function withTerm(part) {
-  const query = state.query.trim();
-  if (hasTerm(part)) return ` ${query} `.replace(` ${part} `, " ").trim().replace(/\s+/g, " ");
-  const opposite = part.startsWith("-") ? part.slice(1) : `-${part}`;
-  const rest = hasTerm(opposite) ? ` ${query} `.replace(` ${opposite} `, " ").trim() : query;
-  if (!rest) return part;
-  return / OR /.test(rest) && !/^\(.*\)$/.test(rest) ? `(${rest}) ${part}` : `${rest} ${part}`;
-}
-
-/** Words of the query that a line may show, for marking. */
-export function wordsToMark() {
-  const words = [];
-  for (const found of state.query.matchAll(/(^|[\s(])(?:"((?:[^"\\]|\\.)+)"|([^\s():"\\*?<>=-][^\s():"\\*?<>=]*)(?=[\s)]|$))/g)) {
-    const word = found[2] ?? found[3];
-    if (word && !/^(AND|OR|NOT)$/.test(word)) words.push(word.replace(/\\(.)/g, "$1"));
-  }
-  return words.sort((a, b) => b.length - a.length).slice(0, 20);
-}

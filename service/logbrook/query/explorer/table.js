@@ -2,7 +2,8 @@
 
 import { el, textNodes } from "./dom.js";
 import { moment, rowTime } from "./format.js";
-import { state, wordsToMark } from "./state.js";
+import { state } from "./state.js";
+import { wordsToMark } from "./terms.js";
 
 const OVERSCAN = 12;
 const SHOWN_CHARACTERS = 400;
@@ -17,11 +18,26 @@ export class Table {
     this.callbacks = { onOpen, onEnd, onScroll };
     this.spacer = el("div.spacer");
     this.rows = el("div.rows", { role: "rowgroup" });
-    this.body = el("div.table-body", { tabIndex: 0, role: "grid", "aria-label": "Events, newest first", onscroll: () => this.scrolled() }, this.spacer, this.rows);
+    this.body = el(
+      "div.table-body",
+      { tabIndex: 0, role: "grid", "aria-label": "Events, newest first", onscroll: () => this.scrolled() },
+      this.spacer,
+      this.rows,
+    );
     this.foot = el("p.foot", { hidden: true });
-    this.element = el("div.table", {},
-      el("div.head", { "aria-hidden": "true" }, el("span", {}, "Time"), el("span", {}, "Level"), el("span", {}, "Service"), el("span", {}, "Message")),
-      this.body);
+    this.element = el(
+      "div.table",
+      {},
+      el(
+        "div.head",
+        { "aria-hidden": "true" },
+        el("span", {}, "Time"),
+        el("span", {}, "Level"),
+        el("span", {}, "Service"),
+        el("span", {}, "Message"),
+      ),
+      this.body,
+    );
     this.rows.addEventListener("click", (event) => {
       const row = event.target.closest(".row");
       if (row && !String(getSelection())) this.open(Number(row.dataset.index));
@@ -39,7 +55,7 @@ export class Table {
     this.events = events;
     this.words = wordsToMark();
     this.selected = -1;
-    this.withDay = moment(state.to) - moment(state.from) > 12 * 3600e3 || state.to !== "now";
+    this.withDay = Number(moment(state.to)) - Number(moment(state.from)) > 12 * 3600e3 || state.to !== "now";
     this.element.classList.toggle("with-day", this.withDay);
     this.body.scrollTop = 0;
     this.render();
@@ -90,11 +106,19 @@ export class Table {
     const classes = ["row", `level-${event.severity}`];
     if (index === this.selected) classes.push("selected");
     if (this.fresh?.has(event.id)) classes.push("fresh");
-    return el(`div.${classes.join(".")}`, { role: "row", "data-index": index, "aria-selected": String(index === this.selected) },
+    return el(
+      `div.${classes.join(".")}`,
+      { role: "row", "data-index": index, "aria-selected": String(index === this.selected) },
       el("time", { role: "gridcell", dateTime: event.timestamp }, rowTime(event.timestamp, this.withDay)),
       el("span.level", { role: "gridcell" }, event.severity === "none" ? "·" : event.severity),
       el("span.service", { role: "gridcell", title: event.service }, ...textNodes(event.service || "–")),
-      el("span.message", { role: "gridcell", dir: "ltr" }, ...textNodes(text, { words: this.words }), event.body.length > SHOWN_CHARACTERS ? el("em", {}, " …") : ""));
+      el(
+        "span.message",
+        { role: "gridcell", dir: "ltr" },
+        ...textNodes(text, { words: this.words }),
+        event.body.length > SHOWN_CHARACTERS ? el("em", {}, " …") : "",
+      ),
+    );
   }
 
   /** Open the event at an index. */
@@ -109,7 +133,8 @@ export class Table {
     this.selected = Math.max(0, Math.min(this.events.length - 1, index));
     const top = this.selected * this.rowHeight;
     if (top < this.body.scrollTop) this.body.scrollTop = top;
-    if (top + this.rowHeight > this.body.scrollTop + this.body.clientHeight) this.body.scrollTop = top + this.rowHeight - this.body.clientHeight;
+    if (top + this.rowHeight > this.body.scrollTop + this.body.clientHeight)
+      this.body.scrollTop = top + this.rowHeight - this.body.clientHeight;
     this.render();
   }
 }

@@ -23,28 +23,65 @@ function fromInput(text) {
 }
 
 popup(button, menu, (close) => {
-  const set = (from, to) => { close(); change({ from, to, event: "" }); };
-  const field = (name, label, date) => el("label", {}, el("span", {}, label), el("input", { type: "datetime-local", step: 1, name, value: forInput(date) }));
+  const set = (from, to) => {
+    close();
+    change({ from, to, event: "" });
+  };
+  const field = (name, label, date) =>
+    el(
+      "label",
+      {},
+      el("span", {}, label),
+      el("input", { type: "datetime-local", step: 1, name, value: forInput(date) }),
+    );
   const error = el("p.problem", { hidden: true });
-  const form = el("form.absolute", {
-    onsubmit: (event) => {
-      event.preventDefault();
-      const [start, end] = ["start", "end"].map((name) => fromInput(form.elements[name].value));
-      if (!(start < end)) {
-        error.textContent = "The beginning must be before the end.";
-        error.hidden = false;
-        return;
-      }
-      set(start.toISOString(), end.toISOString());
+  const form = el(
+    "form.absolute",
+    {
+      onsubmit: (event) => {
+        event.preventDefault();
+        const [start, end] = ["start", "end"].map((name) => fromInput(form.elements[name].value));
+        if (!(start < end)) {
+          error.textContent = "The beginning must be before the end.";
+          error.hidden = false;
+          return;
+        }
+        set(start.toISOString(), end.toISOString());
+      },
     },
-  }, field("start", "From", moment(state.from)), field("end", "To", moment(state.to)), error,
-  el("button.button.primary", { type: "submit" }, "Apply"));
+    field("start", "From", moment(state.from)),
+    field("end", "To", moment(state.to)),
+    error,
+    el("button.button.primary", { type: "submit" }, "Apply"),
+  );
   menu.replaceChildren(
-    el("div.ranges", {}, RANGES.map((range) => el("button.choice", {
-      type: "button", "aria-pressed": String(state.from === range && state.to === "now"), onclick: () => set(range, "now"),
-    }, rangeName(range, "now")))),
+    el(
+      "div.ranges",
+      {},
+      RANGES.map((range) =>
+        el(
+          "button.choice",
+          {
+            type: "button",
+            "aria-pressed": String(state.from === range && state.to === "now"),
+            onclick: () => set(range, "now"),
+          },
+          rangeName(range, "now"),
+        ),
+      ),
+    ),
     form,
-    el("button.choice", { type: "button", onclick: () => { close(); zoomOut(); } }, "Zoom out (z)"),
+    el(
+      "button.choice",
+      {
+        type: "button",
+        onclick: () => {
+          close();
+          zoomOut();
+        },
+      },
+      "Zoom out (z)",
+    ),
   );
 });
 
