@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from logbrook import __version__, config, log
+from logbrook import __version__, config, log, options
 from logbrook.errors import LogbrookError
 
 app = typer.Typer(
@@ -79,7 +79,7 @@ def audit(
     log.configure("logbrook-audit")
     if every is not None:
         report.watch(every)
-    bounds = Bounds(from_time_ms=report.time_ms(from_time), to_time_ms=report.time_ms(to_time))
+    bounds = Bounds(from_time_ms=options.time_ms(from_time), to_time_ms=options.time_ms(to_time))
     raise typer.Exit(report.run_audit(bounds, as_json=as_json))
 
 
@@ -95,7 +95,7 @@ def replay(
     from logbrook.consumer.span import Bounds
 
     log.configure("logbrook-replay")
-    report.run_replay(Bounds(from_offset, report.time_ms(from_time), report.time_ms(to_time)), as_json=as_json)
+    report.run_replay(Bounds(from_offset, options.time_ms(from_time), options.time_ms(to_time)), as_json=as_json)
 
 
 @app.command()
@@ -231,7 +231,7 @@ def produce(  # noqa: PLR0913, PLR0917 - each is an option of the command
 ) -> None:
     """Send sample logs of a small shop, or your own log files, and report how many were acknowledged."""
     from logbrook.produce import follow as following
-    from logbrook.produce import options, run
+    from logbrook.produce import run
     from logbrook.produce.files import Files
     from logbrook.produce.lines import Reading
 

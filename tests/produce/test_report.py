@@ -1,12 +1,10 @@
-"""What the user sees: progress lines, the summary, and the options' values."""
+"""What the user sees: progress lines and the summary."""
 
 import json
-from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from logbrook.errors import ConfigError
-from logbrook.produce import options, report
+from logbrook.produce import report
 from logbrook.produce.report import Report, Summary
 from logbrook.produce.target import Stop, Tally
 
@@ -84,45 +82,3 @@ def test_the_first_signal_decides_the_status() -> None:
     stop.request(15)
     stop.request(2)
     assert (stop.signal, stop.level) == (15, 2)
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        (None, None),
-        ("90s", timedelta(seconds=90)),
-        ("1.5m", timedelta(seconds=90)),
-        ("24h", timedelta(days=1)),
-        ("7d", timedelta(days=7)),
-    ],
-)
-def test_lengths_of_time(text: str | None, expected: timedelta | None) -> None:
-    """A number and a unit."""
-    assert options.duration(text) == expected
-
-
-@pytest.mark.parametrize("text", ["", "h", "24", "24 h", "-1h", "0s", "1w", "1e3s"])
-def test_bad_lengths_of_time(text: str) -> None:
-    """Anything else is told with the text."""
-    with pytest.raises(ConfigError, match="write 24h"):
-        options.duration(text)
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        (None, None),
-        ("2026-01-31T12:00:00Z", datetime(2026, 1, 31, 12, tzinfo=UTC)),
-        ("2026-01-31T13:00:00+01:00", datetime(2026, 1, 31, 12, tzinfo=UTC)),
-        ("2026-01-31", datetime(2026, 1, 31, tzinfo=UTC)),
-    ],
-)
-def test_times(text: str | None, expected: datetime | None) -> None:
-    """RFC 3339, UTC where there is no zone."""
-    assert options.time(text) == expected
-
-
-def test_a_bad_time() -> None:
-    """Anything else is told with the text."""
-    with pytest.raises(ConfigError, match="'soon' is not a time"):
-        options.time("soon")

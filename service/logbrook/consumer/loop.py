@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
-from dataclasses import dataclass
 
 import structlog
 from clickhouse_connect.driver.exceptions import ClickHouseError
@@ -28,6 +27,7 @@ from logbrook.consumer.inlet import Inlet, Position, take_over
 from logbrook.consumer.member import Member
 from logbrook.consumer.pieces import Pieces
 from logbrook.consumer.progress import Progress
+from logbrook.consumer.stored import Stored, store
 from logbrook.errors import UnavailableError
 from logbrook.waiting import Waiting, need_tables, need_topic
 
@@ -72,17 +72,6 @@ def run(settings: config.Consumer, kafka: config.Kafka, database: config.ClickHo
     if loop is None or loop.job is not None:
         # Its thread would be waited for at exit, until the client's time-out. The batch was not committed.
         os._exit(0)
-
-
-@dataclass(frozen=True)
-class Stored:
-    """What an insert did: `fresh` is what was left of `batch` without the messages that were stored before."""
-
-    batch: Batch
-    fresh: Batch
-    skipped: dict[str, int]
-    started_at_seconds: int
-    seconds: float
 
 
 Finish = Callable[[], None]
@@ -232,14 +221,10 @@ class Loop:
             log.info("took over", inlet=inlet.name, partitions=len(self.member.owned), stored_above_committed=stored)
 
     def _insert(self, inlet: Inlet, batch: Batch) -> Finish:
-        started_at_seconds, started_at = int(inlet.now_seconds()), time.monotonic()
+        now_seconds = int(inlet.now_seconds())
         # After the fetch and before the insert: so the batch is of the incarnation that its rows are labelled with.
         self.member.check_topic()
-        wanted = batch.without(inlet.stored)
-        fresh = wanted.without_coordinates(inlet.repeated(wanted))
-        self.pieces.insert(inlet, fresh)
-        skipped = {"stored": len(batch.rows) - len(wanted.rows), "repeated key": len(wanted.rows) - len(fresh.rows)}
-        stored = Stored(batch, fresh, skipped, started_at_seconds, time.monotonic() - started_at)
+        stored = store(inlet, batch, self.pieces, now_seconds)
         return lambda: self._inserted(inlet, stored)
 
     def _inserted(self, inlet: Inlet, stored: Stored) -> None:
@@ -252,16 +237,7 @@ class Loop:
         kept, self.inserting = self.inserting.next_offsets, None
         inlet.forget(kept)
         self.member.commit(kept, stored.started_at_seconds, inlet.stored.keys())
-        metrics.consumer_messages_total.inc(len(stored.fresh.rows))
-        metrics.consumer_bytes_total.inc(stored.fresh.size_bytes)
-        for reason, count in stored.skipped.items():
-            metrics.consumer_skipped_messages_total.labels(reason).inc(count)
-        metrics.consumer_batch_messages.observe(len(stored.fresh.rows))
-        metrics.consumer_insert_seconds.observe(stored.seconds)
-        metrics.consumer_batch_age_seconds.observe(time.monotonic() - stored.batch.opened_at)
-        if made_at := stored.fresh.first_made_at():
-            metrics.consumer_freshness_seconds.observe(max(0.0, inlet.now_seconds() - made_at))
-        log.debug("stored", messages=len(stored.fresh.rows), seconds=round(stored.seconds, 3), skipped=stored.skipped)
+        stored.count(inlet.now_seconds())
 
     def _finish(self) -> None:
         """Carry out what a finished job left to do; a failed one is followed by a take-over and a new try."""

@@ -3,7 +3,6 @@
 Everything here runs on the loop's thread but `check_topic`, which its worker calls too.
 """
 
-import json
 from collections.abc import Callable, Collection, Mapping
 from typing import cast
 
@@ -12,6 +11,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 
 from logbrook import config, metrics
 from logbrook.consumer.batch import Fetched
+from logbrook.consumer.committed import position_in, to_commit
 from logbrook.consumer.inlet import Position, Topic
 from logbrook.errors import LogbrookError
 from logbrook.kafka import client_config, topic_id
@@ -184,18 +184,12 @@ class Member:
     def _send_commit(self, partitions: Collection[int]) -> None:
         self._refused -= set(partitions)
         if partitions:
-            self._consumer.commit(offsets=[self._marked(each) for each in partitions], asynchronous=True)
+            self._consumer.commit(
+                offsets=[to_commit(self.topic, each, self._positions[each]) for each in partitions], asynchronous=True
+            )
 
     def _answered(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
         self._refused |= {each.partition for each in partitions if error is not None or each.error is not None}
-
-    def _marked(self, partition: int) -> TopicPartition:
-        """A partition's position, to be committed with what _committed reads."""
-        position = self._positions[partition]
-        metadata = json.dumps(
-            {"topic_id": self.topic.id, "stored_at_seconds": position.stored_at_seconds, "clock": "clickhouse"}
-        )
-        return TopicPartition(self.topic.name, partition, position.offset, metadata)
 
     def positions(self) -> dict[int, Position]:
         """By owned partition: below it all is stored, and all that was fetched of it and is still held lies above.
@@ -211,14 +205,7 @@ class Member:
         for each in self._consumer.committed(self._partitions(partitions), timeout=_TIMEOUT_SECONDS):
             if each.error is not None:
                 raise KafkaException(each.error)
-            position = Position(max(each.offset, 0), 0)
-            if each.metadata:
-                entry = json.loads(each.metadata)
-                ours = entry["topic_id"] == self.topic.id
-                # Before commits named their clock, the time was the consumer's: it may be any.
-                since = entry["stored_at_seconds"] if entry.get("clock") == "clickhouse" else 0
-                position = Position(each.offset, since) if ours else Position(0, 0)
-            positions[each.partition] = position
+            positions[each.partition] = position_in(self.topic, each)
         return positions
 
     def check_topic(self) -> None:

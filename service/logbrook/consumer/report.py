@@ -1,12 +1,10 @@
 """What `logbrook audit` and `logbrook replay` show."""
 
 import json
-import re
 import sys
 import threading
 from collections.abc import Mapping
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
 
 import structlog
 from confluent_kafka import KafkaException
@@ -19,30 +17,12 @@ from logbrook.clickhouse import ClickHouseError
 from logbrook.consumer.audit import Finding, audit
 from logbrook.consumer.replay import replay
 from logbrook.consumer.span import Bounds
-from logbrook.errors import ConfigError, LogbrookError
+from logbrook.errors import LogbrookError
 from logbrook.waiting import Waiting, need_tables, need_topic
 
 log = structlog.get_logger()
 
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _FILE_COLUMNS = 200
-
-
-def time_ms(text: str | None) -> int | None:
-    """Unix milliseconds of `2026-01-31T12:00:00Z` (UTC where no zone is given) or of so long ago: `90s`, `2h`, `7d`.
-
-    Raises ConfigError for anything else.
-    """
-    if text is None:
-        return None
-    if ago := re.fullmatch(r"(\d+)([smhd])", text):
-        at = datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
-    else:
-        try:
-            at = datetime.fromisoformat(text)
-        except ValueError:
-            raise ConfigError(f"{text!r} is not a time: write 2026-01-31T12:00:00Z, or 2h for two hours ago") from None
-    return int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
 def run_audit(bounds: Bounds, *, as_json: bool) -> int:

@@ -1,6 +1,5 @@
 """A span of a topic: by partition, the offsets from one on up to (without) another."""
 
-import json
 import time
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from typing import cast
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from logbrook import config
+from logbrook.consumer.committed import position_in
 from logbrook.consumer.inlet import Topic
 from logbrook.errors import KafkaUnavailableError
 from logbrook.kafka import client_config, topic_id
@@ -65,7 +65,7 @@ def spans(consumer: Consumer, kafka: config.Kafka, bounds: Bounds) -> tuple[Topi
         found = []
         for each in consumer.committed(partitions, timeout=_TIMEOUT_SECONDS):
             low, high = consumer.get_watermark_offsets(each, timeout=_TIMEOUT_SECONDS)
-            committed = each.offset if _is_for(topic, each) else 0
+            committed = position_in(topic, each).offset
             # A partition without a message after the time has nothing from then on, and ends before `to_time_ms`.
             since = 0 if bounds.from_time_ms is None else lower.get(each.partition, high)
             first = max(low, bounds.from_offset or 0, since)
@@ -90,7 +90,7 @@ def stalled(consumer: Consumer, topic: Topic, found: Collection[Span], until: fl
             answer = consumer.committed(asked, timeout=_TIMEOUT_SECONDS)
         except KafkaException as error:
             raise KafkaUnavailableError(f"Kafka: {error}") from error
-        now = {each.partition: each.offset if _is_for(topic, each) else 0 for each in answer}
+        now = {each.partition: position_in(topic, each).offset for each in answer}
         waiting = {partition: at for partition, at in waiting.items() if now[partition] == at}
         if time.monotonic() >= until:
             break
@@ -151,12 +151,6 @@ def _append(ranges: list[range], offset: int) -> None:
         ranges[-1] = range(ranges[-1].start, offset + 1)
     else:
         ranges.append(range(offset, offset + 1))
-
-
-def _is_for(topic: Topic, committed: TopicPartition) -> bool:
-    if committed.offset < 0:
-        return False
-    return not committed.metadata or json.loads(committed.metadata)["topic_id"] == topic.id
 
 
 def _at(consumer: Consumer, partitions: list[TopicPartition], time_ms: int | None) -> dict[int, int]:

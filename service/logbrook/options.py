@@ -30,6 +30,16 @@ def time(text: str | None) -> datetime | None:
     return value if value.tzinfo else value.replace(tzinfo=UTC)
 
 
+def time_ms(text: str | None) -> int | None:
+    """Unix milliseconds of a time as above, or of so long ago: `90s`, `2h`, `7d`. Raises ConfigError."""
+    if text is None:
+        return None
+    ago = duration(text) if _DURATION.fullmatch(text) else None
+    at = datetime.now(UTC) - ago if ago else time(text)
+    assert at is not None
+    return int(at.timestamp() * 1000)
+
+
 def need(condition: bool, message: str) -> None:
     """Raise ConfigError with `message` unless `condition` holds."""
     if not condition:
