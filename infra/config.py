@@ -34,6 +34,42 @@ def key(default: Any, meaning: str, *, least: int = 0, one_of: tuple[str, ...] =
     )
 
 
+@dataclass(frozen=True)
+class Disk:
+    """A data disk of the node: `directories`, made for the user `owner` of the images, become volumes of their names.
+
+    Its keys are `NAMEDiskGib` and `NAMESnapshot`, below.
+    """
+
+    name: str
+    owner: int
+    directories: tuple[str, ...]
+
+    @property
+    def mount(self) -> str:
+        """Where the node has it."""
+        return f"/mnt/logbrook/{self.name}"
+
+    @property
+    def keys(self) -> tuple[str, str]:
+        """The fields of Settings with its size and its snapshot."""
+        return f"{self.name}_disk_gib", f"{self.name}_snapshot"
+
+    def gib(self, settings: "Settings") -> int:
+        """The size that the stack's file asks for."""
+        return int(getattr(settings, self.keys[0]))
+
+    def snapshot(self, settings: "Settings") -> str:
+        """What it is made from; empty: from nothing."""
+        return str(getattr(settings, self.keys[1]))
+
+
+DISKS = (
+    Disk("kafka", owner=1000, directories=("zookeeper-data", "zookeeper-log", "kafka-data")),
+    Disk("clickhouse", owner=101, directories=("clickhouse-data",)),
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """One stack. The first three come from the provider's own keys, `gcp:project` and so on."""

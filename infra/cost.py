@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from infra.config import Settings, load
+from infra.config import DISKS, Settings, load
 from infra.secret_store import SECRET_KEYS, wanted
 
 PRICES = Path(__file__).parent / "prices.yaml"
@@ -55,7 +55,7 @@ def estimate(settings: Settings, price: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _node(settings: Settings, price: Mapping[str, Any]) -> dict[str, float]:
-    disks = settings.kafka_disk_gib + settings.clickhouse_disk_gib
+    disks = sum(disk.gib(settings) for disk in DISKS)
     return {
         f"data node: {settings.machine_type}": price["machine_per_hour"][settings.machine_type]
         * price["hours_per_month"],

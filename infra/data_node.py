@@ -8,6 +8,7 @@ import pulumi_gcp as gcp
 from infra import backups, budget, disks, node_state, render
 from infra.backend import Backend
 from infra.backups import Backups
+from infra.config import DISKS
 from infra.foundation import Foundation
 from infra.identity import Identity
 from infra.network import Network
@@ -54,7 +55,7 @@ class DataNode(pulumi.ComponentResource):
             # Its first act is to fetch packages.
             network.nat,
         ]
-        self.disks = {name: disks.declare(settings, name, self._child) for name in disks.DISKS}
+        self.disks = {disk.name: disks.declare(settings, disk, self._child) for disk in DISKS}
         self._snapshots()
         bundle = self._bundle(foundation)
         self.instance = self._instance(network, identity, self._metadata(bundle), before)

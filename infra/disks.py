@@ -10,36 +10,34 @@ import re
 import pulumi
 import pulumi_gcp as gcp
 
-from infra.config import Settings, full_key
+from infra.config import Disk, Settings, full_key
 
-DISKS = ("kafka", "clickhouse")
 # A disk that is not there; or a project in which nothing can be, since Compute Engine is not on yet. Google words that
 # one way, whether it was on before or not; "billing is disabled" is another matter.
 _ABSENT = re.compile(r"not found|notFound|has not been used in project|SERVICE_DISABLED")
 
 
-def disk_name(settings: Settings, disk: str) -> str:
+def disk_name(settings: Settings, disk: Disk) -> str:
     """Its name in the cloud: one that is made from a snapshot stands beside the one that it takes the place of."""
-    snapshot = getattr(settings, f"{disk}_snapshot")
+    snapshot = disk.snapshot(settings)
     suffix = "-" + hashlib.sha256(snapshot.encode()).hexdigest()[:8] if snapshot else ""
-    return f"{settings.name}-{disk}{suffix}"
+    return f"{settings.name}-{disk.name}{suffix}"
 
 
-def declare(settings: Settings, disk: str, opts: pulumi.ResourceOptions) -> gcp.compute.Disk:
+def declare(settings: Settings, disk: Disk, opts: pulumi.ResourceOptions) -> gcp.compute.Disk:
     """One data disk, not smaller than the one that exists.
 
     One that is to be made comes from the snapshot that the configuration names; one that exists stays whatever it was
     made from. One that is replaced on purpose is kept outside of the stack, for its data.
     """
-    name, configured = disk_name(settings, disk), int(getattr(settings, f"{disk}_disk_gib"))
-    snapshot = getattr(settings, f"{disk}_snapshot")
+    name, configured, snapshot = disk_name(settings, disk), disk.gib(settings), disk.snapshot(settings)
     found = _existing(settings, name)
     if found is not None and found > configured:
-        key = full_key(f"{disk}_disk_gib")
+        key = full_key(disk.keys[0])
         pulumi.log.warn(f"{name} has {found} GiB, more than {key}, {configured}: it stays so. Set {key} to {found}.")
     least = found if found is not None else _snapshot_gib(settings, snapshot)
     return gcp.compute.Disk(
-        f"{disk}-disk",
+        f"{disk.name}-disk",
         name=name,
         project=settings.project,
         zone=settings.zone,

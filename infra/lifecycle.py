@@ -16,12 +16,14 @@ import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from infra.config import NAMESPACE, Settings, full_key
-from infra.disks import DISKS, disk_name
+from infra.config import DISKS, NAMESPACE, Disk, Settings, full_key
+from infra.disks import disk_name
 from infra.errors import StackError
 from infra.passwords import settings_of
 
 _NODE = f"{NAMESPACE}:infra:DataNode"
+# The one that can be restored alone.
+[_CLICKHOUSE] = [disk for disk in DISKS if disk.name == "clickhouse"]
 
 
 def _urn(stack: str, kind: str, name: str) -> str:
@@ -57,9 +59,9 @@ class Stack:
         if self.settings.guarded:
             self.compute("instances", "update", self.node, "--no-deletion-protection")
 
-    def may_replace_disk(self, disk: str) -> None:
+    def may_replace_disk(self, disk: Disk) -> None:
         """Lift Pulumi's protection of one disk, which then stays in the cloud, outside of the stack."""
-        urn = _urn(self.name, "disk:Disk", f"{disk}-disk")
+        urn = _urn(self.name, "disk:Disk", f"{disk.name}-disk")
         _run("pulumi", "state", "unprotect", "--yes", "--stack", self.name, urn)
 
     def compute(self, group: str, verb: str, *words: str) -> None:
@@ -84,11 +86,11 @@ def restore_disk(stack: Stack, options: argparse.Namespace) -> None:
     Kafka alone never goes back: it would give offsets again that ClickHouse has, and new events would count as stored.
     """
     _known(stack.settings, options.snapshot)
-    stack.set(full_key("clickhouse_snapshot"), options.snapshot)
+    stack.set(full_key(_CLICKHOUSE.keys[1]), options.snapshot)
     stack.may_replace_node()
-    stack.may_replace_disk("clickhouse")
+    stack.may_replace_disk(_CLICKHOUSE)
     stack.up()
-    print(f"The disk before is still there: {disk_name(stack.settings, 'clickhouse')}. On the node: logbrook replay")
+    print(f"The disk before is still there: {disk_name(stack.settings, _CLICKHOUSE)}. On the node: logbrook replay")
 
 
 def move_node(stack: Stack, options: argparse.Namespace) -> None:
@@ -102,11 +104,11 @@ def move_node(stack: Stack, options: argparse.Namespace) -> None:
     if not options.zone.startswith(f"{settings.region}-") or options.zone == settings.zone:
         raise StackError(f"{options.zone} is not another zone of {settings.region}")
     if options.lost:
-        snapshots = {"clickhouse": _newest(settings, "clickhouse"), "kafka": ""}
+        snapshots = dict.fromkeys(DISKS, "") | {_CLICKHOUSE: _newest(settings, _CLICKHOUSE)}
         _let_go_of_address(stack)
     else:
         now = datetime.now(UTC).strftime("%Y%m%d%H%M%S")
-        snapshots = {disk: f"{settings.name}-{disk}-{now}" for disk in DISKS}
+        snapshots = {disk: f"{settings.name}-{disk.name}-{now}" for disk in DISKS}
         stack.compute("instances", "stop", stack.node)
         for disk, snapshot in snapshots.items():
             _run(
@@ -116,8 +118,8 @@ def move_node(stack: Stack, options: argparse.Namespace) -> None:
         stack.may_replace_node()
     stack.set("gcp:zone", options.zone)
     for disk, snapshot in snapshots.items():
-        if snapshot or getattr(settings, f"{disk}_snapshot"):
-            stack.set(full_key(f"{disk}_snapshot"), snapshot)
+        if snapshot or disk.snapshot(settings):
+            stack.set(full_key(disk.keys[1]), snapshot)
     for disk in DISKS:
         stack.may_replace_disk(disk)
     stack.up()
@@ -159,7 +161,7 @@ def _known(settings: Settings, snapshot: str) -> None:
         raise StackError(f"there is no snapshot {snapshot}: {listed}") from error
 
 
-def _newest(settings: Settings, disk: str) -> str:
+def _newest(settings: Settings, disk: Disk) -> str:
     source = f"sourceDisk~/zones/{settings.zone}/disks/{disk_name(settings, disk)}$"
     listed = ("gcloud", "compute", "snapshots", "list", "--project", settings.project, "--filter", source)
     found = _ask(*listed, "--sort-by=~creationTimestamp", "--limit=1", "--format=value(name)")

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from infra.config import Settings
+from infra.config import DISKS, Settings
 from infra.cost import BOOT_DISK_GIB
 from infra.machines import MACHINES
 
@@ -92,7 +92,7 @@ def needed_quotas(settings: Settings) -> dict[str, int]:
     machine = MACHINES[settings.machine_type]
     needed = {_CPUS[machine.family]: machine.cpus, "SSD_TOTAL_GB": BOOT_DISK_GIB}
     disks = _DISKS[settings.disk_type]
-    needed[disks] = needed.get(disks, 0) + settings.kafka_disk_gib + settings.clickhouse_disk_gib
+    needed[disks] = needed.get(disks, 0) + sum(disk.gib(settings) for disk in DISKS)
     return needed
 
 

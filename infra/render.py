@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from infra.budget import AUDIT_MIB, Memory
-from infra.config import Settings
+from infra.config import DISKS, Settings
 from infra.cost import estimate, prices
 
 ROOT = Path(__file__).parent.parent
@@ -41,9 +41,26 @@ MACHINE_FILES = {
         )
     },
 }
+# Made from the list of disks: what node.sh and apply.sh read, and what may not start without the mounts.
+_MOUNTS = f"[Unit]\nRequiresMountsFor={' '.join(disk.mount for disk in DISKS)}\n"
+GENERATED = {
+    "disks": "".join(f"{disk.name} {disk.owner} {' '.join(disk.directories)}\n" for disk in DISKS),
+    "docker-disks.conf": _MOUNTS,
+    "shutdown-disks.conf": _MOUNTS,
+}
+MACHINE_FILES |= {
+    "disks": ("0644", "/usr/local/share/logbrook-disks"),
+    "docker-disks.conf": ("0644", "/etc/systemd/system/docker.service.d/logbrook-disks.conf"),
+    "shutdown-disks.conf": ("0644", "/etc/systemd/system/logbrook-shutdown.service.d/disks.conf"),
+}
 _SERVICES = ("zookeeper", "kafka", "clickhouse")
 # Ends each file within the startup script.
 _END = "END-OF-LOGBROOK-FILE"
+
+
+def boot_file(name: str) -> str:
+    """The text of a file of the machine."""
+    return GENERATED.get(name) or (BOOT / name).read_text()
 
 
 def vm_bootstrap(settings: Settings) -> str:
@@ -69,7 +86,14 @@ def environment(settings: Settings, memory: Memory, image: str, mirror: str) -> 
         name: f"{mirror}/{image_of(name)}"
         for name in ("LOGBROOK_ZOOKEEPER_IMAGE", "LOGBROOK_KAFKA_IMAGE", "LOGBROOK_CLICKHOUSE_IMAGE")
     }
-    return images | {
+    volumes = {
+        f"LOGBROOK_{name.upper().replace('-', '_')}": f"{disk.mount}/{name}"
+        for disk in DISKS
+        for name in disk.directories
+    }
+    return {
+        **images,
+        **volumes,
         "LOGBROOK_IMAGE": image,
         "LOGBROOK_VPC_ADDRESS": settings.node_address,
         "LOGBROOK_ZOOKEEPER_MEMORY": f"{memory.zookeeper_limit}m",
@@ -125,7 +149,7 @@ def bundle(variables: Mapping[str, str], secrets: Mapping[str, Mapping[str, str]
     }
     files["logbrook.env"] = "".join(f"{name}={value}\n" for name, value in sorted(variables.items()))
     for name in ("apply.sh", "compose.sh", *MACHINE_FILES):
-        files[f"boot/{name}"] = (BOOT / name).read_text()
+        files[f"boot/{name}"] = boot_file(name)
     files["boot/targets"] = "".join(f"{name} {mode} {path}\n" for name, (mode, path) in MACHINE_FILES.items())
     text = json.dumps({"files": files, "secrets": secrets, "registry": registry}, sort_keys=True)
     if len(text) > MAX_METADATA_BYTES:
@@ -146,7 +170,7 @@ def startup_script() -> str:
     """
     parts = [(BOOT / "startup.sh").read_text()]
     for name, (mode, path) in MACHINE_FILES.items():
-        text = (BOOT / name).read_text()
+        text = boot_file(name)
         assert text.endswith("\n"), name
         assert _END not in text, name
         parts.append(f"put {mode} {path} <<'{_END}'\n{text}{_END}\n")

@@ -2,17 +2,19 @@
 # Start what runs on the data node as /opt/logbrook says; harmless to repeat. fetch.py has run before.
 set -euo pipefail
 
-disks=${LOGBROOK_DISKS:-/mnt/logbrook}
-for disk in kafka clickhouse; do
+disks=${LOGBROOK_DISKS:-/mnt/logbrook} list=${LOGBROOK_FILES:-/opt/logbrook}/boot/disks
+while read -r disk _; do
   if ! mountpoint --quiet "$disks/$disk"; then
     echo "$disks/$disk is not mounted: nothing is started, so that no data lands on the boot disk" >&2
     exit 1
   fi
-done
-# The users that the images run as.
-install --directory --owner=1000 --group=1000 --mode=0750 \
-  "$disks/kafka/zookeeper-data" "$disks/kafka/zookeeper-log" "$disks/kafka/kafka-data"
-install --directory --owner=101 --group=101 --mode=0750 "$disks/clickhouse/clickhouse-data"
+done <"$list"
+# For the users that the images run as.
+while read -r disk owner directories; do
+  for directory in $directories; do
+    install --directory --owner="$owner" --group="$owner" --mode=0750 "$disks/$disk/$directory"
+  done
+done <"$list"
 
 # shellcheck source=/dev/null
 source "${LOGBROOK_FILES:-/opt/logbrook}/boot/compose.sh"

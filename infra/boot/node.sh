@@ -7,7 +7,7 @@
 set -euo pipefail
 
 root=${LOGBROOK_ROOT:-}
-lib=$root/var/lib/logbrook run=$root/run/logbrook files=$root/opt/logbrook disks=$root/mnt/logbrook
+list=$root/usr/local/share/logbrook-disks lib=$root/var/lib/logbrook run=$root/run/logbrook files=$root/opt/logbrook disks=$root/mnt/logbrook
 metadata=${GCE_METADATA_HOST:-metadata.google.internal}
 bundle=http://$metadata/computeMetadata/v1/instance/attributes/logbrook-bundle
 packages=(ca-certificates curl docker-cli docker-compose docker.io e2fsprogs iptables python3 unattended-upgrades)
@@ -109,9 +109,15 @@ step_packages() {
   apt-get --quiet --option DPkg::Lock::Timeout=300 --yes install "${packages[@]}"
 }
 
+# The first word of each line; infra/config.py has what it is made from.
+disks_of_list() {
+  cut --delimiter=' ' --fields=1 "$list"
+}
+
 step_disks() {
-  local disk device line changed=
-  for disk in kafka clickhouse; do
+  local names disk device line changed=
+  names=$(disks_of_list)
+  for disk in $names; do
     device=$root/dev/disk/by-id/google-logbrook-$disk
     [[ -e $device ]] || { echo "the disk $disk is not attached: $device is missing" >&2; exit 1; }
     format "$device"
@@ -119,7 +125,7 @@ step_disks() {
     grep -qxF "$line" "$root/etc/fstab" || { echo "$line" >>"$root/etc/fstab"; changed=yes; }
   done
   [[ -z $changed ]] || systemctl daemon-reload
-  for disk in kafka clickhouse; do
+  for disk in $names; do
     mountpoint --quiet "$disks/$disk" || systemctl start "mnt-logbrook-$disk.mount"
   done
   grow
@@ -135,8 +141,9 @@ format() {
 # A disk may be enlarged while it is in use; on one that was not, this does nothing.
 # https://cloud.google.com/compute/docs/disks/resize-persistent-disk (a whole disk without partitions, read 2026-11-28)
 grow() {
-  local disk
-  for disk in kafka clickhouse; do
+  local names disk
+  names=$(disks_of_list)
+  for disk in $names; do
     resize2fs "$root/dev/disk/by-id/google-logbrook-$disk"
   done
 }

@@ -19,6 +19,7 @@ import pytest
 import yaml
 
 from infra import budget, render
+from infra.config import DISKS
 from infra.data_node import NODE_SECRETS
 from tests.infra.engine import settings_of
 
@@ -221,8 +222,9 @@ def test_compose_runs_the_rendered_file(configured: dict[str, Any]) -> None:
     assert f"-Xmx{MEMORY.kafka_heap}m" in services["kafka"]["environment"]["KAFKA_HEAP_OPTS"]
     server = int(services["clickhouse"]["environment"]["CLICKHOUSE_SERVER_MEMORY_BYTES"])
     assert server == MEMORY.clickhouse_server * mib < MEMORY.clickhouse_limit * mib
-    for volume in ("zookeeper-data", "zookeeper-log", "kafka-data", "clickhouse-data"):
-        assert configured["volumes"][volume]["driver_opts"]["device"].startswith("/mnt/logbrook/")
+    binds = {name: each.get("driver_opts", {}) for name, each in configured["volumes"].items()}
+    volumes = {name: each["device"] for name, each in binds.items() if each.get("o") == "bind"}
+    assert volumes == {name: f"/mnt/logbrook/{disk.name}/{name}" for disk in DISKS for name in disk.directories}
     assert services["migrate"]["image"] == services["access"]["image"] == IMAGE
 
 

@@ -19,6 +19,7 @@ import pytest
 import yaml
 
 from infra import destroy
+from infra.config import DISKS
 from tests.infra.engine import ROOT, DeployError, Engine, engine
 from tests.infra.fake_gcp import Cloud
 from tests.infra.test_engine import check_first_preview
@@ -101,7 +102,7 @@ class Operator:
         """The machine by Google, the disks by Pulumi."""
         assert self.cloud.one("Instance").properties["deletionProtection"] is True
         disks = [each for each in self.engine.resources() if each["type"].endswith(":Disk")]
-        assert [each.get("protect") for each in disks] == [True, True]
+        assert [each.get("protect") for each in disks] == [True] * len(DISKS)
 
     def disks(self) -> dict[str, str]:
         """Names of all disks in the cloud, with the snapshot that each was made from."""

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from infra import render
+from infra.config import DISKS
 from tests.components import until
 from tests.infra.test_boot import SECRETS, VARIABLES, _Google, _programs, google
 
@@ -29,7 +30,7 @@ class Machine:
         (root / "installed").write_text("")
         (root / "etc").mkdir()
         (root / "etc/fstab").write_text("# the image's own\n")
-        self.attach("kafka", "clickhouse")
+        self.attach(*(disk.name for disk in DISKS))
         note = (
             f'echo "${{0##*/}} $*" >>{self.calls}; failure={root}/fail-${{0##*/}};'
             "[[ ! -e $failure ]] || { cat $failure >&2; exit 100; }"
@@ -108,7 +109,7 @@ def test_the_startup_script_alone_starts_it(machine: Machine) -> None:
     """It installs each file as it is in the repository, and starts the unit; nothing else is needed of the image."""
     for name, (mode, path) in render.MACHINE_FILES.items():
         installed = machine.root / path.removeprefix("/")
-        assert installed.read_bytes() == (render.BOOT / name).read_bytes()
+        assert installed.read_bytes() == render.boot_file(name).encode()
         assert oct(installed.stat().st_mode & 0o777) == oct(int(mode, 8))
     assert machine.called("systemctl") == [
         "systemctl daemon-reload",
@@ -282,7 +283,11 @@ def test_nothing_starts_without_the_disks(machine: Machine) -> None:
     machine.node("converge")
     (machine.root / "mounted-kafka").unlink()
     machine.called()
-    environ = {**machine.environ, "LOGBROOK_DISKS": str(machine.root / "mnt/logbrook")}
+    environ = {
+        **machine.environ,
+        "LOGBROOK_DISKS": str(machine.root / "mnt/logbrook"),
+        "LOGBROOK_FILES": str(machine.root / "opt/logbrook"),
+    }
     apply = ["bash", str(machine.root / "opt/logbrook/boot/apply.sh")]
     done = subprocess.run(apply, env=environ, capture_output=True, text=True, check=False)
     assert done.returncode != 0
@@ -360,7 +365,10 @@ def test_an_enlarged_disk_is_used(tmp_path: Path) -> None:
     """`resize2fs` grows the file system to the disk, and does nothing the second time."""
     if not (shutil.which("mkfs.ext4") and shutil.which("resize2fs")):
         pytest.skip("needs mkfs.ext4 and resize2fs")
-    for disk in ("kafka", "clickhouse"):
+    listed = tmp_path / "usr/local/share/logbrook-disks"
+    listed.parent.mkdir(parents=True)
+    listed.write_text(render.boot_file("disks"))
+    for disk in (each.name for each in DISKS):
         path = tmp_path / f"dev/disk/by-id/google-logbrook-{disk}"
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("wb") as file:
