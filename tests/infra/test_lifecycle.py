@@ -195,7 +195,7 @@ def test_a_disk_that_was_changed_by_hand_stays(operator: Operator) -> None:
 
 def test_clickhouse_is_restored_from_a_snapshot(operator: Operator) -> None:
     """A disk from the snapshot takes the old one's place, below a new machine; the old one stays in the cloud."""
-    before, (kafka, _) = operator.disks(), operator.attached()
+    before, (kafka, _, *_) = operator.disks(), operator.attached()
     operator.cloud.snapshots["of-last-night"] = 300
     events = operator.done("make restore-disk SNAPSHOT=of-last-night")
     assert events == [("create", "clickhouse-disk"), ("delete", "node"), ("create", "node")]
