@@ -61,7 +61,7 @@ class Position:
         """The answer to `sql` as ClickHouse formats it (TabSeparated if it does not say)."""
         client = connection.connect(self.pipeline.clickhouse)
         try:
-            events = f"SELECT * FROM otel_logs WHERE {self._ours}"
+            events = f"SELECT * FROM otel_logs WHERE {self._ours} SETTINGS asterisk_include_alias_columns = 1"
             return client.raw_query(f"WITH events AS ({events}) {sql}").decode(errors="replace")
         finally:
             client.close()

@@ -61,6 +61,9 @@ class Event(Struct, kw_only=True):
     partition: Annotated[int, _column("KafkaPartition", "Kafka's partition.", "partition", exported=17)]
     offset: Annotated[int, _column("KafkaOffset", "Kafka's offset of the message.", "offset", exported=18)]
     index: Annotated[int, _column("KafkaIndex", "Its place in the message, from 0.", "index", exported=19)]
+    clock_skew_ms: Annotated[
+        int, _column("ClockSkewMs", "Its time minus that of storing.", "clock_skew_ms", exported=20)
+    ]
 
 
 def _declared(name: str, base: type, meta: Meta) -> Column:
