@@ -52,6 +52,8 @@ class Share:
     share: float
     disk_bytes: int
     dollars_per_month: float | None
+    clock_skew_ms: int
+    """The median of its events' times minus those of storing: far from 0, a clock is wrong, or the events are old."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,8 @@ def usage(settings: config.ClickHouse, billing: config.Usage, hours: float) -> U
     rows, table_bytes, oldest = _stored(client, settings.database)
     since_ms, seconds = _looked_at(client, hours)
     groups = client.query(
-        "SELECT Source, ServiceName, count(), sum(byteSize(Body, ResourceAttributes, ScopeAttributes, LogAttributes)) "
+        "SELECT Source, ServiceName, count(), sum(byteSize(Body, ResourceAttributes, ScopeAttributes, LogAttributes)), "
+        "toInt64(quantile(ClockSkewMs)) "
         "FROM otel_logs WHERE IngestedAt >= fromUnixTimestamp64Milli({since:Int64}) GROUP BY ALL ORDER BY 4 DESC",
         parameters={"since": since_ms},
     ).result_rows
@@ -92,8 +95,9 @@ def usage(settings: config.ClickHouse, billing: config.Usage, hours: float) -> U
             share=size / recent_bytes,
             disk_bytes=round(per_day * kept_days * size / recent_bytes),
             dollars_per_month=dollars * size / recent_bytes if dollars else None,
+            clock_skew_ms=skew,
         )
-        for source, service, count, size in groups
+        for source, service, count, size, skew in groups
     ]
     since = datetime.fromtimestamp(since_ms / 1000, UTC)
     return Usage(since.isoformat(timespec="seconds"), rows, table_bytes / rows, dollars, disks, shares)
@@ -184,7 +188,7 @@ def show(found: Usage, console: Console, most: int = 20) -> None:
             f"{end} (at most {disk.largest_share:.0%})"
         )
     console.print(f"{found.rows:,} events, {found.bytes_per_row:.0f} bytes each on disk. Shares since {found.since}:")
-    table = Table("source", "service", "events/day", "sent/day", "share", "on disk", box=None, pad_edge=False)
+    table = Table("source", "service", "events/day", "sent/day", "share", "on disk", "clock", box=None, pad_edge=False)
     if found.dollars_per_month:
         table.add_column("$/month", justify="right")
     for each in found.shares[:most]:
@@ -195,6 +199,7 @@ def show(found: Usage, console: Console, most: int = 20) -> None:
             _size(each.bytes_per_day),
             f"{each.share:.1%}",
             _size(each.disk_bytes),
+            f"{each.clock_skew_ms / 1000:+,.1f} s",
         ]
         table.add_row(*cells, *([f"{each.dollars_per_month:.2f}"] if each.dollars_per_month is not None else []))
     console.print(table)

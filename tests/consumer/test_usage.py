@@ -46,6 +46,23 @@ def test_shares_are_by_what_was_sent(database: config.ClickHouse) -> None:
     assert disk.total_bytes > disk.used_bytes > 0
 
 
+def test_a_wrong_clock_is_seen_at_its_source(database: config.ClickHouse) -> None:
+    """A source an hour ahead stands out by its clock, whatever the others send."""
+    fill(database, "right", 100, "x")
+    clickhouse.connect(database).command(
+        "INSERT INTO otel_logs (Timestamp, ServiceName, Source, Body, IngestedAt) "
+        "SELECT now64(9) + 3600, 'ahead', 'edge', 'x', now64(3) FROM numbers(10)"
+    )
+
+    found = usage.usage(database, config.Usage(), 24)
+
+    skews = {each.source: each.clock_skew_ms for each in found.shares}
+    assert skews["edge"] == pytest.approx(3_600_000, abs=5000)
+    out = io.StringIO()
+    usage.show(found, Console(file=out, width=200))
+    assert "+3,600." in out.getvalue()
+
+
 def test_a_server_whose_disks_are_elsewhere_has_shares_too(
     database: config.ClickHouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
