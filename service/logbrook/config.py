@@ -126,6 +126,16 @@ class Gateway:
     body_timeout_seconds: float = setting(
         30.0, "Longest wait for a whole body: a slow sender must not hold memory. 16 MiB in that time is 4.5 Mbit/s."
     )
+    wait_seconds: float = setting(
+        5.0,
+        "Longest time that a body of more than 256 KiB waits for its turn to be inflated and split, which is done with "
+        "one at a time; beyond that, the request gets 429. OTLP's exporters give up after 10 s.",
+    )
+    max_connections: int = setting(
+        800,
+        "Most connections that may be open; a further one is answered 503 and closed. Each may hold 64 KiB of a "
+        "request's head. Keep it below the process's limit on open files, which is often 1,024.",
+    )
     keep_alive_seconds: float = setting(
         65.0, "How long an idle connection is kept open: longer than a load balancer's usual 60."
     )
@@ -192,6 +202,9 @@ class Query:
     max_concurrent_requests: int = setting(8, "Requests that may query ClickHouse at the same time; others wait.")
     max_waiting_requests: int = setting(256, "Requests that may wait; beyond that, they get 503 at once.")
     wait_seconds: float = setting(30.0, "Longest time that a request waits for its turn before it gets 503.")
+    max_connections: int = setting(
+        800, "Most connections that may be open; a further one is answered 503 and closed, as by the gateway."
+    )
     max_concurrent_statements: int = setting(
         32,
         "Statements of searches that may run in ClickHouse at the same time; one whose client left counts until it has "

@@ -1,29 +1,53 @@
 """uvicorn's HTTP connection, with limits on what a client may hold before its request has begun."""
 
 import asyncio
+import time
 from typing import Any
 
+import structlog
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 # Far more than any client needs for its request line and headers.
 MAX_HEAD_BYTES = 64 * 1024
 HEAD_TIMEOUT_SECONDS = 20.0
+# How long a connection that is one too many may take to read why.
+_TURNED_AWAY_SECONDS = 1.0
+_TELL_AGAIN_SECONDS = 60.0
+_TOO_MANY = (
+    b'{"error":{"code":"too_many_connections","message":"Too many connections are open. Try again in a moment."}}'
+)
+_TURNED_AWAY = (
+    b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 1\r\nconnection: close\r\n"
+    b"content-length: %d\r\n\r\n%b" % (len(_TOO_MANY), _TOO_MANY)
+)
+
+log = structlog.get_logger()
 
 
 class Connection(HttpToolsProtocol):
-    """Closed if a request's head is larger than 64 KiB or takes longer than 20 s to arrive."""
+    """Closed if a request's head is larger than 64 KiB or takes longer than 20 s to arrive.
+
+    If as many are open as uvicorn's `limit_concurrency` says, a further one is answered 503 and closed; uvicorn itself
+    would answer 503 to those that are open, too.
+    """
 
     max_head_bytes = MAX_HEAD_BYTES
+    _told = float("-inf")
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
+        self._max_connections, self.limit_concurrency = self.limit_concurrency, None
+        self._is_turned_away = False
         self._in_head, self._head_bytes = False, 0
         self._head_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client came: it has to say something."""
         super().connection_made(transport)
-        self._begin_head()
+        if self._max_connections is not None and len(self.connections) > self._max_connections:
+            self._turn_away()
+        else:
+            self._begin_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client left."""
@@ -32,6 +56,8 @@ class Connection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse what came, then see whether it was only more of a head."""
+        if self._is_turned_away:
+            return
         super().data_received(data)
         if self._in_head:
             self._head_bytes += len(data)
@@ -48,6 +74,17 @@ class Connection(HttpToolsProtocol):
         """The head is whole."""
         self._end_head()
         super().on_headers_complete()
+
+    def _turn_away(self) -> None:
+        self._is_turned_away = True
+        self.connections.discard(self)
+        self.transport.write(_TURNED_AWAY)
+        self.transport.write_eof()
+        # Closed at once, with a request unread, it would be reset, and the answer might be lost.
+        self.loop.call_later(_TURNED_AWAY_SECONDS, self.transport.close)
+        if time.monotonic() > Connection._told + _TELL_AGAIN_SECONDS:
+            Connection._told = time.monotonic()
+            log.warning("too many connections", limit=self._max_connections)
 
     def _begin_head(self) -> None:
         self._in_head, self._head_bytes = True, 0

@@ -30,12 +30,15 @@ class Door:
         """One request; in the headers' names an underscore stands for a dash."""
 
         async def send() -> httpx.Response:
-            transport = httpx.ASGITransport(self.app)
-            async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+            async with self.client() as client:
                 pairs = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
                 return await client.request(method, path, content=content, headers=pairs)
 
         return asyncio.run(send())
+
+    def client(self) -> httpx.AsyncClient:
+        """For several requests at the same time."""
+        return httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url="http://gateway")
 
     def ingest(self, content: bytes, content_type: str | None = None, **headers: str) -> httpx.Response:
         """Send logs; no content type unless one is given."""

@@ -1,8 +1,12 @@
 """The gateway's HTTP: what is admitted, what is answered, and in what form."""
 
+import asyncio
 import gzip
 import json
+import threading
+from typing import Any
 
+import httpx
 import pytest
 import zstandard
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
@@ -12,6 +16,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 
 from logbrook import metrics
 from logbrook.config import Gateway
+from logbrook.gateway import bodies, lines
 from logbrook.gateway.tokens import issue
 from tests.gateway.door import Door
 
@@ -109,6 +114,83 @@ def test_bodies_of_all_requests_are_bounded() -> None:
 
     assert (answer.status_code, error_of(answer)["code"]) == (429, "too_busy")
     assert int(answer.headers["retry-after"]) > 0
+
+
+class Slow:
+    """Holds the reader of a body until it is told to go on, and knows in which thread it is."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.entered, self.go_on = threading.Event(), threading.Event()
+        self.threads: list[threading.Thread] = []
+        read = lines.read
+
+        def wait(*arguments: Any) -> Any:
+            self.threads.append(threading.current_thread())
+            self.entered.set()
+            assert self.go_on.wait(30)
+            return read(*arguments)
+
+        monkeypatch.setattr(lines, "read", wait)
+
+
+LONG = gzip.compress(b'{"a": 1}\n' * 50_000)
+
+
+def test_a_long_body_is_inflated_and_split_aside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond 256 KiB no step of it is done in the thread that answers everybody else, and /healthz is answered."""
+    door, slow, main = Door.open(Gateway(allow_anonymous=True)), Slow(monkeypatch), threading.current_thread()
+    add = bodies._Output.add
+    steps: list[tuple[int, threading.Thread]] = []
+
+    def noted(output: bodies._Output, piece: bytes) -> None:
+        steps.append((output.size, threading.current_thread()))
+        add(output, piece)
+
+    monkeypatch.setattr(bodies, "_STEP_BYTES", 64 * 1024)
+    monkeypatch.setattr(bodies._Output, "add", noted)
+
+    async def send() -> tuple[int, int]:
+        async with door.client() as client:
+            long = asyncio.create_task(client.post("/ingest", content=LONG, headers={"content-encoding": "gzip"}))
+            await asyncio.to_thread(slow.entered.wait, 30)
+            alive = await client.get("/healthz")
+            slow.go_on.set()
+            return (await long).status_code, alive.status_code
+
+    assert asyncio.run(send()) == (200, 200)
+    assert main not in slow.threads
+    assert {thread for size, thread in steps if size > 256 * 1024} == set(slow.threads)
+    assert len(door.events) == 50_000
+
+
+@pytest.mark.parametrize("is_stopping", [False, True])
+def test_a_long_body_waits_for_its_turn(monkeypatch: pytest.MonkeyPatch, is_stopping: bool) -> None:
+    """429 with Retry-After if other bodies take too long, 503 if the gateway is leaving; short ones do not wait."""
+    door = Door.open(Gateway(allow_anonymous=True, wait_seconds=60 if is_stopping else 0.01))
+    slow = Slow(monkeypatch)
+    headers = {"content-encoding": "gzip"}
+
+    async def send() -> tuple[httpx.Response, httpx.Response, httpx.Response]:
+        async with door.client() as client:
+            first = asyncio.create_task(client.post("/ingest", content=LONG, headers=headers))
+            await asyncio.to_thread(slow.entered.wait, 30)
+            other = asyncio.create_task(client.post("/ingest", content=LONG, headers=headers))
+            while is_stopping and not door.app._waiting:
+                await asyncio.sleep(0.01)
+            short = await client.post("/v1/logs", content=OTLP_JSON, headers={"content-type": JSON})
+            door.app.draining = is_stopping
+            if is_stopping:
+                door.app.hurry()
+            answer = await other
+            slow.go_on.set()
+            return await first, answer, short
+
+    first, other, short = asyncio.run(send())
+
+    assert (first.status_code, short.status_code) == (200, 200)
+    code = (503, "stopping") if is_stopping else (429, "too_busy")
+    assert (other.status_code, error_of(other)["code"]) == code
+    assert int(other.headers["retry-after"]) > 0
 
 
 def test_a_topic_that_fails_makes_the_sender_try_again(door: Door) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import random
 import zlib
 from collections.abc import AsyncIterator, Callable
 
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from logbrook.errors import RejectedError, UnavailableError
-from logbrook.gateway.bodies import Budget, Lease, read
+from logbrook.gateway.bodies import Body, Budget, Lease, encoding_of, receive
 
 MIB = 2**20
 
@@ -60,8 +61,8 @@ def take(
 
     async def all_of_it() -> bytes:
         with Lease(budget or Budget(64 * MIB)) as lease:
-            limits = {"max_body_bytes": max_body_bytes, "max_inflated_bytes": max_inflated_bytes}
-            return await read(pieces(), encoding, lease, **limits)
+            name = encoding_of(encoding)
+            return Body(await receive(pieces(), lease, max_body_bytes), name, lease, max_inflated_bytes).whole()
 
     return asyncio.run(all_of_it())
 
@@ -100,6 +101,37 @@ def test_a_bomb_costs_no_more_than_the_limit(name: str) -> None:
 
     assert (refused.value.status, refused.value.code) == (413, "inflated_too_large")
     assert budget.taken == 0
+
+
+@pytest.mark.parametrize(("window_log", "is_taken"), [(23, True), (24, False)])
+def test_a_sender_of_zstd_does_not_choose_the_window(window_log: int, is_taken: bool) -> None:
+    """A frame that asks to remember more than 8 MiB is answered 400 before anything is set aside for it (RFC 9659)."""
+    parameters = zstandard.ZstdCompressionParameters(window_log=window_log, write_content_size=False)
+    squeezer = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
+    sent = squeezer.compress(b"{}") + squeezer.flush()
+    assert zstandard.get_frame_parameters(sent).window_size == 2**window_log
+
+    if is_taken:
+        assert take(sent, "zstd") == b"{}"
+    else:
+        with pytest.raises(RejectedError, match="memory") as refused:
+            take(sent, "zstd")
+        assert (refused.value.status, refused.value.code) == (400, "broken_encoding")
+
+
+@pytest.mark.parametrize("name", COMPRESSED)
+def test_no_more_is_inflated_than_is_asked_for(name: str) -> None:
+    """To know that a body is long, little more of it is inflated; the rest is not lost."""
+    encoding, encode = ENCODERS[name]
+    content = random.Random(1).randbytes(2 * MIB) * 6
+    budget = Budget(64 * MIB)
+    with Lease(budget) as lease:
+        body = Body(encode(content), encoding_of(encoding), lease, 64 * MIB)
+
+        assert body.is_longer(1000)
+        assert budget.taken < 5 * MIB
+        assert body.whole() == content
+        assert not body.is_longer(len(content))
 
 
 def test_a_body_is_measured_as_it_is_sent_too() -> None:

@@ -8,6 +8,7 @@ import subprocess
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -175,6 +176,30 @@ def test_slow_senders_are_shown_out(tmp_path: Path) -> None:
             pytest.raises(OSError, match=r"reset|Broken pipe"),
         ):
             client.sendall(b"POST /ingest HTTP/1.1\r\nx: " + b"x" * (MAX_HEAD_BYTES * 1000))
+
+
+def test_one_connection_too_many_is_told_so(tmp_path: Path) -> None:
+    """503 with Retry-After, whether or not it sends something; the others go on, and when one leaves there is room."""
+    with running(nowhere(), tmp_path / "log", max_connections=3) as gateway, ExitStack() as open_ones:
+
+        def connect() -> socket.socket:
+            return open_ones.enter_context(socket.create_connection(("127.0.0.1", gateway.port), 30))
+
+        first, _ = connect(), connect()
+        used = open_ones.enter_context(closing(gateway.connect()))
+        used.request("GET", "/healthz")
+        assert answer_of(used)[0] == 200
+
+        assert connect().recv(12) == b"HTTP/1.1 503"
+        status, headers, answer = gateway.post(b"x" * 1_000_000)
+        assert (status, answer["error"]["code"]) == (503, "too_many_connections")
+        assert (headers["connection"], headers["retry-after"]) == ("close", "1")
+
+        used.request("GET", "/healthz")
+        assert answer_of(used)[0] == 200
+        first.close()
+        wait_until(lambda: gateway.get("/healthz")[0] == 200, "room")
+    assert len(gateway.saying("too many connections")) == 1
 
 
 def test_the_log_is_not_flooded_and_keeps_secrets(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """The worst bodies that the gateway's limits let in, and the memory that its process takes for them.
 
-`make bench-memory` prints the table of docs/gateway.md. Each is sent alone, then as often at the same time as the
-limits admit, while messages for a Kafka that is away fill the queue.
+`make bench-memory` prints the table of docs/gateway.md. Each is sent alone, then three times at once while messages for
+a Kafka that is away fill the queue, and other bodies, whose ends are still to come, fill the rest of the buffer.
 """
 
 import argparse
@@ -13,7 +13,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,8 +27,8 @@ from tests.gateway.process import Process, running, wait_until
 MIB = 2**20
 # What docs/gateway.md says is enough.
 DOCUMENTED_BYTES = 512 * MIB
-# Two such bodies, with their compressed bytes, are what LOGBROOK_GATEWAY_MAX_BUFFERED_BYTES admits.
-SIZE = Gateway.max_buffered_bytes // 2 - MIB
+# Almost all that LOGBROOK_GATEWAY_MAX_INFLATED_BYTES admits.
+SIZE = Gateway.max_inflated_bytes - MIB
 NDJSON, JSON, TEXT, PROTOBUF = "application/x-ndjson", "application/json", "text/plain", "application/x-protobuf"
 
 
@@ -169,9 +169,9 @@ def send(process: Process, body: Body, content: bytes) -> int:
 
 @contextmanager
 def full_queue(process: Process, senders: ThreadPoolExecutor) -> Iterator[None]:
-    """Messages of the size that costs most for each byte of the queue are waiting until it has room for no more."""
-    body = Body("/ingest", NDJSON, lambda: b"")
-    content = gzip.compress(b"{\n" * Gateway.max_request_events, 1)
+    """Messages are waiting until there is room for no more; of a large one each byte of the queue is memory."""
+    body = BODIES["lines of JSON"]
+    content = gzip.compress(body.make(), 1)
     waiting: list[Future[int]] = []
     while not any(each.done() for each in waiting):
         before = process.metric("gateway_queued_bytes")
@@ -179,6 +179,20 @@ def full_queue(process: Process, senders: ThreadPoolExecutor) -> Iterator[None]:
         wait_until(lambda: process.metric("gateway_queued_bytes") > before or waiting[-1].done(), "a request")  # noqa: B023
     assert waiting[-1].result() == 429
     yield
+
+
+@contextmanager
+def full_buffer(process: Process) -> Iterator[None]:
+    """Bodies of which the last byte is missing take all memory that there is for bodies, but for one of SIZE."""
+    left = Gateway.max_buffered_bytes - SIZE - 2 * MIB
+    with ExitStack() as waiting:
+        for _ in range(4):
+            connection = process.connect()
+            waiting.callback(connection.close)
+            connection.putrequest("POST", "/ingest")
+            connection.putheader("Content-Length", str(left // 4))
+            connection.endheaders(b"x" * (left // 4 - 1))
+        yield
 
 
 def measure(log: Path, names: list[str]) -> Iterator[Peak]:
@@ -193,7 +207,8 @@ def measure(log: Path, names: list[str]) -> Iterator[Peak]:
             peak(process, anew=True)
             send(process, BODIES[name], compressed[name])
             alone[name] = peak(process)
-    with running(kafka, log, delivery_timeout_seconds=3600) as process, full_queue(process, senders):
+    patient = {"delivery_timeout_seconds": 3600, "body_timeout_seconds": 3600, "wait_seconds": 3600}
+    with running(kafka, log, **patient) as process, full_queue(process, senders), full_buffer(process):
         for name in names:
             peak(process, anew=True)
             sent = [senders.submit(send, process, BODIES[name], compressed[name]) for _ in range(3)]

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -346,20 +347,38 @@ def answers(port: int) -> bool:
     return False
 
 
-def test_an_endless_head_is_cut_off(tmp_path: Path) -> None:
-    """What is no request in all that a client sends takes no memory: the connection is closed."""
+@contextlib.contextmanager
+def unconnected(**variables: str) -> Iterator[int]:
+    """The port of a service whose ClickHouse is not there."""
     [port] = ports.free(1)
     environment = os.environ | {"LOGBROOK_CLICKHOUSE_PORT": "1", "LOGBROOK_CLICKHOUSE_PASSWORD": "x"}
-    environment["LOGBROOK_QUERY_PORT"] = str(port)
+    environment |= {"LOGBROOK_QUERY_PORT": str(port)} | variables
     process = subprocess.Popen([sys.executable, "-m", "logbrook", "query"], env=environment)
     try:
         until(lambda: answers(port))
+        yield port
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def test_an_endless_head_is_cut_off() -> None:
+    """What is no request in all that a client sends takes no memory: the connection is closed."""
+    with unconnected() as port:
         with (
             socket.create_connection(("127.0.0.1", port), 30) as client,
             pytest.raises(OSError, match=r"reset|Broken pipe"),
         ):
             client.sendall(b"GET /healthz HTTP/1.1\r\nx: " + b"x" * 2**26)
         assert answers(port)
-    finally:
-        process.terminate()
-        process.wait(20)
+
+
+def test_one_connection_too_many_is_told_so() -> None:
+    """Who holds all connections that may be open keeps others away for as long, and no longer."""
+    with unconnected(LOGBROOK_QUERY_MAX_CONNECTIONS="1") as port:
+        with socket.create_connection(("127.0.0.1", port), 30):
+            until(lambda: not answers(port))
+            refused = httpx.get(f"http://127.0.0.1:{port}/healthz", trust_env=False)
+            assert (refused.status_code, refused.json()["error"]["code"]) == (503, "too_many_connections")
+            assert refused.headers["retry-after"] == "1"
+        until(lambda: answers(port))

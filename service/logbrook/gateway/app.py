@@ -1,10 +1,12 @@
 """The gateway's HTTP: who may send, what is read, and what is answered."""
 
 import asyncio
+import ctypes
 import hashlib
 import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
 import structlog
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -24,8 +26,11 @@ from logbrook.gateway.topic import Topic
 log = structlog.get_logger()
 
 Handler = Callable[[Request], Awaitable[Response]]
-# A longer body is taken apart in a thread, so that others are answered meanwhile.
+# A body that is longer, inflated, is inflated and taken apart in a thread, so that others are answered meanwhile.
 _SHORT_BODY_BYTES = 256 * 1024
+_LARGE_BODY_BYTES = 8 * 2**20
+# https://man7.org/linux/man-pages/man3/malloc_trim.3.html; other C libraries than glibc have none.
+_give_memory_back: Callable[[int], int] = getattr(ctypes.CDLL(None), "malloc_trim", lambda _: 0)
 # What proxies add to each request that they pass on (RFC 7239), and Google to all requests from outside
 # (https://cloud.google.com/functions/docs/reference/headers; functions are Cloud Run services).
 _FORWARDED = frozenset(("forwarded", "x-forwarded-for"))
@@ -46,15 +51,14 @@ class App:
             "/readyz": ("GET", self._readyz),
             "/metrics": ("GET", self._metrics),
         }
-        self._reading: set[asyncio.Timeout] = set()
-        # Long bodies are taken apart one after the other: together they would not be faster, but take more memory.
+        self._waiting: set[asyncio.Timeout] = set()
         self._apart = asyncio.Lock()
         self.draining = False
         self.in_flight = 0
 
     def hurry(self) -> None:
-        """Answer requests whose body is not there yet with 503 now: there is no time left to wait for it."""
-        for waiting in self._reading:
+        """Answer requests that wait for their body or their turn with 503 now: there is no time left for it."""
+        for waiting in self._waiting:
             waiting.reschedule(asyncio.get_running_loop().time())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -131,15 +135,14 @@ class App:
         key = _given_key(request)
         with bodies.Lease(self._budget) as lease:
             body = await self._body(request, lease)
-            if len(body) <= _SHORT_BODY_BYTES:
-                batch = read(body)
+            if body.is_longer(_SHORT_BODY_BYTES):
+                async with self._turn():
+                    batch, own_key = await asyncio.to_thread(_split, body, read)
             else:
-                async with self._apart:
-                    batch = await asyncio.to_thread(read, body)
-            if key is None and batch.named:
-                key = b"body:" + hashlib.sha256(body).digest()
+                batch, own_key = _split(body, read)
             # From here on the messages are all that is kept, and the topic's queue is what bounds them.
             del body
+        key = key or own_key
         if batch.messages:
             size = sum(map(len, batch.messages))
             await self._topic.send(source, batch, key)
@@ -156,30 +159,48 @@ class App:
             raise RejectedError(403, "web_page", "Without a token nothing is taken from web pages.")
         return source
 
-    async def _body(self, request: Request, lease: bodies.Lease) -> bytes:
+    async def _body(self, request: Request, lease: bodies.Lease) -> bodies.Body:
         settings = self._settings
+        encoding = bodies.encoding_of(request.headers.get("content-encoding"))
         declared = request.headers.get("content-length", "")
         if declared.isdecimal() and int(declared) > settings.max_body_bytes:
             raise bodies.body_too_large(settings.max_body_bytes)
-        waiting = asyncio.timeout(settings.body_timeout_seconds)
-        self._reading.add(waiting)
         try:
-            async with waiting:
-                return await bodies.read(
-                    request.stream(),
-                    request.headers.get("content-encoding"),
-                    lease,
-                    max_body_bytes=settings.max_body_bytes,
-                    max_inflated_bytes=settings.max_inflated_bytes,
-                )
+            async with self._in_time(settings.body_timeout_seconds):
+                sent = await bodies.receive(request.stream(), lease, settings.max_body_bytes)
         except TimeoutError:
-            if self.draining:
-                raise _stopping() from None
             raise RejectedError(
                 408, "slow_body", f"The body did not arrive within {settings.body_timeout_seconds:g} seconds."
             ) from None
+        return bodies.Body(sent, encoding, lease, settings.max_inflated_bytes)
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """Long bodies are taken apart one after the other: together they would not be faster, but take more memory."""
+        try:
+            async with self._in_time(self._settings.wait_seconds):
+                await self._apart.acquire()
+        except TimeoutError:
+            raise bodies.too_busy() from None
+        try:
+            yield
         finally:
-            self._reading.discard(waiting)
+            self._apart.release()
+
+    @asynccontextmanager
+    async def _in_time(self, seconds: float) -> AsyncIterator[None]:
+        """Raises TimeoutError if the block takes longer, UnavailableError (503) if the gateway can't wait for it."""
+        waiting = asyncio.timeout(seconds)
+        self._waiting.add(waiting)
+        try:
+            async with waiting:
+                yield
+        except TimeoutError:
+            if self.draining:
+                raise _stopping() from None
+            raise
+        finally:
+            self._waiting.discard(waiting)
 
     async def _healthz(self, _request: Request) -> Response:
         return answers.json(200, {"status": "alive"})
@@ -195,6 +216,16 @@ class App:
             raise RejectedError(404, "no_such_path", "Metrics are only served directly, not through a proxy.")
         metrics.gateway_requests_in_flight.set(self.in_flight)
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+
+def _split(body: bodies.Body, read: Callable[[bytes], Batch]) -> tuple[Batch, bytes | None]:
+    """A body's messages and, if each event has an id, the key of the request."""
+    whole = body.whole()
+    if len(whole) > _LARGE_BODY_BYTES:
+        # What earlier bodies left between things that are still used: some 70 MB that would stay the process's.
+        _give_memory_back(0)
+    batch = read(whole)
+    return batch, b"body:" + hashlib.sha256(whole).digest() if batch.named else None
 
 
 def _is_from_a_page(request: Request) -> bool:

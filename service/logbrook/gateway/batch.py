@@ -46,22 +46,32 @@ class Packing:
     @property
     def events(self) -> int:
         """How many were added."""
-        return self._events + len(self._held)
+        return self._events
 
-    def add(self, event: bytes) -> None:
-        """An event that is a line of JSON: it shares a message with its neighbors."""
-        size = len(event) + 1
-        if size > self._room:
+    def add(self, lines: bytes) -> None:
+        """Events that are a line of JSON each: they share a message with their neighbors."""
+        start, stop = 0, len(lines)
+        while stop - start >= self._room:
+            # The newline after the last event that fits.
+            end = lines.rfind(b"\n", start, start + self._room)
+            if end >= 0:
+                self._hold(lines[start:end])
+                start = end + 1
+            elif not self._held:
+                found = lines.find(b"\n", start)
+                size = (found if found >= 0 else stop) - start
+                raise event_too_large(self._events, size, self._settings.max_message_bytes)
             self._close()
-            if size > self._room:
-                raise event_too_large(self._events, len(event), self._settings.max_message_bytes)
-        self._held.append(event)
-        self._room -= size
+        if start < stop:
+            self._hold(lines[start:])
 
     def add_alone(self, event: bytes) -> None:
-        """An event that only a message of its own can carry."""
+        """An event that only a message of its own can carry. It may have several lines."""
         self._close()
-        self.add(event)
+        if len(event) >= self._room:
+            raise event_too_large(self._events, len(event), self._settings.max_message_bytes)
+        self._events += 1
+        self._held.append(event)
         self._close()
 
     def messages(self) -> list[bytes]:
@@ -69,12 +79,16 @@ class Packing:
         self._close()
         return self._messages
 
+    def _hold(self, lines: bytes) -> None:
+        self._events += lines.count(b"\n") + 1
+        self._held.append(lines)
+        self._room -= len(lines) + 1
+
     def _close(self) -> None:
         if not self._held:
             return
         settings = self._settings
         message = b"\n".join(self._held)
-        self._events += len(self._held)
         self._bytes += len(message)
         if self._events > settings.max_request_events:
             raise too_many_events(settings.max_request_events)
@@ -116,7 +130,9 @@ def recognizable(messages: list[bytes]) -> list[bytes]:
     which none is valid go alone.
     """
     kept: list[bytes] = []
-    for message in messages:
+    for index, message in enumerate(messages):
+        # Its lines and itself, of all messages, would be twice the request.
+        messages[index] = b""
         head, _, rest = message.partition(b"\n")
         if not rest or _is_valid(head) or any(_is_valid(line) for line in rest.split(b"\n")):
             kept.append(message)

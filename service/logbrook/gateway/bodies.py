@@ -1,10 +1,12 @@
 """Reading a request's body with a limit on every byte: as sent, inflated, and over all open requests together."""
 
 import io
+import re
+import threading
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 
 import zstandard
 
@@ -16,6 +18,10 @@ _ZSTD_WINDOW_BYTES = 8 * 2**20
 _ZSTD_STEP_BYTES = 512
 # What zlib inflates at a time: it holds a step twice for a moment.
 _STEP_BYTES = 2**20
+# What zlib gets at a time, at first and at most: it copies what it has not used, also when a short gzip member ends.
+_FIRST_STEP_BYTES, _SENT_STEP_BYTES = 512, 64 * 1024
+# Between gzip members.
+_PADDING = re.compile(rb"\0*")
 _GZIP, _ZLIB, _RAW = 31, 15, -15
 
 
@@ -24,6 +30,8 @@ class Budget:
 
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes, self.taken = max_bytes, 0
+        # Long bodies are inflated in a thread.
+        self.lock = threading.Lock()
 
 
 class Lease:
@@ -33,10 +41,11 @@ class Lease:
         self._budget, self._taken = budget, 0
 
     def take(self, count: int) -> None:
-        """Add `count` bytes to the share. Raises UnavailableError (429) if the budget is used up."""
-        if self._budget.taken + count > self._budget.max_bytes:
-            raise BusyError("too_busy", "Too many bytes of other requests are being worked on. Send this one again.")
-        self._budget.taken += count
+        """Add `count` bytes to the share. Raises BusyError if the budget is used up."""
+        with self._budget.lock:
+            if self._budget.taken + count > self._budget.max_bytes:
+                raise too_busy()
+            self._budget.taken += count
         self._taken += count
 
     def __enter__(self) -> Self:
@@ -45,34 +54,57 @@ class Lease:
     def __exit__(
         self, _kind: type[BaseException] | None, _error: BaseException | None, _at: TracebackType | None
     ) -> None:
-        self._budget.taken -= self._taken
+        with self._budget.lock:
+            self._budget.taken -= self._taken
 
 
-class _Decoder(Protocol):
-    """Takes the body in pieces and gives what they stand for."""
-
-    def feed(self, data: bytes) -> None: ...
-    def finish(self) -> bytes: ...
+def too_busy() -> BusyError:
+    """The answer when other requests take all of the memory, or of the time, that there is for bodies."""
+    return BusyError("too_busy", "Too many bytes of other requests are being worked on. Send this one again.")
 
 
-async def read(
-    stream: AsyncIterator[bytes], encoding: str | None, lease: Lease, *, max_body_bytes: int, max_inflated_bytes: int
-) -> bytes:
-    """The whole body, inflated.
+class Body:
+    """A request's body as it was sent, of which no more is inflated than somebody asks for.
 
-    Raises RejectedError: 413 beyond a limit (as soon as it is passed, so that a zip bomb costs no more than
-    the limit), 415 for an encoding that is not known, 400 for one that is broken or cut off.
-    Raises UnavailableError (429) when the lease gets no more.
+    Raises RejectedError, from each method: 413 beyond a limit (as soon as it is passed, so that a zip bomb costs no
+    more than the limit), 400 for a stream that is broken or cut off. Raises BusyError when the lease gets
+    no more.
     """
-    decoder = _decoder((encoding or "identity").strip().lower(), lease, max_inflated_bytes)
-    received = 0
+
+    def __init__(self, sent: bytes, encoding: str, lease: Lease, max_inflated_bytes: int) -> None:
+        self._output = _Output(lease, max_inflated_bytes)
+        self._steps = _DECODERS[encoding](encoding, sent, self._output)
+
+    def is_longer(self, size: int) -> bool:
+        """Whether it has more than `size` bytes when it is inflated; hardly more than these are, to find out."""
+        return self._output.size > size or any(self._output.size > size for _ in self._steps)
+
+    def whole(self) -> bytes:
+        """All of it, inflated."""
+        for _ in self._steps:
+            pass
+        return self._output.finish()
+
+
+async def receive(stream: AsyncIterator[bytes], lease: Lease, max_body_bytes: int) -> bytes:
+    """A body as it is sent. Raises RejectedError (413) beyond the limit, BusyError without a lease."""
+    sent = io.BytesIO()
     async for chunk in stream:
-        received += len(chunk)
-        if received > max_body_bytes:
+        if sent.tell() + len(chunk) > max_body_bytes:
             raise body_too_large(max_body_bytes)
         lease.take(len(chunk))
-        decoder.feed(chunk)
-    return decoder.finish()
+        sent.write(chunk)
+    return sent.getvalue()
+
+
+def encoding_of(header: str | None) -> str:
+    """What a Content-Encoding names. Raises RejectedError (415) for what is not known."""
+    name = (header or "identity").strip().lower() or "identity"
+    if name not in _DECODERS:
+        raise RejectedError(
+            415, "unknown_encoding", f"Content-Encoding {name[:64]!r} is not one of gzip, zstd, deflate, identity."
+        )
+    return name
 
 
 def body_too_large(max_body_bytes: int) -> RejectedError:
@@ -82,20 +114,6 @@ def body_too_large(max_body_bytes: int) -> RejectedError:
         "body_too_large",
         f"The body has more than {max_body_bytes} bytes. Send it in parts, or raise LOGBROOK_GATEWAY_MAX_BODY_BYTES.",
         limit=max_body_bytes,
-    )
-
-
-def _decoder(encoding: str, lease: Lease, limit: int) -> _Decoder:
-    if encoding in ("identity", ""):
-        return _Identity(limit)
-    if encoding in ("gzip", "x-gzip"):
-        return _Zlib(encoding, _GZIP, lease, limit)
-    if encoding == "deflate":
-        return _Zlib(encoding, None, lease, limit)
-    if encoding == "zstd":
-        return _Zstd(lease, limit)
-    raise RejectedError(
-        415, "unknown_encoding", f"Content-Encoding {encoding[:64]!r} is not one of gzip, zstd, deflate, identity."
     )
 
 
@@ -114,6 +132,12 @@ class _Output:
         self._lease.take(len(piece))
         self._whole.write(piece)
 
+    def replace(self, whole: bytes) -> None:
+        """What needs no inflating: it is leased, and not copied."""
+        if len(whole) > self._limit:
+            raise _inflated_too_large(self._limit)
+        self.size, self._whole = len(whole), io.BytesIO(whole)
+
     def room(self) -> int:
         """How much to ask for: at most one byte more than what fits, which shows whether the limit is passed."""
         return min(_STEP_BYTES, self._limit - self.size + 1)
@@ -122,99 +146,70 @@ class _Output:
         return self._whole.getvalue()
 
 
-class _Identity:
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._whole = io.BytesIO()
-
-    def feed(self, data: bytes) -> None:
-        if self._whole.tell() + len(data) > self._limit:
-            raise _inflated_too_large(self._limit)
-        self._whole.write(data)
-
-    def finish(self) -> bytes:
-        return self._whole.getvalue()
+def _identity(_name: str, sent: bytes, output: _Output) -> Iterator[None]:
+    output.replace(sent)
+    yield
 
 
-class _Zlib:
+def _zlib(name: str, sent: bytes, output: _Output) -> Iterator[None]:
     """gzip (several members, too), and deflate with or without zlib's header: clients send both."""
-
-    def __init__(self, name: str, window: int | None, lease: Lease, limit: int) -> None:
-        self._name, self._window = name, window
-        self._output = _Output(lease, limit)
-        self._held = b""
-        self._inflate = None if window is None else zlib.decompressobj(window)
-        self._streams = 0
-        self._pending = False
-
-    def feed(self, data: bytes) -> None:
-        data = self._held + data
-        self._held = b""
-        while data or self._pending:
-            if self._inflate is None:
-                data = self._start(data)
-                if self._inflate is None:
-                    return
-            room = self._output.room()
-            try:
-                piece = self._inflate.decompress(data, room)
-            except zlib.error as error:
-                raise _broken(self._name, str(error)) from None
-            self._output.add(piece)
+    at = 0
+    while True:
+        head = sent[at : at + 2]
+        if len(head) < 2:
+            raise _cut_off(name)
+        inflate, step = zlib.decompressobj(_window(name, head)), _FIRST_STEP_BYTES
+        while not inflate.eof:
+            data = sent[at : at + step]
+            if not data:
+                raise _cut_off(name)
+            at, step = at + len(data), min(2 * step, _SENT_STEP_BYTES)
+            full = True
             # All that was asked for: there may be more, although nothing more of the input is needed for it.
-            self._pending = len(piece) == room
-            if self._inflate.eof:
-                data, self._inflate, self._pending = self._inflate.unused_data, None, False
-                self._streams += 1
-            else:
-                data = self._inflate.unconsumed_tail
-
-    def _start(self, data: bytes) -> bytes:
-        """Begin a stream with `data`, of which zero padding between gzip members is left out."""
-        if self._streams:
-            data = data.lstrip(b"\0")
-        if len(data) < 2:
-            self._held = data
-            return b""
-        window = self._window
-        if window is None:
-            has_header = data[0] & 0x0F == 8 and int.from_bytes(data[:2]) % 31 == 0
-            window = _ZLIB if has_header else _RAW
-        self._inflate = zlib.decompressobj(window)
-        return data
-
-    def finish(self) -> bytes:
-        if self._held or self._inflate is not None or not self._streams:
-            raise _cut_off(self._name)
-        return self._output.finish()
-
-
-class _Zstd:
-    """zstd, one frame or several."""
-
-    def __init__(self, lease: Lease, limit: int) -> None:
-        self._output = _Output(lease, limit)
-        self._context = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW_BYTES)
-        self._inflate = self._context.decompressobj()
-        self._open = True
-
-    def feed(self, data: bytes) -> None:
-        for start in range(0, len(data), _ZSTD_STEP_BYTES):
-            piece = data[start : start + _ZSTD_STEP_BYTES]
-            while piece:
-                if not self._open:
-                    self._inflate, self._open = self._context.decompressobj(), True
+            while (data or full) and not inflate.eof:
+                room = output.room()
                 try:
-                    self._output.add(self._inflate.decompress(piece))
-                except zstandard.ZstdError as error:
-                    raise _broken("zstd", str(error)) from None
-                piece = self._inflate.unused_data if self._inflate.eof else b""
-                self._open = not self._inflate.eof
+                    piece = inflate.decompress(data, room)
+                except zlib.error as error:
+                    raise _broken(name, str(error)) from None
+                output.add(piece)
+                yield
+                data, full = inflate.unconsumed_tail, len(piece) == room
+        at -= len(inflate.unused_data)
+        if padding := _PADDING.match(sent, at):
+            at = padding.end()
+        if at == len(sent):
+            return
 
-    def finish(self) -> bytes:
-        if self._open:
-            raise _cut_off("zstd")
-        return self._output.finish()
+
+def _window(name: str, data: bytes) -> int:
+    """zlib's `wbits` for the stream that begins with `data`."""
+    if name != "deflate":
+        return _GZIP
+    return _ZLIB if data[0] & 0x0F == 8 and int.from_bytes(data[:2]) % 31 == 0 else _RAW
+
+
+def _zstd(name: str, sent: bytes, output: _Output) -> Iterator[None]:
+    """zstd, one frame or several. A window is only held meanwhile, not while a body is awaited."""
+    context = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW_BYTES)
+    inflate, is_open = context.decompressobj(), True
+    for start in range(0, len(sent), _ZSTD_STEP_BYTES):
+        piece = sent[start : start + _ZSTD_STEP_BYTES]
+        while piece:
+            if not is_open:
+                inflate = context.decompressobj()
+            try:
+                output.add(inflate.decompress(piece))
+            except zstandard.ZstdError as error:
+                raise _broken(name, str(error)) from None
+            piece = inflate.unused_data if inflate.eof else b""
+            is_open = not inflate.eof
+        yield
+    if is_open:
+        raise _cut_off(name)
+
+
+_DECODERS = {"identity": _identity, "gzip": _zlib, "x-gzip": _zlib, "deflate": _zlib, "zstd": _zstd}
 
 
 def _inflated_too_large(limit: int) -> RejectedError:

@@ -19,7 +19,10 @@ def cut(array: Raw, limit: int, *, few: bool) -> Iterator[Raw]:
     valid JSON. Raises msgspec.DecodeError if it is not, or is neither an array nor null.
     """
     if few or bytes(memoryview(array)[:1]) != b"[":
-        yield from _ALL.decode(array) or ()
+        found = _ALL.decode(array) or ()
+        if len(found) > limit:
+            raise too_many_events(limit)
+        yield from found
         return
     view = memoryview(array)
     at, count = 1, 0

@@ -1,5 +1,6 @@
 """Text that is not Unicode, made so: one bad byte in one record must not cost a sender its whole request."""
 
+import io
 import re
 
 # A pair of surrogates is one character; half of one is not. Any other escape is stepped over, so that the
@@ -7,18 +8,22 @@ import re
 _ESCAPE = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\."
 )
+_HALF = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 def surrogates(document: bytes) -> bytes:
     """JSON with each half of a surrogate pair that stands alone replaced by U+FFFD, which is as long.
 
-    In place: a substitution would hold every escape of the document at the same time.
+    There is one copy of the document, and none if there is nothing to replace.
     """
-    mended = bytearray(document)
-    for match in _ESCAPE.finditer(document):
-        if match[1]:
-            mended[match.start() : match.end()] = b"\\ufffd"
-    return bytes(mended)
+    if not _HALF.search(document):
+        return document
+    mended = io.BytesIO(document)
+    with mended.getbuffer() as view:
+        for match in _ESCAPE.finditer(document):
+            if match[1]:
+                view[match.start() : match.end()] = b"\\ufffd"
+    return mended.getvalue()
 
 
 def utf8(text: bytes) -> bytes:

@@ -55,6 +55,7 @@ class Process:
                 log_config=None,
                 server_header=False,
                 headers=[("x-content-type-options", "nosniff"), ("cache-control", "no-store")],
+                limit_concurrency=settings.max_connections,
                 timeout_keep_alive=int(settings.keep_alive_seconds),
                 timeout_graceful_shutdown=_LAST_ANSWERS_SECONDS,
             )

@@ -282,6 +282,7 @@ def run(query: config.Query, clickhouse: config.ClickHouse) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
+        limit_concurrency=query.max_connections,
         timeout_graceful_shutdown=5,
     )
     try:
