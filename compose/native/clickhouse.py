@@ -7,6 +7,8 @@ from pathlib import Path
 from native.processes import Service
 
 HOST = "127.0.0.1"
+# A busy machine is not a hung process: only one that does not answer for so long is counted as silent.
+ALIVE_TIMEOUT_SECONDS = 10.0
 _COMPOSE = Path(__file__).parent.parent
 
 
@@ -23,13 +25,13 @@ def clickhouse(directory: Path, port: int, password: str, reader_password: str |
         port,
         {"PYTHONPATH": str(_COMPOSE), **secrets},
         stop_seconds=30,
-        alive=lambda: answers(port, "/ping"),
+        alive=lambda: answers(port, "/ping", ALIVE_TIMEOUT_SECONDS),
     )
 
 
-def answers(port: int, path: str) -> bool:
+def answers(port: int, path: str, timeout_seconds: float = 2) -> bool:
     """Whether a GET of this path on this machine is answered with 200."""
-    connection = http.client.HTTPConnection(HOST, port, timeout=2)
+    connection = http.client.HTTPConnection(HOST, port, timeout=timeout_seconds)
     try:
         connection.request("GET", path)
         return connection.getresponse().status == 200

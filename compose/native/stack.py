@@ -7,7 +7,7 @@ from pathlib import Path
 
 import logbrook.cli
 from native import brokers, prometheus
-from native.clickhouse import answers, clickhouse
+from native.clickhouse import ALIVE_TIMEOUT_SECONDS, answers, clickhouse
 from native.environment import Environment
 from native.processes import Service
 
@@ -60,7 +60,7 @@ def _logbrook(
         environment,
         needs=needs,
         once=once,
-        alive=partial(answers, port, "/healthz") if port else None,
+        alive=partial(answers, port, "/healthz", ALIVE_TIMEOUT_SECONDS) if port else None,
     )
 
 

@@ -23,6 +23,8 @@ class ProcessStatus:
     restarts: int = 0
     # Why it is not ready, if so.
     reason: str = ""
+    # How it ended, the last time that it had to be started again.
+    last_end: str = ""
 
 
 @dataclass

@@ -26,6 +26,7 @@ _FIRST_BACK_OFF_SECONDS, _MAX_BACK_OFF_SECONDS = 0.5, 30.0
 _STEADY_SECONDS = 60.0
 # Each look at a process may take a few seconds of its own.
 _LOOK_EVERY_SECONDS = 5.0
+_FEWEST_SILENT_LOOKS = 3
 
 
 class Supervised:
@@ -36,6 +37,7 @@ class Supervised:
         self._process: subprocess.Popen[bytes] | None = None
         self._deadline = self._started = self._retry_at = 0.0
         self._looked_at = self._answered_at = 0.0
+        self._silent_looks = 0
         self._back_off = _FIRST_BACK_OFF_SECONDS
 
     @property
@@ -58,6 +60,7 @@ class Supervised:
         elif self.status.state == "starting" and not self.service.once:
             if self.service.ready():
                 self.status.state, self.status.reason, self._answered_at = "ready", "", now
+                self._silent_looks = 0
             elif now > self._deadline:
                 what = f"is not ready after {self.service.ready_seconds:.0f} s"
                 if not may_retry:
@@ -66,8 +69,12 @@ class Supervised:
         elif self.status.state == "ready" and self.service.alive and now - self._looked_at > self._look_every():
             self._looked_at = now
             if self.service.alive():
-                self._answered_at, self.status.reason = time.monotonic(), ""
-            elif (silent := now - self._answered_at) > self.service.silent_seconds:
+                self._answered_at, self._silent_looks, self.status.reason = time.monotonic(), 0, ""
+                return
+            self._silent_looks += 1
+            silent = now - self._answered_at
+            # On a machine that is short of time, the looks themselves are far apart.
+            if silent > self.service.silent_seconds and self._silent_looks >= _FEWEST_SILENT_LOOKS:
                 self._restart(f"did not answer for {silent:.0f} s")
             else:
                 self.status.reason = f"does not answer; started again after {self.service.silent_seconds:.0f} s of it"
@@ -117,7 +124,7 @@ class Supervised:
     def _back_off_for(self, why: str, now: float) -> None:
         self.status.pid = None
         self.status.state, self.status.restarts = "backing off", self.status.restarts + 1
-        self.status.reason = why
+        self.status.reason = self.status.last_end = why
         self._retry_at = now + self._back_off
         self._back_off = min(2 * self._back_off, _MAX_BACK_OFF_SECONDS)
 

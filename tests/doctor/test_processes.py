@@ -193,3 +193,16 @@ def test_the_same_on_a_real_engine(
 
     assert f"docker logs {project}" in finding.remedy
     assert (LOG_LINE in finding.text) == (code == "process.down")
+
+
+@pytest.mark.parametrize("own_end", ["did not answer for 61 s: ended, to start it again", "ended with signal SIGKILL"])
+def test_a_restart_of_one_that_hung_is_not_taken_for_a_lack_of_memory(tmp_path: Path, own_end: str) -> None:
+    """Only what something else ended may have been killed for its memory; the supervisor ends what does not answer."""
+    known = status.mine()
+    known.processes["clickhouse"] = status.ProcessStatus("ready", os.getpid(), 0.0, 2, last_end=own_end)
+    (tmp_path / "run").mkdir()
+    status.write(tmp_path, known)
+
+    [found] = processes._native(tmp_path)
+
+    assert found.hung == own_end.startswith("did not answer")

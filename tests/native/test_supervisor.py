@@ -195,6 +195,7 @@ def test_one_that_hangs_is_started_again(run: Run, tmp_path: Path, now: Callable
     assert (after["a"].restarts, after["b"].restarts) == (1, 0)
     assert after["a"].pid != before
     assert after["a"].reason == ""
+    assert after["a"].last_end.startswith("did not answer for")
 
 
 def test_what_a_killed_supervisor_leaves_is_waited_for(run: Run, tmp_path: Path) -> None:

@@ -94,7 +94,7 @@ def memory(place: Place) -> str:
     if (container := container_bytes(place)) and limit >= container:
         raise Wrong("memory.budget", limit=limit / _GIB, container=container / _GIB)
     own = place.processes.get("clickhouse")
-    if own is not None and own.restarts and uptime < 3600:
+    if own is not None and own.restarts and not own.hung and uptime < 3600:
         raise Wrong("memory.restarted", seconds=uptime, process=own)
     said = f"{used / _GIB:.1f} of {limit / _GIB:.1f} GiB are used, up for {uptime} s"
     if used > 0.9 * limit:

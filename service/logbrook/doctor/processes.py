@@ -31,6 +31,8 @@ class Process:
     last_line: str
     command: str
     """Shows all of its log."""
+    hung: bool = False
+    """Whether it was restarted last because it did not answer."""
 
     @property
     def killed(self) -> bool:
@@ -79,7 +81,8 @@ def _native(state: Path) -> Iterator[Process]:
         shown = "stopped" if gone and known["state"] != "failed" else known["state"]
         ended, log = known["reason"].partition("ended with ")[2], state / "logs" / f"{name}.log"
         last = _last(log.read_text(errors="replace")) if known["reason"] and log.exists() else ""
-        yield Process(name, shown, ended, known["restarts"], last, f"make local-logs NAME={name}")
+        hung = "did not answer" in known.get("last_end", "")
+        yield Process(name, shown, ended, known["restarts"], last, f"make local-logs NAME={name}", hung)
 
 
 def _containers() -> Iterator[Process]:
