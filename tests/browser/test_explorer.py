@@ -130,6 +130,17 @@ def test_a_mistake_is_marked_where_it_is(page: Chrome) -> None:
     assert not texts(page, "#marks .wrong")
 
 
+def test_hints_stand_beside_what_was_found_and_what_was_not(page: Chrome) -> None:
+    """How a query was read stands above the events; where there are none, the nearest name of a field."""
+    type_query(page, "request or served")
+    wait(page, lambda: texts(page, "h2") and "Nothing matches" in texts(page, "h2")[0])
+    assert "capitals" in texts(page, ".empty .hints")[0]
+    type_query(page, "status_code:200")
+    wait(page, lambda: "did you mean `attr.http.status_code`?" in "".join(texts(page, ".empty .hints")))
+    type_query(page, "attr.http.status_code:/500/")
+    wait(page, lambda: messages(page) and "regular expression" in "".join(texts(page, ".hints")))
+
+
 def test_a_drag_on_the_chart_zooms_in(page: Chrome) -> None:
     """Dragging over the chart sets the range to what was dragged over; Back returns."""
     wait(page, lambda: page.find_elements(By.CSS_SELECTOR, "#plot rect"))

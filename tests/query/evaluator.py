@@ -1,6 +1,7 @@
 """What the query language means, said once more in plain Python: the other opinion of the property tests."""
 
 import re
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 from logbrook.query.syntax import (
@@ -11,8 +12,11 @@ from logbrook.query.syntax import (
     Exists,
     Field,
     Fits,
+    InNetwork,
+    Matches,
     Node,
     Not,
+    OfField,
     Place,
     Severity,
     Text,
@@ -32,9 +36,9 @@ def matches(node: Node, row: Row) -> bool:  # noqa: PLR0911 - one for each kind 
         case Everything():
             return True
         case Text(text=text):
-            return has_text(lower(row["Body"]), lower(text))
+            return any(has_text(lower(row["Body"]), lower(each)) for each in cases(text))
         case TextGlob(glob=glob):
-            return has_glob(lower(row["Body"]), lower(glob))
+            return any(has_glob(lower(row["Body"]), lower(each)) for each in cases(glob))
         case Severity(lowest=lowest, highest=highest):
             return bool(lowest <= row.get("SeverityNumber", 0) <= highest)
         case Not(part=part):
@@ -51,6 +55,13 @@ def lower(text: str) -> str:
     return "".join(chr(ord(each) + 32) if "A" <= each <= "Z" else each for each in text)
 
 
+def cases(text: str) -> set[str]:
+    """A text as it may be written: other letters than ASCII's as typed, small, capital, or with capitals first."""
+    return (
+        {text, text.lower(), text.upper(), text.capitalize(), text.title()} if text.lower() != text.upper() else {text}
+    )
+
+
 def words(text: str) -> list[str]:
     """Runs of ASCII letters, digits and everything that is not ASCII."""
     return re.findall(r"[0-9A-Za-z\u0080-\U0010ffff]+", text)
@@ -58,6 +69,8 @@ def words(text: str) -> list[str]:
 
 def has_text(body: str, text: str) -> bool:
     """The text's words stand in a row in the body, and the text itself is in it."""
+    if re.search("[\u2600-\u27bf\u2e80-\u9fff\U0001f000-\U0001faff]", text):
+        return text in body
     wanted, there = words(text), words(body)
     in_a_row = any(there[at : at + len(wanted)] == wanted for at in range(len(there) - len(wanted) + 1))
     return text in body and in_a_row
@@ -87,15 +100,22 @@ def values(field: Field, row: Row) -> list[Any]:
     return [row[place][field.name] for place in places if field.name in row.get(place, {})]
 
 
-def fits_value(node: Equals | Fits | Exists | Compares, value: Any) -> bool:
+def fits_value(node: OfField, value: Any) -> bool:  # noqa: PLR0911 - one for each kind of node
     """Whether one value of the field is as asked."""
     match node:
         case Equals(value=wanted):
             return bool(value == wanted)
         case Fits(glob=glob):
             return glob_fits(glob, value)
-        case Exists(field=field):
-            return bool(value) if field.place is Place.COLUMN else True
+        case Exists():
+            return bool(value)
+        case Matches(pattern=pattern):
+            return re.search(pattern, value) is not None
+        case InNetwork(network=network):
+            try:
+                return ip_address(value) in ip_network(network)
+            except ValueError:
+                return False
         case Compares(operator=operator, number=number):
             return compares(as_number(value), operator, number)
 

@@ -55,6 +55,16 @@ def test_more_than_a_page_can_be_asked_for(service: Door, database: config.Click
     assert offsets == list(range(300, 1500))
 
 
+def test_it_is_said_how_a_query_was_read(service: Door, database: config.ClickHouse) -> None:
+    """What may have meant something else is said beside the events, where no program reads it for one."""
+    store(database, [event(1, "this or that")])
+
+    done = search(service, "this or that", "--since", "2025-11-24", "--json")
+
+    assert json.loads(done.stdout)["body"] == "this or that"
+    assert "the operators are AND, OR, and NOT" in done.stderr
+
+
 def test_a_mistake_is_pointed_at(service: Door) -> None:
     """A query that can't be understood is printed with a mark under the place, and the exit status is 1."""
     done = search(service, "[bold] level>=loud")

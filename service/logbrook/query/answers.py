@@ -22,6 +22,7 @@ class SearchAnswer(Struct, kw_only=True, rename={"from_": "from"}):
     """Events, the newest first."""
 
     events: list[Event]
+    hints: list[str]  # what of the query is read otherwise than elsewhere, or why nothing was found
     cursor: str | None  # for the next page; null on the last one
     from_: str
     to: str

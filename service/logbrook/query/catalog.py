@@ -1,13 +1,38 @@
 """The fields that everybody may name in a query, and the names of the severities."""
 
+import re
+
 from logbrook.query import columns
 from logbrook.query.syntax import Field, Place
+from logbrook.schema import parsing
+
+
+def _folded(name: str) -> str:
+    return re.sub("[_.-]", "", name).lower()
+
 
 COLUMNS = {
     typed: Field(Place.COLUMN, each.sql, each.kind == "number") for each in columns.COLUMNS for typed in each.typed
 } | {"idempotency_key": Field(Place.COLUMN, "IdempotencyKey")}
+# What the parser takes for the same column, and other ways to write the names: an attribute may have such a name, too.
+_ALIASES = {
+    "service": parsing.FIELDS["service"],
+    "trace_id": parsing.FIELDS["trace"],
+    "span_id": parsing.FIELDS["span"],
+    "trace_flags": parsing.FIELDS["flags"],
+    "event_name": parsing.FIELDS["event_name"],
+}
+_BY_SQL = {each.sql: COLUMNS[each.typed[0]] for each in columns.COLUMNS if each.typed} | {
+    "IdempotencyKey": COLUMNS["idempotency_key"]
+}
+_BY_ALIAS = (
+    {_folded(name): field for name, field in (COLUMNS | _BY_SQL).items()}
+    | {_folded(each.name): COLUMNS[each.typed[0]] for each in columns.COLUMNS if each.typed}
+    | {_folded(alias): COLUMNS[name] for name, aliases in _ALIASES.items() for alias in aliases}
+)
 BODY_NAMES = frozenset({"body", "message", "msg"})
 LEVEL_NAMES = frozenset({"level", "severity"})
+_LEVEL_KEYS = frozenset(parsing.FIELDS["level"]) - LEVEL_NAMES - {"levelno", "severity_text", "severitytext"}
 # A prefix says whose attribute it is; without one the event's own are looked at, then its resource's.
 PREFIXES = {
     "attr": Place.LOG,
@@ -34,21 +59,41 @@ HIGHEST_SEVERITY = 24
 SHOWN = ("service", "level", "body", "trace_id", "span_id", "event", "scope", "source", "severity_text", "parse_error")
 
 
-def field(name: str) -> Field:
-    """The field that a typed name means; an unknown name is an attribute."""
-    if name in COLUMNS:
-        return COLUMNS[name]
+def fields(name: str) -> tuple[Field, ...]:
+    """The fields that a typed name may mean: a column by its names, and the attribute that is called so."""
+    if found := COLUMNS.get(name) or _BY_SQL.get(name):
+        return (found,)
     prefix, dot, rest = name.partition(".")
     if dot and rest and prefix in PREFIXES:
-        return Field(PREFIXES[prefix], rest)
-    return Field(Place.ANYWHERE, name)
+        return (Field(PREFIXES[prefix], rest),)
+    attribute = Field(Place.ANYWHERE, name)
+    column = _BY_ALIAS.get(_folded(name))
+    return (column, attribute) if column else (attribute,)
+
+
+def field(name: str) -> Field:
+    """The field that a typed name means first of all; an unknown name is an attribute."""
+    return fields(name)[0]
+
+
+def is_body(name: str) -> bool:
+    """Whether a typed name means the body."""
+    return name.lower() in BODY_NAMES
+
+
+def is_level(name: str) -> bool:
+    """Whether a typed name means the level, and nothing else."""
+    return name.lower() in LEVEL_NAMES or _folded(name) == "severitynumber"
+
+
+def is_level_key(name: str) -> bool:
+    """Whether events have their level under such a name; an attribute may be called so, too."""
+    return name.lower() in _LEVEL_KEYS
 
 
 def is_known(name: str) -> bool:
     """Whether the name can only mean a field: `level=error` is then no text."""
-    prefix, dot, rest = name.partition(".")
-    known = name in COLUMNS or name in BODY_NAMES or name in LEVEL_NAMES
-    return known or bool(dot and rest and prefix in PREFIXES)
+    return is_body(name) or is_level(name) or is_level_key(name) or fields(name)[0].place is not Place.ANYWHERE
 
 
 def level(name: str) -> tuple[int, int] | None:

@@ -17,13 +17,19 @@ from logbrook.query.syntax import (
     Exists,
     Field,
     Fits,
+    InNetwork,
+    Matches,
     Node,
     Not,
+    OfField,
     Place,
     Severity,
     Text,
     TextGlob,
+    escaped,
     glob_pieces,
+    is_unspaced,
+    spellings,
 )
 
 _WORD = re.compile(rb"[0-9A-Za-z\x80-\xff]+")
@@ -51,11 +57,6 @@ class Parameters:
         return self.add("String", value)
 
 
-def lowered(text: str) -> str:
-    """`text` as the engine's `lower` writes it: ASCII letters alone change."""
-    return text.encode().lower().decode()
-
-
 def words(text: str) -> list[str]:
     """The words of a text, as the index has them."""
     return [word.decode() for word in _WORD.findall(text.encode())]
@@ -67,9 +68,9 @@ def condition(node: Node, parameters: Parameters) -> str:  # noqa: PLR0911 - one
         case Everything():
             return "1"
         case Text(text=text):
-            return _text(lowered(text), parameters)
+            return _any([_text(each, parameters) for each in spellings(text)])
         case TextGlob(glob=glob):
-            return _text_glob(lowered(glob), parameters)
+            return _any([_text_glob(each, parameters) for each in spellings(glob)])
         case Severity(lowest=lowest, highest=highest):
             return _severity(lowest, highest)
         case Not(part=part):
@@ -87,8 +88,12 @@ def is_indexed(node: Node) -> bool:
         case Equals(field=Field(place=place, name=key), value=value):
             return place in _ITEMS and "=" not in key + value
         case Text(text=text):
-            return words(lowered(text)) == [lowered(text)]
+            return [words(text.lower())] == [spellings(text)] and not is_unspaced(text)
     return False
+
+
+def _any(conditions: list[str]) -> str:
+    return conditions[0] if len(conditions) == 1 else " OR ".join(f"({each})" for each in conditions)
 
 
 def _bracketed(node: Node, parameters: Parameters) -> str:
@@ -106,6 +111,8 @@ def _severity(lowest: int, highest: int) -> str:
 def _text(text: str, parameters: Parameters) -> str:
     if not text:
         return "1"
+    if is_unspaced(text):
+        return f"lower(Body) LIKE {parameters.text('%' + _like(escaped(text)) + '%')}"
     found = words(text)
     conditions: list[str] = []
     if found:
@@ -139,7 +146,7 @@ def _like(glob: str) -> str:
     )
 
 
-def _field(node: Equals | Fits | Exists | Compares, parameters: Parameters) -> str:
+def _field(node: OfField, parameters: Parameters) -> str:
     if node.field.place is Place.COLUMN:
         return _column(node, parameters)
     if node.field.place is Place.ANYWHERE:
@@ -148,20 +155,24 @@ def _field(node: Equals | Fits | Exists | Compares, parameters: Parameters) -> s
     return _attribute(node, node.field.place, node.field.name, parameters)
 
 
-def _column(node: Equals | Fits | Exists | Compares, parameters: Parameters) -> str:
+def _column(node: OfField, parameters: Parameters) -> str:
     column = node.field.name
     match node:
         case Equals(value=value):
             return f"{column} = {parameters.text(value)}"
         case Fits(glob=glob):
             return f"{column} LIKE {parameters.text(_like(glob))}"
+        case Matches(pattern=pattern):
+            return f"match({column}, {parameters.text(pattern)})"
+        case InNetwork(network=network):
+            return _in_network(column, network, parameters)
         case Exists(field=Field(numeric=numeric)):
             return f"{column} != {0 if numeric else repr('')}"
         case Compares(operator=operator, number=number):
             return f"{column} {operator} {parameters.add('Int64', int(number))}"
 
 
-def _attribute(node: Equals | Fits | Exists | Compares, place: Place, key: str, parameters: Parameters) -> str:
+def _attribute(node: OfField, place: Place, key: str, parameters: Parameters) -> str:
     if isinstance(node, Equals):
         return _attribute_equals(place, key, node.value, parameters)
     bound = parameters.text(key)
@@ -169,10 +180,20 @@ def _attribute(node: Equals | Fits | Exists | Compares, place: Place, key: str, 
     match node:
         case Fits(glob=glob):
             return f"mapContains({place.value}, {bound}) AND {value} LIKE {parameters.text(_like(glob))}"
+        case Matches(pattern=pattern):
+            return f"mapContains({place.value}, {bound}) AND match({value}, {parameters.text(pattern)})"
+        case InNetwork(network=network):
+            return _in_network(value, network, parameters)
         case Exists():
-            return f"mapContains({place.value}, {bound})"
+            return f"{value} != ''"
         case Compares(operator=operator, number=number):
             return f"ifNull(toFloat64OrNull({value}) {operator} {parameters.add('Float64', float(number))}, 0)"
+
+
+def _in_network(value: str, network: str, parameters: Parameters) -> str:
+    # The function raises for what is not an address.
+    address = f"(isIPv4String({value}) OR isIPv6String({value}))"
+    return f"{address} AND isIPAddressInRange(if({address}, {value}, '::'), {parameters.text(network)})"
 
 
 def _attribute_equals(place: Place, key: str, wanted: str, parameters: Parameters) -> str:

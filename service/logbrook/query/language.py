@@ -5,12 +5,15 @@
     (service:cart OR service:auth) attr.http.status_code:>=500
     user.id:user-3* trace_id:*                              wildcards; * alone: the field is there
 
-Words next to each other must all match. `AND`, `OR` and `NOT` are operators in capitals only.
+    duration_ms:[100 TO 200] ip:10.0.0.0/8 path:/^\\/api/    ranges, networks, regular expressions
+
+Words next to each other must all match. `AND` (`&&`), `OR` (`||`) and `NOT` are operators in capitals only.
 """
 
+import ipaddress
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from logbrook.errors import RejectedError
 from logbrook.query import catalog
@@ -23,6 +26,8 @@ from logbrook.query.syntax import (
     Exists,
     Field,
     Fits,
+    InNetwork,
+    Matches,
     Node,
     Not,
     Place,
@@ -39,11 +44,18 @@ MAX_WILDCARDS = 100
 _MAX_INTEGER = 2**63 - 1
 
 _FIELD = re.compile(
-    r'(?:([A-Za-z_@][\w.@/-]*)|(attr|attributes|resource|scope)\."((?:[^"\\]|\\.)+)")(:|>=|<=|>|<|=)', re.ASCII
+    r'(?:([^\W\d][\w.@/-]*|@[\w.@/-]*)|(?:(attr|attributes|resource|scope)\.)?"((?:[^"\\]|\\.)+)")'
+    r"(:|\s*(?:=~|!~|!=|==?|>=|<=|>|<)(?![=>~])\s*)"
 )
 _NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d{1,3})?", re.ASCII)
-_OPERATOR = re.compile(r">=|<=|>|<|=")
-_KEYWORD = re.compile(r"(AND|OR|NOT)(?=[\s()]|$)")
+_OPERATOR = re.compile(r"=~|!~|!=|>=|<=|>|<|=")
+_KEYWORDS = {"AND": "AND", "OR": "OR", "NOT": "NOT", "&&": "AND", "||": "OR"}
+_KEYWORD = re.compile(r"(AND|OR|NOT|&&|\|\|)(?=[\s()]|$)")
+_REGEX = re.compile(r"/((?:\\.|[^/\\])+)/(?=[\s)]|$)")
+_RANGE = re.compile(r"([\[{])\s*([^\s\[\]{}]+)\s+TO\s+([^\s\[\]{}]+)\s*([\]}])(?=[\s)]|$)")
+_NETWORK = re.compile(r"[0-9A-Fa-f.:]+/\d{1,3}")
+# Longer ones keep ClickHouse busy in one block, where it looks at no deadline (as in functions.py).
+MAX_PATTERN_CHARACTERS = 500
 
 
 class QuerySyntaxError(RejectedError):
@@ -90,12 +102,19 @@ class _Parser:
 
     def _keyword(self) -> str | None:
         found = _KEYWORD.match(self.text, self.at)
-        return found[1] if found else None
+        return _KEYWORDS[found[1]] if found else None
+
+    def _take(self, keyword: str) -> bool:
+        """Go behind a keyword if it is here."""
+        found = _KEYWORD.match(self.text, self.at)
+        if found is None or _KEYWORDS[found[1]] != keyword:
+            return False
+        self.at = found.end()
+        return True
 
     def _alternatives(self, depth: int, field: str | None) -> Node:
         parts = [self._conjunction(depth, field)]
-        while self._keyword() == "OR":
-            self.at += 2
+        while self._take("OR"):
             parts.append(self._conjunction(depth, field))
         return parts[0] if len(parts) == 1 else Any(tuple(parts))
 
@@ -104,8 +123,7 @@ class _Parser:
         parts = [self._negation(depth, field)]
         self._blanks()
         while self.at < len(self.text) and self.text[self.at] != ")" and self._keyword() != "OR":
-            if self._keyword() == "AND":
-                self.at += 3
+            if self._take("AND"):
                 self._blanks()
             parts.append(self._negation(depth, field))
             self._blanks()
@@ -114,8 +132,7 @@ class _Parser:
     def _negation(self, depth: int, field: str | None) -> Node:
         negated = False
         while True:
-            if self._keyword() == "NOT":
-                self.at += 3
+            if self._take("NOT"):
                 self._blanks()
             elif re.match(r"[-!](?=[^\s)\-!>])", self.text[self.at : self.at + 2]):
                 self.at += 1
@@ -137,8 +154,6 @@ class _Parser:
             return self._group(depth, field)
         if field is not None:
             return self._value(depth, field)
-        if self.text[start] == '"':
-            return Text(self._quoted())
         return self._term(depth)
 
     def _group(self, depth: int, field: str | None) -> Node:
@@ -168,25 +183,36 @@ class _Parser:
         raise QuerySyntaxError(self.at, f'the " at character {opened + 1} is not closed', '"')
 
     def _term(self, depth: int) -> Node:
-        """A word of the body, or a field with its value."""
-        found = _FIELD.match(self.text, self.at)
+        """A word or a phrase of the body, or a field with its value."""
+        start = self.at
+        found = _FIELD.match(self.text, start)
         if found is None or not self._is_field(found):
-            return _glob_or_text(self._raw('\\s()"'), Text, TextGlob)
-        prefix, key, operator = found[2], found[3], found[4]
-        name = found[1] or prefix + "." + re.sub(r"\\(.)", r"\1", key)
+            return Text(self._quoted()) if self.text[start] == '"' else self._glob(self._raw('\\s()"'))
+        key = found[3] and re.sub(r"\\(.)", r"\1", found[3])
+        name = found[1] or (f"{found[2]}.{key}" if found[2] else key)
         self.at = found.end()
-        if operator == "=":
-            operator = ":"
-        if operator != ":":
-            return self._comparison(name, operator)
-        return self._value(depth, name)
+        operator = found[4].strip()
+        if operator not in ("=", "=="):
+            return self._value(depth, name) if operator == ":" else self._related(name, operator, depth)
+        node = self._value(depth, name)
+        # It may be a text as well: programs write `user=bob` into their lines.
+        text = self.text[start : self.at]
+        return node if found[3] or catalog.is_known(name) or "(" in text else Any((node, self._glob(text)))
+
+    def _glob(self, raw: str) -> Node:
+        return _glob_or_text(raw, Text, TextGlob)
 
     def _is_field(self, found: re.Match[str]) -> bool:
         """Whether this is meant as a field, and not as text that happens to have a colon or a > in it."""
-        rest, known = self.text[found.end() :], found[1] is None or catalog.is_known(found[1])
-        if found[4] == ":":
-            return not rest.startswith("//")
-        return known or (found[4] != "=" and _NUMBER.match(rest) is not None)
+        rest, operator = self.text[found.end() :], found[4].strip()
+        has_value = rest != "" and not rest[0].isspace() and rest[0] != ")"
+        if operator == ":":
+            return has_value if found[3] and not found[2] else not rest.startswith("//")
+        if operator != found[4] and not has_value:
+            return False
+        if found[2] or (found[1] and catalog.is_known(found[1])):
+            return True
+        return has_value if operator[0] in "=!" else _NUMBER.match(rest) is not None
 
     def _value(self, depth: int, name: str) -> Node:
         start = self.at
@@ -198,10 +224,50 @@ class _Parser:
             return self._group(depth, name)
         if self.text[start] == '"':
             return self._meaning(name, self._quoted(), start, quoted=True)
+        if regex := _REGEX.match(self.text, start):
+            self.at = regex.end()
+            return self._matches(name, regex[1].replace("\\/", "/"), start)
+        if limits := _RANGE.match(self.text, start):
+            self.at = limits.end()
+            return self._range(name, limits)
         if operator := _OPERATOR.match(self.text, start):
             self.at = operator.end()
-            return self._comparison(name, operator[0])
+            return self._related(name, operator[0], depth)
         return self._meaning(name, self._raw("\\s()"), start, quoted=False)
+
+    def _related(self, name: str, operator: str, depth: int) -> Node:
+        """What `name` and an operator ask for; the value is next."""
+        start = self.at
+        if operator == "!=":
+            node: Node = Not(self._value(depth, name))
+            fields = catalog.fields(name)
+            is_attribute = fields[-1].place is not Place.COLUMN and not catalog.is_body(name)
+            return All((_any_of(fields, Exists), node)) if is_attribute and not catalog.is_level(name) else node
+        value = self._quoted() if self.text.startswith('"', start) else self._raw_or_nothing()
+        if operator in ("=~", "!~"):
+            node = self._matches(name, value, start)
+            return Not(node) if operator == "!~" else node
+        return self._comparison(name, operator, value, start)
+
+    def _matches(self, name: str, pattern: str, start: int) -> Node:
+        if not pattern or len(pattern) > MAX_PATTERN_CHARACTERS:
+            expected = f"one to {MAX_PATTERN_CHARACTERS} characters"
+            raise QuerySyntaxError(start, f"the regular expression has {len(pattern)} characters", expected)
+        if catalog.is_body(name):
+            return Matches(Field(Place.COLUMN, "Body"), pattern)
+        fields = (catalog.COLUMNS["severity_text"],) if catalog.is_level(name) else catalog.fields(name)
+        if any(field.numeric for field in fields):
+            raise QuerySyntaxError(start, f"{name} is a number and has no text to match", f"{name}:>0 or {name}:0")
+        return _any_of(fields, lambda field: Matches(field, pattern))
+
+    def _range(self, name: str, limits: re.Match[str]) -> Node:
+        """`[1 TO 5]` with its ends, `{1 TO 5}` without, `*` for no end."""
+        lowest = (">=" if limits[1] == "[" else ">", limits[2], limits.start(2))
+        highest = ("<=" if limits[4] == "]" else "<", limits[3], limits.start(3))
+        parts = [self._comparison(name, *each) for each in (lowest, highest) if each[1] != "*"]
+        if not parts:
+            return self._meaning(name, "*", limits.start(), quoted=False)
+        return parts[0] if len(parts) == 1 else All(tuple(parts))
 
     def _raw(self, stops: str) -> str:
         """Everything up to a stop character, as a glob."""
@@ -211,31 +277,34 @@ class _Parser:
         self.at = found.end()
         return found[0]
 
-    def _meaning(self, name: str, value: str, start: int, *, quoted: bool) -> Node:  # noqa: PLR0911 - one a kind
+    def _meaning(self, name: str, value: str, start: int, *, quoted: bool) -> Node:
         """What `name:value` asks for."""
-        if name in catalog.BODY_NAMES:
-            if quoted:
-                return Text(value)
-            return (
-                Not(Equals(Field(Place.COLUMN, "Body"), "")) if value == "*" else _glob_or_text(value, Text, TextGlob)
-            )
-        if name in catalog.LEVEL_NAMES:
+        if catalog.is_body(name):
+            if not quoted and value == "*":
+                return Not(Equals(Field(Place.COLUMN, "Body"), ""))
+            return Text(value) if quoted else self._glob(value)
+        if catalog.is_level(name):
             return Severity(1, catalog.HIGHEST_SEVERITY) if value == "*" else Severity(*self._level(value, start))
-        field = catalog.field(name)
+        node = _any_of(catalog.fields(name), lambda field: self._equals(field, value, start, quoted=quoted))
+        if catalog.is_level_key(name) and (level := catalog.level(value)):
+            return Any((Severity(*level), node))
+        return node
+
+    def _equals(self, field: Field, value: str, start: int, *, quoted: bool) -> Node:
         if not quoted and set(value) == {"*"}:
             return Exists(field)
         if field.numeric:
             return Compares(field, "=", self._number(value, start, field))
-        trace = field.name in ("TraceId", "SpanId") and field.place is Place.COLUMN
-        value = value.replace("-", "").lower() if trace else value
+        if field.name in ("TraceId", "SpanId") and field.place is Place.COLUMN:
+            value = value.replace("-", "").lower()
         if quoted:
             return Equals(field, value)
+        if _NETWORK.fullmatch(value) and (network := _network(value)):
+            return Any((Equals(field, value), InNetwork(field, network)))
         return _glob_or_text(value, lambda text: Equals(field, text), lambda glob: Fits(field, glob))
 
-    def _comparison(self, name: str, operator: str) -> Node:
-        start = self.at
-        value = self._quoted() if self.text.startswith('"', start) else self._raw_or_nothing()
-        if name in catalog.LEVEL_NAMES:
+    def _comparison(self, name: str, operator: str, value: str, start: int) -> Node:
+        if catalog.is_level(name) or catalog.is_level_key(name):
             lowest, highest = self._level(value, start)
             ranges = {
                 ">=": (lowest, catalog.HIGHEST_SEVERITY),
@@ -245,10 +314,10 @@ class _Parser:
                 "=": (lowest, highest),
             }
             return Severity(*ranges[operator])
-        field = catalog.field(name)
-        if name in catalog.BODY_NAMES or (field.place is Place.COLUMN and not field.numeric):
+        fields = [field for field in catalog.fields(name) if field.numeric or field.place is not Place.COLUMN]
+        if catalog.is_body(name) or not fields:
             raise QuerySyntaxError(start - len(operator), f"{name} is text and has no order", f"{name}:value")
-        return Compares(field, operator, self._number(value, start, field))
+        return _any_of(fields, lambda field: Compares(field, operator, self._number(value, start, field)))
 
     def _raw_or_nothing(self) -> str:
         return "" if self.at == len(self.text) or self.text[self.at] in " \t\r\n()" else self._raw("\\s()")
@@ -270,6 +339,18 @@ class _Parser:
         if not re.fullmatch(r"[+-]?\d+", value) or abs(int(value)) > _MAX_INTEGER:
             raise QuerySyntaxError(start, f"{value!r} is not a whole number", "a whole number of at most 64 bits")
         return int(value)
+
+
+def _any_of(fields: Iterable[Field], make: Callable[[Field], Node]) -> Node:
+    nodes = tuple(make(field) for field in fields)
+    return nodes[0] if len(nodes) == 1 else Any(nodes)
+
+
+def _network(text: str) -> str | None:
+    try:
+        return str(ipaddress.ip_network(text, strict=False))
+    except ValueError:
+        return None
 
 
 def _glob_or_text(raw: str, text: Callable[[str], Node], glob: Callable[[str], Node]) -> Node:

@@ -13,6 +13,7 @@ _PAST_LIMITS = {
     396: "has a larger result than the limit",
 }
 _MEMORY_LIMIT_EXCEEDED = 241
+_CANNOT_COMPILE_REGEXP = 427
 _BUSY = {202, 439, 394}  # too many queries, no thread, cancelled by an administrator
 _QUOTA_EXCEEDED = 201
 
@@ -25,7 +26,9 @@ class StatementError(RejectedError):
         self.clickhouse_code = clickhouse_code
 
 
-def from_clickhouse(text: str, code_header: str | None = None) -> RejectedError | UnavailableError:
+def from_clickhouse(  # noqa: PLR0911 - one for each kind
+    text: str, code_header: str | None = None
+) -> RejectedError | UnavailableError:
     """An exception of ClickHouse as the error that the caller sees."""
     found = _EXCEPTION.search(text)
     code = int(code_header or (found[1] if found else 0))
@@ -37,6 +40,10 @@ def from_clickhouse(text: str, code_header: str | None = None) -> RejectedError 
         if "(total)" in message:
             return UnavailableError("clickhouse_busy", "ClickHouse is short of memory", 5)
         return RejectedError(422, "query_past_limits", "the query needs more memory than the limit; narrow it")
+    if code == _CANNOT_COMPILE_REGEXP:
+        reason = re.sub(r"[,.;]?\s*(?:Look at https|: ?while |In scope ).*", "", message, flags=re.DOTALL)
+        expected = "a regular expression of RE2: without lookaround and backreferences"
+        return RejectedError(400, "query_syntax", reason, expected=expected)
     if code in _BUSY:
         return UnavailableError("clickhouse_busy", "ClickHouse has too much to do or stopped the query", 2)
     if code == _QUOTA_EXCEEDED:

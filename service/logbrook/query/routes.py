@@ -8,7 +8,19 @@ from typing import Annotated, Any, Literal
 from msgspec import UNSET, Meta, Struct, field
 
 from logbrook.errors import RejectedError
-from logbrook.query import answers, counts, events, lookups, patterns, search, statement, status, timerange, values
+from logbrook.query import (
+    answers,
+    counts,
+    events,
+    hints,
+    lookups,
+    patterns,
+    search,
+    statement,
+    status,
+    timerange,
+    values,
+)
 from logbrook.query.engine import Engine, Spent, Statement
 from logbrook.query.selection import Selection, select
 
@@ -144,8 +156,12 @@ async def _search(engine: Engine, given: _Search) -> answers.SearchAnswer:
     spent = Spent()
     page = await search.page(search.Look(engine, wanted, spent, after, explained=explained), given.limit)
     last = events.position(page.events[-1].id, "cursor") if page.more else None
+    found_hints = hints.of_query(given.query, wanted.node)
+    if not page.events and not given.cursor:
+        found_hints += await hints.of_nothing(engine, wanted, spent)
     return answers.SearchAnswer(
         events=page.events,
+        hints=found_hints,
         cursor=events.cursor(last, wanted.period.start) if last else None,
         from_=timerange.rfc3339(wanted.period.start),
         to=timerange.rfc3339(wanted.period.end),

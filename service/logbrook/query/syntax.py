@@ -1,9 +1,10 @@
 """What the query language can say: the tree that the parser builds and that becomes SQL.
 
-Text is compared without regard to ASCII case in the body, exactly everywhere else. A *glob* is text in which `*`
+Text is compared in any case in the body (`spellings`), exactly everywhere else. A *glob* is text in which `*`
 stands for any run of characters, `?` for one, and a backslash takes the meaning from the next character.
 """
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -63,8 +64,24 @@ class Fits:
 
 
 @dataclass(frozen=True)
+class Matches:
+    """The field is there and some part of its value matches `pattern`, a regular expression of RE2."""
+
+    field: Field
+    pattern: str
+
+
+@dataclass(frozen=True)
+class InNetwork:
+    """The field's value is an IP address of `network`, such as 10.0.0.0/8."""
+
+    field: Field
+    network: str
+
+
+@dataclass(frozen=True)
 class Exists:
-    """The attribute is there; a column is neither empty nor 0."""
+    """The field has a value: neither empty nor, for a number, 0."""
 
     field: Field
 
@@ -107,7 +124,35 @@ class Any:
     parts: "tuple[Node, ...]"
 
 
-Node = Everything | Text | TextGlob | Equals | Fits | Exists | Compares | Severity | Not | All | Any
+OfField = Equals | Fits | Matches | InNetwork | Exists | Compares
+Node = Everything | Text | TextGlob | OfField | Severity | Not | All | Any
+
+# Scripts that put no blanks between words, and emoji: a part of a run of them is what people look for.
+_UNSPACED = re.compile(
+    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2600-\u27bf\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff"
+    "\U0001f000-\U0001faff\U00020000-\U0003ffff]"
+)
+
+
+def is_unspaced(text: str) -> bool:
+    """Whether a text has characters of a script without blanks between words, so that its words can't be told."""
+    return _UNSPACED.search(text) is not None
+
+
+def lowered(text: str) -> str:
+    """`text` as the engine's `lower` writes it: ASCII letters alone change."""
+    return text.encode().lower().decode()
+
+
+def spellings(text: str) -> list[str]:
+    """What a text in any case may look like in the body, of which ASCII letters are lower case already.
+
+    Other letters count as typed, all in lower case, all in upper case, and with capitals at the beginning.
+    """
+    if all(each.isascii() or each.lower() == each.upper() for each in text):
+        return [lowered(text)]
+    variants = (text, text.lower(), text.upper(), text.capitalize(), text.title())
+    return list(dict.fromkeys(lowered(each) for each in variants))
 
 
 def glob_pieces(glob: str) -> list[tuple[str, bool]]:
@@ -122,6 +167,16 @@ def glob_pieces(glob: str) -> list[tuple[str, bool]]:
     return pieces
 
 
+def escaped(text: str) -> str:
+    """The glob that fits nothing but `text`."""
+    return re.sub(r"([*?\\])", r"\\\1", text)
+
+
+def fields_of(node: Node) -> tuple[Field, ...]:
+    """The field that a node is about, if it is about one."""
+    return (node.field,) if isinstance(node, OfField) else ()
+
+
 def columns(node: Node) -> set[str]:
     """The columns of the table that a filter reads."""
     match node:
@@ -129,10 +184,8 @@ def columns(node: Node) -> set[str]:
             return {"Body"}
         case Severity():
             return {"SeverityNumber"}
-        case Equals(field=field) | Fits(field=field) | Exists(field=field) | Compares(field=field):
-            return {field.name} if field.place is Place.COLUMN else {field.place.value}
         case Not(part=part):
             return columns(part)
         case All(parts=parts) | Any(parts=parts):
             return set().union(*(columns(part) for part in parts))
-    return set()
+    return {field.name if field.place is Place.COLUMN else field.place.value for field in fields_of(node)}

@@ -51,6 +51,8 @@ def run(url: str, wanted: Wanted, *, follow: bool, as_json: bool) -> None:
             seen = {event["id"] for event in answer["events"]}
             for event in reversed(answer["events"]):
                 show(console, event)
+            for hint in answer["hints"]:
+                Console(stderr=True, highlight=False, soft_wrap=True).print(visible(hint), style="yellow", markup=False)
             if follow:
                 for event in _followed(client, wanted.query):
                     if event["id"] not in seen:
@@ -69,6 +71,7 @@ def _search(client: httpx.Client, wanted: Wanted) -> dict[str, Any]:
     """The newest matches, page after page until there are enough."""
     events: list[dict[str, Any]] = []
     answer: dict[str, Any] = {"cursor": ""}
+    hints: list[str] = []
     while answer["cursor"] is not None and len(events) < wanted.limit:
         parameters: dict[str, str | int] = {
             "query": wanted.query,
@@ -80,7 +83,8 @@ def _search(client: httpx.Client, wanted: Wanted) -> dict[str, Any]:
         response = client.get("/v1/search", params=parameters)
         answer = response.json() if response.status_code == 200 else _refused(response, wanted.query)
         events += answer["events"]
-    return {**answer, "events": events}
+        hints = hints or answer["hints"]
+    return {**answer, "events": events, "hints": hints}
 
 
 def _refused(response: httpx.Response, query: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ one, from the newest matching events. Answers say which: `exact`, `events_counte
 from dataclasses import dataclass
 from typing import Any
 
-from logbrook.query import catalog, filters, sampling, search, timerange
+from logbrook.query import catalog, filters, sampling, search, syntax, timerange
 from logbrook.query.answers import Facet, FacetsAnswer, FieldInfo, FieldsAnswer, ValueCount, ValuesAnswer
 from logbrook.query.counts import value_sql
 from logbrook.query.engine import Engine, Spent, Statement
@@ -48,15 +48,15 @@ class Counted:
 async def fields(engine: Engine, period: TimeRange) -> FieldsAnswer:
     """The columns, and the attributes that events of this range have."""
     spent = Spent()
-    log, resource, _ = await _attributes(engine, Selection(Everything(), period), spent)
+    log, resource, _ = await attributes(engine, Selection(Everything(), period), spent)
     found = [FieldInfo(name=name, kind="column", events=0) for name in catalog.SHOWN]
-    for kind, prefix, attributes in (("attribute", "attr", log), ("resource", "resource", resource)):
-        ordered = sorted(attributes.values(), key=lambda each: (-each.events, each.key))
+    for kind, prefix, known in (("attribute", "attr", log), ("resource", "resource", resource)):
+        ordered = sorted(known.values(), key=lambda each: (-each.events, each.key))
         found += [FieldInfo(name=f"{prefix}.{each.key}", kind=kind, events=each.events) for each in ordered]
     return FieldsAnswer(fields=found, cost=await engine.cost(spent))
 
 
-async def _attributes(engine: Engine, selection: Selection, spent: Spent) -> tuple[Attributes, Attributes, Counted]:
+async def attributes(engine: Engine, selection: Selection, spent: Spent) -> tuple[Attributes, Attributes, Counted]:
     """All attributes of the event and of the resource."""
     if _is_sketched(selection):
         hours = selection.period.aligned(_HOUR)
@@ -130,7 +130,7 @@ async def _values(
         counts, counted = await _column_counts(engine, selection, column, spent)
         return _most_frequent(counts, wanted), counted
     if _is_sketched(selection) and field.place in (Place.LOG, Place.RESOURCE, Place.ANYWHERE):
-        log, resource, _ = await _attributes(engine, selection, spent)
+        log, resource, _ = await attributes(engine, selection, spent)
         known = _attribute_of(field, log, resource)
         if known is None:
             return [], Counted(0, exact=True)
@@ -153,7 +153,7 @@ async def _sampled_values(
     parameters = filters.Parameters()
     value = value_sql(field, parameters)
     sample = await sampling.sample(engine, selection, spent)
-    start = parameters.text(filters.lowered(wanted.prefix))
+    start = parameters.text(syntax.lowered(wanted.prefix))
     sql = (
         "SELECT value, count(), sum(count()) OVER () FROM ("
         + sample.source(f"{value} AS value", parameters, f"value != '' AND startsWith(lower(value), {start})")
@@ -163,6 +163,12 @@ async def _sampled_values(
     events = rows[0][2] if rows else 0
     found = [ValueCount(value=row[0], count=row[1]) for row in rows]
     return found, Counted(events, exact=sample.is_exact(events))
+
+
+async def services(engine: Engine, selection: Selection, spent: Spent) -> list[str]:
+    """The services of a selection, the most frequent first."""
+    counts, _ = await _column_counts(engine, selection, "ServiceName", spent)
+    return sorted(counts, key=lambda each: -counts[each])
 
 
 async def _column_counts(
@@ -203,7 +209,7 @@ async def facets(engine: Engine, selection: Selection, names: list[str], limit: 
         found.append(Facet(field=name, values=items))
         all_counted.append(counted)
     if not names:
-        log, resource, counted = await _attributes(engine, selection, spent)
+        log, resource, counted = await attributes(engine, selection, spent)
         found += (_worthwhile("attr", log, limit) + _worthwhile("resource", resource, limit))[:_MAX_FACETS]
         all_counted.append(counted)
     return FacetsAnswer(

@@ -2,7 +2,7 @@
 
 import { help, saved } from "./actions.js";
 import { get, selection } from "./api.js";
-import { byId, el } from "./dom.js";
+import { byId, el, textNodes } from "./dom.js";
 import * as drawer from "./drawer.js";
 import * as facets from "./facets.js";
 import { count, short } from "./format.js";
@@ -59,9 +59,9 @@ async function search() {
     showProblem(null);
     cursor = answer.cursor;
     table.set(answer.events);
-    content.replaceChildren(table.element, pill);
+    content.replaceChildren(hintsOf(answer), table.element, pill);
     told(answer);
-    if (!answer.events.length) nothing();
+    if (!answer.events.length) nothing(answer);
     else table.note(cursor ? "Loading more …" : "The end of this range.");
     if (state.live) live.start();
   } catch (error) {
@@ -72,7 +72,17 @@ async function search() {
   }
 }
 
-function nothing() {
+/** How the query was read, where that is not as in other tools, and why it found nothing. */
+function hintsOf(answer) {
+  if (!answer.hints.length) return "";
+  return el(
+    "ul.hints",
+    { role: "status" },
+    answer.hints.map((hint) => el("li", {}, ...textNodes(hint))),
+  );
+}
+
+function nothing(answer) {
   if (state.live) return;
   content.replaceChildren(
     el(
@@ -80,6 +90,7 @@ function nothing() {
       {},
       el("h2", {}, state.query ? "Nothing matches in this range" : "No events in this range"),
       el("p", {}, state.query ? "Try a longer range or fewer words." : "Send some, or choose a longer range."),
+      hintsOf(answer),
       el(
         "div.buttons",
         {},
