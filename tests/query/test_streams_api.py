@@ -5,11 +5,13 @@ import io
 import json
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import pytest
 
 from logbrook import clickhouse, config
+from logbrook.query.engine import Engine, Statement
 from tests.components import until
 from tests.query.door import BASE, Door, event, moment, store
 
@@ -40,6 +42,44 @@ def test_an_export_has_all_matches(service: Door, database: config.ClickHouse) -
     events = [json.loads(line) for line in text.splitlines()]
     assert [each["attributes"]["n"] for each in events] == [str(n) for n in range(3000)]
     assert events[0]["timestamp"] == "2025-11-24T16:00:00.000000000Z"
+
+
+@pytest.mark.parametrize("query", ["seldom found", "seldom", "service:archive", ""])
+def test_an_export_of_years_costs_by_what_it_finds(
+    service: Door, database: config.ClickHouse, monkeypatch: pytest.MonkeyPatch, query: str
+) -> None:
+    """Three matches in ten years take a few statements, and none is lost, wherever in the range it is."""
+    every_hour = [event(n, "usual", Timestamp=moment(-n * 3600)) for n in range(5000)]
+    days = (0.01, 900, 3000)
+    rare = [
+        event(9000 + n, "seldom found", ServiceName="archive", Timestamp=moment(-86400 * day))
+        for n, day in enumerate(days)
+    ]
+    store(database, every_hour + rare)
+    sent: list[Statement] = []
+    send = Engine._send
+
+    def counted(engine: Engine, statement: Statement, *arguments: str | None) -> Any:
+        sent.append(statement)
+        return send(engine, statement, *arguments)
+
+    monkeypatch.setattr(Engine, "_send", counted)
+
+    lines = service.client.get("/v1/export", params={"from": "2015-11-25", "to": "2025-11-25", "query": query}).text
+
+    found = [json.loads(line)["offset"] for line in lines.splitlines()]
+    assert [offset for offset in found if offset >= 9000] == [9000, 9001, 9002]
+    assert len(found) == (5003 if not query else 3)
+    assert len(sent) < 30
+
+
+def test_an_export_of_nothing_has_its_head(service: Door, database: config.ClickHouse) -> None:
+    """A CSV without matches is a line with the names, an NDJSON nothing."""
+    store(database, [event(1)])
+
+    nothing = {**DAY, "query": "no such"}
+    assert len(service.client.get("/v1/export", params=nothing | {"format": "csv"}).text.splitlines()) == 1
+    assert not service.client.get("/v1/export", params=nothing).text
 
 
 def test_a_csv_is_safe_to_open(service: Door, database: config.ClickHouse) -> None:

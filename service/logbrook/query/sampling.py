@@ -7,7 +7,7 @@ hundred thousand tell nearly the same, and the answer says that it is from those
 from dataclasses import dataclass
 
 from logbrook.query import filters, search
-from logbrook.query.engine import Engine, Spent, Statement
+from logbrook.query.engine import Engine, Spent
 from logbrook.query.search import Look
 from logbrook.query.selection import Selection
 from logbrook.query.timerange import TimeRange
@@ -51,15 +51,8 @@ async def _period(look: Look, size: int) -> TimeRange:
     newest = await search.newest(look, size)
     if newest == period or selection.is_counted():
         return newest
-    matches = await _matches(look, newest)
-    if matches >= _ENOUGH_MATCHES:
+    found = await search.matches(look, newest)
+    if found >= _ENOUGH_MATCHES:
         return newest
-    wider = await search.newest(look, size * min(_MOST_WIDENING, _ENOUGH_MATCHES // max(matches, 1) + 1))
-    return wider if wider == period or await _matches(look, wider) else period
-
-
-async def _matches(look: Look, period: TimeRange) -> int:
-    parameters = filters.Parameters()
-    condition = Selection(look.selection.node, period).condition(parameters)
-    statement = Statement(f"SELECT count() FROM otel_logs WHERE {condition}", parameters.values)
-    return int((await look.engine.rows(statement, look.spent))[0][0])
+    wider = await search.newest(look, size * min(_MOST_WIDENING, _ENOUGH_MATCHES // max(found, 1) + 1))
+    return wider if wider == period or await search.matches(look, wider) else period

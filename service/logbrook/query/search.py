@@ -157,14 +157,48 @@ async def newest(look: Look, size: int) -> TimeRange:
 
 
 async def slices(look: Look, size: int) -> AsyncIterator[TimeRange]:
-    """The whole range in parts of at most about `size` events by the counts, and of a minute at least."""
-    rest = look.selection.period
+    """Parts of the range, in order, that have all matches: about `size` in each, unless a minute has more.
+
+    Where the filter looks into the text, each part is counted first: parts without matches are left out, and the next
+    one grows. So the cost is that of what is found, and not that of the length of the range.
+    """
+    period = look.selection.period
+    if await _few_matches(look) is not None:
+        yield period
+        return
+    any_yet = False
+    async for part in _parts(look, period, size):
+        any_yet = True
+        yield part
+    if not any_yet:
+        yield TimeRange(period.end - 1, period.end)
+
+
+async def _parts(look: Look, period: TimeRange, size: int) -> AsyncIterator[TimeRange]:
+    """The parts for `slices`; one with too many matches is taken apart in the same way, half by half."""
+    rest, target, counted = period, size, look.selection.is_counted()
+    _, densities = await _counts(look, rest)
     while rest.start < rest.end:
-        segment, rest = look.split(rest, _first_segment(rest, look.oldest_first))
-        _, densities = await _counts(look, segment)
-        while segment.start < segment.end:
-            window, segment = _window(look, segment, densities, size)
+        window, rest = _window(look, rest, densities, target)
+        if counted:
+            found = sum(count for start, count in densities if window.start <= start < window.end)
+        else:
+            found = await matches(look, window)
+            target = min(8 * target, _EVERYTHING) if 8 * found < size else max(size, target * size // found)
+        if found > 2 * size and window.end - window.start > _MINUTE:
+            for half in look.split(window, (window.start + window.end) // 2):
+                async for part in _parts(look, half, size):
+                    yield part
+        elif found or counted:
             yield window
+
+
+async def matches(look: Look, period: TimeRange) -> int:
+    """How many events of a part of the range match."""
+    parameters = filters.Parameters()
+    condition = Selection(look.selection.node, period).condition(parameters)
+    statement = Statement(f"SELECT count() FROM otel_logs WHERE {condition}", parameters.values)
+    return int((await look.engine.rows(statement, look.spent))[0][0])
 
 
 def _behind(period: TimeRange, after: Position | None, oldest_first: bool) -> TimeRange:
