@@ -27,7 +27,7 @@ def page() -> str:
         "# Dashboards",
         "<!-- Made by `make dashboards` from compose/grafana: edit that. -->",
         "",
-        "What each panel shows, and what one sees on a good day; [operations](operations.md) says what to do else.",
+        "What each panel shows, and what is normal; [operations](operations.md) says what to do otherwise.",
         "Where the dashboards are: [observability](observability.md#dashboards).",
     ]
     for name in BOARDS:
@@ -52,7 +52,7 @@ def page() -> str:
 
 
 def _layout(panels: Iterable[dict[str, Any]]) -> Iterator[str]:
-    """The places of the panels, line by line, drawn from the grid."""
+    """A drawing of where the panels are, line by line, made from the grid."""
     for _, line in groupby(panels, key=lambda panel: panel["gridPos"]["y"]):
         cells = list(line)
         if cells[0]["type"] == "row":
@@ -63,7 +63,7 @@ def _layout(panels: Iterable[dict[str, Any]]) -> Iterator[str]:
 
 
 def main(folder: Path, explained: Path) -> None:
-    """Write all of them into `folder`, and the page."""
+    """Write all dashboards into `folder`, and the page."""
     for name in BOARDS:
         (folder / f"{name}.json").write_text(document(name))
     explained.write_text(page())

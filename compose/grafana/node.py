@@ -1,4 +1,4 @@
-"""*Data node*: Kafka, ZooKeeper, ClickHouse, memory against what each may take, and disk."""
+"""*Data node*: Kafka, ZooKeeper, ClickHouse, memory against what each may use, and disk."""
 
 from grafana_foundation_sdk.builders import dashboard
 
@@ -25,12 +25,12 @@ def _now() -> list[Panel]:
             {"up": "sum(up)", "of": "count(up)"},
         ),
         number(
-            Text("Controller", "Brokers that lead the cluster.", "1. 0: Kafka takes and gives nothing."),
+            Text("Controller", "Brokers that lead the cluster.", "1. With 0, Kafka accepts and serves nothing."),
             "short",
             {"controllers": "sum(kafka_controller_activecontrollercount)"},
         ),
         number(
-            Text("Partitions without a copy in step", "Partitions that a failure could cost.", "0."),
+            Text("Under-replicated partitions", "Partitions that a failure could lose.", "0."),
             "short",
             {"partitions": "sum(kafka_server_underreplicatedpartitions)"},
             bad_above=1,
@@ -38,8 +38,8 @@ def _now() -> list[Panel]:
         number(
             Text(
                 "Most parts",
-                "Parts in the partition of a table that has most.",
-                "Below 100. From 1000 on inserts are slowed, from 3000 on refused.",
+                "Parts in the table partition that has the most.",
+                "Below 100. At 1000 inserts are slowed down, at 3000 they are refused.",
             ),
             "short",
             {"parts": "max(ClickHouseAsyncMetrics_MaxPartCountForPartition)"},
@@ -76,7 +76,7 @@ def _brokers() -> list[Panel]:
             span=8,
         ),
         line(
-            Text("Kafka's idle share", "Time in which its request handlers wait for work.", "Above 0.3."),
+            Text("Kafka's idle share", "Share of the time that its request handlers wait for work.", "Above 0.3."),
             "percentunit",
             {"idle": "min(kafka_server_request_handlers_idle_ratio)"},
             span=8,
@@ -84,7 +84,7 @@ def _brokers() -> list[Panel]:
         line(
             Text(
                 "ZooKeeper",
-                "Time of its requests on average, and requests that wait.",
+                "Average time of its requests, and how many requests are waiting.",
                 "A few milliseconds; nothing waits. A slow disk shows here first.",
             ),
             "short",
@@ -101,7 +101,7 @@ def _brokers() -> list[Panel]:
 def _clickhouse() -> list[Panel]:
     return [
         line(
-            Text("Rows", "Rows written and read.", "Written as events come; read as people ask, and merges."),
+            Text("Rows", "Rows written and read.", "Written as events arrive; read by queries and merges."),
             "cps",
             {
                 "written": "sum(rate(ClickHouseProfileEvents_InsertedRows[$__rate_interval]))",
@@ -110,7 +110,11 @@ def _clickhouse() -> list[Panel]:
             span=8,
         ),
         line(
-            Text("Statements", "Running now, and those that failed.", "A handful; failures are queries with mistakes."),
+            Text(
+                "Statements",
+                "Queries running now, and those that failed.",
+                "A handful; failures are queries with errors in them.",
+            ),
             "short",
             {
                 "running": "sum(ClickHouseMetrics_Query)",
@@ -121,8 +125,8 @@ def _clickhouse() -> list[Panel]:
         line(
             Text(
                 "Parts and merges",
-                "Active parts of all tables, and merges that run.",
-                "Parts in a band: each insert adds one, merges take them away. A rise without end is trouble.",
+                "Active parts of all tables, and running merges.",
+                "Parts stay within a band: each insert adds one, merges remove them. A rise without end is trouble.",
             ),
             "short",
             {
@@ -132,7 +136,11 @@ def _clickhouse() -> list[Panel]:
             span=8,
         ),
         line(
-            Text("Tables on disk", "Compressed bytes of all tables, indexes included.", "Rises until the retention."),
+            Text(
+                "Tables on disk",
+                "Compressed bytes of all tables, indexes included.",
+                "Rises until the retention time is reached.",
+            ),
             "bytes",
             {"bytes": "sum(ClickHouseAsyncMetrics_TotalBytesOfMergeTreeTables)"},
             span=12,
@@ -140,8 +148,8 @@ def _clickhouse() -> list[Panel]:
         line(
             Text(
                 "Rows stored",
-                "Rows of all tables. Bytes on disk through rows is what an event costs.",
-                "Rises until the retention, then stays.",
+                "Rows of all tables. Bytes on disk divided by rows is the size of an event.",
+                "Rises until the retention time is reached, then stays.",
             ),
             "short",
             {"rows": "sum(ClickHouseAsyncMetrics_TotalRowsOfMergeTreeTables)"},
@@ -156,7 +164,7 @@ def _machine() -> list[Panel]:
             Text(
                 "Memory of each process",
                 "Resident memory, and ClickHouse's limit. The limits of all containers together fit the machine.",
-                "Flat. Kafka and ZooKeeper take their heap and a third more; ClickHouse stays below its limit.",
+                "Flat. Kafka and ZooKeeper use their heap and a third more; ClickHouse stays below its limit.",
             ),
             "bytes",
             {
@@ -168,7 +176,7 @@ def _machine() -> list[Panel]:
         line(
             Text(
                 "Machine's memory",
-                "What programs may still take, of all. Needs node_exporter, which Compose runs.",
+                "Memory still available to programs, and the total. Needs node_exporter, which Compose runs.",
                 "A tenth or more available: the page cache that Kafka reads from.",
             ),
             "bytes",
@@ -178,14 +186,16 @@ def _machine() -> list[Panel]:
             },
         ),
         line(
-            Text("Processors", "Share that is busy. Needs node_exporter.", "Below 80 % on average."),
+            Text("Processors", "Share of CPU time that is busy. Needs node_exporter.", "Below 80 % on average."),
             "percentunit",
             {"busy": '1 - avg(rate(node_cpu_seconds_total{mode="idle"}[$__rate_interval]))'},
             span=8,
         ),
         line(
             Text(
-                "Disk", "Free bytes by file system. Needs node_exporter.", "More than four hours' worth: an alert says."
+                "Disk",
+                "Free bytes by file system. Needs node_exporter.",
+                "More than four hours' worth: otherwise an alert fires.",
             ),
             "bytes",
             {"{{mountpoint}}": f"min by (mountpoint) (node_filesystem_avail_bytes{{{_DISKS}}})"},
@@ -194,8 +204,8 @@ def _machine() -> list[Panel]:
         line(
             Text(
                 "Disk left for ClickHouse",
-                "Free bytes where its tables are, and what a straight line says of four hours from now.",
-                "The line stays far above 0.",
+                "Free bytes where its tables are, and a linear forecast for four hours from now.",
+                "The forecast stays far above 0.",
             ),
             "bytes",
             {

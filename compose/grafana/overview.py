@@ -11,7 +11,7 @@ _SELECTED = """
     AND (${search:sqlstring} = '' OR positionCaseInsensitiveUTF8(Body, ${search:sqlstring}) > 0)
 """
 _ERRORS = "countIf(SeverityNumber >= 17)"
-# Numbers, ids and quoted texts are what differs between two lines of one kind.
+# Numbers, ids and quoted texts are what differs between two lines of the same kind.
 _PATTERN = r"replaceRegexpAll(Body, '\'[^\']*\'|\"[^\"]*\"|[0-9a-fA-F-]{16,}|[0-9]+', '*')"
 _DRILL_DOWN = "/d/logbrook-logs?${__url_time_range}&var-level=${level}"
 
@@ -43,12 +43,12 @@ def _variables() -> tuple[dashboard.QueryVariable | dashboard.CustomVariable | d
         .current(VariableOption(selected=True, text="all", value="0")),
         dashboard.TextBoxVariable("search").label("Text").default_value(""),
         dashboard.TextBoxVariable("price")
-        .label("Price of a GB and month")
-        .description("For the estimate of what a service's logs cost.")
+        .label("Price per GB and month")
+        .description("For estimating what a service's logs cost.")
         .default_value("0.10"),
         dashboard.TextBoxVariable("ratio")
         .label("Compression")
-        .description("Bytes of messages for each byte on disk, indexes included: compare with the dashboard Data node.")
+        .description("Bytes of messages for each byte on disk, indexes included: compare with the Data node dashboard.")
         .default_value("5"),
     )
 
@@ -58,7 +58,9 @@ def _sections() -> dict[str, list[Panel]]:
         "At a glance": [
             number(
                 Text(
-                    "Events", "Events in the range.", "As many as your services write: look for steps, not for a value."
+                    "Events",
+                    "Events in the range.",
+                    "As many as your services write: look for sudden changes, not for a value.",
                 ),
                 "short",
                 f"SELECT count() AS events FROM otel_logs WHERE {_SELECTED}",
@@ -77,8 +79,8 @@ def _sections() -> dict[str, list[Panel]]:
             number(
                 Text(
                     "Freshness",
-                    "Time from an event's own time until it was stored, 99 of 100 events.",
-                    "Below 5 s for live logs. Senders that buffer, clocks that are wrong and old files raise it.",
+                    "Time from an event's own timestamp until it was stored, for 99 of 100 events.",
+                    "Below 5 s for live logs. Senders that buffer, wrong clocks, and old files raise it.",
                 ),
                 "s",
                 f"""SELECT quantile(0.99)(greatest(0, dateDiff('millisecond', Timestamp, IngestedAt))) / 1000 AS p99
@@ -86,14 +88,14 @@ def _sections() -> dict[str, list[Panel]]:
                 bad_above=5,
             ),
             number(
-                Text("Services", "Services that sent something.", "All that you have."),
+                Text("Services", "Services that sent events.", "All of your services."),
                 "short",
                 f"SELECT uniqExact(ServiceName) AS services FROM otel_logs WHERE {_SELECTED}",
             ),
             number(
                 Text(
                     "Flagged",
-                    "Events that could not be read in full; `ParseError` says why. They are stored all the same.",
+                    "Events that could not be parsed in full; `ParseError` says why. They are stored anyway.",
                     "None, or a sender that is known for it.",
                 ),
                 "short",
@@ -102,14 +104,18 @@ def _sections() -> dict[str, list[Panel]]:
         ],
         "Volume": [
             line(
-                Text("By level", "Events a step, by level.", "The same mix as before. Red that grows is an incident."),
+                Text("By level", "Events per step, by level.", "The same mix as before. Growing red is an incident."),
                 "short",
                 f"""SELECT $__timeInterval(Timestamp) AS time, if(SeverityText = '', 'none', SeverityText) AS level,
                 count() AS events FROM otel_logs WHERE {_SELECTED} GROUP BY time, level ORDER BY time""",
                 stacked=True,
             ),
             line(
-                Text("By service", "Events a step, by service.", "No service is silent, and none ten times as loud."),
+                Text(
+                    "By service",
+                    "Events per step, by service.",
+                    "No service is silent, and none sends ten times as much as usual.",
+                ),
                 "short",
                 f"""SELECT $__timeInterval(Timestamp) AS time, if(ServiceName = '', 'none', ServiceName) AS service,
                 count() AS events FROM otel_logs WHERE {_SELECTED} GROUP BY time, service ORDER BY time""",
@@ -119,7 +125,7 @@ def _sections() -> dict[str, list[Panel]]:
                 Text(
                     "Error rate",
                     "Share of errors by service.",
-                    "Flat and low. A step belongs to a release or an outage.",
+                    "Flat and low. A jump usually means a release or an outage.",
                 ),
                 "percentunit",
                 f"""SELECT $__timeInterval(Timestamp) AS time, if(ServiceName = '', 'none', ServiceName) AS service,
@@ -128,8 +134,8 @@ def _sections() -> dict[str, list[Panel]]:
             line(
                 Text(
                     "Freshness",
-                    "Time from an event's own time until it was stored: the middle one, and 99 of 100.",
-                    "The middle one below 1 s, both flat.",
+                    "Time from an event's own timestamp until it was stored: the median, and for 99 of 100 events.",
+                    "The median is below 1 s; both are flat.",
                 ),
                 "s",
                 f"""SELECT $__timeInterval(Timestamp) AS time,
@@ -142,8 +148,8 @@ def _sections() -> dict[str, list[Panel]]:
             rows(
                 Text(
                     "Top errors",
-                    "Errors that differ only in numbers and ids, most frequent first. A service leads to its lines.",
-                    "Empty, or known.",
+                    "Errors without their numbers and ids, most frequent first. A service links to its lines.",
+                    "Empty, or known errors.",
                 ),
                 f"""SELECT ServiceName AS service, count() AS events, max(Timestamp) AS last, {_PATTERN} AS pattern
                 FROM otel_logs WHERE {_SELECTED} AND SeverityNumber >= 17
@@ -153,9 +159,9 @@ def _sections() -> dict[str, list[Panel]]:
             rows(
                 Text(
                     "Storage by service",
-                    "All that is stored, whatever the range: messages before compression, an estimate of their place "
-                    "on disk, and of its price, from the variables above.",
-                    "The largest service is worth its price; otherwise raise its level at the source.",
+                    "All stored events, whatever the time range: messages before compression, and estimates of their "
+                    "size on disk and its price, from the variables above.",
+                    "The largest service is worth its price; if not, raise its log level at the source.",
                 ),
                 """SELECT ServiceName AS service, count() AS events, sum(length(Body)) AS messages,
                 messages / ${ratio} AS disk, disk / 1e9 * ${price} AS cost
@@ -168,8 +174,8 @@ def _sections() -> dict[str, list[Panel]]:
             events(
                 Text(
                     "Events",
-                    "The newest 500 that the variables select; a line opens to all its fields.",
-                    "The levels and services that you chose above.",
+                    "The newest 500 events that the variables select; a line expands to show all its fields.",
+                    "The levels and services that you selected above.",
                 ),
                 f"""SELECT Timestamp AS timestamp, Body AS body, SeverityText AS level, TraceId AS traceID,
                 ServiceName, Source, EventName, ParseError, ResourceAttributes, LogAttributes

@@ -1,4 +1,4 @@
-"""What all dashboards are made of: panels with one query for each line of them, on ClickHouse or on Prometheus."""
+"""What all dashboards are made of: panels with one query for each of their lines, on ClickHouse or Prometheus."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ _FORMATS = {"timeseries": 0, "table": 1, "logs": 2}
 
 Panel = timeseries.Panel | stat.Panel | table.Panel | logs.Panel
 Lines = Mapping[str, str]
-"""PromQL by the legend of what it draws."""
+"""PromQL by the legend of the line that it draws."""
 
 
 class Sql(Dataquery):
@@ -59,7 +59,7 @@ class Sql(Dataquery):
 
 @dataclass(frozen=True)
 class Text:
-    """What stands above a panel and behind its (i): what it shows, and what is normal."""
+    """A panel's title, and the text behind its (i): what it shows, and what is normal."""
 
     title: str
     shows: str
@@ -72,7 +72,7 @@ class Text:
 
 
 def line(text: Text, unit: str, source: Lines | str, *, span: int = 12, stacked: bool = False) -> timeseries.Panel:
-    """Figures over time: of PromQL by legend, or of one SQL statement."""
+    """Values over time: from PromQL by legend, or from one SQL statement."""
     panel = timeseries.Panel().unit(unit).span(span).height(8).min(0).show_points(VisibilityMode.NEVER)
     panel.fill_opacity(10).tooltip(common.VizTooltipOptions())
     if stacked:
@@ -83,7 +83,7 @@ def line(text: Text, unit: str, source: Lines | str, *, span: int = 12, stacked:
 
 
 def number(text: Text, unit: str, source: Lines | str, *, bad_above: float | None = None, span: int = 4) -> stat.Panel:
-    """One figure of now, red above `bad_above`."""
+    """One current value, red above `bad_above`."""
     panel = stat.Panel().unit(unit).span(span).height(4).graph_mode(BigValueGraphMode.NONE)
     panel.color_mode(BigValueColorMode.VALUE if bad_above is None else BigValueColorMode.BACKGROUND)
     panel.reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
@@ -115,7 +115,7 @@ def rows(
 
 
 def events(text: Text, sql: str) -> logs.Panel:
-    """Log lines that open to all their fields."""
+    """Log lines that expand to show all their fields."""
     panel = logs.Panel().span(24).height(14).show_time(True).wrap_log_message(True).enable_log_details(True)
     panel.sort_order(LogsSortOrder.DESCENDING)
     _fill(panel, text, sql, "logs")
@@ -136,7 +136,7 @@ def _fill(panel: Panel, text: Text, source: Lines | str, kind: str, *, instant: 
 
 
 def board(uid: str, title: str, description: str, sections: Mapping[str, Sequence[Panel]]) -> dashboard.Dashboard:
-    """A dashboard of rows with panels, linked with the others, that nobody edits in Grafana."""
+    """A dashboard of rows with panels, linked to the others, that can't be edited in Grafana."""
     made = dashboard.Dashboard(title).uid(uid).description(description).tags(["logbrook"]).readonly()
     made.time("now-1h", "now").refresh("10s").timezone("browser").tooltip(DashboardCursorSync.CROSSHAIR)
     made.link(

@@ -1,4 +1,4 @@
-"""*Pipeline health*: from the gateway to a query, in the order in which an event passes."""
+"""*Pipeline health*: from the gateway to a query, in the order in which an event passes through."""
 
 from grafana_foundation_sdk.builders import dashboard
 
@@ -18,7 +18,7 @@ def build() -> dashboard.Dashboard:
     return board(
         "logbrook-pipeline",
         "Pipeline health",
-        "From the gateway through Kafka and the consumers to the query API, left to right as an event passes.",
+        "From the gateway through Kafka and the consumers to the query API, in the order in which an event passes.",
         {
             "Is anything lost?": _delivery(),
             "Gateway": _gateway(),
@@ -32,19 +32,19 @@ def build() -> dashboard.Dashboard:
 def _delivery() -> list[Panel]:
     return [
         number(
-            Text("Events lost", "What the last audit found in Kafka and not in ClickHouse.", "0, always."),
+            Text("Events lost", "Events that the last audit found in Kafka but not in ClickHouse.", "0, always."),
             "short",
             {"lost": "sum(audit_missing_events)"},
             bad_above=1,
         ),
         number(
-            Text("Events double", "Rows that the last audit found more than once.", "0, always."),
+            Text("Duplicate events", "Rows that the last audit found more than once.", "0, always."),
             "short",
             {"double": "sum(audit_duplicate_events)"},
             bad_above=1,
         ),
         number(
-            Text("Last audit", "Time since it ended.", "Below 10 minutes: one begins every 5."),
+            Text("Last audit", "Time since it finished.", "Below 10 minutes: an audit starts every 5."),
             "s",
             {"ago": "time() - max(audit_finished_timestamp_seconds)"},
             bad_above=3600,
@@ -64,14 +64,14 @@ def _delivery() -> list[Panel]:
         number(
             Text(
                 "Flagged events",
-                "Events that could not be read in full, of what Kafka holds.",
+                "Events in Kafka that could not be parsed in full.",
                 "Few; none are dropped.",
             ),
             "short",
             {"flagged": "sum(audit_flagged_events)"},
         ),
         number(
-            Text("Alerts", "Alerts that fire now. Each is explained in docs/operations.md.", "0."),
+            Text("Alerts", "Alerts that are firing now. Each is explained in docs/operations.md.", "0."),
             "short",
             {"alerts": 'count(ALERTS{alertstate="firing"}) or vector(0)'},
             bad_above=1,
@@ -82,13 +82,17 @@ def _delivery() -> list[Panel]:
 def _gateway() -> list[Panel]:
     return [
         line(
-            Text("Events", "Events that Kafka acknowledged, by source.", "As the senders' traffic; no gap, no cliff."),
+            Text(
+                "Events",
+                "Events that Kafka acknowledged, by source.",
+                "Follows the senders' traffic, without gaps or sudden drops.",
+            ),
             "cps",
             {"{{source}}": "sum by (source) (rate(gateway_events_total[$__rate_interval]))"},
             span=8,
         ),
         line(
-            Text("Bytes", "Payload that Kafka acknowledged, by source.", "In step with the events."),
+            Text("Bytes", "Payload that Kafka acknowledged, by source.", "Follows the events."),
             "Bps",
             {"{{source}}": "sum by (source) (rate(gateway_bytes_total[$__rate_interval]))"},
             span=8,
@@ -96,8 +100,8 @@ def _gateway() -> list[Panel]:
         line(
             Text(
                 "Requests by status",
-                "Answers by HTTP status.",
-                "Nearly all 200. 4xx is a sender's mistake; 429 and 503 are for Kafka to explain.",
+                "Responses by HTTP status.",
+                "Nearly all 200. Most 4xx are a sender's mistake; the cause of 429 and 503 is usually Kafka.",
             ),
             "reqps",
             {"{{status}}": "sum by (status) (rate(gateway_requests_total[$__rate_interval]))"},
@@ -112,7 +116,7 @@ def _gateway() -> list[Panel]:
         line(
             Text(
                 "Latency",
-                "From a request's first byte to its answer, by route: it holds Kafka's acknowledgement.",
+                "From a request's first byte to its response, by route, including Kafka's acknowledgement.",
                 "Below 50 ms; below 1 s for large bodies.",
             ),
             "s",
@@ -125,8 +129,8 @@ def _gateway() -> list[Panel]:
         line(
             Text(
                 "Waiting",
-                "Bytes that wait for Kafka's acknowledgement, and requests being worked on.",
-                "Near 0. At 128 MiB senders get 429: Kafka does not keep up.",
+                "Bytes waiting for Kafka's acknowledgement, and requests being processed.",
+                "Near 0. At 128 MiB senders get 429: Kafka is not keeping up.",
             ),
             "short",
             {"bytes": "sum(gateway_queued_bytes)", "requests": "sum(gateway_requests_in_flight)"},
@@ -139,7 +143,9 @@ def _kafka() -> list[Panel]:
     return [
         line(
             Text(
-                "Bytes in and out", "What the broker takes and gives.", "Out as in; more out while consumers catch up."
+                "Bytes in and out",
+                "What the broker receives and sends.",
+                "As much out as in; more out while consumers catch up.",
             ),
             "Bps",
             {
@@ -151,8 +157,8 @@ def _kafka() -> list[Panel]:
         line(
             Text(
                 "Request time",
-                "99 of 100 requests to the broker. A fetch waits until there is something to fetch.",
-                "Produce below 50 ms; fetch below its wait of 0.5 s.",
+                "Time of 99 of 100 requests to the broker. A fetch waits until there is something to fetch.",
+                "Produce below 50 ms; fetch below its maximum wait of 0.5 s.",
             ),
             "s",
             {"{{request}}": "max by (request) (kafka_network_request_p99_seconds)"},
@@ -161,8 +167,8 @@ def _kafka() -> list[Panel]:
         line(
             Text(
                 "Lag",
-                "Messages that are still to be stored, by partition.",
-                "Near 0, with spikes that go away within seconds. One partition that stays behind is a stuck consumer.",
+                "Messages that are not stored yet, by partition.",
+                "Near 0, with spikes that disappear within seconds. A partition that stays behind: a stuck consumer.",
             ),
             "short",
             {"partition {{partition}}": "sum by (partition) (consumer_lag_messages)"},
@@ -174,7 +180,7 @@ def _kafka() -> list[Panel]:
 def _consumers() -> list[Panel]:
     return [
         line(
-            Text("Messages", "Kafka messages stored in ClickHouse. One holds many events.", "As many as come in."),
+            Text("Messages", "Kafka messages stored in ClickHouse. One can contain many events.", "As many as arrive."),
             "cps",
             {"{{instance}}": "sum by (instance) (rate(consumer_messages_total[$__rate_interval]))"},
             span=8,
@@ -182,7 +188,7 @@ def _consumers() -> list[Panel]:
         line(
             Text(
                 "Freshness",
-                "From Kafka's message until its events can be queried.",
+                "From the creation of a Kafka message until its events can be queried.",
                 "Below 1 s; the objective is 5 s for 99 of 100 inserts.",
             ),
             "s",
@@ -195,7 +201,7 @@ def _consumers() -> list[Panel]:
         line(
             Text(
                 "Insert time",
-                "Time of one insert.",
+                "Duration of one insert.",
                 "Below 0.5 s. A rise means that ClickHouse is busy: see Data node.",
             ),
             "s",
@@ -206,7 +212,7 @@ def _consumers() -> list[Panel]:
             Text(
                 "Batch",
                 "Messages in an insert, on average.",
-                "Few while it is quiet; thousands while consumers catch up.",
+                "Few when traffic is low; thousands while consumers catch up.",
             ),
             "short",
             {"messages": _mean("consumer_batch_messages")},
@@ -216,7 +222,7 @@ def _consumers() -> list[Panel]:
             Text(
                 "Batch age",
                 "From the first fetch of a batch to the end of its insert.",
-                "About LOGBROOK_CONSUMER_FLUSH_AFTER_SECONDS and an insert.",
+                "About LOGBROOK_CONSUMER_FLUSH_AFTER_SECONDS plus the duration of an insert.",
             ),
             "s",
             {"p99": _quantile(0.99, "consumer_batch_age_seconds")},
@@ -225,8 +231,8 @@ def _consumers() -> list[Panel]:
         line(
             Text(
                 "Trouble",
-                "Failed inserts, take-overs, pauses, rebalances, and offsets that Kafka had deleted, each a minute.",
-                "0 but for starts, stops and scaling. Deleted offsets are lost events.",
+                "Failed inserts, takeovers, pauses, rebalances, and offsets that Kafka had deleted, each per minute.",
+                "0 except during starts, stops and scaling. Deleted offsets are lost events.",
             ),
             "short",
             {
@@ -244,7 +250,7 @@ def _consumers() -> list[Panel]:
 def _query() -> list[Panel]:
     return [
         line(
-            Text("Requests", "Requests to the query API, by route.", "As people and programs ask."),
+            Text("Requests", "Requests to the query API, by route.", "Follows what people and programs ask for."),
             "reqps",
             {"{{route}}": "sum by (route) (rate(query_requests_total[$__rate_interval]))"},
             span=8,
@@ -252,7 +258,7 @@ def _query() -> list[Panel]:
         line(
             Text(
                 "Latency",
-                "95 of 100 requests, by route. Tails and exports last as long as their clients want.",
+                "Time of 95 of 100 requests, by route. Tails and exports last as long as their clients want.",
                 "Searches below 0.5 s.",
             ),
             "s",
@@ -263,7 +269,7 @@ def _query() -> list[Panel]:
             Text(
                 "Rows read, refusals",
                 "Rows that ClickHouse read for requests; requests that were refused.",
-                "Rows follow the requests: many more for each mean searches without a time range or an index.",
+                "Rows follow the requests: many more rows per request mean searches without a time range or an index.",
             ),
             "cps",
             {

@@ -1,4 +1,4 @@
-"""The loss audit: is each offset that Kafka holds, below the committed one, in ClickHouse, and once?"""
+"""The loss audit: is each offset in Kafka below the committed one in ClickHouse exactly once?"""
 
 import time
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from logbrook.clickhouse import HttpClient
 from logbrook.consumer.inlet import Position, Topic, server_time, stored_offsets
 from logbrook.consumer.span import Bounds, Span, reader, spans, stalled, still_in_kafka
 
-# Offsets that one query looks at: bounds its memory.
+# How many offsets one query checks: bounds its memory.
 _WINDOW = 2_000_000
 
 
@@ -33,18 +33,18 @@ class Finding:
     repeated: int
     """Offsets left out because an earlier message had the same idempotency key."""
     pending: int
-    """Offsets above the committed one, which the consumers are still to store."""
+    """Offsets above the committed one, which the consumers have not stored yet."""
     missing_offsets: tuple[tuple[int, int], ...]
     """The first of the missing ranges: from, up to and including."""
     stalled: int = 0
-    """Of the pending ones, those of a partition in which none was stored for `stalled_after_seconds`."""
+    """Those of the pending ones whose partition has had none stored for `stalled_after_seconds`."""
 
 
 def audit(settings: config.Consumer, kafka: config.Kafka, database: config.ClickHouse, bounds: Bounds) -> list[Finding]:
     """Compare Kafka's offsets with the identities in ClickHouse, partition by partition.
 
-    Where messages wait, it looks again until one of them was stored, for `stalled_after_seconds` at most.
-    Raises UnavailableError if one of them does not answer.
+    Where messages are pending, it checks again until one of them is stored, for at most `stalled_after_seconds`.
+    Raises UnavailableError if Kafka or ClickHouse does not answer.
     """
     client = clickhouse.connect(database)
     consumer = reader(kafka, settings.group)
@@ -114,7 +114,7 @@ def _count(client: HttpClient, topic: Topic, span: Span) -> tuple[int, int, int,
 
 
 def _gaps(client: HttpClient, topic: Topic, span: Span) -> list[range]:
-    """What lies between the stored offsets."""
+    """The offsets between the stored ones."""
     stored = stored_offsets(client, topic, {span.partition: Position(span.first, 0)}, span.end)
     gaps, at = [], span.first
     for each in [*stored.get(span.partition, []), range(span.end, span.end)]:

@@ -1,7 +1,7 @@
 """Messages on their way into one insert: RowBinary rows and their coordinates.
 
 The rows are the columns of an inlet (see inlet.py) in ClickHouse's RowBinary format: numbers little-endian, strings
-behind their length as an unsigned LEB128 number (clickhouse.com/docs/interfaces/formats/RowBinary).
+after their length as an unsigned LEB128 number (clickhouse.com/docs/interfaces/formats/RowBinary).
 """
 
 import struct
@@ -13,7 +13,7 @@ from typing import Protocol
 from logbrook.kafka import IDEMPOTENCY_KEY_HEADER, SOURCE_HEADER, fixed_key
 
 ROW_COLUMNS = ("partition", "offset", "timestamp_ms", "source", "idempotency_key", "payload")
-"""What a row of a batch holds, in this order."""
+"""The columns of a batch's rows, in this order."""
 _COORDINATES = struct.Struct("<iqq")
 _NO_HEADERS = b"\0\0"
 
@@ -41,7 +41,7 @@ Coordinate = tuple[int, int]
 
 
 class Fetched(Protocol):
-    """What is needed of a fetched confluent_kafka.Message that carries no error."""
+    """What a batch needs from a fetched confluent_kafka.Message that has no error."""
 
     def partition(self) -> int: ...
     def offset(self) -> int: ...
@@ -65,7 +65,7 @@ class Batch:
     opened_at: float = field(default_factory=time.monotonic)
 
     def add(self, messages: Sequence[Fetched]) -> None:
-        """Append messages; the caller sees to it that none is a repetition."""
+        """Append messages; the caller makes sure that none is a repetition."""
         rows, coordinates, next_offsets = self.rows.append, self.coordinates.append, self.next_offsets
         size = 0
         for message in messages:
@@ -96,7 +96,7 @@ class Batch:
         return string(source) + string(key)
 
     def first_made_at(self) -> float | None:
-        """When the first message was made, Unix time; None if there is none, or it does not say."""
+        """When the first message was created, Unix time; None if there are no messages, or it does not say."""
         made_at_ms: int = _COORDINATES.unpack_from(self.rows[0])[2] if self.rows else 0
         return made_at_ms / 1000 if made_at_ms > 0 else None
 

@@ -1,4 +1,4 @@
-"""What stands beside a committed offset in Kafka: the topic's incarnation, and since when the offset was stored."""
+"""What is stored next to a committed offset in Kafka: the topic's incarnation, and when its insert began."""
 
 import json
 
@@ -22,6 +22,6 @@ def position_in(topic: Topic, committed: TopicPartition) -> Position:
     if not committed.metadata:
         return Position(committed.offset, 0)
     entry = json.loads(committed.metadata)
-    # Before commits named their clock, the time was the consumer's: it may be any.
+    # Before commits named their clock, the time was the consumer's, which may be wrong.
     since = entry["stored_at_seconds"] if entry.get("clock") == "clickhouse" else 0
     return Position(committed.offset, since) if entry["topic_id"] == topic.id else _BEGINNING

@@ -1,19 +1,20 @@
-"""The delivery protocol: how a consumer writes each message exactly once, whatever happens around it.
+"""The delivery protocol: how a consumer writes each message exactly once, no matter what happens around it.
 
-Read this module from top to bottom beside docs/delivery.md, which argues in the same order why each window is closed.
+Read this module from top to bottom next to docs/delivery.md, which explains in the same order why each window is
+closed.
 
-An inlet is a Null table of one consumer, with a view that hands its rows on to `arrivals`. Its comment says which
-partitions it stands for. Whoever takes partitions over
+An inlet is one consumer's Null table, with a view that passes its rows on to `arrivals`. Its comment says which
+partitions it is for. A consumer that takes over partitions
 
-1. creates an inlet of its own,
-2. fences: drops every other inlet that shares a partition, so that a late insert of the former owner fails,
-3. drains: ends the inserts that had begun before and waits until they are gone,
+1. creates its own inlet,
+2. fences: drops every other inlet that shares a partition, so that a late insert from the former owner fails,
+3. drains: kills the inserts that had already begun, and waits until they are gone,
 4. reads which messages, from the committed offset on, are stored.
 
-Then nothing but this consumer can add messages of these partitions, and what it knows to be stored is all there is.
+From then on only this consumer can add messages of these partitions, and it knows everything that is stored.
 
 On a cluster an inlet is on the one server that its consumer talks to; fences and drains reach every server, and before
-the look-up each replica catches up with the others.
+the lookup each replica catches up with the others.
 """
 
 import json
@@ -41,7 +42,7 @@ _COLUMNS = (
 # Of 36 bytes each: a quarter of the longest statement that ClickHouse reads by default (`max_query_size`, 256 KiB).
 _KEYS_AT_A_TIME = 2000
 _PLACE = struct.Struct("<iq")
-# Clocks of a cluster's servers may differ: a bound on ingest time leaves this much room.
+# The clocks of a cluster's servers may differ: a bound on ingest time leaves this much room.
 _CLOCK_MARGIN_SECONDS = 24 * 3600
 
 
@@ -58,7 +59,7 @@ class Position:
     """Where a partition's reader resumes: the committed offset, and a time (Unix seconds, ClickHouse's clock) before
     which nothing above it was stored.
 
-    0 as time means unknown: then the look-up of what is stored has no lower bound on ingest time.
+    A time of 0 means unknown: the lookup of what is stored then has no lower bound on ingest time.
     """
 
     offset: int
@@ -76,39 +77,39 @@ class Inlet:
     """By partition: the offsets at or above the committed one that were stored when the inlet took over."""
     cluster: Cluster = ONE_SERVER
     opened_at_seconds: float = 0.0
-    """When the take-over began, by ClickHouse's clock, Unix time."""
+    """When the takeover began, by ClickHouse's clock, Unix time."""
     opened_at: float = field(default_factory=time.monotonic)
 
     def now_seconds(self) -> float:
-        """ClickHouse's time or a moment before it. This machine's clock may be days off and has no part in it."""
+        """ClickHouse's time, or slightly earlier. This machine's clock may be days off; it is not used."""
         return self.opened_at_seconds + time.monotonic() - self.opened_at
 
     def insert(self, rows: Sequence[bytes]) -> None:
         """Store rows (of Batch), each message with all of its events or not at all.
 
-        Any error, a refusal as well as a lost answer, leaves open whether they are stored: take over again before
-        trying again. ClickHouse's code 60, UNKNOWN_TABLE, says that somebody else took over.
+        After any error, whether a refusal or a lost answer, it is unknown whether they are stored: take over again
+        before trying again. ClickHouse's code 60, UNKNOWN_TABLE, means that somebody else took over.
         """
         self._insert(b"".join(rows), ROW_COLUMNS)
 
     def insert_raw(self, row: bytes, reason: str) -> None:
-        """Store a message that ClickHouse refuses otherwise: one event, the payload as its body, the reason as its
-        ParseError. The same holds as for `insert`: it is one part, and an error leaves open whether it is stored."""
+        """Store a message that ClickHouse otherwise refuses as one event, with the payload as its body and the reason
+        as its ParseError. As with `insert`, it is one part, and after an error it is unknown whether it is stored."""
         self._insert(row + string(reason.encode()), (*ROW_COLUMNS, "refused"))
 
     def _insert(self, rows: bytes, columns: Sequence[str]) -> None:
-        # clickhouse-connect sends bytes a second time when the connection is reset, whatever its settings say: the
-        # first may have been stored. What a generator gave out it can't send again.
+        # clickhouse-connect sends bytes a second time when the connection is reset, no matter what its settings say:
+        # the first copy may have been stored. It can't resend what came from a generator.
         body = (whole for whole in (rows,))
         settings = {**INSERT_SETTINGS, **self.cluster.inserting}
         self.client.raw_insert(self.name, columns, body, settings, "RowBinary")
 
     def repeated(self, batch: Batch) -> set[Coordinate]:
-        """Record the batch's idempotency keys, and return the messages whose key an earlier offset has already.
+        """Record the batch's idempotency keys, and return the messages whose key an earlier offset already has.
 
         Keys are recorded before the messages are stored, so that no crash can lose one; a key is always in the same
-        partition, whose earlier messages are stored before later ones are looked at. So the lowest offset of a key is
-        the one message that counts. Recording a key again changes nothing.
+        partition, whose earlier messages are stored before later ones are checked. So of the messages with one key, the
+        one with the lowest offset counts. Recording a key again changes nothing.
         """
         if not batch.keys:
             return set()
@@ -123,9 +124,9 @@ class Inlet:
             "RowBinary",
         )
         first: dict[tuple[str, int], int] = {}
-        # In the order of the table: so each look-up reads another part of it.
+        # In the table's order, so that each lookup reads a different part of it.
         keys = sorted(set(batch.keys.values()))
-        # Of a cluster, only the server that has this inlet is known to have every key.
+        # On a cluster, only the server that has this inlet is known to have every key.
         here = f" AND (SELECT count() FROM {self.name}) = 0" if self.cluster.name else ""
         for start in range(0, len(keys), _KEYS_AT_A_TIME):
             # Hexadecimal digits need no escaping, and a statement's text has more room than the parameters in its URL.
@@ -145,7 +146,7 @@ class Inlet:
         }
 
     def forget(self, next_offsets: Mapping[int, int]) -> None:
-        """Drop what lies below these offsets from `stored`: the reader is past it."""
+        """Drop what is below these offsets from `stored`: the reader is past it."""
         self.stored = {
             partition: ahead
             for partition, ranges in self.stored.items()
@@ -153,14 +154,14 @@ class Inlet:
         }
 
     def close(self) -> None:
-        """Remove the inlet: what is on its way through it is ended."""
+        """Remove the inlet: inserts on their way through it are killed."""
         fence(self.client, [self.name], self.cluster)
 
 
 def take_over(client: HttpClient, topic: Topic, positions: Mapping[int, Position], writer: str = "consumer") -> Inlet:
-    """Become the only writer of these partitions' messages, and learn which are stored from their positions on.
+    """Become the only writer of these partitions' messages, and learn which are stored from their positions onward.
 
-    A `writer` fences its own kind only: a replay stays below the committed offsets, consumers above.
+    A `writer` fences only its own kind: a replay stays below the committed offsets, consumers above.
 
     Raises ClickHouseError when ClickHouse can't be reached or refuses; nothing is lost by trying again.
     """
@@ -177,7 +178,7 @@ def take_over(client: HttpClient, topic: Topic, positions: Mapping[int, Position
     )
     fence(client, [name for name in _rivals(client, owner, cluster) if name != inlet.name], cluster)
     cluster.catch_up(client)
-    # A time that is still to come shows that ClickHouse's clock was set back since: it bounds nothing.
+    # A time in the future shows that ClickHouse's clock has since been set back: it can't be used as a bound.
     believed = {
         partition: at if at.stored_at_seconds <= now_seconds else Position(at.offset, 0)
         for partition, at in positions.items()
@@ -187,7 +188,7 @@ def take_over(client: HttpClient, topic: Topic, positions: Mapping[int, Position
 
 
 def server_time(client: HttpClient) -> float:
-    """Unix time by ClickHouse's clock: rows have their IngestedAt from it, and nothing is compared with another one."""
+    """Unix time by ClickHouse's clock: the rows' IngestedAt comes from it, and no other clock is compared with it."""
     return float(client.query("SELECT toUnixTimestamp64Milli(now64(3)) / 1000").result_rows[0][0])
 
 
@@ -212,7 +213,7 @@ def _rivals(client: HttpClient, owner: Mapping[str, Any], cluster: Cluster) -> l
 def fence(client: HttpClient, inlets: Sequence[str], cluster: Cluster = ONE_SERVER) -> None:
     """Make sure that nothing can come through these inlets any more, and that nothing is on its way.
 
-    The table goes first: from then on an insert fails. The view goes last, when no insert is left: an insert that had
+    The table goes first: from then on inserts fail. The view goes last, when no insert is left: an insert that had
     found its table but not yet its view would otherwise report success and store nothing.
     """
     for name in inlets:
@@ -225,7 +226,7 @@ def fence(client: HttpClient, inlets: Sequence[str], cluster: Cluster = ONE_SERV
 
 
 def _drain(client: HttpClient, inlets: Sequence[str], cluster: Cluster = ONE_SERVER) -> None:
-    """End the inserts into these inlets that had begun, and return when none is left: DROP waits for none."""
+    """Kill the inserts into these inlets that had begun, and return when none is left: DROP does not wait for them."""
     database = cluster.database(client)
     for name in inlets:
         running = f"query_kind = 'Insert' AND current_database = {database} AND position(query, '{name}') > 0"
@@ -247,7 +248,7 @@ def stored_offsets(
     end: int | None = None,
     cluster: Cluster = ONE_SERVER,
 ) -> dict[int, list[range]]:
-    """By partition: the stored offsets from its position on (below `end`), as ranges. A set, never a maximum."""
+    """By partition: the stored offsets from its position onward (below `end`), as ranges. A set, never a maximum."""
     if not positions:
         return {}
     above = " OR ".join(

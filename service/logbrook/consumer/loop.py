@@ -1,11 +1,11 @@
 """The consumer's one loop: fetch, batch, insert, commit.
 
 The main thread fetches and serves Kafka's callbacks; a worker thread talks to ClickHouse, so that an insert overlaps
-with the fetching of the next batch. At most one batch is being inserted and one being filled: memory is bounded. A big
-batch goes in several inserts at the same time, since ClickHouse gives each no more than one core.
+with fetching the next batch. At most one batch is being inserted and one being filled, so memory is bounded. A big
+batch is sent in several inserts at the same time, since ClickHouse gives each of them only one core.
 
-Whatever goes wrong with an insert, the answer is the same: its batch is kept, the partitions are taken over again, what
-turns out to be stored is left out, and the rest is tried again.
+No matter what goes wrong with an insert, the response is the same: its batch is kept, the partitions are taken over
+again, what turns out to be stored is left out, and the rest is tried again.
 """
 
 import os
@@ -34,9 +34,9 @@ from logbrook.waiting import Waiting, need_tables, need_topic
 log = structlog.get_logger()
 
 _FETCH_MESSAGES = 10_000
-# What a message is taken to have before the first one was seen: the most that brokers accept, unless told otherwise.
+# The size that messages are assumed to have before the first one is seen: the most that brokers accept by default.
 _FIRST_MESSAGE_BYTES = 2**20
-# A full buffer is waited for this long before fetching is paused: pausing throws librdkafka's queue away.
+# How long to wait on a full buffer before fetching is paused: pausing discards librdkafka's queue.
 _PATIENCE_SECONDS = 1.0
 _LAG_EVERY_SECONDS = 5.0
 _STUCK_AFTER_SECONDS = 120.0
@@ -45,9 +45,9 @@ _LONGEST_BACK_OFF_SECONDS = 5.0
 
 def run(settings: config.Consumer, kafka: config.Kafka, database: config.ClickHouse) -> None:
     """Wait for Kafka, the topic, ClickHouse and the tables; consume until SIGTERM or SIGINT; leave within
-    `stop_seconds`. The health port is open all the time.
+    `stop_seconds`. The health port is open the whole time.
 
-    Raises LogbrookError when the topic was recreated.
+    Raises LogbrookError if the topic was recreated.
     """
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -70,7 +70,7 @@ def run(settings: config.Consumer, kafka: config.Kafka, database: config.ClickHo
     if loop is not None:
         loop.run(stop)
     if loop is None or loop.job is not None:
-        # Its thread would be waited for at exit, until the client's time-out. The batch was not committed.
+        # Otherwise exit would wait for its thread, until the client's timeout. The batch was not committed.
         os._exit(0)
 
 
@@ -121,7 +121,7 @@ class Loop:
         return None
 
     def unready(self) -> str | None:
-        """What keeps events from being stored just now, if anything does."""
+        """What is currently keeping events from being stored, if anything."""
         if self.failures:
             return f"ClickHouse or Kafka failed {self.failures} times in a row"
         return self.progress.complaint()
@@ -149,7 +149,7 @@ class Loop:
         )
 
     def _room(self) -> int:
-        """Messages that fit into the batch if they are as big as those before; one fetch could fill many else."""
+        """How many messages fit if they are as big as those before; otherwise one fetch could fill many batches."""
         left = (self.settings.max_batch_bytes - self.filling.size_bytes) // self.message_bytes
         return max(1, min(left, self.settings.max_batch_messages - len(self.filling.rows), _FETCH_MESSAGES))
 
@@ -162,7 +162,7 @@ class Loop:
             self.message_bytes = max(1, (self.filling.size_bytes - before) // len(messages))
 
     def _hold(self) -> None:
-        """The buffer is full: wait for the worker; when that takes long, pause, so that rebalances are served."""
+        """The buffer is full: wait for the worker; if that takes long, pause, so that rebalances are still served."""
         if self._settle():
             return
         if self.member.pause():
@@ -171,7 +171,7 @@ class Loop:
         self._collect(1)
 
     def _settle(self) -> bool:
-        """Give the job under way a moment; True if it is done."""
+        """Give the running job a moment; True if it is done."""
         if self.job is None:
             return False
         wait_for([self.job], timeout=_PATIENCE_SECONDS)
@@ -180,7 +180,7 @@ class Loop:
     # Called by the member when its partitions change
 
     def _changing(self) -> None:
-        """Partitions are about to go: with its insert committed, their next owner has less to look up."""
+        """Partitions are about to go: once the current insert is committed, their next owner has less to look up."""
         self._settle()
         self._finish()
 
@@ -188,14 +188,14 @@ class Loop:
         self.stale = cause
         self.filling = self.filling.of(self.member.owned)
         if self.inserting is not None:
-            # Should the insert under way fail, these are not ours to try again: if they come back to us, they are
+            # If the current insert fails, these are not ours to try again: if they come back to us, they are
             # fetched again from the committed offset.
             self.inserting = self.inserting.of(self.member.owned)
 
     # Jobs of the worker
 
     def _start(self) -> None:
-        """Start what is due: a take-over, a batch that failed before, or the one that is full or old enough."""
+        """Start what is due: a takeover, a batch that failed before, or one that is full or old enough."""
         if self.stale is not None or (self.inlet is None and self.member.owned):
             metrics.consumer_take_overs_total.labels(self.stale or "failed insert").inc()
             self.stale = None
@@ -222,7 +222,7 @@ class Loop:
 
     def _insert(self, inlet: Inlet, batch: Batch) -> Finish:
         now_seconds = int(inlet.now_seconds())
-        # After the fetch and before the insert: so the batch is of the incarnation that its rows are labelled with.
+        # After the fetch and before the insert, so that the batch belongs to the incarnation that its rows name.
         self.member.check_topic()
         stored = store(inlet, batch, self.pieces, now_seconds)
         return lambda: self._inserted(inlet, stored)
@@ -230,8 +230,8 @@ class Loop:
     def _inserted(self, inlet: Inlet, stored: Stored) -> None:
         """Commit, now that all of the batch is in ClickHouse, and count.
 
-        A partition that was given up meanwhile is not committed, even if it is ours again: it is being fetched again
-        from its committed offset, and the take-over to come must see what this batch stored of it.
+        A partition that was given up in the meantime is not committed, even if it is ours again: it is being fetched
+        again from its committed offset, and the next takeover must see what this batch stored of it.
         """
         assert self.inserting is not None
         kept, self.inserting = self.inserting.next_offsets, None
@@ -240,7 +240,7 @@ class Loop:
         stored.count(inlet.now_seconds())
 
     def _finish(self) -> None:
-        """Carry out what a finished job left to do; a failed one is followed by a take-over and a new try."""
+        """Carry out what a finished job left to do; a failed one is followed by a takeover and another try."""
         if self.job is None or not self.job.done():
             return
         job, self.job = self.job, None
@@ -249,13 +249,13 @@ class Loop:
         except (ClickHouseError, KafkaException, UnavailableError) as error:
             self._failed(error)
         else:
-            # A take-over alone does not show that what failed before works now.
+            # A takeover alone does not show that what failed before works now.
             if self.inserting is None:
                 self.failures, self.not_before = 0, 0.0
 
     def _failed(self, error: Exception) -> None:
         code = clickhouse.error_code(error)
-        # Any other table that is missing is a fault that does not pass by itself. (Its error may name the inlet, too:
+        # If any other table is missing, that does not fix itself. (Its error may name the inlet, too:
         # "Target table 'otel.routed' of view 'otel.inlet_…' doesn't exists".)
         fenced = code == clickhouse.UNKNOWN_TABLE and self.inlet is not None and _is_gone(self.inlet.name, error)
         self.inlet = None
@@ -263,7 +263,7 @@ class Loop:
             reason = "fenced"
         else:
             reason = f"code {code}" if code is not None else type(error).__name__
-            # It takes a few tries until a message that is to blame is alone.
+            # It takes a few tries to isolate the message that is to blame.
             wait_seconds = 0.1 if self.pieces.narrowing else min(0.1 * 2**self.failures, _LONGEST_BACK_OFF_SECONDS)
             self.pieces.narrowing = False
             self.not_before = time.monotonic() + wait_seconds
@@ -272,9 +272,9 @@ class Loop:
         log.warning("refused, or the outcome is unknown: taking over again", reason=reason, error=str(error)[:500])
 
     def _leave(self) -> None:
-        """Finish the insert under way, commit, take the inlet away, leave the group: within `stop_seconds`.
+        """Finish the current insert, commit, remove the inlet, and leave the group, all within `stop_seconds`.
 
-        What is buffered is left to whoever comes next: it was not committed.
+        What is buffered is left to the next owner: it was not committed.
         """
         log.info("stopping")
         deadline = time.monotonic() + self.settings.stop_seconds
@@ -294,6 +294,6 @@ class Loop:
             if self.inlet is not None:
                 self.inlet.close()
         except (ClickHouseError, KafkaException) as error:
-            # Whoever takes over removes the inlet, and the group notices a missing member by itself.
+            # The next owner removes the inlet, and the group notices by itself that a member is missing.
             log.warning("closed without leaving the group", error=str(error)[:500])
         self.client.close()

@@ -1,6 +1,6 @@
 """Kafka's side of the consumer: membership of the group, fetching in order, committing.
 
-Everything here runs on the loop's thread but `check_topic`, which its worker calls too.
+Everything here runs on the loop's thread, except `check_topic`, which its worker also calls.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -23,11 +23,11 @@ _TIMEOUT_SECONDS = 10.0
 
 
 class TopicRecreatedError(LogbrookError):
-    """The topic was deleted and recreated. A restart starts over at its beginning; nothing is stored twice."""
+    """The topic was deleted and recreated. A restart begins at its first offset; nothing is stored twice."""
 
 
 def consumer_config(settings: config.Consumer, kafka: config.Kafka) -> dict[str, object]:
-    """librdkafka's settings: offsets are committed by us alone, and only after the insert."""
+    """librdkafka's settings: only we commit offsets, and only after the insert."""
     return client_config(kafka) | {
         "group.id": settings.group,
         "enable.auto.commit": False,
@@ -37,7 +37,7 @@ def consumer_config(settings: config.Consumer, kafka: config.Kafka) -> dict[str,
         "session.timeout.ms": int(settings.session_timeout_seconds * 1000),
         # Two may get lost before the third counts.
         "heartbeat.interval.ms": int(settings.session_timeout_seconds * 1000 / 4),
-        # Says how far there is nothing to fetch: the end of a transaction has an offset but is not a message.
+        # Reports up to where there is nothing to fetch: the end of a transaction has an offset but is not a message.
         "enable.partition.eof": True,
         "max.poll.interval.ms": 300_000,
         "queued.max.messages.kbytes": settings.fetch_queue_kilobytes,
@@ -45,7 +45,7 @@ def consumer_config(settings: config.Consumer, kafka: config.Kafka) -> dict[str,
         "fetch.max.bytes": 4 * 2**20,
         "max.partition.fetch.bytes": 2**20,
         "fetch.wait.max.ms": 50,
-        # librdkafka's default of a second shows as a stall each time that its queue was full.
+        # librdkafka's default of a second shows up as a stall each time its queue was full.
         "fetch.queue.backoff.ms": 10,
     }
 
@@ -54,7 +54,7 @@ class Member:
     """A member of the consumer group.
 
     `changing(cause)` is called, from within `fetch` and `close`, before partitions are given up; `changed(cause)` after
-    `owned` is another set.
+    `owned` has changed.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Member:
         )
 
     def fetch(self, most: int) -> list[Fetched]:
-        """The messages that follow on those fetched before: repeated ones are left out, gaps are reported.
+        """The messages that follow those fetched before: repeated ones are left out, gaps are reported.
 
         Waits up to FETCH_SECONDS for `most` messages, and serves the group's rebalances.
         """
@@ -93,7 +93,7 @@ class Member:
             if error is not None and not at_end:
                 log.warning("fetch failed", error=str(error))
                 continue
-            # A rebalance that was served while messages were collected leaves some of partitions that are gone.
+            # After a rebalance that was served while messages were collected, some are of partitions that are gone.
             if partition not in expected or partition in sought:
                 continue
             wanted = expected[partition]
@@ -111,17 +111,17 @@ class Member:
         return fresh
 
     def _is_gap(self, partition: int, wanted: int, offset: int) -> bool:
-        """Whether there is nothing to read from `wanted` up to `offset`, which then is expected next.
+        """Whether there is nothing to read from `wanted` up to `offset`, which is then expected next.
 
-        Messages collected before a partition was given up can follow on its new assignment: they are not a gap. So the
-        first time it is fetched again; what is met once more right after that is certain.
+        Messages that were collected before a partition was given up can arrive after its new assignment: they are not a
+        gap. So the first time, it is fetched again; a gap that shows up again right after that is certain.
         """
         if self._looked_for.get(partition) != (wanted, offset):
             self._looked_for[partition] = (wanted, offset)
             self._consumer.seek(TopicPartition(self.topic.name, partition, wanted))
             return False
-        # Kafka says with each fetch which offset is its lowest (KIP-107). Gaps above that are not a loss: the end of a
-        # transaction, messages of one that was aborted, or what was compacted away.
+        # With each fetch Kafka reports its lowest offset (KIP-107). Gaps above that are not a loss: the end of a
+        # transaction, messages of an aborted one, or what was compacted away.
         low, _ = self._consumer.get_watermark_offsets(TopicPartition(self.topic.name, partition), cached=True)
         if (deleted := min(low, offset) - wanted) > 0:
             metrics.consumer_missing_offsets_total.inc(deleted)
@@ -156,12 +156,12 @@ class Member:
             self._paused = False
 
     def commit(self, next_offsets: Mapping[int, int], stored_at_seconds: int, ahead: Collection[int]) -> None:
-        """Let the group resume at these offsets, below which everything is stored. May get lost harmlessly.
+        """Let the group resume at these offsets, below which everything is stored. It is harmless if this gets lost.
 
         One that is refused, as during a rebalance, is sent again by `commit_again`, so that the lag tells the truth.
 
-        What lies above was stored no earlier than `stored_at_seconds`. Not so for the partitions in `ahead`, of which
-        a former owner has stored some above: there, what was known before still holds.
+        What is above them was stored no earlier than `stored_at_seconds`. This is not true of the partitions in
+        `ahead`, where a former owner has stored some of what is above: for them, what was known before still applies.
         """
         for partition, offset in next_offsets.items():
             since = self._positions[partition].stored_at_seconds if partition in ahead else stored_at_seconds
@@ -169,9 +169,9 @@ class Member:
         self._send_commit(next_offsets)
 
     def commit_again(self) -> None:
-        """Send again what was refused of partitions that are still ours, and what ends in offsets without a message.
+        """Send refused commits of partitions that are still ours again, and commit trailing offsets without a message.
 
-        Nobody would ever commit those, and the lag would stay above 0.
+        Otherwise nobody would ever commit the latter, and the lag would stay above 0.
         """
         passed = set[int]()
         for partition, position in self.positions().items():
@@ -192,15 +192,15 @@ class Member:
         self._refused |= {each.partition for each in partitions if error is not None or each.error is not None}
 
     def positions(self) -> dict[int, Position]:
-        """By owned partition: below it all is stored, and all that was fetched of it and is still held lies above.
+        """By owned partition: everything below is stored, and everything that was fetched and is still held is above.
 
-        This is what was committed when the partition came, and what was committed from here since: never what Kafka
-        says now. Another, who no longer owns the partition, may have moved that past what we hold.
+        This is what was committed when the partition was assigned, or what we have committed since: never what Kafka
+        says now. Somebody who no longer owns the partition may have moved that past what we hold.
         """
         return {partition: self._positions[partition] for partition in self.owned}
 
     def _committed(self, partitions: set[int]) -> dict[int, Position]:
-        """Where each partition resumes: its beginning if nothing was committed, or it was for another incarnation."""
+        """Where each partition resumes: at its beginning if nothing was committed for this incarnation."""
         positions = {}
         for each in self._consumer.committed(self._partitions(partitions), timeout=_TIMEOUT_SECONDS):
             if each.error is not None:
@@ -209,7 +209,7 @@ class Member:
         return positions
 
     def check_topic(self) -> None:
-        """Raise TopicRecreatedError if the topic is another than at the start, UnavailableError if nobody can tell."""
+        """Raise TopicRecreatedError if the topic has been recreated, UnavailableError if that can't be checked."""
         if topic_id(self.kafka, _TIMEOUT_SECONDS) != self.topic.id:
             raise TopicRecreatedError(f"topic {self.topic.name!r} was recreated: starting over at its beginning")
 
@@ -219,7 +219,7 @@ class Member:
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self.check_topic()
-        # librdkafka may drop a call of `on_lost` in the middle of a rebalance: what is held of these starts over.
+        # librdkafka may skip a call of `on_lost` in the middle of a rebalance: what is held of these starts over.
         if again := self.owned & {each.partition for each in partitions}:
             self._own(self.owned - again, "lost")
         positions = self._committed({each.partition for each in partitions})

@@ -1,4 +1,4 @@
-"""How a batch is cut into inserts, and what becomes of a message that ClickHouse refuses even alone."""
+"""How a batch is split into inserts, and what happens to a message that ClickHouse refuses even alone."""
 
 import math
 import time
@@ -18,17 +18,18 @@ log = structlog.get_logger()
 
 # Below this, one insert is quick, and two would be one more part to merge.
 _SHARED_FROM_BYTES = 8 * 2**20
-# So many pieces have the same size, then so many have twice that: few inserts, however small the first ones are.
+# This many pieces have the same size, then this many have twice that: few inserts, however small the first ones are.
 _OF_ONE_SIZE = 8
-# What a message that fails alone needs of evidence before it is stored raw, and what one failure counts: most if others
-# were stored in the same go, since then the server is well; less if the answer came too late, perhaps by the network.
-# Before each try a take-over has succeeded, so ClickHouse was there.
+# How much evidence it takes before a message that fails alone is stored raw, and how much one failure counts: most if
+# others were stored in the same round, since then the server is healthy; less if the answer came too late, which may be
+# the network's fault. Before each try a takeover has succeeded, so ClickHouse was up.
 _EVIDENCE, _REFUSED_AS_ONLY_ONE, _SILENT_AS_ONLY_ONE, _FAILED_LIKE_ALL = 8, 4, 2, 1
 # A message that crashes ClickHouse breaks the connection, but so does anything else that kills ClickHouse. A broken
 # connection therefore counts as one failure, at most once per interval: an innocent message is stored well before that.
 _BROKEN_COUNTS_EVERY_SECONDS = 60.0
-# Errors that say nothing about the messages of an insert: the table is gone or full, the disk is, the insert was ended,
-# the server is busy, stopping or without its Keeper, or we may not (github.com/ClickHouse/ClickHouse ErrorCodes.cpp).
+# Errors that say nothing about the messages of an insert: the table is gone or full, the disk is full, the insert was
+# killed, the server is busy, stopping or without its Keeper, or we lack a right (github.com/ClickHouse/ClickHouse
+# ErrorCodes.cpp).
 _OF_THE_SERVER = {
     *(clickhouse.UNKNOWN_TABLE, 81, 164, 192, 193, 202, 203, 209, 210, 218, 225, 236, 242, 243, 252, 285, 286),
     *(305, 319, 394, 439, 473, 497, 516, 999),
@@ -53,9 +54,9 @@ class Pieces:
         self._inserters = ThreadPoolExecutor(parallel, thread_name_prefix="insert")
 
     def insert(self, inlet: Inlet, fresh: Batch) -> None:
-        """Store a batch; returns or raises when no insert of it is under way any more.
+        """Store a batch; returns or raises only when none of its inserts is still in progress.
 
-        Raises ClickHouseError if one failed: the caller takes over again, and comes back with what is not stored.
+        Raises ClickHouseError if one failed: the caller takes over again and comes back with what is not stored.
         """
         jobs = self._submit(inlet, fresh)
         failures: list[tuple[list[Coordinate], ClickHouseError]] = []
@@ -127,7 +128,7 @@ class Pieces:
             return
         [coordinate] = coordinates
         if self._raw.pop(coordinate, None) is not None:
-            # Not even raw: so it is hardly the message's fault, and it gets another chance.
+            # It was refused even raw, so this is hardly the message's fault, and it gets another chance.
             del self._alone[coordinate]
             return
         if code is None and not clickhouse.answered_too_late(error):
@@ -149,6 +150,6 @@ class Pieces:
 
 
 def refuses_messages(error: ClickHouseError) -> bool:
-    """Whether ClickHouse answered, and its answer may be about what the insert held."""
+    """Whether ClickHouse answered, and its answer may be about what the insert contained."""
     code = clickhouse.error_code(error)
     return code is not None and code not in _OF_THE_SERVER and "No space left" not in str(error)

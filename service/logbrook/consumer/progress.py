@@ -1,4 +1,4 @@
-"""Whether owned work moves: where Kafka says that the partitions end, against what is stored of them."""
+"""Whether the owned partitions make progress: where Kafka says that they end, against what is stored of them."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -17,7 +17,7 @@ class _Partition:
     end: int
     """Where the partition ended when Kafka was last asked."""
     moved_at: float
-    """Since when (monotonic) `stored` has been what it is, or since when nothing has waited."""
+    """Since when (monotonic) `stored` has not changed, or nothing has been pending."""
 
     @property
     def waiting(self) -> int:
@@ -25,7 +25,7 @@ class _Partition:
 
 
 class Progress:
-    """Looks again and again, never blocks, and can be asked from any thread."""
+    """Checks repeatedly, never blocks, and can be asked from any thread."""
 
     def __init__(self, kafka: config.Kafka, stalled_after_seconds: float) -> None:
         self._kafka, self._stalled_after_seconds = kafka, stalled_after_seconds
@@ -35,7 +35,7 @@ class Progress:
 
     def look(self, stored: Mapping[int, int]) -> None:
         """Take what Kafka has answered by now, and ask again. `stored`: by owned partition, the offset below which
-        everything is stored. What is paused counts like everything else: nothing here depends on fetching."""
+        everything is stored. Paused partitions count like any other: nothing here depends on fetching."""
         now, ends = time.monotonic(), dict(self._answers())
         if ends or not stored:
             self._answered_at = now
@@ -55,7 +55,7 @@ class Progress:
             self._asked = end_offsets(self._kafka, stored)
 
     def _answers(self) -> Iterator[tuple[int, int]]:
-        """By partition, where it ends, for the questions that were answered; those that failed are asked again."""
+        """By partition, where it ends, for the requests that were answered; those that failed are sent again."""
         for partition, answer in list(self._asked.items()):
             if answer.done():
                 del self._asked[partition]
@@ -63,18 +63,18 @@ class Progress:
                     yield partition, answer.result().offset
 
     def stalled_seconds(self) -> float:
-        """For how long nothing has moved in the partition that has waited longest; 0 if nothing waits."""
+        """For how long nothing has moved in the partition that has waited longest; 0 if nothing is pending."""
         now = time.monotonic()
         return max((now - each.moved_at for each in list(self._partitions.values()) if each.waiting), default=0.0)
 
     def complaint(self) -> str | None:
-        """What waits and does not move, if anything does; or that Kafka does not say."""
+        """What is pending and does not move, if anything; or that Kafka does not say."""
         now = time.monotonic()
         for partition, each in sorted(self._partitions.copy().items()):
             if each.waiting and now - each.moved_at > self._stalled_after_seconds:
                 return (
                     f"{each.waiting} messages wait in partition {partition}, "
-                    f"and none of it was stored for {now - each.moved_at:.0f} s"
+                    f"and none of them was stored for {now - each.moved_at:.0f} s"
                 )
         if self._partitions and now - self._answered_at > self._stalled_after_seconds:
             return f"Kafka has not said for {now - self._answered_at:.0f} s how many messages wait"

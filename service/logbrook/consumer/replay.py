@@ -1,4 +1,4 @@
-"""Read a span of Kafka again and store what is missing of it, and nothing else."""
+"""Read a span of Kafka again and store what is missing, and nothing else."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,10 +26,10 @@ Progress = Callable[[int, int, int], None]
 def replay(
     settings: config.Consumer, kafka: config.Kafka, database: config.ClickHouse, bounds: Bounds, progress: Progress
 ) -> int:
-    """Store the messages within `bounds` that are missing; returns how many those were.
+    """Store the messages within `bounds` that are missing; returns how many there were.
 
-    Safe while consumers run, and to repeat or interrupt: it writes only below the committed offsets, where they do not.
-    Raises UnavailableError if Kafka or ClickHouse does not answer; ClickHouseError if an insert is refused.
+    Safe to run alongside consumers, to repeat, and to interrupt: it writes only below the committed offsets, where they
+    do not. Raises UnavailableError if Kafka or ClickHouse does not answer; ClickHouseError if an insert is refused.
     """
     client = clickhouse.connect(database)
     consumer = reader(kafka, settings.group)
@@ -64,7 +64,7 @@ def _read(
             if (error := each.error()) is not None:
                 if error.code() != KafkaError._PARTITION_EOF:
                     raise KafkaException(error)
-                # What lies between the last message and the end is the end of a transaction.
+                # Between the last message and the end there is only the end of a transaction.
                 ended = todo[cast(int, each.partition())]
                 left[ended.partition] = max(0, ended.end - cast(int, each.offset()))
                 continue
@@ -88,7 +88,7 @@ def _read(
 
 @dataclass
 class _Store:
-    """Stores what is missing of a batch, and says how many messages that were."""
+    """Stores what is missing from a batch, and says how many messages there were."""
 
     inlet: Inlet
     pieces: Pieces
@@ -105,7 +105,7 @@ class _Store:
                 failures += 1
                 if not refuses_messages(error) or failures > _MOST_FAILURES:
                     raise
-                # Some of it may be stored: what is left goes in smaller pieces, through a new inlet.
+                # Some of it may be stored: the rest is sent in smaller pieces, through a new inlet.
                 former, positions = self.inlet, self.positions
                 self.inlet = take_over(former.client, former.topic, positions, writer="replay")
                 fresh = fresh.without(self.inlet.stored)

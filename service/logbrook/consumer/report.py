@@ -26,10 +26,10 @@ _FILE_COLUMNS = 200
 
 
 def run_audit(bounds: Bounds, *, as_json: bool) -> int:
-    """Audit once and print it; 1 if anything is missing or double, or waits and does not move, else 0."""
+    """Audit once and print the result; 1 if anything is missing, duplicated, or stalled, else 0."""
     settings = config.load(config.Consumer)
-    # Where something waits, it takes a while until it is clear that it does not move.
-    with Console(stderr=True).status("comparing what Kafka holds with what ClickHouse has"):
+    # If something is pending, it takes a while to find out that it does not move.
+    with Console(stderr=True).status("comparing what Kafka has with what ClickHouse has"):
         findings = audit(settings, config.load(config.Kafka), config.load(config.ClickHouse), bounds)
     totals = _totals(findings)
     if as_json:
@@ -62,7 +62,7 @@ def _show(findings: list[Finding], totals: Mapping[str, int], stalled_after_seco
     for each in findings:
         style = "bold red" if each.missing or each.double or each.stalled else None
         table.add_row(*(f"{getattr(each, column):,}" for column in columns), style=style)
-    # Into a file or a pipe it would have 80 columns, and cut the headings.
+    # In a file or a pipe it would have 80 columns, and cut off the headings.
     console = Console(width=None if sys.stdout.isatty() else _FILE_COLUMNS)
     console.print(table)
     for each in findings:
@@ -82,7 +82,7 @@ def _show(findings: list[Finding], totals: Mapping[str, int], stalled_after_seco
 
 
 def watch(every_seconds: float) -> None:
-    """Audit again and again until the process is ended, and serve the outcome as metrics on the health port."""
+    """Audit repeatedly until the process is stopped, and serve the outcome as metrics on the health port."""
     settings = config.load(config.Consumer)
     kafka, database = config.load(config.Kafka), config.load(config.ClickHouse)
 

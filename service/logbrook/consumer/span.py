@@ -1,4 +1,4 @@
-"""A span of a topic: by partition, the offsets from one on up to (without) another."""
+"""A span of a topic: by partition, the offsets from one up to (but not including) another."""
 
 import time
 from collections.abc import Collection, Iterable, Mapping
@@ -14,13 +14,13 @@ from logbrook.errors import KafkaUnavailableError
 from logbrook.kafka import client_config, topic_id
 
 _TIMEOUT_SECONDS = 10.0
-# To read so many messages is quicker than to fetch anew from further on.
+# Reading this many messages is quicker than starting a new fetch further on.
 _READ_ON_MESSAGES = 10_000
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """What to look at. Times are Unix milliseconds; None leaves a side open."""
+    """What to read. Times are Unix milliseconds; None leaves that side open."""
 
     from_offset: int | None = None
     from_time_ms: int | None = None
@@ -52,9 +52,9 @@ def reader(kafka: config.Kafka, group: str) -> Consumer:
 
 
 def spans(consumer: Consumer, kafka: config.Kafka, bounds: Bounds) -> tuple[Topic, list[Span]]:
-    """The topic and, by partition, what lies within `bounds`, is still in Kafka and below the committed offset.
+    """The topic and, by partition, what is within `bounds`, still in Kafka, and below the committed offset.
 
-    Above the committed offset the consumers are still at work. Raises UnavailableError if the brokers do not answer.
+    Above the committed offset, consumers are still working. Raises UnavailableError if the brokers do not answer.
     """
     topic = Topic(kafka.topic, topic_id(kafka, _TIMEOUT_SECONDS))
     try:
@@ -78,7 +78,7 @@ def spans(consumer: Consumer, kafka: config.Kafka, bounds: Bounds) -> tuple[Topi
 
 
 def stalled(consumer: Consumer, topic: Topic, found: Collection[Span], until: float) -> set[int]:
-    """The partitions in which messages wait, and of which the group commits none until then (monotonic time).
+    """The partitions with pending messages of which the group commits none before `until` (monotonic time).
 
     Returns as soon as all of them have moved. The consumer must not be reading anything else.
     Raises UnavailableError if the brokers do not answer.
@@ -101,10 +101,10 @@ def stalled(consumer: Consumer, topic: Topic, found: Collection[Span], until: fl
 def readable(consumer: Consumer, topic: str, offsets: Mapping[int, int]) -> set[int]:
     """The partitions with a message at or above the offset given, or that can't be read to find out.
 
-    The end of a transaction has an offset, too, and so have messages of one that was aborted: nobody ever reads those.
+    The end of a transaction has an offset, too, and so do messages of an aborted one: nobody ever reads those.
     """
     found = set[int]()
-    # One after the other: what is fetched of many at once could be more than the audit's memory.
+    # One after the other: fetching from many at once could exceed the audit's memory.
     for partition, offset in offsets.items():
         consumer.assign([TopicPartition(topic, partition, offset)])
         first = consumer.poll(_TIMEOUT_SECONDS)
@@ -116,8 +116,8 @@ def readable(consumer: Consumer, topic: str, offsets: Mapping[int, int]) -> set[
 
 
 def still_in_kafka(consumer: Consumer, topic: str, partition: int, gaps: Iterable[range]) -> list[range]:
-    """What of these ranges of offsets, in their order, are messages: neither the end of a transaction, nor of one that
-    was aborted, nor compacted away.
+    """The parts of these ranges of offsets, in order, that are messages: neither the end of a transaction, nor part of
+    an aborted one, nor compacted away.
 
     Raises UnavailableError if the brokers do not answer.
     """

@@ -15,7 +15,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class Stored:
-    """What an insert did: `fresh` is what was left of `batch` without the messages that were stored before."""
+    """What an insert did: `fresh` is `batch` without the messages that had already been stored."""
 
     batch: Batch
     fresh: Batch
@@ -40,7 +40,7 @@ class Stored:
 def store(inlet: Inlet, batch: Batch, pieces: Pieces, now_seconds: int) -> Stored:
     """Insert what is new in a batch: neither stored already nor sent before under the same key.
 
-    Raises ClickHouseError or UnavailableError if it is not known to be stored whole.
+    Raises ClickHouseError or UnavailableError if it is not certain that all of it is stored.
     """
     started_at = time.monotonic()
     wanted = batch.without(inlet.stored)
