@@ -169,15 +169,16 @@ def send(process: Process, body: Body, content: bytes) -> int:
 
 @contextmanager
 def full_queue(process: Process, senders: ThreadPoolExecutor) -> Iterator[None]:
-    """Messages are waiting until there is room for no more; of a large one each byte of the queue is memory."""
-    body = BODIES["lines of JSON"]
-    content = gzip.compress(body.make(), 1)
-    waiting: list[Future[int]] = []
-    while not any(each.done() for each in waiting):
-        before = process.metric("gateway_queued_bytes")
-        waiting.append(senders.submit(send, process, body, content))
-        wait_until(lambda: process.metric("gateway_queued_bytes") > before or waiting[-1].done(), "a request")  # noqa: B023
-    assert waiting[-1].result() == 429
+    """Messages are waiting until there is room for no more; of large ones each byte of the queue is memory."""
+    for size in (SIZE, MIB, 64 * 1024, 4096, 1):
+        body = Body("/ingest", NDJSON, lambda: b"")
+        content = gzip.compress((LINE + b"\n") * (size // len(LINE)) or b"{", 1)
+        waiting: list[Future[int]] = []
+        while not any(each.done() for each in waiting):
+            before = process.metric("gateway_queued_bytes")
+            waiting.append(senders.submit(send, process, body, content))
+            wait_until(lambda: process.metric("gateway_queued_bytes") > before or waiting[-1].done(), "a request")  # noqa: B023
+        assert waiting[-1].result() == 429
     yield
 
 
@@ -199,7 +200,7 @@ def measure(log: Path, names: list[str]) -> Iterator[Peak]:
     """The peaks of the bodies with these names, of one process each for alone and for together."""
     [port] = ports.free(1)
     kafka = Kafka(bootstrap_servers=f"127.0.0.1:{port}")
-    senders = ThreadPoolExecutor(16)
+    senders = ThreadPoolExecutor(64)
     alone: dict[str, int] = {}
     compressed = {name: gzip.compress(BODIES[name].make(), 1) for name in names}
     with running(kafka, log, delivery_timeout_seconds=1) as process:
