@@ -7,10 +7,18 @@ from typing import Any
 import httpx
 
 from logbrook.config import Gateway
-from logbrook.gateway.app import App
+from logbrook.gateway.app import App, format_of
+from logbrook.gateway.batch import Batch
 from logbrook.gateway.tokens import Tokens
 from tests.gateway import reading
 from tests.gateway.collecting import CollectingTopic
+
+
+def read(body: bytes, content_type: str, settings: Gateway) -> Batch:
+    """What a body sent to /ingest becomes."""
+    found = format_of("/ingest", content_type)
+    assert found is not None
+    return found.read(body, settings)
 
 
 @dataclass(frozen=True)

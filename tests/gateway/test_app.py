@@ -16,7 +16,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 
 from logbrook import metrics
 from logbrook.config import Gateway
-from logbrook.gateway import bodies, lines
+from logbrook.gateway import app, bodies
 from logbrook.gateway.tokens import issue
 from tests.gateway.door import Door
 
@@ -117,20 +117,21 @@ def test_bodies_of_all_requests_are_bounded() -> None:
 
 
 class Slow:
-    """Holds the reader of a body until it is told to go on, and knows in which thread it is."""
+    """Holds who takes a long body apart until told to go on, and knows in which thread it is."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.entered, self.go_on = threading.Event(), threading.Event()
         self.threads: list[threading.Thread] = []
-        read = lines.read
+        split = app._split
 
-        def wait(*arguments: Any) -> Any:
-            self.threads.append(threading.current_thread())
-            self.entered.set()
-            assert self.go_on.wait(30)
-            return read(*arguments)
+        def wait(body: bodies.Body, *arguments: Any) -> Any:
+            if body.is_longer(256 * 1024):
+                self.threads.append(threading.current_thread())
+                self.entered.set()
+                assert self.go_on.wait(30)
+            return split(body, *arguments)
 
-        monkeypatch.setattr(lines, "read", wait)
+        monkeypatch.setattr(app, "_split", wait)
 
 
 LONG = gzip.compress(b'{"a": 1}\n' * 50_000)

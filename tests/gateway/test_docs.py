@@ -7,14 +7,14 @@ import pytest
 
 from logbrook import connection
 from logbrook.config import Gateway
-from logbrook.gateway import otlp
 from logbrook.gateway.app import App
+from logbrook.gateway.formats import otlp
 from logbrook.gateway.tokens import issue
 from tests.gateway.door import Door
 
 REPOSITORY = Path(__file__).parents[2]
 PAGE = (REPOSITORY / "docs/gateway.md").read_text()
-SOURCES = (REPOSITORY / "service/logbrook/gateway").glob("*.py")
+SOURCES = (REPOSITORY / "service/logbrook/gateway").rglob("*.py")
 ERROR = re.compile(r'(?:RejectedError|UnavailableError)\(\s*(\d{3}),\s*"(\w+)"')
 ERRORS = sorted({found for source in SOURCES for found in ERROR.findall(source.read_text())})
 

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from logbrook import multiline
 from logbrook.config import Gateway
 from logbrook.errors import RejectedError
-from logbrook.gateway import mend
 from logbrook.gateway.batch import Batch
-from logbrook.gateway.lines import read
+from logbrook.gateway.formats import mend
 from tests.gateway import reading
+from tests.gateway.door import read
 
 NDJSON, JSON, TEXT, FORM = "application/x-ndjson", "application/json", "text/plain", "application/x-www-form-urlencoded"
 LIMIT = 200

@@ -15,8 +15,10 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 
 from logbrook.config import Gateway
 from logbrook.errors import RejectedError
-from logbrook.gateway import bodies, elements, lines, otlp, otlp_json, otlp_protobuf, wire
+from logbrook.gateway import bodies
 from logbrook.gateway.batch import Batch
+from logbrook.gateway.formats import elements, otlp, otlp_json, otlp_protobuf, text, wire
+from tests.gateway.door import read
 from tests.gateway.test_bodies import take
 from tests.gateway.test_lines import LINES, TEXT, VALUES
 from tests.gateway.test_otlp import as_json, requests
@@ -38,7 +40,7 @@ WORST = [
 def _small_pieces() -> Iterator[None]:
     """Pieces so small that short bodies have many."""
     with (
-        patch.object(lines, "_PIECE_BYTES", 8),
+        patch.object(text, "_PIECE_BYTES", 8),
         patch.object(wire, "_PART_BYTES", 48),
         patch.object(otlp_json, "_WHOLE_BYTES", 0),
         patch.object(bodies, "_STEP_BYTES", 7),
@@ -180,17 +182,17 @@ def test_text_in_pieces_gives_the_same_events(some: list[bytes]) -> None:
     """A stack trace stays in its event wherever the text is cut."""
     body = b"a\n" + b"\n".join(some)
 
-    in_pieces = lines.read(body, TEXT, SETTINGS)
+    in_pieces = read(body, TEXT, SETTINGS)
 
-    with patch.object(lines, "_PIECE_BYTES", MIB):
-        assert in_pieces == lines.read(body, TEXT, SETTINGS)
+    with patch.object(text, "_PIECE_BYTES", MIB):
+        assert in_pieces == read(body, TEXT, SETTINGS)
 
 
 def test_blank_lines_do_not_keep_an_event_open_without_end() -> None:
     """After more blank lines than fit into a message an event has ended, and they are not part of it."""
     settings = Gateway(allow_anonymous=True, max_message_bytes=50)
 
-    batch = lines.read(b"a\n\tb\n" + b"\n" * 100 + b"\tc\n\td", TEXT, settings)
+    batch = read(b"a\n\tb\n" + b"\n" * 100 + b"\tc\n\td", TEXT, settings)
 
     assert batch.messages == [b'{"body":"a\\n\\tb"}\n{"body":"\\tc\\n\\td"}']
 
@@ -200,7 +202,7 @@ def test_text_counts_as_the_json_that_it_becomes() -> None:
     settings = Gateway(allow_anonymous=True, max_inflated_bytes=1000)
 
     with pytest.raises(RejectedError) as refused:
-        lines.read(b"\1" * 100 + b"\n" + b"\1" * 100, TEXT, settings)
+        read(b"\1" * 100 + b"\n" + b"\1" * 100, TEXT, settings)
 
     assert (refused.value.status, refused.value.code) == (413, "inflated_too_large")
 

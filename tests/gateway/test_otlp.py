@@ -16,8 +16,8 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, SeverityNumber
 
 from logbrook.config import Gateway
 from logbrook.errors import RejectedError
-from logbrook.gateway import otlp, otlp_json, otlp_protobuf
 from logbrook.gateway.batch import Batch
+from logbrook.gateway.formats import otlp, otlp_json, otlp_protobuf
 from tests.gateway import reading
 
 SETTINGS = Gateway(allow_anonymous=True)

@@ -9,8 +9,8 @@ from logbrook import clickhouse as connection
 from logbrook import config, multiline
 from logbrook.config import Gateway
 from logbrook.errors import RejectedError
-from logbrook.gateway.lines import read
 from tests.gateway import fuzzing, reading
+from tests.gateway.door import read
 
 SETTINGS = Gateway(allow_anonymous=True, max_message_bytes=500)
 COLUMNS = ["topic", "topic_id", "partition", "offset", "timestamp_ms", "source", "idempotency_key", "payload"]

@@ -17,15 +17,27 @@ from starlette.types import Receive, Scope, Send
 from logbrook import metrics
 from logbrook.config import Gateway
 from logbrook.errors import RejectedError, UnavailableError
-from logbrook.gateway import answers, bodies, lines, otlp, otlp_json, otlp_protobuf
+from logbrook.gateway import answers, bodies
 from logbrook.gateway.batch import Batch
 from logbrook.gateway.complaints import Complaints
+from logbrook.gateway.formats import json_document, ndjson, otlp_json, otlp_protobuf, text, unknown
+from logbrook.gateway.formats.format import Format
 from logbrook.gateway.tokens import ANONYMOUS, Tokens
 from logbrook.gateway.topic import Topic
 
 log = structlog.get_logger()
 
 Handler = Callable[[Request], Awaitable[Response]]
+FORMATS = (
+    ndjson.FORMAT,
+    json_document.FORMAT,
+    text.FORMAT,
+    unknown.FORMAT,
+    otlp_protobuf.FORMAT,
+    otlp_json.FORMAT,
+)
+"""All wire formats."""
+_BY_TYPE = {(each.path, name): each for each in FORMATS for name in each.content_types or ("",)}
 # A body that is longer, inflated, is inflated and taken apart in a thread, so that others are answered meanwhile.
 _SHORT_BODY_BYTES = 256 * 1024
 _LARGE_BODY_BYTES = 8 * 2**20
@@ -37,6 +49,12 @@ _FORWARDED = frozenset(("forwarded", "x-forwarded-for"))
 _KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,254}[\x21-\x7e])?")
 
 
+def format_of(path: str, content_type: str) -> Format | None:
+    """The format that a request's path and content type name."""
+    name = content_type.partition(";")[0].strip().lower()
+    return _BY_TYPE.get((path, name)) or _BY_TYPE.get((path, ""))
+
+
 class App:
     """The ASGI application."""
 
@@ -45,8 +63,7 @@ class App:
         self._budget = bodies.Budget(settings.max_buffered_bytes)
         self._complaints = Complaints()
         self._routes: dict[str, tuple[str, Handler]] = {
-            "/ingest": ("POST", self._ingest),
-            "/v1/logs": ("POST", self._otlp),
+            **{each.path: ("POST", self._logs) for each in FORMATS},
             "/healthz": ("GET", self._healthz),
             "/readyz": ("GET", self._readyz),
             "/metrics": ("GET", self._metrics),
@@ -97,8 +114,8 @@ class App:
     def _refuse(self, request: Request, error: RejectedError | UnavailableError) -> Response:
         metrics.gateway_rejected_total.labels(error.code).inc()
         self._complaints.add(error, request.scope["path"])
-        is_otlp = request.scope["path"] == "/v1/logs"
-        response = answers.refused(error, answers.otlp_kind(request) if is_otlp else None)
+        form = format_of(request.scope["path"], request.headers.get("content-type", ""))
+        response = answers.refused(error) if form is None else form.refused(error)
         if error.status == 408 or "expect" in request.headers:
             # The rest of the body may or may not come: where the next request would begin is unknown.
             response.headers["connection"] = "close"
@@ -113,33 +130,25 @@ class App:
             raise RejectedError(405, "method_not_allowed", f"This path takes {method}, not {sent[:20]}.", allow=method)
         return handler
 
-    async def _ingest(self, request: Request) -> Response:
+    async def _logs(self, request: Request) -> Response:
         source = self._admit(request)
-        content_type = request.headers.get("content-type", "")
-        batch = await self._take(request, source, lambda body: lines.read(body, content_type, self._settings))
-        return answers.json(200, {"accepted": batch.events})
+        form = format_of(request.scope["path"], request.headers.get("content-type", ""))
+        if form is None:
+            path = request.scope["path"]
+            known = ", ".join(name for each in FORMATS if each.path == path for name in each.content_types)
+            raise RejectedError(415, "unknown_content_type", f"{path} needs one of the Content-Types {known}.")
+        return form.taken(await self._take(request, source, form.read))
 
-    async def _otlp(self, request: Request) -> Response:
-        source = self._admit(request)
-        kind = answers.otlp_kind(request)
-        if kind is None:
-            raise RejectedError(
-                415, "unknown_content_type", "OTLP needs the Content-Type application/x-protobuf or application/json."
-            )
-        groups = otlp_protobuf.groups if kind == "protobuf" else otlp_json.groups
-        batch = await self._take(request, source, lambda body: otlp.read(groups(body, self._settings), self._settings))
-        return answers.otlp_taken(kind, batch.rejected, batch.reason)
-
-    async def _take(self, request: Request, source: str, read: Callable[[bytes], Batch]) -> Batch:
+    async def _take(self, request: Request, source: str, read: Callable[[bytes, Gateway], Batch]) -> Batch:
         """Everything between a request and its answer: read it, send it, and wait until Kafka has it."""
         key = _given_key(request)
         with bodies.Lease(self._budget) as lease:
             body = await self._body(request, lease)
             if body.is_longer(_SHORT_BODY_BYTES):
                 async with self._turn():
-                    batch, own_key = await asyncio.to_thread(_split, body, read)
+                    batch, own_key = await asyncio.to_thread(_split, body, read, self._settings)
             else:
-                batch, own_key = _split(body, read)
+                batch, own_key = _split(body, read, self._settings)
             # From here on the messages are all that is kept, and the topic's queue is what bounds them.
             del body
         key = key or own_key
@@ -218,13 +227,13 @@ class App:
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
 
-def _split(body: bodies.Body, read: Callable[[bytes], Batch]) -> tuple[Batch, bytes | None]:
+def _split(body: bodies.Body, read: Callable[[bytes, Gateway], Batch], settings: Gateway) -> tuple[Batch, bytes | None]:
     """A body's messages and, if each event has an id, the key of the request."""
     whole = body.whole()
     if len(whole) > _LARGE_BODY_BYTES:
         # What earlier bodies left between things that are still used: some 70 MB that would stay the process's.
         _give_memory_back(0)
-    batch = read(whole)
+    batch = read(whole, settings)
     return batch, b"body:" + hashlib.sha256(whole).digest() if batch.named else None
 
 

@@ -1,6 +1,7 @@
 """A request's events, cut into as few messages as the limit allows. The same bytes always give the same messages."""
 
 import re
+from collections.abc import Sequence, Sized
 from dataclasses import dataclass
 
 import orjson
@@ -156,6 +157,13 @@ def _is_valid(line: bytes) -> bool:
 def all_named(messages: list[bytes]) -> bool:
     """Whether each line of JSON has a key `event_id`. The first one that has none ends the search."""
     return bool(messages) and all(_EVENT_ID.search(line[0]) for message in messages for line in _LINE.finditer(message))
+
+
+def refuse_large(events: Sequence[Sized], first: int, settings: Gateway) -> None:
+    """Raise RejectedError (413) for an event that fits into no message; `first` is the index of the first one."""
+    if max(map(len, events), default=0) > settings.max_message_bytes:
+        index, size = next((at, len(each)) for at, each in enumerate(events) if len(each) > settings.max_message_bytes)
+        raise event_too_large(first + index, size, settings.max_message_bytes)
 
 
 def event_too_large(index: int, size: int, max_message_bytes: int) -> RejectedError:

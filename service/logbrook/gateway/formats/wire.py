@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from logbrook.config import Gateway
 from logbrook.errors import RejectedError
 from logbrook.gateway.batch import too_many_events
-from logbrook.gateway.otlp import check_part
+from logbrook.gateway.formats.otlp import check_part
 
 # What is built at a time. Of embedded messages that are empty, two bytes each become more than a hundred.
 _PART_BYTES = 2**20

@@ -7,12 +7,16 @@ from typing import Any, TypeVar
 
 import msgspec
 from opentelemetry.proto.logs.v1.logs_pb2 import SeverityNumber
+from starlette.responses import Response
 
 from logbrook.config import Gateway
-from logbrook.errors import RejectedError
-from logbrook.gateway import elements, mend
-from logbrook.gateway.elements import Raw
-from logbrook.gateway.otlp import MAX_DEPTH, Group, Unfit, check_part, fields, number, numbered, scope
+from logbrook.errors import RejectedError, UnavailableError
+from logbrook.gateway import answers
+from logbrook.gateway.batch import Batch
+from logbrook.gateway.formats import elements, mend, otlp
+from logbrook.gateway.formats.elements import Raw
+from logbrook.gateway.formats.format import Format
+from logbrook.gateway.formats.otlp import MAX_DEPTH, Group, Unfit, check_part, fields, number, numbered, scope
 
 _Integer = int | str | None
 
@@ -265,3 +269,25 @@ def _base64(text: str) -> str:
         # binascii.Error is one, and so is what letters beyond ASCII raise.
         raise Unfit(f"a value's bytes are not base64: {error}") from None
     return base64.b64encode(content).decode()
+
+
+def read(body: bytes, settings: Gateway) -> Batch:
+    """All records. Raises RejectedError as `otlp.read` does."""
+    return otlp.read(groups(body, settings), settings)
+
+
+def taken(batch: Batch) -> Response:
+    """An ExportLogsServiceResponse, with the records that could not be taken, if any."""
+    if not batch.rejected:
+        return answers.json(200, {})
+    return answers.json(
+        200, {"partialSuccess": {"rejectedLogRecords": str(batch.rejected), "errorMessage": batch.reason}}
+    )
+
+
+def refused(error: RejectedError | UnavailableError) -> Response:
+    """A google.rpc.Status."""
+    return answers.json(error.status, {"code": otlp.code(error), "message": str(error)}, answers.headers(error))
+
+
+FORMAT = Format("/v1/logs", ("application/json",), read, taken, refused)

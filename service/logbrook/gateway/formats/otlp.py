@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from logbrook.config import Gateway
-from logbrook.errors import RejectedError
+from logbrook.errors import RejectedError, UnavailableError
 from logbrook.gateway.batch import Batch, Packing, all_named, too_many_events
 
 # Deeper than any attribute that is not an attack; protobuf's own limit comes to about the same.
@@ -24,6 +24,11 @@ MAX_ATTRIBUTES = 1_000
 # The most bytes of a record, a resource or a scope as they are sent, unless a message may have more. Taken apart, empty
 # values come to some thirty times their bytes.
 _MAX_PART_BYTES = 2 * 2**20
+
+
+# google.rpc.Code of a status, for OTLP's error body.
+_RPC_CODES = {400: 3, 401: 16, 403: 7, 404: 5, 405: 12, 408: 4, 413: 3, 415: 3, 429: 8, 503: 14}
+_RPC_INTERNAL = 13
 
 
 class Unfit(Exception):  # noqa: N818 - not an error of the service: one record can't be taken, the others can
@@ -39,6 +44,11 @@ class Group:
     scope: Mapping[str, Any]
     records: Iterable[Any]
     read: Callable[[Any], dict[str, Any]]
+
+
+def code(error: RejectedError | UnavailableError) -> int:
+    """The google.rpc.Code of a refusal."""
+    return _RPC_CODES.get(error.status, _RPC_INTERNAL)
 
 
 def check_part(size: int, settings: Gateway) -> None:

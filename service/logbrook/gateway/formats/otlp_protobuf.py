@@ -5,17 +5,25 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any, TypeVar
 
 from google.protobuf.message import DecodeError, Message
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
+    ExportLogsServiceRequest,
+    ExportLogsServiceResponse,
+)
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ResourceLogs, ScopeLogs
+from starlette.responses import Response
 
 from logbrook.config import Gateway
-from logbrook.errors import RejectedError
-from logbrook.gateway import otlp_mend
-from logbrook.gateway.otlp import MAX_DEPTH, Group, Unfit, check_part, fields, number, numbered, scope
-from logbrook.gateway.wire import Part, Wire
+from logbrook.errors import RejectedError, UnavailableError
+from logbrook.gateway import answers
+from logbrook.gateway.batch import Batch
+from logbrook.gateway.formats import otlp, otlp_mend
+from logbrook.gateway.formats.format import Format
+from logbrook.gateway.formats.otlp import MAX_DEPTH, Group, Unfit, check_part, fields, number, numbered, scope
+from logbrook.gateway.formats.wire import Part, Wire
 
 _M = TypeVar("_M", bound=Message)
+_CONTENT_TYPE = "application/x-protobuf"
 
 
 def groups(body: bytes, settings: Gateway) -> Iterator[Group]:
@@ -121,3 +129,35 @@ def _value(value: AnyValue, depth: int = 0) -> Any:
     if kind == "double_value":
         return number(content)
     return content
+
+
+def read(body: bytes, settings: Gateway) -> Batch:
+    """All records. Raises RejectedError as `otlp.read` does."""
+    return otlp.read(groups(body, settings), settings)
+
+
+def taken(batch: Batch) -> Response:
+    """An ExportLogsServiceResponse, with the records that could not be taken, if any."""
+    response = ExportLogsServiceResponse()
+    if batch.rejected:
+        response.partial_success.rejected_log_records = batch.rejected
+        response.partial_success.error_message = batch.reason
+    return Response(response.SerializeToString(), media_type=_CONTENT_TYPE)
+
+
+def refused(error: RejectedError | UnavailableError) -> Response:
+    """A google.rpc.Status."""
+    return Response(_status(otlp.code(error), str(error)), error.status, answers.headers(error), _CONTENT_TYPE)
+
+
+def _status(code: int, message: str) -> bytes:
+    """google.rpc.Status: field 1 is the code, field 2 the message."""
+    text = message.encode()
+    size, length = b"", len(text)
+    while length > 127:
+        size += bytes([length & 127 | 128])
+        length >>= 7
+    return b"\x08" + bytes([code]) + b"\x12" + size + bytes([length]) + text
+
+
+FORMAT = Format("/v1/logs", (_CONTENT_TYPE, "application/protobuf"), read, taken, refused)

@@ -14,7 +14,7 @@ from opentelemetry.proto.common.v1 import common_pb2
 from opentelemetry.proto.logs.v1 import logs_pb2
 from opentelemetry.proto.resource.v1 import resource_pb2
 
-from logbrook.gateway import mend
+from logbrook.gateway.formats import mend
 
 
 def mended(kind: type[Message], body: bytes) -> bytes | None:
