@@ -1,13 +1,14 @@
-"""Back the tables up and bring them back, with ClickHouse's own BACKUP and RESTORE.
+"""Back up the tables and restore them, with ClickHouse's own BACKUP and RESTORE.
 
-Backups go into a bucket, or into ClickHouse's `backups.allowed_path`, each as a whole archive. They may be taken and
-restored while consumers run: restoring puts the old table beside the present one and swaps the two in one step. What
-arrived after the backup is then missing, though committed: `logbrook replay` reads it from Kafka again.
+Backups go into a bucket, or into ClickHouse's `backups.allowed_path`, each as a whole archive. They can be made and
+restored while consumers run: restoring puts the old table next to the current one and swaps the two in one step. Events
+that arrived after the backup are then missing, although they are committed: `logbrook replay` reads them from Kafka
+again.
 
-In a bucket, one that is not the first is incremental: what its base has, it does not store again. Its base is always
-a full one, and its name says which. Buckets speak S3, and Google's do, with the HMAC keys of a service account:
-https://clickhouse.com/docs/operations/backup and https://cloud.google.com/storage/docs/interoperability
-(read 2026-11-28; docs/decisions/backups.md).
+In a bucket, every backup but the first can be incremental: it does not store again what its base has. Its base is
+always a full one, and its name says which. Buckets speak S3; Google's do, too, with the HMAC keys of a service account:
+https://clickhouse.com/docs/operations/backup and https://cloud.google.com/storage/docs/interoperability (read
+2026-11-28; docs/decisions/backups.md).
 """
 
 import re
@@ -32,12 +33,12 @@ _INCREMENTAL = re.compile(r"logbrook-\d{8}T\d{6}Z-after-(\d{8}T\d{6}Z)")
 
 
 class BackupError(LogbrookError):
-    """A backup or a restore did not succeed; what was there before is unchanged."""
+    """A backup or a restore failed; what was there before is unchanged."""
 
 
 @dataclass(frozen=True)
 class Finished:
-    """A backup in the bucket that is whole; `base` is the full one without which it can't be restored."""
+    """A complete backup in the bucket; `base` is the full one that is needed to restore it."""
 
     name: str
     at: datetime
@@ -52,8 +53,8 @@ def default_name() -> str:
 def backup(database: config.ClickHouse, bucket: config.Backup, name: str | None = None) -> str:
     """Back up as `name`; returns what `restore` takes. Raises BackupError if it exists or can't be written.
 
-    Without a name it is called after the time, and in a bucket it is incremental while there is a full one that is not
-    older than `full_every_days`.
+    Without a name it is named after the time, and in a bucket it is incremental while there is a full one not older
+    than `full_every_days`.
     """
     client = clickhouse.connect(database)
     base = None if name or not bucket.url else _base(_finished(client, bucket), bucket.full_every_days)
@@ -119,7 +120,7 @@ def _found(name: str, at: datetime) -> Finished:
 
 
 def _base(backups: list[Finished], full_every_days: float) -> Finished | None:
-    """The newest full backup, unless it is so old that another one is due."""
+    """The newest full backup, unless it is so old that a new one is due."""
     oldest = datetime.now(UTC) - timedelta(days=full_every_days)
     return next((each for each in reversed(backups) if _FULL.fullmatch(each.name) and each.at > oldest), None)
 
@@ -131,13 +132,13 @@ def _place(bucket: config.Backup, name: str) -> str:
 
 
 def _arguments(bucket: config.Backup, path: str) -> str:
-    """Address and key. ClickHouse hides the secret of S3's arguments wherever it shows a statement."""
+    """Address and key. ClickHouse hides the secret in S3's arguments wherever it shows a statement."""
     values = (f"{bucket.url.rstrip('/')}/{path}", bucket.key_id, bucket.key_secret)
     return ", ".join("'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'" for value in values)
 
 
 def _run(client: HttpClient, statement: str, wanted: str) -> None:
-    """Start a statement in ClickHouse's background and follow it to its end."""
+    """Start a statement in the background in ClickHouse, and follow it until it ends."""
     try:
         operation = str(client.query(statement).result_rows[0][0])
         while True:

@@ -66,13 +66,13 @@ def consumer() -> None:
 @app.command()
 def audit(
     from_time: str | None = typer.Option(
-        None, help="Only from this time on: 2026-01-31T12:00:00Z, or 2h for two hours ago."
+        None, help="Only from this time onward: 2026-01-31T12:00:00Z, or 2h for two hours ago."
     ),
     to_time: str | None = typer.Option(None, help="Only up to this time."),
     every: float | None = typer.Option(None, min=1, help="Repeat at this interval in seconds, and serve metrics."),
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
 ) -> None:
-    """Compare Kafka's offsets with what ClickHouse holds; exit with 1 if any is missing, duplicated, or stuck."""
+    """Compare Kafka's offsets with what ClickHouse has; exit with 1 if any event is missing, duplicated, or stalled."""
     from logbrook.consumer import report
     from logbrook.consumer.span import Bounds
 
@@ -103,7 +103,7 @@ def usage(
     hours: float = typer.Option(24, min=0.1, help="Compute shares and rates over this many hours."),
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
 ) -> None:
-    """Show what is stored for whom, what each share costs, and when the disk will be full."""
+    """Show how much is stored for each source, what each share costs, and when the disk will be full."""
     from logbrook import usage as counted
 
     with Console(stderr=True).status("counting"):
@@ -224,7 +224,7 @@ def produce(  # noqa: PLR0913, PLR0917 - each is an option of the command
     service: str | None = typer.Option(
         None, help="Service of the files' events that do not name one; {file} stands for the file's name."
     ),
-    follow: bool = typer.Option(False, "--follow", help="Keep sending what is appended to the files from now on."),
+    follow: bool = typer.Option(False, "--follow", help="Keep sending what is appended to the files."),
     state: str | None = typer.Option(None, help="With --follow: file that remembers positions, to resume from."),
     timeout: float = typer.Option(60.0, min=0.1, help="Seconds to try to deliver an event before it counts as failed."),
     as_json: bool = typer.Option(False, "--json", help="Print only one JSON object, at the end."),

@@ -17,9 +17,9 @@ ACCESS_DENIED = 497
 
 
 def connect(settings: ClickHouse, *, database: str | None = None) -> HttpClient:
-    """A client that never sends a statement twice by itself; one per thread.
+    """A client that never sends a statement twice on its own; one per thread.
 
-    Sessions are off, so that a client may be used again at once after a time-out. `database` overrides the
+    Sessions are off, so that a client can be used again immediately after a timeout. `database` overrides the
     settings' (migrations connect before it exists). Raises UnavailableError if ClickHouse does not answer.
     """
     try:
@@ -46,7 +46,7 @@ def connect(settings: ClickHouse, *, database: str | None = None) -> HttpClient:
 
 
 def error_code(error: Exception) -> int | None:
-    """ClickHouse's own code of an error (60 is UNKNOWN_TABLE), None if the server did not answer with one."""
+    """ClickHouse's own code for an error (60 is UNKNOWN_TABLE); None if the server did not answer with one."""
     code = getattr(error, "code", None)
     return code if isinstance(code, int) else None
 
@@ -54,7 +54,7 @@ def error_code(error: Exception) -> int | None:
 def answered_too_late(error: Exception) -> bool:
     """Whether the server kept the connection and did not answer within the time limit.
 
-    A connection that broke is another matter: then the server, or the network, ended it for a reason of its own.
+    A broken connection is different: the server or the network ended it for some other reason.
     """
     cause = error.__cause__
     return isinstance(getattr(cause, "reason", cause), ReadTimeoutError)

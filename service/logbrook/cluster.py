@@ -1,6 +1,6 @@
-"""ClickHouse as a cluster: what becomes of the schema there, and how a statement reaches every server.
+"""ClickHouse as a cluster: what the schema looks like there, and how a statement reaches every server.
 
-docs/delivery.md says what delivery needs of it, docs/deploy.md how to run it.
+docs/delivery.md says what delivery needs from it, docs/deploy.md how to run it.
 """
 
 import re
@@ -35,7 +35,7 @@ class Cluster:
 
     @classmethod
     def of(cls, client: HttpClient) -> "Cluster | None":
-        """What the schema was made for, as it says itself; None if it is not there."""
+        """What the schema was made for, as recorded in it; None if there is no schema."""
         rows = client.query(
             "SELECT comment FROM system.tables WHERE database = currentDatabase() AND name = 'arrivals'"
         ).result_rows
@@ -54,7 +54,7 @@ class Cluster:
 
     @property
     def on_each(self) -> str:
-        """The same for what is not DDL."""
+        """The same for statements that are not DDL."""
         return f" ON CLUSTER `{self.name}`" if self.name else ""
 
     def every(self, table: str) -> str:
@@ -67,7 +67,7 @@ class Cluster:
 
     @property
     def has_local(self) -> bool:
-        """Whether a table that keeps rows is two: `_local` holds a server's own, the name itself reads all of them."""
+        """Whether a table that keeps rows is two tables: `_local` has a server's own rows, the plain name reads all."""
         return bool(self.name) and not self.cloud
 
     def local(self, table: str) -> str:
@@ -75,7 +75,7 @@ class Cluster:
         return f"{table}_local" if self.has_local else table
 
     def forms(self, database: str) -> dict[str, str]:
-        """What stands in the schema's files for the names in braces that depend on where it is run."""
+        """What replaces the names in braces in the schema's files that depend on where it is run."""
         replicated = f"('{_ZOOKEEPER_PATH}', '{{replica}}')"
         return {
             "database": quoted(database),
@@ -92,12 +92,12 @@ class Cluster:
 
     @property
     def waiting(self) -> Mapping[str, Any]:
-        """Settings of a statement with `on`: it is answered when every server has run it, or it is an error."""
+        """Settings of a statement with `on`: it returns when every server has run it, or fails."""
         return {"distributed_ddl_output_mode": "throw", "distributed_ddl_task_timeout": 20} if self.on else {}
 
     @property
     def reading(self) -> Mapping[str, Any]:
-        """Settings of a read that must miss nothing: no server left out, and this one asked for its own shard."""
+        """Settings of a read that must not miss anything: no server is left out, and this one reads its own shard."""
         if not self.name:
             return {}
         settings = {"skip_unavailable_shards": 0, "prefer_localhost_replica": 1, "max_parallel_replicas": 1}
@@ -105,11 +105,11 @@ class Cluster:
 
     @property
     def inserting(self) -> Mapping[str, Any]:
-        """Settings of an insert: none is left out for looking like another."""
+        """Settings of an insert: no block is skipped because it equals another."""
         return {"insert_deduplicate": 0} if self.name else {}
 
     def catch_up(self, client: HttpClient) -> None:
-        """Make every replica have all rows that any of them had when this began. Cloud's reads see them anyway."""
+        """Make every replica have all rows that any of them had when this began. On Cloud, reads see them anyway."""
         if self.on:
             for table in ("otel_logs", "idempotency_keys"):
                 client.command(
@@ -118,7 +118,7 @@ class Cluster:
 
 
 def quoted(name: str) -> str:
-    """A name as an identifier of SQL."""
+    """A name as an SQL identifier."""
     return "`" + name.replace("\\", "\\\\").replace("`", "\\`") + "`"
 
 

@@ -128,12 +128,12 @@ class Gateway:
     )
     wait_seconds: float = setting(
         5.0,
-        "Longest time that a body of more than 256 KiB waits for its turn to be inflated and split, which is done with "
-        "one at a time; beyond that, the request gets 429. OTLP's exporters give up after 10 s.",
+        "Longest time that a body of more than 256 KiB waits for its turn to be inflated and split, one "
+        "at a time; beyond that, the request gets 429. OTLP's exporters give up after 10 s.",
     )
     max_connections: int = setting(
         800,
-        "Most connections that may be open; a further one is answered 503 and closed. Each may hold 64 KiB of a "
+        "Most connections that may be open; any others get 503 and are closed. Each may hold 64 KiB of a "
         "request's head. Keep it below the process's limit on open files, which is often 1,024.",
     )
     keep_alive_seconds: float = setting(
@@ -163,7 +163,7 @@ class Consumer:
     )
     stalled_after_seconds: float = setting(
         60.0,
-        "If messages wait in a partition and none is stored for this long, it counts as stalled: /readyz answers "
+        "If messages are pending in a partition and none is stored for this long, it is stalled: /readyz returns "
         "503, and the audit fails. Keep it above the time that an insert may take "
         "(`LOGBROOK_CLICKHOUSE_TIMEOUT_SECONDS`).",
     )
@@ -196,14 +196,14 @@ class Query:
     max_result_bytes: int = setting(64 * 2**20, "Largest result of one statement, as JSON; it does not limit exports.")
     max_sql_result_bytes: int = setting(
         8 * 2**20,
-        "The same for a statement of /v1/sql, as JSON. Nobody else is answered while an answer is put together.",
+        "The same for a statement of /v1/sql, as JSON. No other request is answered while an answer is assembled.",
     )
     max_body_characters: int = setting(16_384, "Longest body in a list of events; a single event is returned whole.")
     max_concurrent_requests: int = setting(8, "Requests that may query ClickHouse at the same time; others wait.")
     max_waiting_requests: int = setting(256, "Requests that may wait; beyond that, they get 503 at once.")
     wait_seconds: float = setting(30.0, "Longest time that a request waits for its turn before it gets 503.")
     max_connections: int = setting(
-        800, "Most connections that may be open; a further one is answered 503 and closed, as by the gateway."
+        800, "Most connections that may be open; any others get 503 and are closed, as by the gateway."
     )
     max_concurrent_statements: int = setting(
         32,
@@ -215,10 +215,10 @@ class Query:
     sql_timeout_seconds: float = setting(
         20.0,
         "Longest time that a statement of /v1/sql may run in ClickHouse. This and the next two are sent with the "
-        "statement, and must lie within what the profile of a read-only user allows.",
+        "statement, and must be within what the profile of a read-only user allows.",
     )
     max_sql_memory_bytes: int = setting(
-        2**29, "Most memory of a statement of /v1/sql in ClickHouse, so that the rest remains to searches and inserts."
+        2**29, "Most memory of a statement of /v1/sql in ClickHouse, so that the rest is left for searches and inserts."
     )
     max_sql_threads: int = setting(
         1, "Most threads of one statement of /v1/sql in ClickHouse; `max_concurrent_sql` of them run at the same time."
@@ -246,8 +246,8 @@ class Usage:
 
 
 SECTIONS = (Kafka, ClickHouse, Schema, Backup, Gateway, Consumer, Query, Log, Usage)
-# Read by the command line alone: where `logbrook produce --to gateway` sends, with what token, where to search, and
-# what else `logbrook doctor` looks at.
+# Only the command line reads these: where `logbrook produce --to gateway` sends, with which token, where to search,
+# and what else `logbrook doctor` checks.
 CLIENT_VARIABLES = ("LOGBROOK_TOKEN", "LOGBROOK_GATEWAY_URL", "LOGBROOK_QUERY_URL", "LOGBROOK_ZOOKEEPER_ADDRESS")
 
 Section = TypeVar("Section")
@@ -331,7 +331,7 @@ def read_env_file(path: Path) -> dict[str, str]:
 
 
 def of_local_stack(variables: Mapping[str, str]) -> dict[str, str]:
-    """The service's settings for a stack on this machine, whose own variables (those of Compose) move its ports."""
+    """The service's settings for a stack on this machine, whose own variables (Compose's) may change its ports."""
     ports = {
         "LOGBROOK_KAFKA_PORT": "9092",
         "LOGBROOK_CLICKHOUSE_PORT": str(ClickHouse.port),

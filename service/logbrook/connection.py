@@ -1,4 +1,4 @@
-"""uvicorn's HTTP connection, with limits on what a client may hold before its request has begun."""
+"""uvicorn's HTTP connection, with limits on what a client can hold before its request has begun."""
 
 import asyncio
 import time
@@ -10,7 +10,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 # Far more than any client needs for its request line and headers.
 MAX_HEAD_BYTES = 64 * 1024
 HEAD_TIMEOUT_SECONDS = 20.0
-# How long a connection that is one too many may take to read why.
+# How long a client whose connection is one too many may take to read why.
 _TURNED_AWAY_SECONDS = 1.0
 _TELL_AGAIN_SECONDS = 60.0
 _TOO_MANY = (
@@ -27,8 +27,8 @@ log = structlog.get_logger()
 class Connection(HttpToolsProtocol):
     """Closed if a request's head is larger than 64 KiB or takes longer than 20 s to arrive.
 
-    If as many are open as uvicorn's `limit_concurrency` says, a further one is answered 503 and closed; uvicorn itself
-    would answer 503 to those that are open, too.
+    If as many are open as uvicorn's `limit_concurrency` allows, an additional one gets a 503 and is closed; uvicorn
+    itself would also return 503 to those that are open.
     """
 
     max_head_bytes = MAX_HEAD_BYTES
@@ -42,7 +42,7 @@ class Connection(HttpToolsProtocol):
         self._head_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """A client came: it has to say something."""
+        """A client connected: it has to send something."""
         super().connection_made(transport)
         if self._max_connections is not None and len(self.connections) > self._max_connections:
             self._turn_away()
@@ -50,12 +50,12 @@ class Connection(HttpToolsProtocol):
             self._begin_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The client left."""
+        """The client disconnected."""
         self._end_head()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Parse what came, then see whether it was only more of a head."""
+        """Parse what arrived, then check whether it was only another part of a head."""
         if self._is_turned_away:
             return
         super().data_received(data)
@@ -71,7 +71,7 @@ class Connection(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        """The head is whole."""
+        """The head is complete."""
         self._end_head()
         super().on_headers_complete()
 
@@ -80,7 +80,7 @@ class Connection(HttpToolsProtocol):
         self.connections.discard(self)
         self.transport.write(_TURNED_AWAY)
         self.transport.write_eof()
-        # Closed at once, with a request unread, it would be reset, and the answer might be lost.
+        # If it were closed at once with an unread request, it would be reset, and the answer might be lost.
         self.loop.call_later(_TURNED_AWAY_SECONDS, self.transport.close)
         if time.monotonic() > Connection._told + _TELL_AGAIN_SECONDS:
             Connection._told = time.monotonic()

@@ -1,4 +1,4 @@
-"""The errors that people and callers see. Each carries what went wrong and what to do."""
+"""The errors that people and callers see. Each says what went wrong and what to do."""
 
 from typing import ClassVar
 
@@ -8,7 +8,7 @@ class LogbrookError(Exception):
 
 
 class ConfigError(LogbrookError):
-    """A setting is missing, unknown or does not fit; the message names its variable."""
+    """A setting is missing, unknown or invalid; the message names its variable."""
 
 
 class SchemaError(LogbrookError):
@@ -16,7 +16,7 @@ class SchemaError(LogbrookError):
 
 
 class RejectedError(LogbrookError):
-    """A request that can't be taken as it is: sending the same again will not help (HTTP 4xx)."""
+    """A request that can't be accepted as it is: sending the same request again will not help (HTTP 4xx)."""
 
     def __init__(self, status: int, code: str, message: str, **place: int | str) -> None:
         super().__init__(message)
@@ -35,13 +35,13 @@ class UnavailableError(LogbrookError):
 
 
 class BusyError(UnavailableError):
-    """Not now: other requests take all there is, or a quota is used up."""
+    """Not now: other requests use all capacity, or a quota is used up."""
 
     status = 429
 
 
 class KafkaUnavailableError(UnavailableError):
-    """Kafka does not answer, or not with what is needed."""
+    """Kafka does not answer, or its answer lacks what is needed."""
 
     def __init__(self, message: str) -> None:
         super().__init__("kafka_unavailable", message)

@@ -14,7 +14,7 @@ _TIMEOUT_SECONDS = 5
 
 
 def kafka_token(_config: str) -> tuple[str, float]:
-    """librdkafka's `oauth_cb`: a token, and when it ends (Unix seconds). Raises OSError where no metadata server is."""
+    """librdkafka's `oauth_cb`: a token and its expiry (Unix seconds). Raises OSError if there is no metadata server."""
     access = json.loads(_metadata("token"))
     now = time.time()
     expires = now + float(access["expires_in"])

@@ -17,12 +17,12 @@ _TIMEOUT_SECONDS = 10
 
 
 class _Server(ThreadingMixIn, WSGIServer):
-    """One thread a connection, so that an idle one keeps no probe waiting."""
+    """One thread per connection, so that an idle one does not keep a probe waiting."""
 
     daemon_threads = True
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A connection that broke or sent nothing is not worth a traceback."""
+        """A connection that broke or sent nothing does not deserve a traceback."""
         if not isinstance(sys.exception(), OSError):
             super().handle_error(request, client_address)
 
@@ -31,11 +31,11 @@ class _Quiet(WSGIRequestHandler):
     timeout = _TIMEOUT_SECONDS
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
-        """Probes and scrapes are not worth a log line each."""
+        """Probes and scrapes do not deserve a log line each."""
 
 
 def serve(host: str, port: int, unhealthy: Complaint, unready: Complaint) -> WSGIServer:
-    """Answer on `host`:`port` from a thread of its own: 200, or 503 with the complaint as text."""
+    """Answer on `host`:`port` from a separate thread: 200, or 503 with the complaint as text."""
     checks = {"/healthz": unhealthy, "/readyz": unready}
     scrape = make_wsgi_app()
 

@@ -1,4 +1,4 @@
-"""librdkafka settings and names that gateway, consumer and command line share."""
+"""librdkafka settings and names that the gateway, the consumer, and the command line share."""
 
 import hashlib
 import logging
@@ -15,8 +15,8 @@ from logbrook import google
 from logbrook.config import Kafka
 from logbrook.errors import KafkaUnavailableError, LogbrookError
 
-# Header of a message: who sent it. The gateway sets it from the token, the payload can't; but whoever may write to the
-# topic can set any.
+# Header of a message: who sent it. The gateway sets it from the token, the payload can't; but any client that may write
+# to the topic can set any value.
 SOURCE_HEADER = "source"
 # Header of a message: a repeated one is stored once (see docs/delivery.md).
 IDEMPOTENCY_KEY_HEADER = "idempotency-key"
@@ -26,7 +26,7 @@ _KEY = re.compile(rb"[0-9a-f]{32}")
 
 
 def fixed_key(given: bytes) -> bytes:
-    """The idempotency key that stands for the one in a message's header, of 32 hexadecimal digits whatever was given.
+    """The idempotency key for the one in a message's header: 32 hexadecimal digits, whatever was given.
 
     The gateway's keys have that form and stay as they are; those of Kafka clients may be anything.
     """
@@ -39,9 +39,9 @@ def client_config(settings: Kafka) -> dict[str, Any]:
         "bootstrap.servers": settings.bootstrap_servers,
         "client.id": "logbrook",
         "security.protocol": settings.security_protocol,
-        # A broker that came back is noticed within a second, not after the default's ten.
+        # A broker that comes back is noticed within a second, not after the default ten.
         "reconnect.backoff.max.ms": 1000,
-        # Its own lines on standard error would be neither JSON nor of the level that was asked for.
+        # Its own lines on standard error would be neither JSON nor at the configured level.
         "logger": logging.getLogger("librdkafka"),
     }
     if settings.security_protocol.startswith("SASL"):
@@ -66,7 +66,7 @@ def producer_config(settings: Kafka, delivery_timeout_seconds: float) -> dict[st
 
 
 def topic_id(settings: Kafka, timeout_seconds: float) -> str:
-    """The topic's id, another one each time that a topic of that name is created.
+    """The topic's id, which is different each time a topic with that name is created.
 
     Raises LogbrookError if there is no such topic, UnavailableError if the brokers do not answer.
     """
@@ -83,9 +83,9 @@ def topic_id(settings: Kafka, timeout_seconds: float) -> str:
 
 
 def end_offsets(settings: Kafka, partitions: Iterable[int], timeout_seconds: float = 10.0) -> dict[int, Future[Any]]:
-    """By partition, where its messages end (`.offset` of the result), as the broker says it; returns at once.
+    """By partition, where its messages end (`.offset` of the result), according to the broker; returns at once.
 
-    Messages of a transaction that is open do not count: they can't be read yet.
+    Messages of an open transaction do not count: they can't be read yet.
     """
     latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
     asked = {TopicPartition(settings.topic, partition): latest for partition in partitions}
@@ -97,7 +97,7 @@ def end_offsets(settings: Kafka, partitions: Iterable[int], timeout_seconds: flo
 
 @cache
 def _admin(settings: Kafka) -> AdminClient:
-    """One connection for all look-ups."""
+    """One connection for all lookups."""
     admin = AdminClient(client_config(settings))
     if settings.sasl_mechanism == "OAUTHBEARER":
         admin.poll(1)  # serves the request for a token, which nothing else does for this kind of client

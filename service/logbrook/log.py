@@ -1,4 +1,4 @@
-"""The processes' own logs: one JSON object a line on standard error, in the names that the pipeline itself reads."""
+"""The processes' own logs: one JSON object per line on standard error, with the names that the pipeline reads."""
 
 import logging
 import os
@@ -49,9 +49,9 @@ def configure(service: str) -> None:
 
 
 class _Copied:
-    """Standard error, and a copy in a bounded file that several processes may share.
+    """Standard error, and a copy in a bounded file that several processes can share.
 
-    The copy is the lesser good: when it can't be written, nothing but the copy is missing.
+    The copy matters less: if it can't be written, only the copy is missing.
     """
 
     def __init__(self, path: str) -> None:
@@ -63,7 +63,7 @@ class _Copied:
     def write(self, text: str) -> int:
         """Write to both."""
         try:
-            # Emptied, not renamed: the writers need not agree on whose turn it is, and a follower notices.
+            # Truncated, not renamed: the writers need not agree on who does it, and a follower notices.
             if os.fstat(self._file).st_size > _MAX_FILE_BYTES:
                 os.truncate(self._file, 0)
             os.write(self._file, text.encode())

@@ -3,7 +3,7 @@
 from prometheus_client import Counter, Gauge, Histogram
 
 _LATENCY_BUCKETS_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
-# 5 is the limit of the objective in compose/prometheus/rules.yml.
+# 5 is the objective's limit in compose/prometheus/rules.yml.
 _FRESHNESS_BUCKETS_SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
 
 # Gateway
@@ -20,7 +20,7 @@ gateway_request_seconds = Histogram(
     buckets=_LATENCY_BUCKETS_SECONDS,
 )
 gateway_queued_bytes = Gauge("gateway_queued_bytes", "Bytes waiting for Kafka's acknowledgement.")
-gateway_requests_in_flight = Gauge("gateway_requests_in_flight", "Requests being worked on.")
+gateway_requests_in_flight = Gauge("gateway_requests_in_flight", "Requests being processed.")
 
 # Consumer
 consumer_messages_total = Counter("consumer_messages_total", "Messages stored in ClickHouse.")
@@ -61,7 +61,7 @@ consumer_lag_messages = Gauge(
 )
 consumer_stalled_seconds = Gauge(
     "consumer_stalled_seconds",
-    "Time since a partition with waiting messages moved; 0 if none waits.",
+    "Time since a partition with pending messages made progress; 0 if none are pending.",
     ["partition"],
 )
 
@@ -92,6 +92,6 @@ query_request_seconds = Histogram(
 )
 query_rows_read_total = Counter("query_rows_read_total", "Rows that ClickHouse read for requests.")
 query_rejected_total = Counter("query_rejected_total", "Requests refused, by error code.", ["code"])
-query_requests_in_flight = Gauge("query_requests_in_flight", "Requests being worked on, including those that wait.")
+query_requests_in_flight = Gauge("query_requests_in_flight", "Requests being processed, including those that wait.")
 query_streams_open = Gauge("query_streams_open", "Open live tails and exports.")
 query_cancelled_total = Counter("query_cancelled_total", "Requests whose client left before the answer.")

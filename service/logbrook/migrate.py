@@ -1,6 +1,6 @@
 """Create or update what the service needs: the tables and views of ClickHouse, and the topic of Kafka.
 
-Safe to repeat, to run from two places at once, and to run while consumers insert: every statement of the schema files
+Safe to repeat, to run from two places at once, and to run while consumers insert: every statement in the schema files
 says IF NOT EXISTS or has the same outcome when it runs again, and a view's query is exchanged between two inserts.
 """
 
@@ -20,14 +20,14 @@ from logbrook.waiting import WAIT_SECONDS, up_to
 
 log = structlog.get_logger()
 
-# Tables whose rows are kept for retention_days, and the column that says since when.
+# Tables whose rows are kept for retention_days, and the column that the days are counted from.
 _RETAINED = {"otel_logs": "IngestedAt", "idempotency_keys": "RecordedAt"}
 _TTL_DAYS = re.compile(r"TTL .*toIntervalDay\((\d+)\)")
 
 
 @dataclass(frozen=True)
 class Step:
-    """What a migration does at one go."""
+    """What a migration does in one step."""
 
     what: str
     statements: list[str]
@@ -41,7 +41,7 @@ class Step:
 
 
 def run(settings: config.Schema, kafka: config.Kafka, clickhouse: config.ClickHouse) -> None:
-    """Bring ClickHouse and Kafka to what this version needs.
+    """Bring ClickHouse and Kafka to the state that this version needs.
 
     Raises SchemaError, or UnavailableError if one of the two does not answer within a minute.
     """
@@ -52,7 +52,7 @@ def run(settings: config.Schema, kafka: config.Kafka, clickhouse: config.ClickHo
 
 
 def apply(settings: config.Schema, clickhouse: config.ClickHouse, wait_seconds: float = WAIT_SECONDS) -> list[str]:
-    """Bring the tables and views to what this version needs, and return what was done.
+    """Bring the tables and views to the state that this version needs, and return what was done.
 
     Raises SchemaError if a file of tables that was applied has changed since, or ClickHouse refuses a statement, and
     UnavailableError if ClickHouse does not answer within `wait_seconds`.
@@ -79,7 +79,7 @@ def apply(settings: config.Schema, clickhouse: config.ClickHouse, wait_seconds: 
 
 
 def plan(settings: config.Schema, clickhouse: config.ClickHouse) -> list[Step]:
-    """What `apply` would do, but for the retention of ClickHouse's own logs. Raises what `apply` does."""
+    """What `apply` would do, except for the retention of ClickHouse's own logs. Raises what `apply` raises."""
     client = connect(clickhouse, database="default")
     cluster = Cluster.named(client, settings.cluster)
     there = "SELECT 1 FROM system.tables WHERE database = {name:String} AND name = 'schema_migrations'"
@@ -98,12 +98,12 @@ def plan(settings: config.Schema, clickhouse: config.ClickHouse) -> list[Step]:
 
 
 def steps(client: HttpClient, settings: config.Schema, cluster: Cluster) -> Iterator[Step]:
-    """What there is to do, in order; a step is looked for when those before it were taken."""
+    """What there is to do, in order; each step is looked for after those before it have been taken."""
     made_for = Cluster.of(client)
     if made_for not in (None, cluster):
         raise SchemaError(
-            f"the schema in {client.database} was made for {made_for}, and LOGBROOK_SCHEMA_CLUSTER says {cluster}:"
-            " make a new database (LOGBROOK_CLICKHOUSE_DATABASE) and copy the rows (docs/deploy.md)."
+            f"the schema in {client.database} was created for {made_for}, but LOGBROOK_SCHEMA_CLUSTER says {cluster}:"
+            " create a new database (LOGBROOK_CLICKHOUSE_DATABASE) and copy the rows (docs/deploy.md)."
         )
     database = client.database or ""
     record = cluster.local("schema_migrations")
@@ -130,13 +130,13 @@ def _refuse_others(database: str, known: Mapping[str, str]) -> None:
     if others:
         raise SchemaError(
             f"{others[0]} was applied to the database {database!r} with other contents, by another"
-            " version: there is no upgrade in place between the two. Keep the events with the version that made"
+            " version: there is no in-place upgrade between the two. Keep the events with the version that created"
             " it: `logbrook backup`, and copy the archive away. Then recreate the database with this version"
             " (`make local-reset`, or another LOGBROOK_CLICKHOUSE_DATABASE) and `logbrook restore` it:"
-            " docs/operations.md#upgrade. (If you changed the file: an applied one stays as it was; put the change"
+            " docs/operations.md#upgrade. (If you changed the file: restore it; put the change"
             " into a new file with a higher number.)"
         )
-    # With a view too many, its events would be stored twice.
+    # With an extra view, its events would be stored twice.
     if unknown := {name for name in known if name.startswith("views/")} - {each.name for each in schema.views()}:
         view = min(unknown).removeprefix("views/").removesuffix(".sql")
         raise SchemaError(
@@ -159,7 +159,7 @@ def _take(client: HttpClient, step: Step, settings: config.Schema, cluster: Clus
 
 
 def _retention(client: HttpClient, days: int, cluster: Cluster) -> Iterator[Step]:
-    """Bring the retention of our tables in line."""
+    """Bring our tables' retention in line with the settings."""
     rows = client.query("SELECT name, engine_full FROM system.tables WHERE database = currentDatabase()").result_rows
     retained = {cluster.local(table): column for table, column in _RETAINED.items()}
     for name, engine in rows:
@@ -170,7 +170,7 @@ def _retention(client: HttpClient, days: int, cluster: Cluster) -> Iterator[Step
 
 
 def _keep_system_logs(client: HttpClient, days: int, cluster: Cluster) -> None:
-    """Give ClickHouse's own logs a TTL of so many days: they would fill the disk. Other forms of TTL are left alone."""
+    """Give ClickHouse's own logs a TTL of that many days: they would fill the disk. Other forms of TTL are kept."""
     rows = client.query(
         "SELECT name, engine_full FROM system.tables WHERE database = 'system' AND engine LIKE '%MergeTree'"
         " AND match(name, '_log(_[0-9]+)?$') AND (database, name) IN"
@@ -188,7 +188,7 @@ def _keep_system_logs(client: HttpClient, days: int, cluster: Cluster) -> None:
 
 
 def _days(engine: str) -> int | None:
-    """The days of a table's TTL, None if it has none or one of another form."""
+    """The days of a table's TTL; None if it has none, or one in another form."""
     found = _TTL_DAYS.search(engine)
     return int(found[1]) if found else None
 

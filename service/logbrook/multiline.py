@@ -10,14 +10,14 @@ _HINT = re.compile(rb"\n(?:" + _CONTINUATION.pattern + rb")|^Traceback \(most re
 
 
 def may_continue(text: bytes | memoryview) -> bool:
-    """Whether any line of `text` but the first may belong to the one before: cheaper than looking at each."""
+    """Whether any line of `text` except the first may belong to the one before: cheaper than checking each."""
     return _HINT.search(text) is not None
 
 
 def group(lines: Sequence[bytes]) -> list[tuple[int, int]]:
     """The events in `lines` (without their ends), each as (first line, line after its last).
 
-    Blank lines belong to an event only inside of it; between events they are none.
+    Blank lines inside an event belong to it; between events they are not events.
     """
     events: list[tuple[int, int]] = []
     in_traceback = False

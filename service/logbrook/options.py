@@ -1,4 +1,4 @@
-"""Values of the command's options from their text."""
+"""Values of the command line's options from their text."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -31,7 +31,7 @@ def time(text: str | None) -> datetime | None:
 
 
 def time_ms(text: str | None) -> int | None:
-    """Unix milliseconds of a time as above, or of so long ago: `90s`, `2h`, `7d`. Raises ConfigError."""
+    """Unix milliseconds of a time as above, or of that long ago: `90s`, `2h`, `7d`. Raises ConfigError."""
     if text is None:
         return None
     ago = duration(text) if _DURATION.fullmatch(text) else None

@@ -1,4 +1,4 @@
-"""The reference pages of the documentation, made from the code that they describe: `python -m logbrook.reference`."""
+"""The documentation's reference pages, generated from the code that they describe: `python -m logbrook.reference`."""
 
 import sys
 from collections.abc import Callable
@@ -23,9 +23,9 @@ def settings_page() -> str:
     lines = [
         "# Configuration",
         _NOTE.format(source="service/logbrook/config.py"),
-        "Environment variables alone configure every process. An unknown variable that begins with `LOGBROOK_`, or a",
-        "value that does not fit, stops the start with the variable's name. Units are in the names. Secrets are",
-        "marked; they appear in no log. A secret may be in a file instead: add `_FILE` to the variable's name.",
+        "Every process is configured by environment variables alone. If a variable that begins with `LOGBROOK_` is",
+        "unknown, or a value is invalid, the process does not start and names the variable. Units are in the names.",
+        "Secrets are marked, and never logged. A secret can be in a file instead: add `_FILE` to the variable's name.",
     ]
     for section in config.SECTIONS:
         lines += ["", f"## {section.__name__}", "", section.__doc__ or ""]
@@ -64,7 +64,7 @@ def metrics_page() -> str:
 
 
 def with_vocabulary(page: str) -> str:
-    """docs/schema.md with what the parser recognizes: its levels, and a row for each format of times."""
+    """docs/schema.md with what the parser recognizes: its levels, and a row for each time format."""
     lines = [
         "## Levels",
         "",
@@ -100,7 +100,7 @@ def with_columns(page: str) -> str:
 
 
 def with_diagnoses(page: str) -> str:
-    """docs/doctor.md with its table as the code has it: one row for each diagnosis that there is."""
+    """docs/doctor.md with its table as the code has it: one row for each diagnosis."""
     rows = [
         f"| `{each.code}` | {each.severity} | {each.wrong} | {each.remedy.format(command='COMMAND')} |"
         for each in diagnosis.CATALOG.values()
@@ -110,7 +110,7 @@ def with_diagnoses(page: str) -> str:
 
 
 PAGES: dict[str, Callable[[], str]] = {"configuration.md": settings_page, "metrics.md": metrics_page}
-# Pages of which the beginning is written by hand.
+# Pages whose beginning is written by hand.
 PARTLY: dict[str, Callable[[str], str]] = {
     "doctor.md": with_diagnoses,
     "query.md": with_columns,

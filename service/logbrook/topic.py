@@ -1,4 +1,4 @@
-"""The topic of Kafka: created, or brought in line with its settings."""
+"""Kafka's topic: created, or brought in line with its settings."""
 
 from collections.abc import Mapping
 from concurrent.futures import Future
@@ -24,15 +24,16 @@ from logbrook.waiting import WAIT_SECONDS, up_to
 log = structlog.get_logger()
 
 _KAFKA_TIMEOUT_SECONDS = 10.0
-# Errors that pass though librdkafka does not call them retriable: a broker gives the first while its session with
-# ZooKeeper is renewed, the second right afterwards (retriable by kafka.apache.org/protocol#protocol_error_codes).
+# Errors that pass although librdkafka does not call them retriable: a broker returns the first while its session with
+# ZooKeeper is renewed, the second right afterwards (retriable according to
+# kafka.apache.org/protocol#protocol_error_codes).
 _PASSING = {KafkaError.UNKNOWN, KafkaError.NOT_CONTROLLER}
 
 
 def create_topic(kafka: config.Kafka, wait_seconds: float = WAIT_SECONDS) -> bool:
     """Create the topic, or bring an existing one's settings in line; True if it was created.
 
-    The number of partitions is raised when configured higher, never lowered: Kafka can't.
+    The number of partitions is raised if configured higher, but never lowered: Kafka can't do that.
     Raises SchemaError if Kafka refuses, UnavailableError if it does not answer within `wait_seconds`.
     """
     admin, settings = _admin(kafka), _settings(kafka)
@@ -71,19 +72,19 @@ def _settings(kafka: config.Kafka) -> dict[str, str]:
 
 
 def _created(admin: AdminClient, kafka: config.Kafka, settings: Mapping[str, str], timeout_seconds: float) -> bool:
-    """The same, once; UnavailableError while the topic is neither there nor gone."""
+    """The same, once; UnavailableError while the topic neither exists nor is gone."""
     if _partitions(admin, kafka, timeout_seconds) == 0:
         topic = NewTopic(kafka.topic, kafka.partitions, kafka.replication_factor, config=dict(settings))
         if _done(admin.create_topics([topic]), kafka.topic, tolerated=KafkaError.TOPIC_ALREADY_EXISTS):
             return True
-    # Exists, but is not known: somebody else's creation is under way, or the deletion of an old topic of this name.
+    # It exists, but is not known: somebody else is creating it, or an old topic with this name is being deleted.
     _alter(admin, kafka.topic, settings)
     partitions = _partitions(admin, kafka)
     if partitions == 0:
         raise KafkaUnavailableError(f"Kafka no longer knows the topic {kafka.topic!r}")
     if partitions < kafka.partitions:
         wanted = NewPartitions(kafka.topic, kafka.partitions)
-        # Somebody else may have added them in between.
+        # Somebody else may have added them in the meantime.
         if _done(admin.create_partitions([wanted]), kafka.topic, tolerated=KafkaError.INVALID_PARTITIONS):
             log.info("partitions added", topic=kafka.topic, before=partitions, now=kafka.partitions)
     elif partitions > kafka.partitions:
@@ -98,7 +99,7 @@ def _created(admin: AdminClient, kafka: config.Kafka, settings: Mapping[str, str
 
 
 def _partitions(admin: AdminClient, kafka: config.Kafka, timeout_seconds: float = _KAFKA_TIMEOUT_SECONDS) -> int:
-    """How many partitions the topic has, 0 if it is not there; UnavailableError if Kafka does not answer."""
+    """How many partitions the topic has, 0 if it does not exist; UnavailableError if Kafka does not answer."""
     try:
         topics = admin.list_topics(timeout=timeout_seconds).topics
     except KafkaException as error:
@@ -117,9 +118,9 @@ def _alter(admin: AdminClient, topic: str, settings: Mapping[str, str]) -> None:
 
 
 def _done(futures: Mapping[Any, Future[Any]], topic: str, tolerated: int | None = None) -> bool:
-    """Wait for Kafka's answer: True if it did what was asked, False if it gave the tolerated error.
+    """Wait for Kafka's answer: True if it did what was asked, False if it returned the tolerated error.
 
-    Raises UnavailableError for an error that passes.
+    Raises UnavailableError for a temporary error.
     """
     try:
         for future in futures.values():

@@ -1,7 +1,7 @@
-"""`logbrook usage`: what is stored, for whom, what of the bill each share is, and when the disk is full.
+"""`logbrook usage`: what is stored, for whom, each one's share of the bill, and when the disk will be full.
 
-All from ClickHouse's own figures. Storage is divided among sources and services by the uncompressed size of what each
-sent lately: what a row takes on disk depends on its neighbors, so an exact figure does not exist.
+All of it comes from ClickHouse's own figures. Storage is divided among sources and services by the uncompressed size of
+what each sent recently: how much a row takes on disk depends on its neighbors, so there is no exact figure.
 """
 
 import json
@@ -16,9 +16,9 @@ from logbrook.clickhouse import HttpClient
 from logbrook.errors import LogbrookError
 
 _DAY_SECONDS = 86_400
-# Merges and new parts need room: what is fuller than this is full.
+# Merges and new parts need room: a disk fuller than this counts as full.
 FULL_SHARE = 0.9
-# Further ahead, a straight line from the last days says nothing.
+# Further ahead, extrapolating from the last days says nothing.
 HORIZON_DAYS = 1000
 
 
@@ -28,7 +28,7 @@ class UsageError(LogbrookError):
 
 @dataclass(frozen=True)
 class Disk:
-    """A disk of ClickHouse. `full_on` is None if retention deletes as much as arrives before it is full."""
+    """One of ClickHouse's disks. `full_on` is None if retention deletes as much as arrives before it is full."""
 
     name: str
     total_bytes: int
@@ -38,12 +38,12 @@ class Disk:
     retention_days: int
     full_on: date | None
     largest_share: float
-    """The most of the disk that is ever used, at this pace; 1 or more is too much."""
+    """The largest share of the disk that will ever be used, at this pace; 1 or more is too much."""
 
 
 @dataclass(frozen=True)
 class Share:
-    """What one service sends through one source. Bytes on disk are those of the whole retention at this pace."""
+    """What one service sends through one source. Bytes on disk are for the whole retention at this pace."""
 
     source: str
     service: str
@@ -69,7 +69,7 @@ class Usage:
 
 
 def usage(settings: config.ClickHouse, billing: config.Usage, hours: float) -> Usage:
-    """Count. Raises UsageError if nothing arrived in the last `hours`, UnavailableError if ClickHouse is away."""
+    """Count. Raises UsageError if nothing arrived in the last `hours`, UnavailableError if ClickHouse is down."""
     client = clickhouse.connect(settings)
     client.set_client_setting("readonly", 2)
     rows, table_bytes, oldest = _stored(client, settings.database)
@@ -108,7 +108,8 @@ def full_on(
 ) -> tuple[date | None, float]:
     """When what is stored, by day of arrival, outgrows `room` bytes at `per_day`; and the most that it ever takes.
 
-    A day's events go when they are older than the retention, whole days at once. The day is None if that keeps step.
+    A day's events are deleted when they are older than the retention, whole days at once. The day is None if that keeps
+    up.
     """
     kept, most = dict(parts), sum(parts.values())
     if most >= room:
@@ -148,7 +149,7 @@ def _looked_at(client: HttpClient, hours: float) -> tuple[int, float]:
 
 
 def _retention_days(client: HttpClient, database: str) -> int:
-    """As the table has it, whatever the settings say now."""
+    """As the table has it, no matter what the settings say now."""
     [[days]] = client.query(
         r"SELECT toUInt32OrZero(extract(create_table_query, 'IngestedAt\\) \\+ toIntervalDay\\((\\d+)\\)')) "
         "FROM system.tables WHERE database = {database:String} AND name = 'otel_logs'",
@@ -179,7 +180,7 @@ def as_json(found: Usage) -> str:
 
 
 def show(found: Usage, console: Console, most: int = 20) -> None:
-    """The figures for people, the `most` largest shares of them."""
+    """The figures for people, with only the `most` largest shares."""
     for disk in found.disks:
         end = f"[red]full on {disk.full_on}[/red]" if disk.full_on else "does not fill up: the retention keeps step"
         console.print(

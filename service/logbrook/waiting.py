@@ -1,4 +1,4 @@
-"""Waiting for what a process needs: its health port is open meanwhile, and says what is missing."""
+"""Waiting for what a process needs, while its health port is open and says what is missing."""
 
 import threading
 import time
@@ -33,12 +33,12 @@ class Waiting(Generic[Answer]):
         """What is missing, for /readyz; None once everything is there."""
 
     def until_there(self, stop: threading.Event) -> Answer | None:
-        """What `attempt` returns, once it no longer raises LogbrookError; None as soon as `stop` is set.
+        """What `attempt` returns once it no longer raises LogbrookError; None as soon as `stop` is set.
 
-        Raises ConfigError and what is not a LogbrookError at once: waiting does not fix it.
+        Raises ConfigError and anything that is not a LogbrookError at once: waiting does not fix those.
         """
         while not stop.is_set():
-            # In a thread of its own: an answer that does not come must not keep the process from stopping.
+            # In a separate thread: an answer that never comes must not keep the process from stopping.
             done, outcome = threading.Event(), list[Answer | Exception]()
             threading.Thread(target=self._try, args=(outcome, done), name="waiting", daemon=True).start()
             while not done.wait(0.05):
@@ -66,7 +66,7 @@ class Waiting(Generic[Answer]):
             done.set()
 
     def _say(self, reason: str) -> None:
-        """Once in the log, and again every minute or when it is something else."""
+        """Log it once, and again every minute or when it changes."""
         now, first_words = time.monotonic(), reason.split(":", maxsplit=1)[0]
         self.reason = f"waiting: {reason}"
         if self._said is None or self._said[0] != first_words or now - self._said[1] >= _SAY_AGAIN_SECONDS:
@@ -75,7 +75,7 @@ class Waiting(Generic[Answer]):
 
 
 def up_to(seconds: float, what: str, attempt: Callable[[], Answer]) -> Answer:
-    """What `attempt` returns, once it no longer raises UnavailableError; that error after `seconds`."""
+    """What `attempt` returns once it no longer raises UnavailableError; that error after `seconds`."""
     deadline = time.monotonic() + seconds
     announced = False
     while True:
@@ -91,14 +91,14 @@ def up_to(seconds: float, what: str, attempt: Callable[[], Answer]) -> Answer:
 
 
 def need_topic(kafka: config.Kafka) -> None:
-    """Raises LogbrookError if Kafka does not answer or has no such topic; it says what to do."""
+    """Raises a LogbrookError that says what to do if Kafka does not answer or has no such topic."""
     topic_id(kafka, _KAFKA_TIMEOUT_SECONDS)
 
 
 def need_tables(database: config.ClickHouse) -> None:
-    """Raises LogbrookError if ClickHouse does not answer or lacks a part of this version's schema; it says what to do.
+    """Raises a LogbrookError that says what to do if ClickHouse does not answer or lacks part of this version's schema.
 
-    Every part: a table whose view is not there yet takes an insert and stores nothing.
+    Every part is needed: a table whose view does not exist yet accepts an insert and stores nothing.
     """
     client = clickhouse.connect(database)
     try:
@@ -117,7 +117,7 @@ def _need_tables(client: HttpClient, database: config.ClickHouse) -> None:
         ).result_rows
         applied = {row[0]: row[1] for row in rows}
     missing = [each.name for each in schema.tables() if applied.get(each.name) != each.checksum]
-    # Which text a view has is another matter: consumers of two versions work beside each other during a deploy.
+    # Which text a view has does not matter here: consumers of two versions work side by side during a deploy.
     missing += [each.name for each in schema.views() if each.name not in applied]
     if missing:
         raise SchemaError(f"ClickHouse's {database.database!r} lacks {', '.join(missing)}: run `logbrook migrate`")

@@ -141,7 +141,7 @@ def test_an_unknown_cluster_is_refused(servers: Sequence[ClickHouseServer], data
 
 def test_a_schema_stays_what_it_was_made_for(migrated: str, servers: Sequence[ClickHouseServer]) -> None:
     """A cluster's schema is not continued as one server's: the setting was forgotten, and the tables would differ."""
-    with pytest.raises(SchemaError, match="made for cluster logs, and LOGBROOK_SCHEMA_CLUSTER says one server"):
+    with pytest.raises(SchemaError, match="created for cluster logs, but LOGBROOK_SCHEMA_CLUSTER says one server"):
         migrate.apply(config.Schema(), servers[0].settings(migrated))
 
 
@@ -153,7 +153,7 @@ def test_one_servers_schema_does_not_become_a_clusters(
     monkeypatch.setattr(
         migrate, "connect", lambda _, **more: clusters.connected(servers, more.get("database", database))
     )
-    with pytest.raises(SchemaError, match="made for one server, and LOGBROOK_SCHEMA_CLUSTER says cluster logs"):
+    with pytest.raises(SchemaError, match="created for one server, but LOGBROOK_SCHEMA_CLUSTER says cluster logs"):
         migrate.apply(SCHEMA, servers[0].settings(database))
 
 

@@ -1,4 +1,4 @@
-"""All checks in order, what each depends on, and how they are run: at the same time, each with a deadline."""
+"""All checks in order, what each depends on, and how they run: at the same time, each with a deadline."""
 
 import threading
 import time
@@ -14,22 +14,22 @@ from logbrook.doctor.place import PARTS, UNKNOWN, Place
 class Check:
     """A question (`run`'s docstring), and where and when it applies.
 
-    `run` returns in what way all is well. It raises Wrong, or NotCheckedError if it can't tell.
+    `run` returns what it found if nothing is wrong. It raises Wrong, or NotCheckedError if it can't tell.
     """
 
     name: str
     run: Callable[[Place], str]
     needs: tuple[str, ...] = ()
-    """What has to be known of the place."""
+    """What has to be known about the place."""
     after: tuple[str, ...] = ()
-    """The checks above whose failure would be the reason for its own."""
+    """The checks above whose failure would cause its own."""
     quick: bool = False
     seconds: float = 15.0
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What came of one check. `state` is ok, failed, warning or not checked."""
+    """The outcome of one check. `state` is ok, failed, warning or not checked."""
 
     check: str
     state: str
@@ -42,7 +42,7 @@ class Finding:
 
 
 def settings(place: Place) -> str:
-    """Are the settings valid, and do they lead anywhere?"""
+    """Are the settings valid, and do they lead to a deployment?"""
     if place.invalid:
         raise Wrong("settings.invalid", said="; ".join(place.invalid))
     if not any(hasattr(place, part) for part in PARTS):
@@ -87,7 +87,7 @@ CHECKS = (
 def examine(
     place: Place, checks: Sequence[Check] = CHECKS, begun: Callable[[str], None] = lambda _name: None
 ) -> list[Finding]:
-    """Run the checks, each as soon as those before it have ended. `begun` is told of each one, from any thread."""
+    """Run the checks, each as soon as those it depends on have ended. `begun` is called with each, from any thread."""
     findings: dict[str, Finding] = {}
     done = {each.name: threading.Event() for each in checks}
 

@@ -1,4 +1,4 @@
-"""How checks talk to each part of a deployment: the time-outs, and which diagnosis each way to fail means."""
+"""How checks talk to each part of a deployment: the timeouts, and which diagnosis each kind of failure means."""
 
 import errno
 import json
@@ -27,7 +27,7 @@ from logbrook.kafka import client_config
 
 CONNECT_SECONDS = 3.0
 ANSWER_SECONDS = 5.0
-# Of Kafka: the coordinator of a group has to be found first.
+# For Kafka: a group's coordinator has to be found first.
 REQUEST_SECONDS = 10.0
 # Names in ClickHouse's src/Common/ErrorCodes.cpp: UNKNOWN_DATABASE is 81, AUTHENTICATION_FAILED 516.
 _CLICKHOUSE_CODES = {
@@ -44,7 +44,7 @@ Value = TypeVar("Value")
 
 
 def at_once(work: Callable[[Item], Value], items: Sequence[Item], seconds: float) -> list[Value | Exception]:
-    """What `work` returns or raises for each item. TimeoutError if it takes longer; it goes on in its thread."""
+    """What `work` returns or raises for each item: TimeoutError if it takes longer, though its thread goes on."""
     outcomes: list[Value | Exception] = [TimeoutError(f"no result after {seconds:g} s") for _ in items]
 
     def run(index: int) -> None:
@@ -115,7 +115,7 @@ def connected(to: Target) -> socket.socket:
 
 
 def need_clear_text(to: Target) -> None:
-    """Raise a diagnosis if it speaks TLS, with whatever certificate, and the settings say that it does not."""
+    """Raise a diagnosis if it speaks TLS, with any certificate, although the settings say that it does not."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     try:
@@ -129,7 +129,7 @@ def need_clear_text(to: Target) -> None:
 
 @cache
 def _client() -> httpx.Client:
-    # A connection that is kept could be one that the server is just closing.
+    # A connection that is kept open could be one that the server is just closing.
     return httpx.Client(timeout=ANSWER_SECONDS, limits=httpx.Limits(max_keepalive_connections=0), trust_env=False)
 
 
@@ -185,10 +185,10 @@ def ask(place: Place, statement: str, name: str | None = None) -> Any:
 
 
 def kafka(settings: config.Kafka, to: Target, seconds: float) -> tuple[AdminClient, list[tuple[int, str, int]]]:
-    """A connection, and id, host and port of each broker as the cluster gives them to its clients.
+    """A connection, and the id, host and port of each broker as the cluster gives them to its clients.
 
-    Where these lead nowhere, librdkafka leaves the bootstrap connection for them, and no request of ours is ever
-    answered. But it has learned them, which its statistics show (STATISTICS.md: `source`, `nodeid`, `nodename`).
+    If these lead nowhere, librdkafka leaves the bootstrap connection for them, and none of our requests is ever
+    answered. But it has learned them, as its statistics show (STATISTICS.md: `source`, `nodeid`, `nodename`).
     """
     errors: list[KafkaError] = []
     statistics: list[str] = []
@@ -215,7 +215,7 @@ def kafka(settings: config.Kafka, to: Target, seconds: float) -> tuple[AdminClie
 
 
 def understood(error: Exception) -> Wrong | NotCheckedError:
-    """What an error means that a check did not expect. What a user with few rights may not ask is not checked."""
+    """What an unexpected error means. If the user lacks the right to ask, the check counts as not checked."""
     if isinstance(error, Wrong | NotCheckedError):
         return error
     cause = error.__cause__ if isinstance(error, UnavailableError) else error

@@ -1,4 +1,4 @@
-"""ClickHouse: are we let in, are the tables this version's, and do memory, disk, parts and clock leave room?"""
+"""ClickHouse: does it let us in, are the tables this version's, and are memory, disk, parts and clock in order?"""
 
 import json
 import time
@@ -43,7 +43,7 @@ def schema(place: Place) -> str:
     """Are the tables this version's?"""
     name = place.clickhouse.database
     rows = contact.ask(place, "SELECT name, argMax(checksum, applied_at) FROM schema_migrations GROUP BY name")
-    # Of a view, settings stand behind the checksum.
+    # For a view, the settings come after the checksum.
     applied = {file: checksum.split()[0] for file, checksum in rows}
     known = {each.name: each.checksum for each in (*files.tables(), *files.views())}
     changed = {each for each in applied.keys() & known.keys() if applied[each] != known[each]}
@@ -61,13 +61,13 @@ def schema(place: Place) -> str:
 def rights(place: Place) -> str:
     """May the user do what its role needs?
 
-    `CHECK GRANT` itself needs no right, and answers 0 or 1 (ClickHouse, InterpreterCheckGrantQuery.cpp at 01224a68).
+    `CHECK GRANT` itself needs no right and answers 0 or 1 (ClickHouse, InterpreterCheckGrantQuery.cpp at 01224a68).
     """
     user, missing = place.clickhouse.username, []
     role = place.role or ("query" if user == "reader" else "consumer")
     with contact.database(place, "default") as rows:
         for right in (each.format(place.clickhouse.database) for each in _RIGHTS.get(role, ())):
-            # In ClickHouse's words it would be the same, but the front of the native stack lets `reader` only SELECT.
+            # A CHECK GRANT would say the same, but the front of the native stack lets `reader` only SELECT.
             asked = f"SELECT 1 FROM {right.partition(' ON ')[2]} LIMIT 1" if role == "query" else f"CHECK GRANT {right}"
             try:
                 allowed = rows(asked) != [(0,)]
@@ -83,7 +83,7 @@ def rights(place: Place) -> str:
 
 
 def memory(place: Place) -> str:
-    """Are the limits in order, is there memory left, and has ClickHouse run without being killed?"""
+    """Are the limits in order, is there memory left, and has ClickHouse not been killed?"""
     [[limit, used, uptime, refused, since]] = contact.ask(
         place,
         "SELECT (SELECT toUInt64(value) FROM system.server_settings WHERE name = 'max_server_memory_usage'),"
@@ -117,7 +117,7 @@ def container_bytes(place: Place) -> int:
 
 def disk(place: Place) -> str:
     """Is there room on each of ClickHouse's disks?"""
-    # An object store says that it has all room there is.
+    # An object store reports unlimited space.
     rows = contact.ask(
         place,
         "SELECT free_space < total_space / 10, format('{}: {} of {} GiB are free', path,"
@@ -145,14 +145,14 @@ def parts(place: Place) -> str:
 
 
 def clock(place: Place, now: Callable[[], float] = time.time) -> str:
-    """Is this machine's clock ClickHouse's?"""
+    """Does this machine's clock agree with ClickHouse's?"""
     with contact.database(place) as rows:
         before, [[micros]], after = now(), rows("SELECT toUnixTimestamp64Micro(now64(6))"), now()
     return _skew("ClickHouse's clock", micros / 1e6 - (before + after) / 2)
 
 
 def messages_clock(place: Place) -> str:
-    """Is this machine's clock the one that gives messages their time in Kafka: the sender's, or the broker's?"""
+    """Does this machine's clock agree with the one that timestamps messages in Kafka (the sender's or the broker's)?"""
     return _skew("the clock that gives messages their time (the gateway's, or Kafka's)", place.message_offset_seconds)
 
 
@@ -170,13 +170,13 @@ def inlets(place: Place) -> str:
         f"SELECT name, comment, metadata_modification_time < now() - {_SETTLED_SECONDS}"
         " FROM system.tables WHERE database = currentDatabase() AND name LIKE 'inlet\\_%'",
     )
-    # A takeover that is under way right now has left the ones before it, and has not finished its own.
+    # A takeover in progress has left the inlets before it, and has not finished its own.
     rows = [(name, comment) for name, comment, settled in found if settled]
     new = sum(not settled and not name.endswith("_view") for name, _, settled in found)
     owners = {name: json.loads(comment) for name, comment in rows if not name.endswith("_view")}
     left = [name for name, _ in rows if name.endswith("_view") and name.removesuffix("_view") not in owners]
     for name, owner in owners.items():
-        # A replay has one as long as it runs: nobody but it knows.
+        # A replay has one as long as it runs, and nobody else knows about it.
         held = owner["writer"] != "consumer" or any(set(owner["partitions"]) <= each for each in place.members)
         if owner["topic_id"] != str(place.topic.topic_id) or not held:
             left.append(name)

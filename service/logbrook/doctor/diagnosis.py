@@ -1,4 +1,4 @@
-"""The catalog of what can be wrong (diagnoses.md), and what a check raises that finds something."""
+"""The catalog of what can be wrong (diagnoses.md), and what a check raises if it finds something."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -7,7 +7,7 @@ from logbrook.errors import LogbrookError
 
 
 class Diagnosis(NamedTuple):
-    """A row of the table. After a failure, whatever depends on it is not checked; a warning stops nothing."""
+    """A row of the table. After a failure, checks that depend on it are not run; a warning does not stop anything."""
 
     code: str
     severity: str
@@ -18,7 +18,7 @@ class Diagnosis(NamedTuple):
 
 _ROWS = Path(__file__).with_name("diagnoses.md").read_text().splitlines()[2:]
 CATALOG = {each.code: each for each in (Diagnosis(*row.strip("| ").replace("`", "", 2).split(" | ")) for row in _ROWS)}
-"""Every diagnosis by its code. docs/doctor.md shows them; {names} in the last two columns are a check's to fill in."""
+"""Every diagnosis by its code. docs/doctor.md shows them; checks fill in the {names} in the last two columns."""
 
 
 class Wrong(LogbrookError):  # noqa: N818 - the outcome of a check, not a failure of the program
@@ -31,4 +31,4 @@ class Wrong(LogbrookError):  # noqa: N818 - the outcome of a check, not a failur
 
 
 class NotCheckedError(LogbrookError):
-    """It can't be told from here; the message says why."""
+    """This can't be checked from here; the message says why."""

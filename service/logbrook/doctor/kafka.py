@@ -1,4 +1,4 @@
-"""Kafka: does it answer, and with addresses that work; is the topic as it should be; does the group make progress?"""
+"""Kafka: does it answer, with addresses that work; is the topic as it should be; does the group make progress?"""
 
 import socket
 import struct
@@ -23,7 +23,7 @@ _OPERATIONS = {
     "consumer": {AclOperation.DESCRIBE, AclOperation.READ},
 }
 _POLL_SECONDS = 0.2
-# A consumer commits twice a second; on a machine that is very busy, it was seen to take five.
+# A consumer commits twice a second; on a very busy machine, five seconds have been seen.
 _WATCH_SECONDS = 10.0
 
 
@@ -53,7 +53,7 @@ def address(place: Place) -> str:
     reached = {server: answer for server, answer in zip(servers, answers, strict=True) if isinstance(answer, str)}
     if not reached:
         raise cast(Exception, answers[0])
-    # librdkafka may ask one that is away for a group's coordinator, again and again.
+    # librdkafka may keep asking a server that is down for a group's coordinator.
     place.reached = replace(place.kafka, bootstrap_servers=",".join(reached))
     return next(iter(reached.values()))
 
@@ -70,7 +70,7 @@ def _target(place: Place, address: str, setting: str = "LOGBROOK_KAFKA_BOOTSTRAP
 
 
 def advertised(place: Place) -> str:
-    """Does each address that the brokers give to their clients lead from here to a Kafka?"""
+    """Does each address that the brokers give to their clients lead to Kafka from here?"""
     kafka = place.kafka
     bootstrap = {each.strip() for each in kafka.bootstrap_servers.split(",")}
     addresses = {f"{host}:{port}": broker for broker, host, port in place.brokers}
@@ -94,7 +94,7 @@ def topic(place: Place) -> str:
     name, count = place.kafka.topic, len(place.topic.partitions)
     if leaderless := [each.id for each in place.topic.partitions if each.leader is None]:
         raise Wrong("topic.leaderless", topic=name, partitions=leaderless)
-    # Elsewhere than beside its stack, a number that nobody chose is nobody's.
+    # Except next to its stack, a number that nobody set means nothing.
     chosen = hasattr(place, "stack") or "LOGBROOK_KAFKA_PARTITIONS" in place.given
     if chosen and count != place.kafka.partitions:
         code = "topic.partitions" if count < place.kafka.partitions else "topic.settings"
@@ -166,7 +166,7 @@ def retention(place: Place) -> str:
 
 
 def log_dirs(host: str, port: int) -> list[tuple[str, int, int]]:
-    """Path, bytes in all and bytes free of each log directory of a broker: librdkafka lacks this request.
+    """Path, total bytes, and free bytes of each of a broker's log directories: librdkafka lacks this request.
 
     DescribeLogDirs, key 35, version 4 (KIP-827), by clients/src/main/resources/common/message/DescribeLogDirs*.json
     of apache/kafka 3.9.1. Raises OSError.
@@ -191,7 +191,7 @@ def log_dirs(host: str, port: int) -> list[tuple[str, int, int]]:
 
 
 def members(place: Place) -> str:
-    """Does the consumer group have members, and do they have all partitions? A rebalance is given time to finish."""
+    """Does the consumer group have members, and do they own all partitions? A rebalance gets time to finish."""
     name, group = place.kafka.topic, place.group
     everything, deadline = {each.id for each in place.topic.partitions}, time.monotonic() + _WATCH_SECONDS
     while True:
@@ -209,7 +209,7 @@ def members(place: Place) -> str:
 
 
 def lag(place: Place) -> str:
-    """Do the consumers commit anything while messages wait?"""
+    """Do the consumers commit anything while messages are pending?"""
     reader = span.reader(place.reached, place.group)
     try:
         at, before = span.spans(reader, place.reached, span.Bounds())

@@ -1,4 +1,4 @@
-"""Where the doctor stands: which parts of a deployment the settings lead to, and what the checks have learned."""
+"""Where the doctor runs: which parts of a deployment the settings lead to, and what the checks have learned."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ from logbrook.errors import ConfigError
 if TYPE_CHECKING:
     from logbrook.doctor.processes import Process
 
-# Any of these says where a deployment is: then no `.env` is looked for.
+# If any of these is set, it says where a deployment is, and no `.env` is looked for.
 _LEADING = ("KAFKA_BOOTSTRAP_SERVERS", "CLICKHOUSE_HOST", "CLICKHOUSE_PASSWORD", "GATEWAY_URL", "QUERY_URL")
 PARTS = ("kafka", "clickhouse", "gateway", "query")
 UNKNOWN = {
@@ -25,31 +25,31 @@ UNKNOWN = {
     "members": "Kafka did not say which consumers there are",
     "message_offset_seconds": "the probe was not found in Kafka",
 }
-"""Why a check that needs this can't be made. Of Kafka, the rest is known once it has answered."""
+"""Why a check that needs this can't run. Once Kafka has answered, the rest about it is known."""
 
 
 class Place(SimpleNamespace):
-    """What is known of a deployment. A part without a default that nobody knows is not an attribute at all."""
+    """What is known about a deployment. An unknown part without a default is not an attribute at all."""
 
     kafka: config.Kafka
     clickhouse: config.ClickHouse
     gateway: str
     query: str
     stack: Path
-    """The directory whose `.env` was read: that of a stack on this machine."""
+    """The directory whose `.env` was read, if it belongs to a stack on this machine."""
     token: str = ""
     zookeeper: str = ""
     group: str = config.Consumer.group
     role: str = ""
-    """Whose rights to look for; by the user's name if it is empty."""
+    """Whose rights to check; if empty, the user's name decides."""
     given: frozenset[str] = frozenset()
-    """Settings that somebody chose, by their variables."""
+    """Settings that somebody set, by their variables."""
     unknown: Sequence[str] = ()
     """Variables with our prefix that are not settings."""
     invalid: Sequence[str] = ()
 
     processes: Mapping[str, "Process"] = {}
-    """From here on, what checks have learned for those that come after them."""
+    """From here on: what checks have learned for those that come after them."""
     reached: config.Kafka
     """The same, with only those bootstrap servers that accept connections."""
     admin: AdminClient
@@ -60,7 +60,7 @@ class Place(SimpleNamespace):
 
 
 def find(environ: Mapping[str, str], start: Path, role: str = "") -> Place:
-    """What the environment says; if it leads nowhere, what the nearest `.env` says of a stack on this machine."""
+    """What the environment says; if it leads nowhere, what the nearest `.env` says about a stack on this machine."""
     leads = any(f"{config.PREFIX}{name}" in environ for name in _LEADING)
     file = None if leads else config.find_env_file(start)
     values = config.of_local_stack({**config.read_env_file(file), **environ}) if file else environ

@@ -1,4 +1,4 @@
-"""The two HTTP services, and an event of our own that is sent as every event is, and found again at each hop."""
+"""The two HTTP services, and an event of our own that is sent like any other and looked for at each hop."""
 
 import json
 import secrets
@@ -18,7 +18,7 @@ from logbrook.kafka import SOURCE_HEADER, producer_config
 NO_TOKEN = "the gateway requires a token, and there is none here (LOGBROOK_TOKEN)"  # noqa: S105 - a sentence
 SERVICE = "logbrook-doctor"
 Value = TypeVar("Value")
-# The objective is 5; a machine that is very busy was seen to take more than ten.
+# The objective is 5; a very busy machine has been seen to take more than ten.
 _WAIT_SECONDS = 20.0
 _POLL_SECONDS = 0.1
 _SEND_SECONDS = 20.0
@@ -46,7 +46,7 @@ def _expect(status: int, answer: Any) -> None:
 
 
 def token(place: Place) -> str:
-    """Does the gateway accept the token? It looks at it before it complains that there is no event."""
+    """Does the gateway accept the token? It checks the token before it complains that there is no event."""
     answer = contact.http("POST", f"{place.gateway}/ingest", place.token)
     if answer.status_code == 401 and not place.token:
         raise NotCheckedError(NO_TOKEN)
@@ -57,7 +57,7 @@ def token(place: Place) -> str:
 
 
 def probe(place: Place) -> str:
-    """Does an event arrive, through the gateway (or Kafka, if no gateway is known), and when is it where?"""
+    """Does an event sent to the gateway (or Kafka, if no gateway is known) arrive, and when does it reach each hop?"""
     mark, sent = secrets.token_hex(12), time.time()
     event = {"service": SERVICE, "level": "info", "message": f"probe {mark}"}
     (_through_gateway if hasattr(place, "gateway") else _through_kafka)(place, event)
@@ -70,7 +70,7 @@ def probe(place: Place) -> str:
         at, partition, offset = stored
         if created := _created(place, partition, offset):
             hops["in Kafka"] = created
-            # How far that is from the span in which it should lie.
+            # How far that is from the range in which it should be.
             place.message_offset_seconds = min(0.0, created - sent) or max(0.0, created - hops["acknowledged"])
         hops["stored"] = at
     if hasattr(place, "query"):
@@ -112,7 +112,7 @@ def _through_kafka(place: Place, event: dict[str, str]) -> None:
 
 
 def _wait(look: Callable[[], Value | None], since: float) -> Value | None:
-    """What `look` finds, asked again until _WAIT_SECONDS after `since`; then its diagnosis, if it has one."""
+    """What `look` finds, retried until _WAIT_SECONDS after `since`; after that its diagnosis, if it has one."""
     while True:
         try:
             if (found := look()) is not None:
@@ -145,7 +145,7 @@ def _found(place: Place, mark: str) -> bool | None:
 
 
 def _created(place: Place, partition: int, offset: int) -> float | None:
-    """The time of the message in Kafka, Unix seconds; None if it can't be read from here."""
+    """The message's time in Kafka, Unix seconds; None if it can't be read from here."""
     if not hasattr(place, "reached"):
         return None
     reader = span.reader(place.reached, SERVICE)

@@ -1,4 +1,4 @@
-"""What this machine knows of a stack's own processes: from the native stack's supervisor, or from Docker.
+"""What this machine knows about a stack's own processes, from the native stack's supervisor or from Docker.
 
 The supervisor's file is compose/native/status.py's. Docker's fields are State, RestartCount and Config.Labels of
 ContainerInspect (moby/moby, api/swagger.yaml); the labels are Compose's (docker/compose, pkg/api/labels.go).
@@ -13,7 +13,7 @@ from pathlib import Path
 from logbrook.doctor.diagnosis import NotCheckedError, Wrong
 from logbrook.doctor.place import Place
 
-# In the order in which they need each other: the first that does not run is the one to blame.
+# In the order in which they need each other: the first one that is not running is to blame.
 _PIPELINE = ("zookeeper", "kafka", "clickhouse", "migrate", "gateway", "consumer", "query")
 _DOCKER_SECONDS = 5
 PROJECT = "logbrook"  # as in compose/compose.yaml
@@ -21,27 +21,27 @@ PROJECT = "logbrook"  # as in compose/compose.yaml
 
 @dataclass(frozen=True)
 class Process:
-    """One process, whichever way the stack runs."""
+    """One process, however the stack is run."""
 
     name: str
     state: str
     ended: str
-    """How it ended last, if it did."""
+    """How it last ended, if it did."""
     restarts: int
     last_line: str
     command: str
-    """Shows all of its log."""
+    """The command that shows all of its log."""
     hung: bool = False
     """Whether it was restarted last because it did not answer."""
 
     @property
     def killed(self) -> bool:
-        """Whether something else ended it: status 137 is SIGKILL."""
+        """Whether it was killed from outside: status 137 is SIGKILL."""
         return any(sign in self.ended for sign in ("SIGKILL", "out of memory", "status 137"))
 
     @property
     def runs(self) -> bool:
-        """Whether it does what it should, as far as its supervisor knows. One that restarts may run just now."""
+        """Whether it does what it should, as far as its supervisor knows. A restarting one may be running right now."""
         return self.state in ("ready", "done", "healthy") or (self.state == "running" and not self.restarts)
 
     def __str__(self) -> str:
@@ -52,7 +52,7 @@ class Process:
 def stack(place: Place) -> str:
     """Are all processes of the stack on this machine running?"""
     native = [each for state in (place.stack / ".local", place.stack) for each in _native(state)]
-    # One that was stopped may have been followed by the same stack in containers.
+    # A native stack that was stopped may have been replaced by the same stack in containers.
     stopped = all(each.state == "stopped" for each in native)
     known = (stopped and list(_containers())) or native
     if not known:
@@ -61,7 +61,7 @@ def stack(place: Place) -> str:
     place.processes = {each.name: each for each in known}
     if all(each.state == "stopped" for each in known):
         raise Wrong("stack.stopped", stack=place.stack, count=len(known))
-    # A stack that failed at its start has stopped all the others.
+    # A stack that failed to start has stopped all the others.
     broken = [each for each in known if each.state == "failed"] or [each for each in known if not each.runs]
     if not broken:
         return f"{len(known)} processes are running"
@@ -101,7 +101,7 @@ def _containers() -> Iterator[Process]:
 
 
 def _docker(*arguments: str) -> str:
-    """What it prints on both streams; nothing without Docker."""
+    """What the command prints on both streams; empty without Docker."""
     command = ["docker", *arguments]
     try:
         done = subprocess.run(

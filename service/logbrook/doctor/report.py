@@ -21,7 +21,7 @@ _FILE_COLUMNS = 200
 
 
 def run(place: Place, *, only_quick: bool, wait_seconds: float, as_json: bool) -> int:
-    """Check, until nothing fails or `wait_seconds` are over; print the findings. 0 if nothing failed, else 1."""
+    """Check until nothing fails or `wait_seconds` have passed; print the findings. 0 if nothing failed, else 1."""
     wanted = [each for each in checks.CHECKS if each.quick or not only_quick]
     deadline = time.monotonic() + wait_seconds
     while True:
@@ -39,7 +39,7 @@ def run(place: Place, *, only_quick: bool, wait_seconds: float, as_json: bool) -
 
 
 def _show(findings: Sequence[Finding]) -> None:
-    # Into a file or a pipe it would have 80 columns.
+    # In a file or a pipe it would have 80 columns.
     console = Console(width=None if sys.stdout.isatty() else _FILE_COLUMNS, highlight=False)
     table = Table(box=None, show_header=False, pad_edge=False)
     for column in ("", "check", "what", ""):

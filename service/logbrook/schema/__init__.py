@@ -2,7 +2,7 @@
 
 `tables/` has numbered files: each is applied once and never changes after a release. `views/` has one file for each
 view: it is applied again whenever its text has changed. Words in braces are filled in: settings, the forms that a
-cluster needs, and what parsing.py makes of vocabulary.toml.
+cluster needs, and what parsing.py makes from vocabulary.toml.
 """
 
 import hashlib
@@ -28,18 +28,18 @@ INSERT_SETTINGS: dict[str, int | str] = {
     "max_insert_block_size": 1 << 30,
     "min_insert_block_size_rows": 1 << 30,
     "min_insert_block_size_bytes": 1 << 40,
-    # The view multiplies rows (a message has many events): its blocks are put together again before the table.
+    # The view multiplies rows (a message has many events): its blocks are combined again before they reach the table.
     "min_insert_block_size_rows_for_materialized_views": 1 << 30,
     "min_insert_block_size_bytes_for_materialized_views": 1 << 40,
     # Views one after the other, in one thread.
     "parallel_view_processing": 0,
     "max_threads": 1,
-    # Planning the long view costs more than a small insert itself: leave out the two most expensive steps of it.
+    # Planning the long view costs more than a small insert itself: leave out its two most expensive steps.
     "optimize_and_compare_chain": 0,
     "query_plan_merge_expressions": 0,
-    # An error in a view is an error of the insert, never a row left out.
+    # An error in a view makes the insert fail; a row is never left out.
     "materialized_views_ignore_errors": 0,
-    # The answer comes after the part is there, and the insert is not merged with others.
+    # The answer comes after the part exists, and the insert is not merged with others.
     "async_insert": 0,
     "wait_end_of_query": 1,
 }
@@ -48,14 +48,14 @@ INSERT_SETTINGS: dict[str, int | str] = {
 
 @dataclass(frozen=True)
 class File:
-    """One file of SQL: its name within logbrook/schema, and its text."""
+    """One SQL file: its name within logbrook/schema, and its text."""
 
     name: str
     text: str
 
     @property
     def view(self) -> str:
-        """The view that it makes; empty if it is not one of views/."""
+        """The view that it creates; empty if it is not in views/."""
         return self.name.removeprefix("views/").removesuffix(".sql") if self.name.startswith("views/") else ""
 
     @property
@@ -64,12 +64,12 @@ class File:
         return hashlib.sha256(_filled(self.text, parsing.expression).encode()).hexdigest()
 
     def applied_as(self, settings: config.Schema) -> str:
-        """The checksum; of a view also the settings in it, since it is applied again when one of them changes."""
+        """The checksum; for a view also the settings in it, since it is applied again when one of them changes."""
         used = [name for name in ("max_event_names",) if self.view and f"{{{name}}}" in self.text]
         return " ".join([self.checksum, *(f"{name}={getattr(settings, name)}" for name in used)])
 
     def statements(self, settings: config.Schema, database: str, cluster: Cluster = ONE_SERVER) -> list[str]:
-        """What it says, as it is run here. A comment alone is not a statement."""
+        """Its statements, as they run here. A comment alone is not a statement."""
         values = {"retention_days": settings.retention_days, "max_event_names": settings.max_event_names}
         known = {name: str(value) for name, value in values.items()} | cluster.forms(database)
 
@@ -84,7 +84,7 @@ class File:
 
 
 def replaced(view: str) -> str:
-    """The statement that gives an existing view the query of this CREATE; each insert has the old one or the new."""
+    """The statement that gives an existing view the query of this CREATE; each insert uses the old one or the new."""
     head, query = view.split(" AS\n", 1)
     name = head[head.index("EXISTS ") + 7 : head.index(" TO ")]
     return f"ALTER TABLE {name} MODIFY QUERY {query}"
@@ -101,7 +101,7 @@ def views() -> list[File]:
 
 
 def record() -> File:
-    """The table that says what was applied."""
+    """The table that records what was applied."""
     return File("record.sql", (resources.files("logbrook.schema") / "record.sql").read_text())
 
 

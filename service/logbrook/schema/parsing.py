@@ -1,4 +1,4 @@
-"""vocabulary.toml as expressions of SQL, which views/parse_view.sql names in braces."""
+"""vocabulary.toml as SQL expressions, which views/parse_view.sql names in braces."""
 
 import re
 import tomllib
@@ -9,23 +9,23 @@ from typing import Any
 VOCABULARY: Mapping[str, Any] = tomllib.loads((resources.files("logbrook.schema") / "vocabulary.toml").read_text())
 FIELDS: Mapping[str, Sequence[str]] = VOCABULARY["fields"]
 TIMES: Sequence[Mapping[str, Any]] = VOCABULARY["times"]
-# Fields that are objects at the top; the others become a column each.
+# Fields that are objects at the top level; each of the others becomes a column.
 _OBJECTS = ("resource", "scope", "attributes")
 COLUMNS = [field for field in FIELDS if field not in _OBJECTS]
 _NAMES = [name for names in FIELDS.values() for name in names]
-# Objects that stay as they are: a body that is one is JSON, and what the others hold has columns of its own.
+# Objects that stay as they are: if the body is one, it is JSON, and the contents of the others have their own columns.
 _WHOLE = ("body", "message", "msg", *_OBJECTS)
 LEVEL_TEXTS = [text for text in ("TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL") for _ in range(4)]
 
 
 def expression(name: str, argument: str) -> str | None:
-    """What stands for `{name}` or `{name: argument}`; None if the name is not one of ours."""
+    """What replaces `{name}` or `{name: argument}`; None if the name is not one of ours."""
     make = _EXPRESSIONS.get(name)
     return make(argument) if make else None
 
 
 def bits(names: Iterable[str]) -> int:
-    """Each name's bit: its place among the names of all fields."""
+    """Each name's bit: its position among the names of all fields."""
     return sum(1 << _NAMES.index(name) for name in names)
 
 
@@ -44,7 +44,7 @@ def _array(values: Iterable[str]) -> str:
 
 
 def _by_format(key: str, make: Callable[[Any], str], otherwise: str) -> str:
-    """An expression for each format of times that has the key."""
+    """An expression for each time format that has the key."""
     cases = [f"time_format = {number}, {make(each[key])}" for number, each in enumerate(TIMES, 1) if key in each]
     return f"multiIf({', '.join(cases)}, {otherwise})"
 
@@ -54,7 +54,7 @@ def _formats(wanted: Callable[[Mapping[str, Any]], bool]) -> str:
 
 
 def _lacks(each: Mapping[str, Any], what: str) -> bool:
-    """Whether a format of times lacks the `year` alone, or the whole `date`."""
+    """Whether a time format lacks only the `year`, or the whole `date`."""
     completed = each.get("completed", "")
     return "%F" in completed if what == "date" else "%Y" in completed
 
