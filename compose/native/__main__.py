@@ -1,4 +1,4 @@
-"""`python -m native`: the local stack, up and down. The Makefile's local-* targets call it."""
+"""`python -m native`: starts and stops the local stack. The Makefile's local-* targets call it."""
 
 import json
 import os
@@ -30,7 +30,7 @@ Wanted = Annotated[str, typer.Option(envvar="RUNTIME", help="auto, native or com
 
 @app.command()
 def up(state: State = DEFAULT_STATE, wanted: Wanted = "auto") -> None:
-    """Start the stack, wait until all of it works, and say what runs where. Harmless to repeat."""
+    """Start the stack, wait until all of it works, and say what runs where. It is safe to repeat."""
     state = state.resolve()
     settings = environment.load(state)
     choice = _choose(wanted, state)
@@ -48,7 +48,7 @@ def up(state: State = DEFAULT_STATE, wanted: Wanted = "auto") -> None:
 
 @app.command()
 def fetch() -> None:
-    """Fetch Kafka's and ZooKeeper's jars, if they are not there, and start nothing."""
+    """Fetch Kafka's and ZooKeeper's jars if they are missing, without starting anything."""
     up_.fetch(console)
 
 
@@ -59,14 +59,14 @@ def down(state: State = DEFAULT_STATE) -> None:
     if runtime.compose_runs(environment.env_file(state)):
         _compose(state, "down")
     elif not up_.stop(state, console):
-        console.print("The stack does not run.")
+        console.print("The stack is not running.")
 
 
 @app.command(name="status")
 def show_status(
     state: State = DEFAULT_STATE, as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False
 ) -> None:
-    """Show each process; exit with 1 if one does not work."""
+    """Show each process; exit with 1 if one is not working."""
     state = state.resolve()
     if status.read(state) is None and runtime.compose_runs(environment.env_file(state)):
         _compose(state, "ps")
@@ -82,9 +82,9 @@ def show_status(
 
 @app.command(name="logs")
 def show_logs(
-    name: Annotated[str | None, typer.Argument(help="One process; all of them without it.")] = None,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes.")] = False,
-    count: Annotated[int, typer.Option("--lines", "-n", help="Last lines of each to begin with.")] = 20,
+    name: Annotated[str | None, typer.Argument(help="Only this process (default: all).")] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Keep printing new lines.")] = False,
+    count: Annotated[int, typer.Option("--lines", "-n", help="How many of each one's last lines to show first.")] = 20,
     state: State = DEFAULT_STATE,
 ) -> None:
     """Show what the processes print."""
@@ -106,7 +106,8 @@ def show_logs(
 
 @app.command()
 def reset(
-    state: State = DEFAULT_STATE, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False
+    state: State = DEFAULT_STATE,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Stop the stack and delete its data, logs and passwords; ports and other settings stay. Asks first."""
     state = state.resolve()
@@ -116,7 +117,7 @@ def reset(
     if compose:
         there.append("the volumes of the Compose stack")
     if there and not yes:
-        console.print("This deletes for good: " + ", ".join(there), highlight=False, soft_wrap=True)
+        console.print("This permanently deletes: " + ", ".join(there), highlight=False, soft_wrap=True)
         if not typer.confirm("Delete it?", err=True):
             raise Failure("Nothing was deleted.", "To delete without being asked: make local-reset YES=1")
     if compose:
@@ -137,9 +138,9 @@ def run(context: typer.Context) -> None:
         state, arguments = Path(arguments[1]).resolve(), arguments[2:]
     settings = environment.load(state)
     others = {name: value for name, value in os.environ.items() if not name.startswith(config.PREFIX)}
-    # This process becomes it: signals and the terminal are its own.
+    # This process becomes the command, so that signals and the terminal are its own.
     command = [sys.executable, "-m", "logbrook", *arguments]
-    os.execve(sys.executable, command, {**others, **settings.for_service()})  # noqa: S606 - no shell is meant
+    os.execve(sys.executable, command, {**others, **settings.for_service()})  # noqa: S606 - no shell is wanted
 
 
 @app.command()
@@ -151,7 +152,7 @@ def sql(statement: str, state: State = DEFAULT_STATE) -> None:
         result = client.raw_query(statement.strip().rstrip(";"), fmt="PrettyCompactMonoBlock")
     except clickhouse.ClickHouseError as error:
         raise Failure(str(error)) from None
-    # A log line may hold what steers a terminal.
+    # A log line may contain terminal control sequences.
     sys.stdout.write(visible(result.decode(errors="replace")))
 
 
@@ -177,7 +178,7 @@ def _compose(state: Path, *arguments: str) -> None:
 
 
 def main() -> None:
-    """Run the command line; a Failure is shown with what to do."""
+    """Run the command line; a Failure is shown with what to do about it."""
     try:
         app()
     except Failure as failure:

@@ -21,7 +21,7 @@ log4j.appender.stderr=org.apache.log4j.ConsoleAppender
 log4j.appender.stderr.target=System.err
 log4j.appender.stderr.layout=org.apache.log4j.PatternLayout
 log4j.appender.stderr.layout.ConversionPattern=[%d{{ISO8601}}] %p %m (%c)%n
-# One line a request otherwise.
+# Otherwise one line per request.
 log4j.logger.kafka.request.logger=WARN
 log4j.logger.org.apache.zookeeper.audit=WARN
 """
@@ -66,7 +66,7 @@ def kafka(  # noqa: PLR0913 - what a broker needs to know
     )
     agent = _agent("kafka", jars, metrics_port)
     command = [*_java(directory, jars, "512m", level, agent), "kafka.Kafka", str(properties)]
-    # A controlled shutdown hands over to ZooKeeper first. After a kill, ZooKeeper refuses the next broker until it has
+    # A controlled shutdown tells ZooKeeper first. After a kill, ZooKeeper refuses the next broker until it has
     # forgotten the last one.
     return Service(
         "kafka",
@@ -86,7 +86,7 @@ def _kafka_settings(directory: Path, port: int, zookeeper_port: int) -> dict[str
         "listeners": f"PLAINTEXT://{HOST}:{port}",
         "advertised.listeners": f"PLAINTEXT://{HOST}:{port}",
         "zookeeper.connect": f"{HOST}:{zookeeper_port}",
-        # A broker that was killed is forgotten within this time and may come back.
+        # A killed broker is forgotten after this time and can come back.
         "zookeeper.session.timeout.ms": 6000,
         "zookeeper.connection.timeout.ms": 30000,
         "log.dirs": directory / "data",
@@ -94,7 +94,7 @@ def _kafka_settings(directory: Path, port: int, zookeeper_port: int) -> dict[str
         "delete.topic.enable": "true",
         "num.partitions": 8,
         "default.replication.factor": 1,
-        # One broker: the topics that Kafka keeps for itself can have one copy only.
+        # With one broker, Kafka's internal topics can only have one copy.
         "offsets.topic.replication.factor": 1,
         "offsets.topic.num.partitions": 8,
         "transaction.state.log.replication.factor": 1,
@@ -124,7 +124,7 @@ def _write(directory: Path, name: str, settings: Mapping[str, object]) -> Path:
 
 
 def _agent(name: str, jars: Path, port: int | None) -> list[str]:
-    """Serves what compose/<name>/metrics.yaml picks from Java's own figures, for Prometheus."""
+    """Serves those of Java's own metrics that compose/<name>/metrics.yaml selects, for Prometheus."""
     if port is None:
         return []
     [jar] = jars.glob("jmx_prometheus_javaagent-*.jar")
@@ -134,9 +134,7 @@ def _agent(name: str, jars: Path, port: int | None) -> list[str]:
 def _java(directory: Path, jars: Path, heap: str, level: str, agent: list[str]) -> list[str]:
     java = shutil.which("java")
     if java is None:
-        raise Failure(
-            "Java is not on PATH: Kafka and ZooKeeper run on it.", "Install it: apt-get install openjdk-17-jre"
-        )
+        raise Failure("Java is not on PATH: Kafka and ZooKeeper need it.", "Install it: apt-get install openjdk-17-jre")
     logging = directory / "log4j.properties"
     logging.write_text(_LOGGING.format(level=level))
     return [
@@ -166,7 +164,7 @@ def _has_controller(port: int) -> Callable[[], bool]:
 
 
 def _answers_metadata(port: int) -> bool:
-    """Whether the broker answers at all, be ZooKeeper there or not."""
+    """Whether the broker answers at all, with or without ZooKeeper."""
     return _metadata(port) is not None
 
 

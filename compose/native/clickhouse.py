@@ -7,7 +7,7 @@ from pathlib import Path
 from native.processes import Service
 
 HOST = "127.0.0.1"
-# A busy machine is not a hung process: only one that does not answer for so long is counted as silent.
+# A busy machine is not a hung process: only one that does not answer for this long counts as silent.
 ALIVE_TIMEOUT_SECONDS = 10.0
 _COMPOSE = Path(__file__).parent.parent
 
@@ -30,7 +30,7 @@ def clickhouse(directory: Path, port: int, password: str, reader_password: str |
 
 
 def answers(port: int, path: str, timeout_seconds: float = 2) -> bool:
-    """Whether a GET of this path on this machine is answered with 200."""
+    """Whether a GET of this path on this machine returns 200."""
     connection = http.client.HTTPConnection(HOST, port, timeout=timeout_seconds)
     try:
         connection.request("GET", path)

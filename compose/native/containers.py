@@ -1,4 +1,4 @@
-"""`up` in containers: one that does not come up is named at once, with its last lines."""
+"""`up` in containers: if one does not start, it is named at once, with its last lines."""
 
 import json
 import re
@@ -11,7 +11,7 @@ from pathlib import Path
 from native import runtime
 from native.failure import Failure
 
-# A broker that was killed may find its predecessor still registered for some seconds, and is started again.
+# After a kill, a broker may find its predecessor still registered for some seconds; it is then started again.
 RESTARTS_THAT_ARE_NORMAL = 3
 _POLL_SECONDS = 2.0
 _SLOW_SECONDS = 45.0
@@ -21,7 +21,7 @@ _FRAME = re.compile(r"\s*(\d+\. .* @ 0x[0-9a-f]+|at [\w.$]+\(.*\))\s*$")
 
 @dataclass(frozen=True)
 class Container:
-    """What the engine knows of one container of the stack."""
+    """What the engine knows about one of the stack's containers."""
 
     id: str
     service: str
@@ -30,18 +30,18 @@ class Container:
     exit_code: int
     restarts: int
     out_of_memory: bool
-    # starting, healthy, unhealthy, or empty where nothing is checked
+    # starting, healthy, unhealthy, or empty if there is no health check
     health: str
     check: str
 
     def failure(self, normal_restarts: int = RESTARTS_THAT_ARE_NORMAL) -> str | None:
-        """Why it will not come up; None while it may."""
+        """Why it will not start; None as long as it may."""
         if self.out_of_memory:
-            return "was ended by the kernel: it needs more memory than its limit"
+            return "was killed by the kernel: it needs more memory than its limit"
         if self.state in ("exited", "dead") and self.exit_code:
-            return f"ended with exit code {self.exit_code}"
+            return f"exited with code {self.exit_code}"
         if self.restarts > normal_restarts:
-            return "ends again and again"
+            return "keeps exiting"
         if self.health == "unhealthy":
             return f"is not healthy: {self.check}" if self.check else "is not healthy"
         return None
@@ -50,8 +50,8 @@ class Container:
 def up(env_file: Path, say: Callable[[str], None]) -> None:
     """Start the stack, and return once all of it is healthy.
 
-    Raises Failure, with the last lines of the container's log, as soon as one of them ends again and again, or is not
-    healthy. `say` is told of one that takes long.
+    Raises Failure, with the last lines of the container's log, as soon as one of them keeps exiting or is not healthy.
+    `say` is told about one that takes a long time.
     """
     command = [*runtime.command(env_file), "up", "--detach", "--build", "--wait"]
     slow: set[str] = set()
@@ -76,7 +76,7 @@ def up(env_file: Path, say: Callable[[str], None]) -> None:
 
 
 def containers(env_file: Path) -> list[Container]:
-    """The stack's containers, whatever they do."""
+    """The stack's containers, whatever state they are in."""
     ids = runtime.output([*runtime.command(env_file), "ps", "--all", "--quiet"]).split()
     return [_container(each) for each in json.loads(runtime.output(["docker", "inspect", *ids]) or "[]")] if ids else []
 
@@ -85,7 +85,7 @@ def last_lines(env_file: Path, service: str) -> str:
     """The end of what a service's container printed."""
     arguments = ["logs", "--no-color", "--no-log-prefix", "--tail", str(20 * LINES), service]
     lines = runtime.output([*runtime.command(env_file), *arguments]).splitlines()
-    # Without the frames of stack traces: the words stand above them.
+    # Without the frames of stack traces: the messages are above them.
     return "\n".join([line for line in lines if not _FRAME.match(line)][-LINES:]) or "(nothing)"
 
 
@@ -120,6 +120,6 @@ def _advice(container: Container) -> str:
     if container.out_of_memory:
         return f"Give it more: LOGBROOK_{container.service.upper()}_MEMORY in .env (docs/compose.md)."
     return (
-        f"Mend what it says, and run this again. All of its log: make local-logs NAME={container.service}. "
+        f"Fix what it reports, and run this again. Its whole log: make local-logs NAME={container.service}. "
         "To start from scratch: make local-reset. Or run without Docker: RUNTIME=native"
     )

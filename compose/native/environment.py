@@ -12,7 +12,7 @@ from native.failure import Failure
 
 REPOSITORY = Path(__file__).parent.parent.parent
 DEFAULT_STATE = REPOSITORY / ".local"
-# Settings of this stack alone, as of the Compose file: the service knows them as parts of others.
+# Settings that only this stack and the Compose file have: the service knows them as parts of others.
 KAFKA_PORT, ZOOKEEPER_PORT = "LOGBROOK_KAFKA_PORT", "LOGBROOK_ZOOKEEPER_PORT"
 AUDIT_PORT, PROMETHEUS_PORT = "LOGBROOK_AUDIT_PORT", "LOGBROOK_PROMETHEUS_PORT"
 KAFKA_METRICS_PORT, ZOOKEEPER_METRICS_PORT = "LOGBROOK_KAFKA_METRICS_PORT", "LOGBROOK_ZOOKEEPER_METRICS_PORT"
@@ -47,7 +47,7 @@ class Ports:
     prometheus: int
 
     def variables(self) -> dict[str, tuple[int, str]]:
-        """Each port by the name of its process, with the variable that moves it."""
+        """Each port by the name of its process, with the variable that changes it."""
         return {
             "zookeeper": (self.zookeeper, ZOOKEEPER_PORT),
             "kafka": (self.kafka, KAFKA_PORT),
@@ -64,7 +64,7 @@ class Ports:
 
 @dataclass(frozen=True)
 class Environment:
-    """The settings of one stack, whose files are all in `state` (but for the default stack's .env)."""
+    """The settings of one stack, whose files are all in `state` (except for the default stack's .env)."""
 
     state: Path
     variables: Mapping[str, str]
@@ -76,7 +76,7 @@ class Environment:
 
     @property
     def ports(self) -> Ports:
-        """Defaults, moved by the variables of `Ports.variables`."""
+        """The default ports, unless the variables of `Ports.variables` change them."""
         return Ports(
             self._port(ZOOKEEPER_PORT, 2181),
             self._port(KAFKA_PORT, 9092),
@@ -87,7 +87,7 @@ class Environment:
             self._port(AUDIT_PORT, 9465),
             self._port(KAFKA_METRICS_PORT, 9404),
             self._port(ZOOKEEPER_METRICS_PORT, 9405),
-            # Not 9090: Debian's package starts one of its own there.
+            # Not 9090: Debian's package starts its own Prometheus there.
             self._port(PROMETHEUS_PORT, 9095),
         )
 
@@ -108,8 +108,8 @@ class Environment:
 
     @property
     def clickhouse(self) -> config.ClickHouse:
-        """How this machine reaches ClickHouse, whichever way the stack runs."""
-        # The name is Compose's; the native front takes any.
+        """How this machine reaches ClickHouse, however the stack is run."""
+        # The name is Compose's; the native front accepts any.
         return config.ClickHouse(
             port=self.ports.clickhouse, username="logbrook", password=self.password, database=self.database
         )
@@ -117,7 +117,8 @@ class Environment:
     def for_service(self, name: str | None = None) -> dict[str, str]:
         """What a process of the service is started with: its own settings, pointed at this stack.
 
-        The process `name` gets no secret but those of `_SECRETS`; without a name, a command that a person runs, all.
+        The process `name` gets only its secrets in `_SECRETS`; without a name, for a command that a person runs, all of
+        them.
         """
         _ = self.ports  # raises Failure if one is not a port
         settings = config.of_local_stack(self.variables)
@@ -153,7 +154,7 @@ def load(state: Path) -> Environment:
 
 
 def forget_secrets(state: Path) -> None:
-    """Take the generated secrets out of the file; ports and other settings stay."""
+    """Remove the generated secrets from the file; ports and other settings stay."""
     path = env_file(state)
     if not path.exists():
         return

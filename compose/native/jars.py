@@ -17,7 +17,7 @@ POM, CHECKSUMS = HERE / "pom.xml", HERE / "jars.sha256"
 
 
 def ensure(directory: Path, progress: Callable[[str], None] = lambda _: None) -> Path:
-    """Make sure that `directory` holds exactly the pinned jars; returns it. Raises Failure if it can't be done."""
+    """Make sure that `directory` contains exactly the pinned jars; returns it. Raises Failure if that can't be done."""
     pinned = _pinned()
     if _sums(directory) == pinned:
         return directory
@@ -43,7 +43,7 @@ def ensure(directory: Path, progress: Callable[[str], None] = lambda _: None) ->
 
 @contextlib.contextmanager
 def _alone(directory: Path) -> Iterator[None]:
-    """Wait until no other process is in here: of two at once the second finds what the first fetched."""
+    """Wait until no other process is in here: if two run at once, the second finds what the first has fetched."""
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -88,12 +88,13 @@ def _fetch(directory: Path, progress: Callable[[str], None]) -> None:
         f"-DoutputDirectory={directory}",
     ]
     with tempfile.NamedTemporaryFile("w+", encoding="utf-8", errors="replace") as output:
-        # Java's default is a part of the machine's memory; fetching needs little.
+        # Java's default is a share of the machine's memory; fetching needs little.
         environment = {"MAVEN_OPTS": "-Xmx256m", **os.environ}
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)
         try:
             while process.poll() is None:
-                # Maven copies all jars at its end: what it has downloaded, its own plugins too, is what moves.
+                # Maven copies all jars at the end: until then, progress shows in what it has downloaded, its own
+                # plugins included.
                 progress(f"{Path(output.name).read_bytes().count(b'Downloaded from')} files downloaded")
                 try:
                     process.wait(0.5)
@@ -106,5 +107,5 @@ def _fetch(directory: Path, progress: Callable[[str], None]) -> None:
         if process.returncode:
             raise Failure(
                 "Maven could not fetch Kafka and ZooKeeper:\n" + output.read()[-2000:],
-                "Check that this machine reaches a Maven repository, then run it again.",
+                "Check that this machine can reach a Maven repository, then run it again.",
             )

@@ -1,4 +1,4 @@
-"""`logs`: the processes' output, as it was and as it comes."""
+"""`logs`: the processes' output, past and new."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -17,7 +17,7 @@ def lines(files: Sequence[Path], count: int) -> Iterator[tuple[str, str]]:
 
 
 def follow(files: Sequence[Path]) -> Iterator[tuple[str, str]]:
-    """What is appended from now on, until interrupted. A file that was emptied is read from its beginning."""
+    """What is appended from now on, until interrupted. A file that was truncated is read from its beginning."""
     places = {file: file.stat().st_size if file.exists() else 0 for file in files}
     rest = dict.fromkeys(files, b"")
     while True:

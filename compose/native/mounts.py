@@ -1,7 +1,7 @@
 """Changed files reach their containers: a digest of what each service mounts, as a label that Compose compares.
 
-Compose recreates a container when its definition changed; what is in a mounted file is not part of that. Replacing a
-file makes a new one, which a mount of the old one does not see: without this, `up` would change nothing.
+Compose recreates a container when its definition has changed, which does not include the contents of mounted files.
+Replacing a file creates a new one, which a mount of the old one does not see: without this, `up` would change nothing.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ PREFIX = "MOUNTED_FILES_"
 
 
 def write(env_file: Path) -> None:
-    """Put the digests of the files as they are now into the file of the stack's variables."""
+    """Write the digests of the current files into the file with the stack's variables."""
     now = digests(runtime.configuration(env_file))
     before = env_file.read_text().splitlines(keepends=True) if env_file.exists() else []
     kept = [line for line in before if not line.startswith(PREFIX)]
@@ -29,7 +29,7 @@ def write(env_file: Path) -> None:
 
 
 def digests(config: Mapping[str, Any]) -> dict[str, str]:
-    """The variables of a stack, as `docker compose config` tells it, and for each the digest of a service's files."""
+    """A stack's variables, according to `docker compose config`, each with the digest of a service's files."""
     folder = runtime.COMPOSE_FILE.parent
     found = {}
     for name, service in config["services"].items():

@@ -1,4 +1,4 @@
-"""Processes that this package starts: each with a log file, none left behind."""
+"""Processes that this package starts: each has a log file, and none is left behind."""
 
 import contextlib
 import ctypes
@@ -18,26 +18,26 @@ _LIBC = ctypes.CDLL(None)
 
 @dataclass(frozen=True)
 class Service:
-    """A process to run: how, and how to see that it works."""
+    """A process to run: how to start it, and how to tell that it works."""
 
     name: str
     command: Sequence[str]
-    # Whether it does its work, asked again and again; must not block for longer than a few seconds.
+    # Whether it does its work; called repeatedly, and must not block for more than a few seconds.
     ready: Callable[[], bool]
     port: int | None
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
-    # Names of those that must be ready before it is started.
+    # Names of the processes that must be ready before it is started.
     needs: tuple[str, ...] = ()
     # Does its work and ends.
     once: bool = False
     # How often to try on the way up before it counts as failed.
     attempts: int = 1
-    # Less than a minute, so that one that does not come up is named within one.
+    # Less than a minute, so that a process that does not start is named within one.
     ready_seconds: float = 50.0
     stop_seconds: float = 15.0
-    # Whether it lives, whatever the state of those that it needs; None: there is no way to ask.
+    # Whether it is alive, whatever the state of those that it needs; None: there is no way to ask.
     alive: Callable[[], bool] | None = None
-    # A process that worked and has not answered for this long is restarted.
+    # A process that used to work and has not answered for this long is restarted.
     silent_seconds: float = 60.0
 
 
@@ -50,23 +50,23 @@ def start(service: Service, log: Path) -> subprocess.Popen[bytes]:
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            # Nobody gets secrets that are another's.
+            # No process gets another one's secrets.
             env={
                 **{name: value for name, value in os.environ.items() if "LOGBROOK_" not in name},
                 **service.environment,
             },
-            # Away from the terminal's Ctrl-C: it is stopped in its turn.
+            # Ctrl-C in the terminal does not reach it: it is stopped in its turn.
             start_new_session=True,
             preexec_fn=_die_with_parent,  # noqa: PLW1509 - calls prctl only
         )
 
 
 def wait_ready(service: Service, process: subprocess.Popen[bytes], log: Path) -> None:
-    """Wait until it works. Raises Failure with its last log lines if it ends or takes too long."""
+    """Wait until it works. Raises Failure with its last log lines if it exits or takes too long."""
     deadline = time.monotonic() + service.ready_seconds
     while not service.ready():
         if process.poll() is not None:
-            raise Failure(f"{service.name} ended with {process.returncode}:\n{tail(log)}", f"All of it: {log}")
+            raise Failure(f"{service.name} exited with {process.returncode}:\n{tail(log)}", f"All of it: {log}")
         if time.monotonic() > deadline:
             raise Failure(
                 f"{service.name} is not ready after {service.ready_seconds:.0f} s:\n{tail(log)}", f"All of it: {log}"
@@ -75,9 +75,9 @@ def wait_ready(service: Service, process: subprocess.Popen[bytes], log: Path) ->
 
 
 def stop(service: Service, process: subprocess.Popen[bytes]) -> None:
-    """Ask it to stop, and make it after `stop_seconds`."""
+    """Ask it to stop, and kill it after `stop_seconds`."""
     process.terminate()
-    # One that is paused hears nothing.
+    # A paused process does not receive it.
     with contextlib.suppress(ProcessLookupError):
         os.kill(process.pid, signal.SIGCONT)
     try:

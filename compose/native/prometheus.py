@@ -1,4 +1,4 @@
-"""Prometheus as a process that watches the others, where it is installed."""
+"""Prometheus as a process that watches the others, if it is installed."""
 
 import json
 import shutil
@@ -32,7 +32,7 @@ def prometheus(program: str, directory: Path, ports: Ports) -> Service:
         "--storage.tsdb.retention.time=15d",
         "--storage.tsdb.retention.size=1GB",
         f"--web.listen-address={HOST}:{ports.prometheus}",
-        # A page of another origin may not read the answers. By default any page may.
+        # Pages from other origins must not read the answers. By default any page may.
         "--web.cors.origin=none",
         "--log.level=warn",
     ]

@@ -1,4 +1,4 @@
-"""Which of the two ways to run the stack: Compose, or these processes without Docker. Says which, and why."""
+"""Chooses between the two ways to run the stack, Compose or these processes without Docker, and says why."""
 
 import json
 import subprocess
@@ -18,14 +18,14 @@ COMPOSE_FILE = REPOSITORY / "compose" / "compose.yaml"
 
 @dataclass(frozen=True)
 class Choice:
-    """A way to run, and the reason in a few words."""
+    """A way to run the stack, and the reason in a few words."""
 
     runtime: Literal["native", "compose"]
     reason: str
 
 
 def choose(wanted: Runtime, env_file: Path) -> Choice:
-    """Follow the wish; `auto` takes Compose if an engine answers and the images are there or can be pulled."""
+    """Do what is wanted; `auto` uses Compose if an engine answers and the images exist or can be pulled."""
     if wanted != "auto":
         return Choice(wanted, f"RUNTIME={wanted} says so")
     obstacles = (
@@ -45,7 +45,7 @@ def choose(wanted: Runtime, env_file: Path) -> Choice:
 
 
 def pull(env_file: Path, say: Callable[[str], None] = lambda _: None) -> None:
-    """Pull the images that are missing, one by one; `say` hears which. Raises Failure at the first that can't."""
+    """Pull missing images, one by one; `say` is told which. Raises Failure at the first that can't be pulled."""
     services = configuration(env_file)["services"].values()
     for image in sorted({service["image"] for service in services if "build" not in service}):
         if succeeds(["docker", "image", "inspect", image], 10):
@@ -56,7 +56,7 @@ def pull(env_file: Path, say: Callable[[str], None] = lambda _: None) -> None:
             why = (done.stderr.strip().splitlines() or ["docker pull failed"])[-1]
             raise Failure(
                 f"The image {image} can't be pulled: {why}",
-                "Look at the network, or at the registry's limit for you: docker login. Or go without: RUNTIME=native",
+                "Check the network, or the registry's rate limit: docker login. Or run without Docker: RUNTIME=native",
             )
 
 
@@ -76,17 +76,17 @@ def command(env_file: Path) -> list[str]:
 
 
 def compose_runs(env_file: Path) -> bool:
-    """Whether containers of the stack run."""
+    """Whether containers of the stack are running."""
     return bool(output([*command(env_file), "ps", "-q"])) if env_file.exists() else False
 
 
 def compose_has_data() -> bool:
-    """Whether there are volumes of the stack, running or not."""
+    """Whether the stack has volumes, running or not."""
     return bool(output(["docker", "volume", "ls", "-q", "--filter", f"label=com.docker.compose.project={PROJECT}"]))
 
 
 def output(arguments: list[str]) -> str:
-    """What a command prints; nothing if it fails."""
+    """What a command prints; empty if it fails."""
     try:
         done = subprocess.run(arguments, capture_output=True, text=True, timeout=10, check=False)
     except (OSError, subprocess.TimeoutExpired):

@@ -1,4 +1,4 @@
-"""The processes of the local stack: in which order they start, and what each is started with."""
+"""The local stack's processes: the order in which they start, and what each is started with."""
 
 import sys
 from collections.abc import Mapping
@@ -12,12 +12,12 @@ from native.environment import Environment
 from native.processes import Service
 
 AUDIT_EVERY_SECONDS = 300
-# Whose logs are shipped through the stack itself. Not the shipper's own: it would never come to an end.
+# The processes whose logs are shipped through the stack itself. Not the shipper's own: that would never end.
 SHIPPED = ("zookeeper", "kafka", "clickhouse", "gateway", "consumer", "query", "audit")
 
 
 def services(environment: Environment, jars: Path) -> list[Service]:
-    """All of them, each after those that it needs."""
+    """All processes, each after those that it needs."""
     state, ports = environment.state, environment.ports
     data = state / "data"
     own = environment.for_service
@@ -45,7 +45,7 @@ def services(environment: Environment, jars: Path) -> list[Service]:
 
 
 def log_file(state: Path, name: str) -> Path:
-    """Where a process' output goes."""
+    """Where a process's output goes."""
     return state / "logs" / f"{name}.log"
 
 
@@ -65,7 +65,7 @@ def _logbrook(
 
 
 def _audit(environment: Mapping[str, str], port: int) -> Service:
-    """Whether anything is lost, looked at again and again."""
+    """Whether anything is lost, checked repeatedly."""
     command = [sys.executable, "-m", "logbrook", "audit", f"--every={AUDIT_EVERY_SECONDS}"]
     healthy = partial(answers, port, "/healthz")
     return Service("audit", command, healthy, port, environment, needs=("gateway", "consumer"), alive=healthy)

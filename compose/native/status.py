@@ -1,4 +1,4 @@
-"""What the supervisor knows of its processes, in a file that the command line reads."""
+"""What the supervisor knows about its processes, in a file that the command line reads."""
 
 import contextlib
 import json
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 
-# Between the start of a process, as the kernel has it, and the moment at which its supervisor noted it.
+# Between the start of a process, according to the kernel, and the moment at which its supervisor noted it.
 _SAME_START_SECONDS = 5.0
 
 
@@ -23,7 +23,7 @@ class ProcessStatus:
     restarts: int = 0
     # Why it is not ready, if so.
     reason: str = ""
-    # How it ended, the last time that it had to be started again.
+    # How it ended, the last time it had to be restarted.
     last_end: str = ""
 
 
@@ -32,7 +32,7 @@ class StackStatus:
     """The supervisor and its processes."""
 
     pid: int
-    # Tells this process from a later one with the same pid.
+    # Distinguishes this process from a later one with the same pid.
     created_at: float
     # starting, ready, failed, stopping
     state: str = "starting"
@@ -47,7 +47,7 @@ class StackStatus:
         return process
 
     def is_alive(self) -> bool:
-        """Whether that very supervisor still runs."""
+        """Whether exactly that supervisor is still running."""
         try:
             return bool(self.process().status() != psutil.STATUS_ZOMBIE)
         except psutil.NoSuchProcess:
@@ -60,7 +60,7 @@ def mine() -> StackStatus:
 
 
 def write(state: Path, status: StackStatus) -> None:
-    """Replace the file at once: a reader sees the old one or the new one."""
+    """Replace the file atomically: a reader sees the old one or the new one."""
     path = _path(state)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".new")
@@ -69,13 +69,13 @@ def write(state: Path, status: StackStatus) -> None:
 
 
 def read(state: Path) -> StackStatus | None:
-    """The status of the supervisor that runs now; None if none does."""
+    """The status of the supervisor that is running; None if there is none."""
     status = last(state)
     return status if status is not None and status.is_alive() else None
 
 
 def last(state: Path) -> StackStatus | None:
-    """The status that the last supervisor wrote, whether it still runs or not."""
+    """The status that the last supervisor wrote, whether it is still running or not."""
     try:
         values = json.loads(_path(state).read_text())
     except FileNotFoundError:
@@ -85,7 +85,7 @@ def last(state: Path) -> StackStatus | None:
 
 
 def left_over(state: Path) -> dict[str, psutil.Process]:
-    """Processes of a stack whose supervisor is gone that still run, by name."""
+    """Processes, by name, that are still running although their stack's supervisor is gone."""
     dead = last(state)
     if dead is None or dead.is_alive():
         return {}
@@ -102,7 +102,7 @@ def left_over(state: Path) -> dict[str, psutil.Process]:
 
 
 def runs(process: psutil.Process) -> bool:
-    """Whether it has not ended; one that ended and was not asked for its status has."""
+    """Whether it is still alive; a zombie is not."""
     try:
         return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:

@@ -52,7 +52,7 @@ def show(settings: Environment, way: str, console: Console) -> None:
 
 
 def rows(settings: Environment, services: list[Service]) -> list["Row"]:
-    """The state of every process, asked now."""
+    """The current state of every process."""
     running = status.read(settings.state)
     last = running or status.last(settings.state)
     found = []
@@ -112,7 +112,7 @@ def _row(service: Service, known: status.ProcessStatus | None, state: Path, *, i
             memory = psutil.Process(known.pid).memory_info().rss
         except psutil.NoSuchProcess:
             now = "ended"
-    # Why, as far as the supervisor knows, else the last that it said.
+    # Why, as far as the supervisor knows; otherwise the last line that it printed.
     reason = known.reason.partition("\n")[0]
     line = reason or ("" if now in ("ready", "done", "stopped") else tail(stack.log_file(state, service.name), 1))
     up = time.time() - known.started_at if known.started_at and known.pid else None
@@ -134,7 +134,7 @@ def _arrived(settings: Environment) -> tuple[str, int]:
 
 
 def _suggestions(settings: Environment) -> list[str]:
-    """Lines that work as they are printed."""
+    """Lines that work exactly as they are printed."""
     token = f'"Authorization: Bearer $(sed -n s/^LOGBROOK_TOKEN=//p {settings.env_file})"'
     event = """'{"service": "me", "level": "warn", "message": "hello, Logbrook"}'"""
     return [

@@ -1,6 +1,6 @@
 """The small process that starts the stack in order, restarts what dies, and stops it in reverse order on SIGTERM.
 
-`python -m native.supervisor --state DIR` is started by `python -m native up`, in a session of its own.
+`python -m native.supervisor --state DIR` is started by `python -m native up`, in its own session.
 """
 
 import argparse
@@ -22,15 +22,15 @@ from native.status import ProcessStatus
 _TICK_SECONDS = 0.05
 _MAX_LOG_BYTES = 16 * 2**20
 _FIRST_BACK_OFF_SECONDS, _MAX_BACK_OFF_SECONDS = 0.5, 30.0
-# Having run for so long, a process that dies counts as having worked.
+# A process that dies after running this long counts as having worked.
 _STEADY_SECONDS = 60.0
-# Each look at a process may take a few seconds of its own.
+# Each check of a process may itself take a few seconds.
 _LOOK_EVERY_SECONDS = 5.0
 _FEWEST_SILENT_LOOKS = 3
 
 
 class Supervised:
-    """One process of the stack, through all its lives."""
+    """One process of the stack, across restarts."""
 
     def __init__(self, service: Service, log: Path, status_: ProcessStatus) -> None:
         self.service, self.log, self.status = service, log, status_
@@ -42,11 +42,11 @@ class Supervised:
 
     @property
     def works(self) -> bool:
-        """Whether those that need it may start."""
+        """Whether the processes that need it may start."""
         return self.status.state in ("ready", "done")
 
     def step(self, *, may_start: bool, may_retry: bool) -> None:
-        """Look at it, and do what is due. Raises Failure if it can't work and may not try again."""
+        """Check it, and do what is due. Raises Failure if it can't work and may not try again."""
         now = time.monotonic()
         if self._process is None:
             due = self.status.state == "waiting" or (self.status.state == "backing off" and now >= self._retry_at)
@@ -80,7 +80,7 @@ class Supervised:
                 self.status.reason = f"does not answer; started again after {self.service.silent_seconds:.0f} s of it"
 
     def stop(self) -> None:
-        """End it, and wait for its end."""
+        """Stop it, and wait until it has exited."""
         if self._process is not None:
             self.status.state = "stopping"
             processes.stop(self.service, self._process)
@@ -99,7 +99,7 @@ class Supervised:
         return min(_LOOK_EVERY_SECONDS, self.service.silent_seconds / 3)
 
     def _restart(self, why: str) -> None:
-        """End one that hangs; it is started again like one that died."""
+        """Kill a process that hangs; it is then restarted like one that died."""
         if self._process is not None:
             processes.stop(self.service, self._process)
             self._process = None
@@ -164,7 +164,7 @@ class Supervisor:
         return 1 if failed else 0
 
     def _step(self) -> None:
-        # On the first way up, an error is a person's to solve; later, it may pass.
+        # During the first start, an error is for a person to solve; later, it may pass.
         starting = self._status.state == "starting"
         for each in self._all.values():
             may_start = all(self._all[name].works for name in each.service.needs)

@@ -1,4 +1,4 @@
-"""`up`: everything from nothing to a stack that works, with every step shown."""
+"""`up`: everything from nothing to a working stack, showing every step."""
 
 import contextlib
 import subprocess
@@ -22,13 +22,13 @@ from native.processes import tail
 JARS = DEFAULT_STATE / "jars"
 Result = TypeVar("Result")
 _POLL_SECONDS = 0.1
-# As long as a process of the stack gets to stop.
+# As long as one of the stack's processes gets to stop.
 _LEFT_OVER_SECONDS = 30.0
 _SAY_AFTER_SECONDS, _SAY_EVERY_SECONDS = 2.0, 5.0
 
 
 def native(state: Path, console: Console) -> Environment:
-    """Start the stack and wait until all of it works. Raises Failure; whatever was started is stopped then."""
+    """Start the stack and wait until all of it works. Raises Failure, after stopping whatever was started."""
     settings = environment.load(state)
     if status.read(state) is None:
         fetch(console)
@@ -41,12 +41,12 @@ def native(state: Path, console: Console) -> Environment:
 
 
 def fetch(console: Console) -> None:
-    """Fetch what the stack runs, if it is not there, and start nothing. Raises Failure."""
+    """Fetch what the stack runs, if it is missing, without starting anything. Raises Failure."""
     _step(console, "Kafka and ZooKeeper jars", lambda say: jars.ensure(JARS, say))
 
 
 def stop(state: Path, console: Console) -> bool:
-    """Stop the stack, cleanly and in reverse order. False if it did not run."""
+    """Stop the stack, cleanly and in reverse order. False if it was not running."""
     running = status.read(state)
     if running is None:
         _wait_for_left_over(state, console)
@@ -66,7 +66,7 @@ def stop(state: Path, console: Console) -> bool:
 
 
 def _wait_for_left_over(state: Path, console: Console) -> None:
-    """Wait for processes that lost their supervisor: they were asked to stop when it died. The deaf are killed."""
+    """Wait for processes that lost their supervisor and were asked to stop when it died; then kill the rest."""
     leftover = status.left_over(state)
     deadline = time.monotonic() + _LEFT_OVER_SECONDS
 
@@ -87,7 +87,7 @@ def _need_free_ports(settings: Environment) -> None:
         if not ports.is_free(port):
             raise Failure(
                 f"Port {port}, which {name} is to listen on, is taken by {ports.owner(port)}.",
-                f"Stop that one, or move this: {variable}={ports.free(1)[0]} make local-up",
+                f"Stop that process, or use another port: {variable}={ports.free(1)[0]} make local-up",
             )
 
 
@@ -102,7 +102,7 @@ def _start(state: Path, console: Console) -> None:
     try:
         _watch(state, supervisor, console)
     except BaseException:
-        # Ctrl-C, too, leaves nothing behind.
+        # Ctrl-C leaves nothing behind either.
         if supervisor.poll() is None:
             supervisor.terminate()
             _step(console, "Stop what was started", lambda _: supervisor.wait())
@@ -110,7 +110,7 @@ def _start(state: Path, console: Console) -> None:
 
 
 def _watch(state: Path, supervisor: "subprocess.Popen[bytes] | None", console: Console) -> None:
-    """Show how one process after the other becomes ready, until all are."""
+    """Show how one process after another becomes ready, until all are."""
     shown: set[str] = set()
     began = time.monotonic()
     with console.status("starting") as spinner:
@@ -152,7 +152,7 @@ def _failure(state: Path, now: status.StackStatus | None) -> Failure:
 
 
 def _step(console: Console, title: str, work: Callable[[Callable[[str], None]], Result]) -> Result:
-    """Do something that may take a while, and show what it is at."""
+    """Do something that may take a while, and show its progress."""
     began = time.monotonic()
     with console.status(title) as spinner:
         say = _teller(spinner, console)
@@ -162,7 +162,7 @@ def _step(console: Console, title: str, work: Callable[[Callable[[str], None]], 
 
 
 def _teller(spinner: Status, console: Console) -> Callable[[str], None]:
-    """Says what it is at: beside the spinner; where there is none (a log, a pipe), as a line now and then."""
+    """Shows progress next to the spinner, or as an occasional line where there is none (a log, a pipe)."""
     due = time.monotonic() + _SAY_AFTER_SECONDS
 
     def say(text: str) -> None:

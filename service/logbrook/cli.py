@@ -224,7 +224,7 @@ def produce(  # noqa: PLR0913, PLR0917 - each is an option of the command
     service: str | None = typer.Option(
         None, help="Service of the files' events that do not name one; {file} stands for the file's name."
     ),
-    follow: bool = typer.Option(False, "--follow", help="Keep sending what is appended to the files."),
+    follow: bool = typer.Option(False, "--follow", help="Keep sending what is appended to the files from now on."),
     state: str | None = typer.Option(None, help="With --follow: file that remembers positions, to resume from."),
     timeout: float = typer.Option(60.0, min=0.1, help="Seconds to try to deliver an event before it counts as failed."),
     as_json: bool = typer.Option(False, "--json", help="Print only one JSON object, at the end."),

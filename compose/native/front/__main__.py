@@ -32,10 +32,10 @@ def _loopback(text: str) -> str:
 
 
 def _passwords() -> dict[str, str]:
-    """The passwords, which the environment brings and this process must not keep there.
+    """The passwords, which come from the environment and must not stay there.
 
-    A statement that got past every check could read them from /proc/self/environ, where a variable stays although it is
-    deleted. So the process becomes a new one without them, and gets them through a pipe.
+    A statement that got past every check could read them from /proc/self/environ, where a variable stays even after it
+    is deleted. So the process becomes a new one without them, and gets them through a pipe.
     """
     names = ("CLICKHOUSE_PASSWORD", "CLICKHOUSE_READONLY_PASSWORD")
     if pipe := os.environ.pop(_PIPE, None):
@@ -79,7 +79,7 @@ def main() -> None:
     body.sweep(spool)
     disk = Disk(engine, arguments.data)
     front = Front(engine, users, spool, disk)
-    # uvicorn stops on these by itself and then raises them again: there is still something to close.
+    # uvicorn stops on these and then raises them again, but there is still something to close.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
     try:
@@ -97,7 +97,7 @@ class _Connection(Connection):
 
 
 class _WithoutBrokenResults(logging.Filter):
-    """A broken result was answered and logged already: no traceback for it."""
+    """A broken result has already been reported and logged: it needs no traceback."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         return not (record.exc_info and isinstance(record.exc_info[1], BrokenResultError))
@@ -112,7 +112,7 @@ async def _serve(front: Front, disk: Disk, host: str, port: int) -> None:
     server = uvicorn.Server(settings)
 
     def stop(watching: "asyncio.Task[None]") -> None:
-        # Whoever supervises this process starts it again, and the engine then takes up what is whole.
+        # The supervisor starts this process again, and the engine then loads what is intact.
         if not watching.cancelled() and (error := watching.exception()):
             _LOG.error("stopping: %s", error)
             server.should_exit = True

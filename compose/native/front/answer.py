@@ -1,4 +1,4 @@
-"""The answer to one request: status, ClickHouse's headers, and the result as a whole or piece by piece."""
+"""The answer to one request: status, ClickHouse's headers, and the result, whole or piece by piece."""
 
 import json
 import secrets
@@ -16,7 +16,7 @@ _TEXT = "text/plain; charset=UTF-8"
 
 
 class Answer:
-    """One answer under way. `version` is the engine's, for the text of errors."""
+    """One answer in progress. `version` is the engine's, for the text of errors."""
 
     def __init__(self, send: Send, version: str) -> None:
         self._send, self._version = send, version
@@ -27,19 +27,19 @@ class Answer:
         self._in_blocks: str | None = None
 
     async def text(self, text: str, status: int = 200, content_type: str = _TEXT) -> None:
-        """All of it: a text."""
+        """Answer with a text."""
         await self._start(status, {"content-type": content_type, "content-length": str(len(text.encode()))})
         await self._send({"type": "http.response.body", "body": text.encode()})
 
     async def error(self, error: EngineError) -> None:
-        """All of it: an error."""
+        """Answer with an error."""
         self.headers["x-clickhouse-exception-code"] = str(error.code)
         if error.status == 401:
             self.headers["www-authenticate"] = 'Basic realm="ClickHouse server HTTP API"'
         await self.text(error.text(self._version), error.status)
 
     async def whole(self, statement: Statement, outcome: Outcome, piped: bytes) -> None:
-        """All of it: the result, and what it took."""
+        """Answer with the whole result, and what it took."""
         result = piped + outcome.result
         if statement.in_blocks is not None:
             result = blocks.compressed(result, statement.in_blocks)
@@ -60,14 +60,14 @@ class Answer:
         await self._send({"type": "http.response.body", "body": result})
 
     async def begin(self, statement: Statement) -> None:
-        """The head of an answer whose end is not known yet."""
+        """Send the head of an answer whose end is not known yet."""
         labels = self._labels(statement, compressed=True)
         self._compressed = "content-encoding" in labels
         self._in_blocks = statement.in_blocks
         await self._start(200, {**labels, "x-clickhouse-exception-tag": self._mark})
 
     async def piece(self, piece: bytes) -> None:
-        """More of the result; waits while the client is slow."""
+        """Send more of the result; waits while the client is slow."""
         if not piece:
             return
         if self._in_blocks is not None:
@@ -79,7 +79,7 @@ class Answer:
         await self._send({"type": "http.response.body", "body": b""})
 
     async def broken(self, error: EngineError) -> None:
-        """The result ends in an error: say so after it, as a server does. Then close the connection."""
+        """The result ends in an error: say so after it, as a server does, and then close the connection."""
         if not self._compressed:
             text = error.text(self._version)
             mark = self._mark
@@ -88,7 +88,7 @@ class Answer:
             )
 
     def _labels(self, statement: Statement, *, compressed: bool, empty: bool = False) -> dict[str, str]:
-        # The label of a format says that there is a result, be it empty.
+        # The label of a format says that there is a result, even if it is empty.
         if statement.insert is not None or (empty and not statement.has_result):
             return {"content-type": _TEXT}
         format_ = statement.result_format
@@ -104,5 +104,5 @@ class Answer:
 
 
 def _printable(value: str) -> bytes:
-    """A header's value: what came from the client ends no line."""
+    """A header's value: what comes from the client can't end a line."""
     return "".join(letter if letter.isprintable() else "?" for letter in value).encode("latin-1", "replace")

@@ -21,18 +21,18 @@ from native.front.sessions import Session, Sessions
 from native.front.statement import Statement
 
 _LOG = logging.getLogger("native.front")
-# As in compose/clickhouse/server.xml: reading statements never take the places that inserts need.
+# As in compose/clickhouse/server.xml: reading statements never take the slots that inserts need.
 MAX_STATEMENTS = 100
 MAX_READS = 80
-# As a server: what fits in here is answered with its real status, also when it fails at the end.
+# Like a server: a result that fits is answered with its real status, even if it fails at the end.
 BUFFER_BYTES = 2**20
-# As a server: http_headers_progress_interval_ms.
+# Like a server: http_headers_progress_interval_ms.
 _PROGRESS_SECONDS = 0.1
 _KILL_AGAIN_SECONDS = 1.0
 
 
 class BrokenResultError(Exception):
-    """A result broke off in the middle: raised so that the server closes the connection without its end."""
+    """A result broke off in the middle: raised so that the server closes the connection without finishing it."""
 
 
 class Front:
@@ -69,7 +69,7 @@ class Front:
         await self._sessions.expire()
 
     def close(self) -> None:
-        """End what runs, then the sessions. The engine stays open."""
+        """End running statements, then the sessions. The engine stays open."""
         for query_id in list(self._running):
             self._engine.kill(query_id)
         self._threads.shutdown()
@@ -119,15 +119,15 @@ class Front:
             del self._running[query_id]
 
     def _session(self, asked: Request, statement: Statement) -> Session | None:
-        """The session to run in, locked; None to run in a connection of its own."""
+        """The session to run in, locked; None to run in a separate connection."""
         name = asked.url.get("session_id")
-        # A reader can't change anything: there is nothing to keep for it.
+        # A reader can't change anything, so there is nothing to keep for it.
         if not name or statement.reader:
             return None
         return self._sessions.take(asked.user, name, request.session_seconds(asked), asked.flag("session_check"))
 
     def _execute(self, statement: Statement, session: Session | None, end: int) -> Outcome:
-        """In a thread: run the statement; the pipe's end is closed when it is done."""
+        """Run the statement (in a thread); the pipe's end is closed when it is done."""
         with contextlib.ExitStack() as stack:
             stack.callback(os.close, end)
             if session is None:
@@ -146,7 +146,7 @@ class Front:
     async def _run(
         self, statement: Statement, session: Session | None, receive: body.Receive, answer: Answer, wait: bool
     ) -> None:
-        """Run it and send its result; whatever happens, it has ended when this returns."""
+        """Run it and send its result; no matter what happens, it has ended when this returns."""
         loop = asyncio.get_running_loop()
         reading_end, writing_end = pipe.create()
         done = loop.run_in_executor(self._threads, self._execute, statement, session, writing_end)
@@ -175,7 +175,7 @@ class Front:
         try:
             early = statement.shows_progress and not wait
             if early:
-                # A server sends headers with its progress, and so its status, long before the result.
+                # A server sends its progress in headers, and thus its status, long before the result.
                 early = not (await asyncio.wait({beginning}, timeout=_PROGRESS_SECONDS))[0]
             if not early and len(await beginning) < BUFFER_BYTES:
                 await answer.whole(statement, await done, beginning.result())
@@ -206,17 +206,17 @@ class Front:
         await answer.end()
 
     async def _kill_when_left(self, receive: body.Receive, statement: Statement) -> None:
-        """End the statement when its client leaves; an INSERT that came whole goes on, as on a server."""
+        """End the statement when its client leaves; an INSERT that arrived whole goes on, as on a server."""
         while (await receive())["type"] != "http.disconnect":
             pass
-        # Again and again: it may not have begun yet.
+        # Repeatedly: it may not have begun yet.
         while statement.insert is None:
             await asyncio.get_running_loop().run_in_executor(self._killers, self._engine.kill, statement.query_id)
             await asyncio.sleep(_KILL_AGAIN_SECONDS)
 
 
 def _log(answer: Answer, error: EngineError) -> None:
-    """One line; without the statement, which may hold what nobody should read in a log."""
+    """One line, without the statement, which may contain what nobody should read in a log."""
     _LOG.warning(
         "%s failed with %d %s", answer.headers.get("x-clickhouse-query-id", "A request"), error.code, error.name
     )

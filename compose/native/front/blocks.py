@@ -1,7 +1,7 @@
-"""ClickHouse's own compression of `compress=1` and `decompress=1`: blocks with a checksum, as on its native protocol.
+"""ClickHouse's own compression for `compress=1` and `decompress=1`: blocks with a checksum, as in its native protocol.
 
-A block: CityHash128 of the rest (16 bytes, little-endian), a byte for the method, the compressed size with these 9
-bytes, the size before, and the data. Source, read 2026-11-28:
+A block: CityHash128 of the rest (16 bytes, little-endian), a byte for the method, the compressed size including these 9
+bytes, the uncompressed size, and the data. Source, read 2026-11-28:
 https://clickhouse.com/docs/guides/clickhouse/data-modelling/compression/compression-modes
 """
 
@@ -17,14 +17,14 @@ from native.front.errors import EngineError
 _HEAD = struct.Struct("<BII")
 _NONE, _LZ4, _ZSTD = 0x02, 0x82, 0x90
 _METHODS = {"LZ4": _LZ4, "LZ4HC": _LZ4, "ZSTD": _ZSTD, "NONE": _NONE}
-# As a server: max_compress_block_size.
+# Like a server: max_compress_block_size.
 _BLOCK_BYTES = 2**20
 _MAX_BLOCK_BYTES = 2**30
 _CHECKSUM_BYTES = 16
 
 
 def compressed(data: bytes, method: str) -> bytes:
-    """The data as blocks. Raises EngineError for a method that is not known."""
+    """The data as blocks. Raises EngineError for an unknown method."""
     number = _METHODS.get(method.upper())
     if number is None:
         raise EngineError(36, f"Unknown compression method {method}: LZ4, ZSTD and NONE are known")

@@ -1,7 +1,7 @@
-"""Request bodies: the statement from their beginning, an INSERT's data into a file that the engine reads.
+"""Request bodies: a statement is read from the beginning, an INSERT's data goes to a file that the engine reads.
 
-The data goes to memory-backed /dev/shm while it is small, to the data directory otherwise; never through Python objects
-beyond the chunk at hand.
+The data goes to memory-backed /dev/shm while it is small, and to the data directory otherwise; it never passes through
+Python objects beyond the current chunk.
 """
 
 import bz2
@@ -19,12 +19,12 @@ import zstandard
 from native.front import blocks
 from native.front.errors import EngineError
 
-# A server's max_query_size: what of the body can be the statement itself.
+# A server's max_query_size: how much of the body can be the statement itself.
 MAX_STATEMENT_BYTES = 256 * 1024
 MEMORY_BYTES = 64 * 2**20
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - files in it are created exclusively, with mode 0600
-# HTTP's names of what the engine itself inflates while it reads a file. Of the others it reads the first member or
-# frame and drops the rest.
+# HTTP's names of the codecs that the engine itself inflates while it reads a file. With others it reads the first
+# member or frame and drops the rest.
 ENGINE_CODECS = {"br": "br"}
 
 Receive = Callable[[], Awaitable[Any]]
@@ -97,7 +97,7 @@ async def chunks(receive: Receive) -> AsyncIterator[bytes]:
 
 
 async def inflated(source: AsyncIterator[bytes], codec: str | None, *, in_blocks: bool = False) -> AsyncIterator[bytes]:
-    """The same without its compression; `in_blocks` is ClickHouse's own, below that of HTTP."""
+    """The same without its compression; `in_blocks` is ClickHouse's own, inside HTTP's."""
     layers: list[Members | blocks.Inflater] = [Members(codec)] if codec is not None else []
     if in_blocks:
         layers.append(blocks.Inflater())
@@ -116,14 +116,14 @@ class Spool:
     def __init__(self, directory: Path, expected_bytes: int) -> None:
         self._directory = directory
         small = expected_bytes <= MEMORY_BYTES and SHARED_MEMORY.is_dir()
-        # Never the last of the memory: another process may need it.
+        # Never use up the memory: another process may need it.
         self._in_memory = small and shutil.disk_usage(SHARED_MEMORY).free > 2 * MEMORY_BYTES
         self.path = (SHARED_MEMORY if self._in_memory else directory) / f"logbrook-{os.getpid()}-{os.urandom(8).hex()}"
         self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         self.size = 0
 
     def write(self, data: bytes | memoryview) -> None:
-        """Append; a body that turns out big moves to the data directory."""
+        """Append; a body that turns out to be big moves to the data directory."""
         view = memoryview(data)
         while view:
             view = view[os.write(self._file, view) :]

@@ -1,8 +1,8 @@
-"""What is left of the disk: nothing is answered with success that a full disk kept from being written.
+"""How much of the disk is left: if a full disk kept data from being written, the answer is never success.
 
-The engine in chdb drops the error of a write that finds no space: the INSERT succeeds and its part is broken. Its own
-reserve (keep_free_space_bytes in engine.xml) keeps it from starting what does not fit. What another program takes
-meanwhile is seen here.
+The engine in chDB ignores the error of a write that runs out of space: the INSERT succeeds and its part is broken. Its
+own reserve (keep_free_space_bytes in engine.xml) keeps it from starting what does not fit. This module notices the
+space that another program takes in the meantime.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from native.front.errors import EngineError
 
 _LOG = logging.getLogger("native.front")
 _LOOK_EVERY_SECONDS = 0.2
-# Clocks of the file system and of this process differ by a tick.
+# The clocks of the file system and of this process differ by a tick.
 _CLOCK_SECONDS = 1.0
 _NO_SUCH_PART = 232
 
@@ -35,13 +35,13 @@ class Disk:
         self._checking = threading.Lock()
 
     def admit(self) -> float:
-        """Begin a statement that writes: the time. Raises EngineError (243) if not even a definition would fit."""
+        """Begin a statement that writes; returns the time. Raises EngineError (243) if no definition would fit."""
         if self._free() < self._reserve // 4:
             raise _full("The disk is full")
         return time.time()
 
     def check(self, began: float) -> None:
-        """Raise EngineError (243) if what was written since `began` met a full disk; it is taken back then."""
+        """Raise EngineError (243) if what was written since `began` met a full disk; it is then removed."""
         self._look()
         if self._low_at < began:
             return
@@ -52,19 +52,20 @@ class Disk:
                 try:
                     self._engine.ask(b"ALTER TABLE %s DROP PART %s" % (table, sql.literal(name)))
                 except EngineError as error:
-                    # Not even that fits. Unanswered and reopened, the engine leaves the part out by itself.
+                    # Not even that fits. If nothing is answered, the engine leaves the part out by itself when it is
+                    # reopened.
                     _LOG.error("the part %s is broken by a full disk, and can't be dropped: %s; ending", name, error)
                     os._exit(1)
                 _LOG.warning("the part %s was written while the disk was full, and is broken: dropped", name)
                 self._dropped_at = time.time()
-        # Whose part it was can't be told: every statement that ran meanwhile may have lost one.
+        # It can't be told whose part it was: every statement that ran in the meantime may have lost one.
         if self._dropped_at >= began:
             raise _full("The disk was full while parts were written; those that are broken were dropped")
 
     async def watch(self) -> None:
-        """Keep merges from writing into a disk that gets full; runs until cancelled.
+        """Keep merges from writing to a disk that is filling up; runs until cancelled.
 
-        Raises EngineError if one did all the same: the parts that it replaced are back when the engine is reopened.
+        Raises EngineError if one did anyway: the parts that it replaced are back when the engine is reopened.
         """
         loop = asyncio.get_running_loop()
         while True:
@@ -95,7 +96,7 @@ class Disk:
         return found.f_bavail * found.f_frsize
 
     def _broken_parts(self, since: float, condition: bytes) -> list[tuple[bytes, str]]:
-        """The parts (table, name) written since then that are not whole."""
+        """The parts (table, name) written since then that are not intact."""
         parts = self._engine.ask(
             b"SELECT database, table, name FROM system.parts WHERE active AND %s AND modification_time >= %d"
             % (condition, int(since - _CLOCK_SECONDS)),
@@ -112,7 +113,7 @@ class Disk:
         try:
             return self._engine.ask(b"CHECK TABLE %s PART %s" % (table, sql.literal(name))) == b"1\n"
         except EngineError as error:
-            # Merged or dropped meanwhile.
+            # It was merged or dropped in the meantime.
             return error.code == _NO_SUCH_PART
 
 

@@ -1,4 +1,4 @@
-"""The engine of chdb as the front uses it: one data directory, a connection for each statement.
+"""chDB's engine as the front uses it: one data directory, and a connection for each statement.
 
 A new connection costs 0.2 ms, so settings, temporary tables and the current database of a request end with it.
 """
@@ -16,9 +16,9 @@ from chdb import _chdb
 from native.front import metadata, sql
 from native.front.errors import EngineError, from_engine
 
-# What chdb sets otherwise than a server does.
+# What chDB sets differently from a server.
 SERVER_SETTINGS = {"implicit_select": "0", "allow_introspection_functions": "0"}
-# A running statement carries its query id here: chdb takes none from its caller.
+# A running statement carries its query id here: chDB does not accept one from its caller.
 _TAG = "front:"
 QUERY_ID_SQL = (
     rb"if(startsWith(Settings['log_comment'], 'front:'), "
@@ -28,7 +28,7 @@ QUERY_ID_SQL = (
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a statement left: its small result, if any, and what the engine counted."""
+    """What a statement returned: its small result, if any, and what the engine counted."""
 
     result: bytes = b""
     read_rows: int = 0
@@ -44,7 +44,7 @@ def tag(query_id: str, comment: str = "") -> str:
 
 
 class Connection:
-    """One connection. Not for two threads at once. Errors are EngineErrors."""
+    """One connection, not to be used by two threads at once. Errors are EngineErrors."""
 
     def __init__(self, raw: Any) -> None:
         self._raw = raw
@@ -90,17 +90,17 @@ class Connection:
         self.run(b"USE " + sql.identifier(database))
 
     def classify(self, statement: bytes) -> tuple[str, int]:
-        """What the engine's parser takes it for: (READ_ONLY, MUTATING, CONTROL, UNKNOWN..., number of statements)."""
+        """How the engine's parser classifies it: (READ_ONLY, MUTATING, CONTROL, UNKNOWN..., number of statements)."""
         found = self._raw.classify_query(statement)
         return found["query_class"].name, found["statement_count"]
 
     def close(self) -> None:
-        """Give it back; its temporary tables are gone."""
+        """Close it; its temporary tables are gone."""
         self._raw.close()
 
 
 class Engine:
-    """The engine over one data directory. One process at a time may hold it."""
+    """The engine over one data directory, which only one process at a time can hold."""
 
     def __init__(self, data: Path, config_file: Path | None = None) -> None:
         """Open or create the directory. Raises EngineError if another process has it open, or it can't be opened."""
@@ -113,11 +113,11 @@ class Engine:
             raise EngineError(76, f"Another process has {data} open", "CANNOT_OPEN_FILE") from None
         metadata.mend(data)
         first = self._path if config_file is None else f"{self._path}?config-file={config_file.resolve()}"
-        # Held until the end: the engine stops with its last connection.
+        # Kept until the end: the engine stops with its last connection.
         try:
             self._main = Connection(_chdb.connect(first))  # type: ignore[attr-defined] # it is there: chdb's stub lacks it
         except RuntimeError as error:
-            # The engine prints the reason itself.
+            # The engine itself prints the reason.
             raise EngineError(36, f"The engine can't open {data}, for the reason above: {error}") from None
         self._main_lock = threading.Lock()
         self.version, self.timezone = self.ask(b"SELECT version(), timezone()").rstrip(b"\n").decode().split("\t")
@@ -127,7 +127,7 @@ class Engine:
         return Connection(_chdb.connect(self._path))  # type: ignore[attr-defined] # as above
 
     def ask(self, statement: bytes, format_: str = "TabSeparated") -> bytes:
-        """Run a statement of our own."""
+        """Run one of our own statements."""
         with self._main_lock:
             return self._main.run(statement, format_).result
 

@@ -1,4 +1,4 @@
-"""Errors in ClickHouse's own words and codes, and the HTTP status that each is answered with."""
+"""Errors in ClickHouse's own words and codes, and the HTTP status for each."""
 
 import re
 
@@ -19,7 +19,7 @@ _NAMES = {
     516: "AUTHENTICATION_FAILED",
 }
 
-# As the server maps them. Anything else is a 500.
+# The server's mapping. Anything else is a 500.
 _STATUS = (
     {194: 401, 192: 403, 193: 403, 512: 403, 516: 403, 159: 408, 381: 411, 48: 501, 209: 503, 439: 503, 202: 503}
     | dict.fromkeys((6, 25, 26, 27, 36, 38, 41, 53, 62, 72, 117, 167, 168, 223, 354, 374, 376, 427, 441, 456, 457), 400)
@@ -35,7 +35,7 @@ _WRAPPED = re.compile(r" \([A-Z0-9_]+\)(?: \(version [^)]*\))?\.?$")
 
 
 class EngineError(Exception):
-    """An error with ClickHouse's code; `str` of it is the text that a server would answer with."""
+    """An error with ClickHouse's code; its `str` is the text that a server would return."""
 
     def __init__(self, code: int, message: str, name: str | None = None) -> None:
         super().__init__(message)
@@ -53,8 +53,8 @@ class EngineError(Exception):
 
 
 def from_engine(error: Exception) -> EngineError:
-    """The engine's exception, whose text alone carries the code, as an EngineError."""
-    # A statement that is not UTF-8 makes an error whose text is not either.
+    """The engine's exception, which has its code only in its text, as an EngineError."""
+    # If a statement is not UTF-8, neither is the text of its error.
     text = error.object.decode(errors="replace") if isinstance(error, UnicodeDecodeError) else str(error)
     match = _TEXT.match(text)
     if match is None:

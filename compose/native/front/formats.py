@@ -1,4 +1,4 @@
-"""What the answers are labelled with."""
+"""The answers' media types."""
 
 _UTF8 = "; charset=UTF-8"
 _TYPES = {
@@ -19,7 +19,7 @@ _LINES = ("JSONEachRow", "JSONLines", "NDJSON", "JSONStringsEachRow", "JSONCompa
 
 
 def content_type(format_: str) -> str:
-    """The media type that a server gives a result in this format."""
+    """The media type that a server gives to a result in this format."""
     if format_ in _TYPES:
         return _TYPES[format_]
     if format_.startswith(("TabSeparated", "TSV")):

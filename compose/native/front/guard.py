@@ -1,8 +1,8 @@
 """What the user `reader` may do: SELECT from the log tables, and nothing else.
 
-The engine in chdb has no users and grants, and `readonly = 1` alone still lets a SELECT read files. So the engine's
-own parser says what a statement names, before any of it runs: `EXPLAIN AST` resolves nothing and evaluates nothing
-(`EXPLAIN QUERY TREE` evaluates scalar subqueries, and its errors tell what they hold).
+The engine in chDB has no users or grants, and `readonly = 1` alone still lets a SELECT read files. So the engine's own
+parser says what a statement names before any of it runs: `EXPLAIN AST` does not resolve or evaluate anything (`EXPLAIN
+QUERY TREE` evaluates scalar subqueries, and its errors reveal their values).
 """
 
 import re
@@ -25,7 +25,7 @@ SETTINGS = {
     "max_ast_elements": "50000",
     "max_expanded_ast_elements": "500000",
 }
-# And what a request may change of it, within these bounds: `changeable_in_readonly` there.
+# And those that a request may change, within these bounds: `changeable_in_readonly` there.
 CHANGEABLE = {
     "max_execution_time": (1, 20),
     "max_memory_usage": (1, 1825361100),
@@ -36,7 +36,7 @@ _TABLE = re.compile(
     r"(?!system\.|information_schema\.)(?:\w+\.)?otel_\w+|system\.(?:one|numbers|settings)", re.IGNORECASE
 )
 _TABLE_FUNCTIONS = {"numbers", "values"}
-# By their names alone, too: `arrayMap(file, ['/etc/passwd'])` calls one without brackets.
+# A name alone is enough: `arrayMap(file, ['/etc/passwd'])` calls one without parentheses.
 _FUNCTIONS = re.compile(
     r"file|dict.*|join_?get.*|catboost.*|.*connection.*|getmacro|getclienthttpheader|hascolumnintable", re.IGNORECASE
 )
@@ -47,7 +47,7 @@ _IN = re.compile(r"(?:global)?(?:not)?(?:null)?in(?:ignoreset)?", re.IGNORECASE)
 
 
 def settings(asked: Mapping[str, str]) -> dict[str, str]:
-    """The reader's settings, lowered as the request asks. Raises EngineError for any that it may not change."""
+    """The reader's settings, lowered as requested. Raises EngineError for any that the request may not change."""
     for name, text in asked.items():
         if SETTINGS.get(name) == text:
             continue
@@ -67,7 +67,7 @@ def check(connection: Connection, text: bytes, parameters: Mapping[str, str]) ->
     selected = sql.select(text)
     if selected is None:
         raise _denied("this user may only SELECT")
-    # A line break in a name would pass for a line of the printed tree.
+    # A line break in a name would look like a line of the printed tree.
     if any(
         token.kind == "quoted" and re.search(rb"[\\\x00-\x1f]| \((?:alias|children) ", token.text)
         for token in sql.tokens(text)
@@ -86,10 +86,10 @@ def check(connection: Connection, text: bytes, parameters: Mapping[str, str]) ->
 
 
 def _named(tree: str) -> Iterator[tuple[str, str]]:
-    """What the printed tree names: kind and name."""
+    """What the printed tree names, as kind and name."""
     above: list[str] = []
     children = [0]
-    # At line feeds alone, which a literal can't hold: other line separators are printed as they are.
+    # Only at line feeds, which a literal can't contain: other line separators are printed as they are.
     for printed in tree.rstrip("\n").split("\n"):
         line = _CHILDREN.sub("", printed)
         found = _NODE.fullmatch((line.endswith(")") and line.rpartition(" (alias ")[0]) or line)
@@ -99,7 +99,7 @@ def _named(tree: str) -> Iterator[tuple[str, str]]:
         del above[depth:], children[depth + 1 :]
         children[depth] += 1
         grandparent, parent = ["", "", *above][-2:]
-        # Behind IN, a lone name is a table's.
+        # After IN, a lone name is a table's.
         behind_in = parent == "ExpressionList" and _IN.fullmatch(grandparent) and children[depth] > 1
         above.append(name if kind == "Function" else kind)
         children.append(0)
@@ -114,7 +114,7 @@ def _named(tree: str) -> Iterator[tuple[str, str]]:
 
 
 def _is_defined_here(connection: Connection, name: str) -> bool:
-    """Whether it can only be a name that the statement itself defines: behind WITH, or a column beside IN."""
+    """Whether it can only be a name that the statement itself defines: after WITH, or a column next to IN."""
     here = b"SELECT count() FROM system.tables WHERE database = currentDatabase() AND name = "
     return "." not in name and connection.run(here + sql.literal(name)).result == b"0\n"
 

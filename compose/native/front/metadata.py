@@ -1,6 +1,7 @@
-"""Definitions of tables that a full disk cut short: set aside before the engine opens the directory.
+"""Table definitions that a full disk truncated: set aside before the engine opens the directory.
 
-The engine answers CREATE before the definition is safely on the disk, and does not start with one that it can't parse.
+The engine answers CREATE before the definition is safely on disk, and does not start if there is one that it can't
+parse.
 """
 
 import logging
@@ -17,12 +18,12 @@ _ASIDE = "broken_definitions"
 
 
 def broken(data: Path, since: float = 0.0) -> list[Path]:
-    """Definitions written since then (a time of the file system) that are not whole."""
+    """Definitions written since then (a file system time) that are incomplete."""
     return [path for path in _definitions(data) if _changed_at(path) >= since and not _is_whole(path)]
 
 
 def mend(data: Path) -> None:
-    """Make a directory open again, and say in the log what was done.
+    """Make a directory usable again, and log what was done.
 
     A table that was never filled is set aside, as if its CREATE had failed; a database's definition is rewritten.
     Raises EngineError, and changes nothing, if rows may belong to a definition that is lost.
@@ -70,7 +71,7 @@ def _is_whole(path: Path) -> bool:
 
 
 def _orphans(data: Path) -> list[Path]:
-    """Directories with rows to which no definition refers; those of dropped tables have theirs elsewhere."""
+    """Directories with rows that no definition refers to; those of dropped tables have theirs elsewhere."""
     texts = [path.read_bytes() for path in (*_definitions(data), *data.glob("metadata_dropped/*.sql"))]
     known = {uuid.decode() for text in texts for uuid in _UUID.findall(text)}
     tables = (path.parent for path in data.glob("store/*/*/format_version.txt"))

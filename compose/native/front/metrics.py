@@ -7,7 +7,7 @@ from native.front.engine import Engine
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=UTF-8"
 
-# What a server measures in the background and the engine in chdb does not.
+# What a server measures in the background, but the engine in chDB does not.
 _ASYNCHRONOUS = b"""
     SELECT 'Uptime' AS name, toFloat64(uptime()) AS value, 'Seconds since the start.' AS help
     UNION ALL SELECT 'MaxPartCountForPartition', max(parts), 'Most active parts in one partition.' FROM (
@@ -38,7 +38,7 @@ _ALL = (
 
 
 def text(engine: Engine) -> str:
-    """All metrics, this process' resident memory, and what it may take."""
+    """All metrics, this process's resident memory, and its memory limit."""
     resident = int(Path("/proc/self/statm").read_text().split()[1]) * 4096
     memory = _gauge("MemoryResident", "Resident memory of the process, bytes.", resident)
     return engine.ask(_ALL).decode() + memory + _gauge("CGroupMemoryTotal", "Memory limit, bytes.", _memory_limit())

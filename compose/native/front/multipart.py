@@ -16,7 +16,7 @@ _MAX_FIELDS_BYTES = 64 * MAX_STATEMENT_BYTES
 
 
 class Form:
-    """Takes a form apart as it arrives: small fields into memory, files into spools."""
+    """Parses a form as it arrives: small fields go into memory, files into spools."""
 
     def __init__(self, content_type: str, directory: Path, stack: contextlib.ExitStack) -> None:
         """The spools live as long as the stack."""

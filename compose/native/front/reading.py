@@ -1,4 +1,4 @@
-"""From a request to the statement to run: its text from URL and body, an INSERT's data into a file."""
+"""From a request to the statement to run: its text comes from URL and body, an INSERT's data goes to a file."""
 
 import contextlib
 from collections.abc import AsyncIterator
@@ -11,7 +11,7 @@ from native.front.multipart import Form
 from native.front.request import Request
 from native.front.statement import Statement
 
-# HTTP's codings that the engine itself writes, best first.
+# The HTTP codings that the engine itself writes, best first.
 _RESULT_CODECS = ("zstd", "lz4", "gzip", "deflate")
 
 
@@ -108,7 +108,7 @@ async def _nothing() -> AsyncIterator[bytes]:
 
 
 async def _head(text: bytes, source: AsyncIterator[bytes], limit: int) -> tuple[bytes, bool]:
-    """The statement's text as far as the limit lets it be long, and whether that was all of the body."""
+    """The statement's text, up to the size limit, and whether that was all of the body."""
     pieces, size = ([text, b"\n"], len(text) + 1) if text else ([], 0)
     while size <= limit:
         piece = await anext(source, None)

@@ -1,4 +1,4 @@
-"""A request, taken apart: who asks, for which statement, with which settings and parameters."""
+"""A parsed request: who asks, for which statement, with which settings and parameters."""
 
 import base64
 import binascii
@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 
 from native.front.errors import EngineError
 
-# URL parameters with a meaning of their own. `param_*` are the statement's; all others are settings.
+# URL parameters with a special meaning. `param_*` are the statement's; all others are settings.
 _OWN = {
     "add_http_cors_header", "buffer_size", "client_protocol_version", "compress", "database", "decompress",
     "default_format", "password", "query", "query_id", "quota_key", "role", "session_check", "session_id",
@@ -23,7 +23,7 @@ _NAME = re.compile(r"[A-Za-z0-9_]+")
 
 @dataclass(frozen=True)
 class Users:
-    """The passwords of the two users: any name may write, `reader` may only read (if it has a password at all)."""
+    """The passwords of the two users: any name can write, `reader` can only read (if it has a password at all)."""
 
     password: str
     reader_password: str | None = None
@@ -41,7 +41,7 @@ class Users:
 
 @dataclass(frozen=True)
 class Request:
-    """What the head of a request says."""
+    """What a request's head says."""
 
     method: str
     headers: Mapping[str, str]
@@ -54,14 +54,14 @@ class Request:
 
     @property
     def database(self) -> str | None:
-        """The current database to be, if given."""
+        """The database to use, if given."""
         return self.url.get("database") or self.headers.get("x-clickhouse-database") or None
 
     @property
     def default_format(self) -> str:
-        """The format of a result whose statement names none."""
+        """The result's format if the statement does not name one."""
         name = self.url.get("default_format") or self.headers.get("x-clickhouse-format") or "TabSeparated"
-        # It becomes a part of the statement: a name and nothing else.
+        # It becomes part of the statement, so it must be a name and nothing else.
         if not _NAME.fullmatch(name):
             raise EngineError(73, f"Unknown format {name!r}", "UNKNOWN_FORMAT")
         return name
@@ -72,9 +72,9 @@ class Request:
 
 
 def parse(method: str, query_string: bytes, raw_headers: list[tuple[bytes, bytes]], users: Users) -> Request:
-    """Take a request's head apart. Raises EngineError unless it is from a known user."""
+    """Parse a request's head. Raises EngineError unless it is from a known user."""
     headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in raw_headers}
-    # Bytes that are not UTF-8 must reach the engine as they came.
+    # Bytes that are not UTF-8 must reach the engine unchanged.
     text = query_string.decode("utf-8", "surrogateescape")
     url = dict(parse_qsl(text, keep_blank_values=True, errors="surrogateescape"))
     user, password = _credentials(headers, url)
@@ -99,7 +99,7 @@ def session_seconds(request: Request) -> int:
 
 
 def _credentials(headers: Mapping[str, str], url: Mapping[str, str]) -> tuple[str, str]:
-    """User and password from the one place that has them."""
+    """User and password, from the only place that may have them."""
     own = "x-clickhouse-user" in headers or "x-clickhouse-key" in headers
     basic = headers.get("authorization", "")
     in_url = "user" in url or "password" in url

@@ -1,8 +1,8 @@
 """Results in the Native format of a protocol revision, as clickhouse-go (and so Grafana) asks for them.
 
-The engine writes Native into a file without revision: no block info, no flag of custom serialization before each
-column. To put them in, one must know where each column begins: so the result goes into a file first, from which each
-column is read by itself. Then it is held in memory: it is a panel, or a driver's page.
+The engine writes Native to a file without a revision: no block info, and no flag for custom serialization before each
+column. To add them, one must know where each column begins, so the result goes to a file first, from which each column
+is read separately. It is then held in memory: it is a panel, or a driver's page.
 """
 
 import tempfile
@@ -13,7 +13,7 @@ from pathlib import Path
 from native.front import sql
 from native.front.engine import Connection, Outcome
 
-# From here on a column has the flag of custom serialization. clickhouse-connect asks for less and does without.
+# From this revision on, a column has the flag for custom serialization. clickhouse-connect asks for a lower one.
 WITH_CUSTOM_SERIALIZATION = 54454
 # is_overflows = 0, bucket_num = -1, end.
 _BLOCK_INFO = b"\x01\x00\x02\xff\xff\xff\xff\x00"

@@ -19,10 +19,10 @@ class Session:
     seconds: int = 60
     locked: bool = True
     expires_at: float = 0.0
-    # What a request changed for itself alone, with the values to go back to (None: the default).
+    # What a request changed only for itself, with the values to restore (None: the default).
     changed: dict[str, str | None] = field(default_factory=dict)
     database: str | None = None
-    # Tables that came with a request and go with it.
+    # Tables that come and go with a request.
     temporary: list[str] = field(default_factory=list)
 
     def apply(self, settings: Mapping[str, str], database: str | None) -> None:
@@ -60,7 +60,7 @@ class Sessions:
         self._open: dict[tuple[str, str], Session] = {}
 
     def take(self, user: str, name: str, seconds: int, must_exist: bool) -> Session:
-        """The session, new if need be, locked until `release`."""
+        """The session, created if necessary, locked until `release`."""
         session = self._open.get((user, name))
         if session is None:
             if must_exist:
@@ -74,11 +74,11 @@ class Sessions:
         return session
 
     def release(self, session: Session) -> None:
-        """Let the next statement have it; it ends `seconds` from now."""
+        """Release it for the next statement; it ends `seconds` from now."""
         session.locked, session.expires_at = False, time.monotonic() + session.seconds
 
     async def expire(self) -> None:
-        """End sessions that nobody used for long; runs until cancelled."""
+        """End sessions that have not been used for a long time; runs until cancelled."""
         while True:
             await asyncio.sleep(1)
             now = time.monotonic()

@@ -1,15 +1,15 @@
-"""Just enough of ClickHouse's grammar to see what kind of statement a request holds and where to cut into it.
+"""Just enough of ClickHouse's grammar to see what kind of statement a request contains and where to change it.
 
-The engine reads and writes files where a server reads and writes the connection: the data of an INSERT becomes
-`FROM INFILE`, the result of a SELECT goes `INTO OUTFILE` of a pipe. Statements are bytes: a string literal may hold
-any. What does not look as expected is handed to the engine as it is, which then says what is wrong with it.
+The engine reads and writes files where a server reads and writes the connection: an INSERT's data becomes `FROM
+INFILE`, and a SELECT's result goes `INTO OUTFILE` to a pipe. Statements are bytes: a string literal may contain any.
+Anything unexpected is passed to the engine as it is, which then says what is wrong with it.
 """
 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-# What nothing ends goes to the end of the text: looking for its end again from every later place would take minutes.
+# An unterminated token extends to the end of the text: searching for its end from every later place would take minutes.
 _TOKEN = re.compile(
     rb"""(?P<space>\s+|--[^\n]*|\#[ !][^\n]*|/\*.*?(?:\*/|\Z))
     |(?P<string>'(?:[^'\\]|\\.|'')*+(?:'|\\?\Z))
@@ -27,7 +27,7 @@ _INSERT_ENDS = {b"SELECT", b"WITH", b"FROM", b"WATCH"}
 
 @dataclass(frozen=True)
 class Token:
-    """One token: its upper-case text, its place, and how many brackets are open around it."""
+    """One token: its upper-case text, its position, and how many brackets are open around it."""
 
     kind: str
     text: bytes
@@ -127,12 +127,12 @@ def first_words(text: bytes, count: int = 2) -> tuple[bytes, ...]:
 
 
 def verb(text: bytes) -> bytes:
-    """What the statement does: its first word, or the INSERT behind a WITH."""
+    """What the statement does: its first word, or the INSERT after a WITH."""
     return _verb(tokens(text))
 
 
 def _verb(stream: Iterator[Token]) -> bytes:
-    """The verb; the stream stands behind it (behind INTO as well, after a WITH)."""
+    """The verb; the stream is then after it (after a WITH, also after INTO)."""
     first = next(stream, None)
     if first is None or first.text != b"WITH":
         return b"" if first is None else first.text
@@ -145,7 +145,7 @@ def _verb(stream: Iterator[Token]) -> bytes:
 
 
 def insert(text: bytes) -> Insert | InsertFromInput | None:
-    """Take apart an INSERT that comes with data; None if it is none, or takes its rows from elsewhere."""
+    """Parse an INSERT that comes with data; None if it is something else, or takes its rows from elsewhere."""
     stream = tokens(text)
     if _verb(stream) != b"INSERT":
         return None
@@ -183,7 +183,7 @@ def _data_at(text: bytes, format_name: Token) -> int:
 
 
 def _insert_from_input(text: bytes) -> InsertFromInput | None:
-    """Take apart an INSERT whose SELECT reads the request's data; None if it reads something else."""
+    """Parse an INSERT whose SELECT reads the request's data; None if it reads something else."""
     if b"input" not in text.lower():
         return None
     recent: list[Token] = []
@@ -201,12 +201,12 @@ def _insert_from_input(text: bytes) -> InsertFromInput | None:
 
 
 def select(text: bytes) -> Select | None:
-    """Take apart a statement that starts as a SELECT does; None if it starts otherwise, or is WITH ... INSERT."""
+    """Parse a statement that starts as a SELECT does; None if it starts differently, or is WITH ... INSERT."""
     return with_format(text) if verb(text) in _WITH_RESULT else None
 
 
 def with_format(text: bytes) -> Select:
-    """Take apart any statement that may end with FORMAT."""
+    """Parse any statement that may end with FORMAT."""
     found = list(tokens(text))
     while found and found[-1].text == b";":
         found.pop()

@@ -1,4 +1,4 @@
-"""One statement of a request, run in a thread of its own while the event loop reads its result from a pipe."""
+"""One request's statement, run in its own thread while the event loop reads its result from a pipe."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,7 +26,7 @@ _WITH_RESULT = {
     b"CHECK",
     b"KILL",
 }
-# What puts something on the disk. Not what takes it away.
+# Statements that put something on the disk, not those that remove something.
 _WRITES = {
     b"INSERT",
     b"CREATE",
@@ -44,7 +44,7 @@ _SYSTEM_PROCESSES = [b"SYSTEM", b".", b"PROCESSES"]
 
 @dataclass(frozen=True)
 class External:
-    """A temporary table that comes with a request: its columns as SQL and a file with its rows."""
+    """A temporary table that comes with a request: its columns as SQL, and a file with its rows."""
 
     name: str
     structure: str
@@ -62,10 +62,10 @@ class Statement:
     parameters: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, str] = field(default_factory=dict)
     database: str | None = None
-    # 0, or as the setting `readonly`; -1 stands for the method GET.
+    # 0, or the value of the setting `readonly`; -1 means the method GET.
     readonly: int = 0
     reader: bool = False
-    # Of the result: HTTP's, or the method of ClickHouse's own.
+    # The result's compression: HTTP's, or the method of ClickHouse's own.
     compression: str | None = None
     in_blocks: str | None = None
     protocol_version: int = 0
@@ -81,12 +81,12 @@ class Statement:
 
     @property
     def has_result(self) -> bool:
-        """Whether its answer is a table, be it without rows."""
+        """Whether its answer is a table, even one without rows."""
         return sql.verb(self.text) in _WITH_RESULT
 
     @property
     def shows_progress(self) -> bool:
-        """Whether its client wants to hear of it while it runs."""
+        """Whether its client wants progress reports while it runs."""
         return self.insert is None and self.settings.get("send_progress_in_http_headers", "0") not in ("0", "false")
 
     @property
@@ -96,7 +96,7 @@ class Statement:
 
     @property
     def reads(self) -> bool:
-        """Whether it must leave room for others: it neither writes nor ends another statement."""
+        """Whether it must leave slots for others: it neither writes nor ends another statement."""
         return not self.writes and sql.verb(self.text) != b"KILL"
 
     def prepare(self, connection: Connection, session: Session | None) -> None:
@@ -119,7 +119,7 @@ class Statement:
             _create(connection, table)
 
     def run(self, connection: Connection, pipe: int, connect: Callable[[], Connection]) -> Outcome:
-        """Run it to the end. A big result goes into the pipe (which stays open), a small one into the outcome."""
+        """Run it to the end. A big result goes to the pipe (which stays open), a small one into the outcome."""
         if self.insert is not None:
             self._may_write()
             path, codec = self.data or ("/dev/null", "none")
@@ -157,7 +157,7 @@ class Statement:
             raise EngineError(78, "FROM INFILE is not allowed: send the data with the request", "UNKNOWN_TYPE_OF_QUERY")
         if kind != "READ_ONLY" and words[0] != b"SET":
             self._may_write()
-        # Last: it runs an EXPLAIN of the statement, which would obey an INTO OUTFILE.
+        # This comes last: it runs an EXPLAIN of the statement, which would obey an INTO OUTFILE.
         if self.reader:
             guard.check(connection, self.text, self.parameters)
 
@@ -172,7 +172,7 @@ def _create(connection: Connection, table: External) -> None:
 
 
 def _with_query_ids(text: bytes) -> bytes:
-    """The statement so that it sees the clients' query ids, where it looks for running statements."""
+    """The statement, changed so that it sees the clients' query ids where it looks for running statements."""
     lower = text.lower()
     if b"processes" not in lower and not lower.lstrip().startswith(b"kill"):
         return text
