@@ -202,6 +202,8 @@ def engine(
             "PULUMI_DEBUG_COMMANDS": "1",
             # The state is written once, at the end, and not after each of a hundred steps.
             "PULUMI_SKIP_CHECKPOINTS": "1",
+            # Each command lives a second: collecting its garbage is a fifth of that.
+            "GOGC": "400",
             "PULUMI_DEBUG_PROVIDERS": ("" if plugin else f"gcp:{server.port},") + f"docker-build:{server.port}",
         }
         made = Engine(stack, server, state, work, variables)
