@@ -193,7 +193,13 @@ def query() -> None:
 
 @app.command()
 def search(  # noqa: PLR0913, PLR0917 - each is an option of the command
-    text: str = typer.Argument("", metavar="QUERY", help='For example: "level>=error checkout" (default: everything).'),
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="QUERY",
+            help='For example: "level>=error checkout" (default: everything). Put -- before one that begins with -.',
+        ),
+    ] = None,
     since: str = typer.Option("1h", help="Start: how long ago (15m, 2h, 7d), or a time."),
     until: str = typer.Option("now", help="End: like --since."),
     limit: int = typer.Option(100, min=1, help="Print at most this many events, the newest last."),
@@ -205,7 +211,7 @@ def search(  # noqa: PLR0913, PLR0917 - each is an option of the command
     from logbrook.query import terminal
 
     url = url or config.client_variable("LOGBROOK_QUERY_URL", "http://127.0.0.1:8080")
-    terminal.run(url, terminal.Wanted(text, since, until, limit), follow=follow, as_json=as_json)
+    terminal.run(url, terminal.Wanted(" ".join(words or []), since, until, limit), follow=follow, as_json=as_json)
 
 
 @app.command()

@@ -120,6 +120,45 @@ def test_suggestions_complete_fields_and_values(page: Chrome) -> None:
     wait(page, lambda: set(texts(page, ".row .service")) == {"cart"})
 
 
+def test_suggestions_never_run_or_change_what_was_not_meant(page: Chrome) -> None:
+    """Tab takes no example that was offered before the text; a value keeps its operator, and is one of its group."""
+    box = one(page, "#query")
+    box.send_keys("")
+    wait(page, lambda: "level>=error" in texts(page, "#suggestions .label"))
+    box.send_keys("lev", Keys.TAB)
+    assert "query" not in state(page)
+
+    box.clear()
+    box.send_keys("attr.http.status_code:>=50")
+    wait(page, lambda: texts(page, "#suggestions .label") == ["500"])
+    box.send_keys(Keys.TAB)
+    wait(page, lambda: box.get_property("value") == "attr.http.status_code:>=500 ")
+    box.clear()
+    box.send_keys("service:(cart OR eck")
+    wait(page, lambda: texts(page, "#suggestions .label") == ["checkout"])
+    box.send_keys(Keys.TAB)
+    wait(page, lambda: box.get_property("value") == "service:(cart OR checkout ")
+
+
+def test_what_is_typed_counts_before_anything_else(page: Chrome) -> None:
+    """A filter at the side, and a view, go with the text in the box, also before Enter."""
+    one(page, "#query").send_keys("level>=error")
+    page.find_element(By.XPATH, "//aside[@id='facets']//button[.//span[text()='cart']]").click()
+    wait(page, lambda: state(page).get("query") == "level>=error service:cart")
+
+    one(page, "#query").send_keys(" charge")
+    page.find_element(By.XPATH, "//button[text()='Services']").click()
+    wait(page, lambda: state(page).get("query") == "level>=error service:cart charge")
+    wait(page, lambda: texts(page, ".list .name") in (["cart"], []) and texts(page, ".facts b"))
+
+
+def test_health_says_what_it_can_without_prometheus(page: Chrome) -> None:
+    """Where no Prometheus is configured, the view shows what the API knows, and what to set."""
+    page.find_element(By.XPATH, "//button[text()='Health']").click()
+    wait(page, lambda: "since the last arrival" in texts(page, ".health .fact span"))
+    assert "LOGBROOK_QUERY_PROMETHEUS_URL" in texts(page, ".health .note")[0]
+
+
 def test_a_mistake_is_marked_where_it_is(page: Chrome) -> None:
     """A query with a mistake says what was expected, and marks the place in the box."""
     type_query(page, "service:cart AND level>=loud")

@@ -149,6 +149,19 @@ def test_statistics_of_the_services(service: Door, database: config.ClickHouse) 
     assert stats["events"] == 3
     assert stats["table_rows"] == 3
     assert 0 <= stats["freshness_seconds"] < 3600
+    narrow = service.get("stats", query="1234567890", **DAY)["services"]
+    assert [(each["service"], each["events"]) for each in narrow] == [("checkout", 1)]
+
+
+def test_values_are_found_by_a_part(service: Door, database: config.ClickHouse) -> None:
+    """`contains` finds a value by any part of it in any case, of columns and of attributes."""
+    store(database, [event(1, ServiceName="ux-Java", LogAttributes={"pod": "api-7f"}), event(2, ServiceName="java2go")])
+
+    services = service.get("values", field="service", contains="java", **DAY)["values"]
+    pods = service.get("values", field="attr.pod", contains="7F", **DAY)["values"]
+
+    assert {each["value"] for each in services} == {"ux-Java", "java2go"}
+    assert [each["value"] for each in pods] == ["api-7f"]
 
 
 def test_an_empty_table_has_empty_answers(service: Door) -> None:

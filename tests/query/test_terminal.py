@@ -25,12 +25,12 @@ def test_matches_are_printed_the_newest_last(service: Door, database: config.Cli
     """Each match is a line with its time, level, service and text; the newest is next to the prompt."""
     store(database, [event(1, "first"), event(2, "second", SeverityNumber=17), event(3, "other")])
 
-    done = search(service, "first OR second", "--since", "2025-11-24", "--until", "2025-11-25")
+    done = search(service, "first", "OR", "second", "--since", "2025-11-24", "--until", "2025-11-25")
 
     assert done.returncode == 0
     assert done.stdout.splitlines() == [
-        "2025-11-24 16:00:01.000 info  checkout first",
-        "2025-11-24 16:00:02.000 error checkout second",
+        "2025-11-24 16:00:01.000Z info  checkout first",
+        "2025-11-24 16:00:02.000Z error checkout second",
     ]
     assert "2 events" in done.stderr
 
@@ -43,6 +43,14 @@ def test_json_has_every_field(service: Door, database: config.ClickHouse) -> Non
 
     assert [json.loads(line)["attributes"] for line in done.stdout.splitlines()] == [{"k": "v"}]
     assert not done.stderr
+
+
+def test_json_has_whole_events(service: Door, database: config.ClickHouse) -> None:
+    """A body that is cut in lists is whole for a program, and one event is not several."""
+    store(database, [event(1, "y" * 50_000)])
+
+    assert len(json.loads(search(service, "--since", "2025-11-24", "--json").stdout)["body"]) == 50_000
+    assert "1 event in" in search(service, "--since", "2025-11-24").stderr
 
 
 def test_more_than_a_page_can_be_asked_for(service: Door, database: config.ClickHouse) -> None:

@@ -105,17 +105,18 @@ def _series(rows: list[list[Any]], size: int, *, by_level: bool) -> list[Series]
     return sorted(found, key=lambda each: (each.name == OTHER, -each.total, each.name))
 
 
-async def stats(engine: Engine, period: TimeRange, limit: int) -> StatsAnswer:
-    """What each service sent, how much of it was errors, how fresh it is; and the table's size."""
-    spent = Spent()
+async def stats(engine: Engine, selection: Selection, limit: int) -> StatsAnswer:
+    """What each service sent of a selection, how much of it was errors, how fresh it is; and the table's size."""
+    spent, parameters, period = Spent(), filters.Parameters(), selection.period
     lowest, highest = timerange.BUCKET_RANGE
     start = min(max(period.start, lowest), highest - 60 * SECOND)
     minute = TimeRange(start, max(min(period.end, highest), start + 1)).aligned(60 * SECOND)
     sql = (
         "SELECT ServiceName, SeverityNumber, count(), sum(length(Body)), toUnixTimestamp64Milli(max(IngestedAt)) "
-        f"FROM otel_logs WHERE {search.minutes(minute)} GROUP BY ServiceName, SeverityNumber"
+        f"FROM otel_logs WHERE {search.minutes(minute)} AND ({filters.condition(selection.node, parameters)}) "
+        "GROUP BY ServiceName, SeverityNumber"
     )
-    rows = await engine.rows(Statement(sql), spent)
+    rows = await engine.rows(Statement(sql, parameters.values), spent)
     age_seconds = (await engine.rows(Statement(_NEWEST_AGE), spent))[0][0]
     seconds = (minute.end - minute.start) / SECOND
     services = _services(rows, seconds)

@@ -96,6 +96,7 @@ class _Histogram(Selected):
 class _Values(Selected):
     field: Annotated[str, _says("The field: level, service, attr.http.route.", "service")] = ""
     prefix: Annotated[str, _says("Only values that begin so, in any case.")] = ""
+    contains: Annotated[str, _says("Only values that have this in them, in any case.")] = ""
     limit: Annotated[int, _most(1000)] = 20
 
 
@@ -119,7 +120,7 @@ class _Trace(Struct):
     limit: Annotated[int, _most(10_000)] = 1000
 
 
-class _Stats(_Range):
+class _Stats(Selected):
     limit: Annotated[int, _most(1000)] = 50
 
 
@@ -180,7 +181,9 @@ async def _fields(engine: Engine, given: _Range) -> answers.FieldsAnswer:
 
 async def _values(engine: Engine, given: _Values) -> answers.ValuesAnswer:
     name = _name(given.field, "field")
-    return await values.values(engine, given.selection(), values.Wanted(name, given.prefix[:256], given.limit))
+    return await values.values(
+        engine, given.selection(), values.Wanted(name, given.limit, given.prefix[:256], given.contains[:256])
+    )
 
 
 async def _facets(engine: Engine, given: _Facets) -> answers.FacetsAnswer:
@@ -213,7 +216,7 @@ async def _trace(engine: Engine, given: _Trace) -> answers.TraceAnswer:
 
 
 async def _stats(engine: Engine, given: _Stats) -> answers.StatsAnswer:
-    return await counts.stats(engine, _period(given), given.limit)
+    return await counts.stats(engine, given.selection(), given.limit)
 
 
 async def _patterns(engine: Engine, given: _Patterns) -> answers.PatternsAnswer:

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import orjson
@@ -50,7 +51,7 @@ def run(url: str, wanted: Wanted, *, follow: bool, as_json: bool) -> None:
             answer = _search(client, wanted)
             seen = {event["id"] for event in answer["events"]}
             for event in reversed(answer["events"]):
-                show(console, event)
+                show(console, _whole(client, event) if as_json else event)
             for hint in answer["hints"]:
                 Console(stderr=True, highlight=False, soft_wrap=True).print(visible(hint), style="yellow", markup=False)
             if follow:
@@ -65,6 +66,14 @@ def run(url: str, wanted: Wanted, *, follow: bool, as_json: bool) -> None:
         ) from error
     except KeyboardInterrupt:
         return
+
+
+def _whole(client: httpx.Client, event: dict[str, Any]) -> dict[str, Any]:
+    """The event with nothing cut off: programs get all of it."""
+    if not event["truncated"]:
+        return event
+    response = client.get(f"/v1/events/{quote(event['id'], safe='')}")
+    return dict(response.json()["event"]) if response.status_code == 200 else event
 
 
 def _search(client: httpx.Client, wanted: Wanted) -> dict[str, Any]:
@@ -118,7 +127,7 @@ def _show_json(_console: Console, event: dict[str, Any]) -> None:
 
 def _show(console: Console, event: dict[str, Any]) -> None:
     line = Text()
-    line.append(event["timestamp"][:23].replace("T", " "), style="dim")
+    line.append(event["timestamp"][:23].replace("T", " ") + "Z", style="dim")
     line.append(f" {event['severity']:<5} ", style=_STYLES[event["severity"]])
     line.append(visible(event["service"]).replace("\n", "\\n") or "-", style="green")
     # Indented, so that no line of a body passes for an event of its own.
@@ -135,8 +144,9 @@ def visible(text: str) -> str:
 
 def _summary(answer: dict[str, Any], wanted: Wanted) -> None:
     count, cost = len(answer["events"]), answer["cost"]
+    events = "1 event" if count == 1 else f"{count} events"
     more = f", there are more: --limit {wanted.limit * 10}" if answer["cursor"] else ""
     Console(stderr=True, highlight=False).print(
-        f"{count} events in {cost['elapsed_ms']:.0f} ms, {cost['rows_read']} of {cost['table_rows']} rows read{more}",
+        f"{events} in {cost['elapsed_ms']:.0f} ms, {cost['rows_read']} of {cost['table_rows']} rows read{more}",
         style="dim",
     )

@@ -101,11 +101,12 @@ def _is_sketched(selection: Selection) -> bool:
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which values: of which field, with which beginning in any case, and how many at most."""
+    """Which values: of which field, how many at most, and how they begin and what they contain, in any case."""
 
     name: str
-    prefix: str
     limit: int
+    prefix: str = ""
+    part: str = ""
 
 
 async def values(engine: Engine, selection: Selection, wanted: Wanted) -> ValuesAnswer:
@@ -153,10 +154,11 @@ async def _sampled_values(
     parameters = filters.Parameters()
     value = value_sql(field, parameters)
     sample = await sampling.sample(engine, selection, spent)
-    start = parameters.text(syntax.lowered(wanted.prefix))
+    start, part = (parameters.text(syntax.lowered(each)) for each in (wanted.prefix, wanted.part))
+    fits = f"value != '' AND startsWith(lower(value), {start}) AND position(lower(value), {part}) > 0"
     sql = (
         "SELECT value, count(), sum(count()) OVER () FROM ("
-        + sample.source(f"{value} AS value", parameters, f"value != '' AND startsWith(lower(value), {start})")
+        + sample.source(f"{value} AS value", parameters, fits)
         + f") GROUP BY value ORDER BY count() DESC, value LIMIT {wanted.limit:d}"
     )
     rows = await engine.rows(Statement(sql, parameters.values), spent)
@@ -193,8 +195,10 @@ async def _column_counts(
 
 
 def _most_frequent(counts: dict[str, int], wanted: Wanted) -> list[ValueCount]:
-    start = wanted.prefix.lower()
-    matching = [(value, count) for value, count in counts.items() if value.lower().startswith(start)]
+    start, part = wanted.prefix.lower(), wanted.part.lower()
+    matching = [
+        (value, count) for value, count in counts.items() if value.lower().startswith(start) and part in value.lower()
+    ]
     ordered = sorted(matching, key=lambda each: (-each[1], each[0]))[: wanted.limit]
     return [ValueCount(value=value, count=count) for value, count in ordered]
 
@@ -205,7 +209,7 @@ async def facets(engine: Engine, selection: Selection, names: list[str], limit: 
     found: list[Facet] = []
     all_counted: list[Counted] = []
     for name in names or ["service", "level"]:
-        items, counted = await _values(engine, selection, Wanted(name, "", limit), spent)
+        items, counted = await _values(engine, selection, Wanted(name, limit), spent)
         found.append(Facet(field=name, values=items))
         all_counted.append(counted)
     if not names:
@@ -232,6 +236,6 @@ def _worthwhile(prefix: str, attributes: Attributes, limit: int) -> list[Facet]:
         and (each.events > len(each.values) or most < _SKETCH_SIZE)
     ]
     return [
-        Facet(field=f"{prefix}.{each.key}", values=_most_frequent(each.values, Wanted(each.key, "", limit)))
+        Facet(field=f"{prefix}.{each.key}", values=_most_frequent(each.values, Wanted(each.key, limit)))
         for each in sorted(chosen, key=lambda each: (-each.events, each.key))
     ]

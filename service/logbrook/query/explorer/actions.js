@@ -29,7 +29,7 @@ const LANGUAGE = [
   ["service:checkout", "a field"],
   ["service:(cart OR auth)", "one of several"],
   ["level>=warn", "warn, error and fatal"],
-  ["attr.http.status_code:>=500", "a number in an attribute"],
+  ["attr.http.response.status_code:>=500", "a number in an attribute"],
   ["user.id:user-3*", "* any characters, ? one"],
   ["trace_id:*", "has the field"],
   ["resource.host.name:web-1", "an attribute of the source"],

@@ -222,6 +222,7 @@ onChange((changed) => {
   if (selected || changed.has("by")) chart();
   if (selected) sides();
   if (changed.has("event")) showEvent();
+  else if (changed.has("utc")) drawer.redraw();
 });
 
 function showEvent() {

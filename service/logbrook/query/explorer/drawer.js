@@ -29,6 +29,11 @@ export async function open(id, event) {
   tab("event");
 }
 
+/** Draw the open event again, in another zone. */
+export function redraw() {
+  if (shown) tab("event");
+}
+
 /** Close the drawer. */
 export function close() {
   drawer.hidden = true;

@@ -21,11 +21,19 @@ export function rowTime(timestamp, withDay) {
   return `${withDay ? `${day.slice(5)} ` : ""}${clock}.${fraction}`;
 }
 
+/** The zone that is shown: UTC, or its distance from it at that time. */
+function zone(date) {
+  const minutes = state.utc === "1" ? 0 : -date.getTimezoneOffset();
+  if (!minutes) return "UTC";
+  const size = Math.abs(minutes);
+  return `UTC${minutes < 0 ? "−" : "+"}${pad(Math.floor(size / 60))}:${pad(size % 60)}`;
+}
+
 /** A point in time in full, with all its digits and the zone. */
 export function fullTime(timestamp) {
   const { day, clock } = parts(new Date(timestamp));
   const fraction = (/\.(\d+)/.exec(timestamp) ?? [0, "0"])[1].replace(/0+$/, "") || "0";
-  return `${day} ${clock}.${fraction} ${state.utc === "1" ? "UTC" : "local"}`;
+  return `${day} ${clock}.${fraction} ${zone(new Date(timestamp))}`;
 }
 
 /** A point in time to the minute, or the second. */

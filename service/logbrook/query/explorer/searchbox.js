@@ -3,7 +3,7 @@
 import { get } from "./api.js";
 import { byId, el } from "./dom.js";
 import { short } from "./format.js";
-import { change, onChange, state } from "./state.js";
+import { change, onChange, setTyped, state } from "./state.js";
 import { quoted } from "./terms.js";
 
 const LEVELS = ["trace", "debug", "info", "warn", "error", "fatal"];
@@ -12,13 +12,15 @@ const EXAMPLES = [
   ['"timed out"', "a phrase"],
   ["service:checkout", "one service"],
   ["-healthcheck", "without a word"],
-  ["attr.http.status_code:>=500", "a number in an attribute"],
+  ["attr.http.response.status_code:>=500", "a number in an attribute"],
   ["user.id:user-3*", "a wildcard"],
 ];
 const input = byId("query");
 const list = byId("suggestions");
 const problem = byId("problem");
 let items = [];
+// What they were offered for: they are stale as soon as more is typed.
+let offeredFor = "";
 let chosen = -1;
 let fields = null;
 let waiting;
@@ -30,7 +32,19 @@ function token() {
   const text = before.slice(start);
   const sign = /^[-!]?/.exec(text)[0];
   const body = text.slice(sign.length);
-  const found = /^([\w.@/-]+|(?:attr|resource|scope)\."[^"]+")(:|>=|<=|>|<)(?:>=|<=|>|<)?"?(.*)$/.exec(body);
+  const found = /^([\w.@/-]+|(?:attr|resource|scope)\."[^"]+")(:?(?:[!<>]?=|[<>])|:)"?(.*)$/.exec(body);
+  // Within `field:(a OR b` each word is a value of the field.
+  const group = /([\w.@/-]+|(?:attr|resource|scope)\."[^"]+"):\([^()]*$/.exec(before.slice(0, start));
+  if (!found && group && !/^(OR|AND|NOT)?$/.test(body)) {
+    return {
+      start: start + sign.length,
+      end: input.selectionStart,
+      text: body,
+      field: group[1],
+      operator: "",
+      value: body,
+    };
+  }
   return {
     start: start + sign.length,
     end: input.selectionStart,
@@ -43,12 +57,13 @@ function token() {
 
 async function suggestions() {
   const { text, field, operator, value, start, end } = token();
+  const before = operator ? field + operator : "";
   const range = { from: state.from, to: state.to };
   if (!input.value.trim()) return [...recent(), ...EXAMPLES.map(([query, note]) => ({ query, note, whole: true }))];
   if (field === "level" || field === "severity") {
     return LEVELS.filter((level) => level.startsWith(value.toLowerCase())).map((level) => ({
       label: level,
-      text: `${field}${operator}${level} `,
+      text: `${before}${level} `,
       start,
       end,
     }));
@@ -56,13 +71,13 @@ async function suggestions() {
   if (field) {
     const answer = await get(
       "values",
-      { field: field.replaceAll('"', ""), prefix: value, limit: 12, ...range },
+      { field: field.replaceAll('"', ""), contains: value, limit: 12, ...range },
       "suggest",
     ).catch(() => undefined);
     return (answer?.values ?? []).map((each) => ({
       label: each.value,
       note: short(each.count),
-      text: `${field}:${quoted(each.value)} `,
+      text: `${before}${quoted(each.value)} `,
       start,
       end,
     }));
@@ -118,6 +133,7 @@ async function suggest() {
   const found = await suggestions();
   if (typed !== input.value || document.activeElement !== input) return;
   items = found;
+  offeredFor = typed;
   chosen = -1;
   list.replaceChildren(
     ...items.map((item, index) =>
@@ -221,7 +237,8 @@ input.addEventListener("keydown", (event) => {
   } else if (
     (event.key === "Tab" || event.key === "Enter") &&
     !list.hidden &&
-    (chosen >= 0 || (event.key === "Tab" && items.length))
+    offeredFor === input.value &&
+    (chosen >= 0 || (event.key === "Tab" && items.length && !items[0].whole))
   ) {
     event.preventDefault();
     take(Math.max(chosen, 0));
@@ -240,6 +257,7 @@ byId("clear").addEventListener("click", () => {
   submit();
   input.focus();
 });
+setTyped(() => input.value);
 onChange((changed) => {
   if (changed.has("query") && input.value !== state.query) input.value = state.query;
   if (changed.has("from") || changed.has("to")) fields = null;

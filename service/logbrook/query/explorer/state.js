@@ -20,12 +20,25 @@ export function asSearch(changes = {}) {
 }
 
 /** Change the state; everything that listens is told the names that changed. `replace` leaves no step to go back to. */
-export function change(changes, { replace = false } = {}) {
+export function change(given, { replace = false } = {}) {
+  // What was typed and not yet searched for counts as soon as something else is asked for.
+  const asks = ["from", "to", "view", "live"].some((key) => key in given) && !("query" in given);
+  const changes = asks ? { query: typed(), ...given } : given;
   const changed = Object.keys(changes).filter((key) => state[key] !== changes[key]);
   if (!changed.length) return;
   Object.assign(state, changes);
   history[replace ? "replaceState" : "pushState"](null, "", asSearch());
   tell(changed);
+}
+
+let typed = () => state.query;
+
+/** The query as it stands in the box. */
+export const typedQuery = () => typed();
+
+/** Say how to read the box. */
+export function setTyped(read) {
+  typed = read;
 }
 
 /** Be told of changes. */

@@ -1,6 +1,6 @@
 // Words of the query language: made, found in the query, and put into it.
 
-import { state } from "./state.js";
+import { state, typedQuery } from "./state.js";
 
 /** A word of the query language for a value: quoted if it needs to be. */
 export function quoted(value) {
@@ -19,9 +19,10 @@ export function term(field, value) {
 /** Whether the query has this term as a whole. */
 export const hasTerm = (part) => ` ${state.query} `.includes(` ${part} `);
 
-/** The query with one more term that must match too; without it if it has it already. */
+/** The query as it is typed with one more term that must match too; without it if it has it already. */
 export function withTerm(part) {
-  const query = state.query.trim();
+  const query = typedQuery().trim();
+  const hasTerm = (one) => ` ${query} `.includes(` ${one} `);
   if (hasTerm(part)) return ` ${query} `.replace(` ${part} `, " ").trim().replace(/\s+/g, " ");
   const opposite = part.startsWith("-") ? part.slice(1) : `-${part}`;
   const rest = hasTerm(opposite) ? ` ${query} `.replace(` ${opposite} `, " ").trim() : query;

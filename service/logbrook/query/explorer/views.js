@@ -84,7 +84,7 @@ function pick(pattern) {
 
 /** Fill the content with the services. Returns the answer for the status line. */
 export async function services(content) {
-  const answer = await get("stats", { from: state.from, to: state.to, limit: 200 }, "view");
+  const answer = await get("stats", { ...selection(), limit: 200 }, "view");
   if (!answer) return undefined;
   const most = Math.max(1, ...answer.services.map((each) => each.events));
   const fact = (label, value) => el("div.fact", {}, el("b", {}, value), el("span", {}, label));
@@ -144,9 +144,36 @@ export async function services(content) {
   return answer;
 }
 
+/** Without Prometheus: what the API itself knows. */
+async function ownHealth(content) {
+  const answer = await get("stats", { from: state.from, to: state.to, limit: 1 }, "view");
+  if (!answer) return undefined;
+  const fact = (label, value) => el("div.fact", {}, el("b", {}, value), el("span", {}, label));
+  content.replaceChildren(
+    el(
+      "div.scroll.health",
+      {},
+      el(
+        "div.facts",
+        {},
+        fact("since the last arrival", answer.freshness_seconds === null ? "never" : age(answer.freshness_seconds)),
+        fact("events in this range", short(answer.events)),
+        fact("events stored", short(answer.table_rows)),
+        answer.table_bytes === null ? "" : fact("on disk", bytes(answer.table_bytes)),
+      ),
+      el("p.note", {}, "More needs Prometheus: set LOGBROOK_QUERY_PROMETHEUS_URL. `logbrook doctor` checks every hop."),
+    ),
+  );
+  return answer;
+}
+
 /** Fill the content with how the platform itself is. Returns the answer. */
 export async function health(content) {
-  const answer = await get("status", {}, "view");
+  const answer = await get("status", {}, "view").catch((error) => {
+    if (error.code === "no_prometheus") return null;
+    throw error;
+  });
+  if (answer === null) return ownHealth(content);
   if (!answer) return undefined;
   const shown = ({ value, unit }) =>
     value === null
