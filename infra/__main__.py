@@ -30,10 +30,10 @@ from infra.services import Gateway, Query
 
 
 def program() -> None:
-    """Declare everything. Raises StackError before anything is declared if the configuration does not fit."""
+    """Declare everything. Raises StackError before anything is declared if the configuration is invalid."""
     settings = config.load(config.of_this_stack(), SECRET_KEYS)
     budget.check(settings)
-    # Every component is made with this provider: it waits for the APIs.
+    # Every component is created with this provider: it waits for the APIs.
     there = pulumi.ResourceOptions(providers=[Project(settings).provider])
     store = SecretStore(settings, pulumi.Config(config.NAMESPACE), there)
     foundation = Foundation(settings, Network(settings, there), Images(settings, store, there), store)

@@ -1,7 +1,7 @@
-"""One set of alert rules for both worlds: Prometheus' own (compose/prometheus/rules.yml) as Cloud Monitoring queries.
+"""One set of alert rules for both worlds: Prometheus rules (compose/prometheus/rules.yml) as Cloud Monitoring queries.
 
-A rule is rendered if its figures get to Cloud Monitoring; alerts.yml replaces those whose figures come from elsewhere
-on GCP, and adds what only Google sees. Whatever is left out is left out with a reason.
+A rule is rendered if its metrics reach Cloud Monitoring; alerts.yml replaces those whose metrics come from elsewhere on
+GCP, and adds what only Google sees. Every rule that is left out has a reason.
 """
 
 import re
@@ -27,7 +27,7 @@ _SELECTOR = re.compile(
 
 @dataclass(frozen=True)
 class Alert:
-    """A rule as Cloud Monitoring takes it. `content` is what whoever is woken reads."""
+    """A rule as Cloud Monitoring accepts it. `content` is the text for the person who is woken up."""
 
     name: str
     group: str
@@ -39,10 +39,10 @@ class Alert:
 
 
 def scopes(settings: Settings) -> dict[str, str]:
-    """Which metrics get there, as patterns of their names, and the labels that single out this stack's.
+    """Which metrics reach Cloud Monitoring, as patterns of their names, and the labels that select this stack's.
 
     Google's agent on the node sets `namespace` to the machine's id and name, as it does in its own tests; the collector
-    beside a consumer is told which (collector.py).
+    next to a consumer is told which one to set (collector.py).
     """
     gateway = f'monitored_resource="cloud_run_revision",service_name="{settings.name}-gateway"'
     pool = f'monitored_resource="cloud_run_worker_pool",worker_pool_name="{settings.name}-consumer"'
@@ -66,7 +66,7 @@ def scopes(settings: Settings) -> dict[str, str]:
 
 
 def render(settings: Settings) -> tuple[list[Alert], dict[str, str]]:
-    """The stack's alerts, and by name why each other rule has none."""
+    """The stack's alerts, and by name the reason why each other rule has none."""
     recorded = {rule["record"]: rule["expr"] for _, rule in _rules(LOCAL) if "record" in rule}
     here = {rule["alert"]: (group, rule) for path in (LOCAL, GCP) for group, rule in _rules(path) if "alert" in rule}
     alerts, left_out = [], {}
@@ -83,7 +83,7 @@ def render(settings: Settings) -> tuple[list[Alert], dict[str, str]]:
 
 
 def promql(settings: Settings, expression: str) -> str:
-    """The expression on this stack's series. Of alternatives, those remain whose figures get there.
+    """The expression on this stack's series. Of alternatives, those remain whose metrics reach Cloud Monitoring.
 
     Raises LookupError, with the metric and the reason, if none of them does.
     """
@@ -110,14 +110,14 @@ def _rules(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _inlined(expression: str, recorded: dict[str, str]) -> str:
-    """Nothing records rules for Cloud Monitoring: what they would record stands in the query itself."""
+    """Nothing evaluates recording rules for Cloud Monitoring: what they would record is in the query itself."""
     for name, definition in recorded.items():
         expression = expression.replace(name, f"({definition})")
     return expression
 
 
 def _alternatives(expression: str) -> list[str]:
-    """The operands of `or` outside of any bracket, which binds less than everything else."""
+    """The operands of `or` outside any parentheses; `or` has the lowest precedence."""
     depth, parts = 0, [""]
     for word in re.split(r"(\bor\b|[()])", expression):
         depth += {"(": 1, ")": -1}.get(word, 0)
@@ -160,7 +160,7 @@ def _alert(settings: Settings, name: str, group: str, rule: dict[str, Any], quer
 
 
 def _described(text: str) -> str:
-    """Prometheus' templates as Cloud Monitoring's, which has no value to show: its sentence goes.
+    """Prometheus templates as Cloud Monitoring's, which can't show a value: the sentence with it is dropped.
 
     https://cloud.google.com/monitoring/alerts/doc-variables
     """

@@ -19,7 +19,7 @@ POLL_SECONDS = 15
 
 
 def lag_threshold(settings: Settings) -> int:
-    """The messages of backlog that one instance works off in the wanted time."""
+    """How many messages of backlog one instance works off in the configured time."""
     return settings.consumer_messages_per_second * settings.drain_seconds
 
 
@@ -29,7 +29,7 @@ def most_instances(settings: Settings) -> int:
 
 
 def desired_instances(settings: Settings, lag: int) -> int:
-    """What CREMA makes of a lag with this configuration."""
+    """The number of instances that CREMA derives from a lag with this configuration."""
     return min(max(-(-lag // lag_threshold(settings)), settings.consumer_min), most_instances(settings))
 
 
@@ -87,7 +87,7 @@ def _trigger(settings: Settings, bootstrap: str) -> dict[str, Any]:
                 "version": "3.6.0",
             },
         }
-    # KEDA's Kafka scaler has no log-in to Google's Kafka; the lag is a metric of the service there.
+    # KEDA's Kafka scaler can't log in to Google's Kafka; there, the lag is a metric of the service.
     return {
         "type": "gcp-stackdriver",
         "name": "lag",
@@ -154,14 +154,14 @@ class Autoscaler(pulumi.ComponentResource):
         return gcp.parametermanager.ParameterVersion(
             "crema",
             parameter=parameter.id,
-            # A version never changes: another content is another version, and CREMA's next revision reads it.
+            # A version never changes: different content is a new version, which CREMA's next revision reads.
             parameter_version_id=data.apply(lambda text: "v" + hashlib.sha256(text.encode()).hexdigest()[:16]),
             parameter_data=data,
             opts=self._child,
         )
 
     def _rights(self, consumer: Consumer) -> list[pulumi.Resource]:
-        """Change this pool, as the pool's account; read this configuration. Nothing else in the project."""
+        """The rights to change this pool, as the pool's account, and to read this configuration; nothing else."""
         rights: list[pulumi.Resource] = [
             gcp.cloudrunv2.WorkerPoolIamMember(
                 "autoscaler-scales-consumer",
@@ -173,7 +173,7 @@ class Autoscaler(pulumi.ComponentResource):
                 opts=self._child,
             ),
             consumer.identity.may_be_used_by("autoscaler", self.identity.member),
-            # Parameter Manager has no rights on a single parameter: a condition makes it one.
+            # Parameter Manager can't grant rights on a single parameter: a condition limits them to one.
             self.identity.in_project(
                 self.settings,
                 "roles/parametermanager.parameterViewer",
@@ -203,7 +203,7 @@ class Autoscaler(pulumi.ComponentResource):
             labels={"created-by": "crema"},
             template=args.ServiceTemplateArgs(
                 service_account=self.identity.email,
-                # One that always runs: two would pull at the same rope, none would scale nothing.
+                # Exactly one that always runs: two would fight each other, and with none nothing would scale.
                 scaling=args.ServiceTemplateScalingArgs(min_instance_count=1, max_instance_count=1),
                 containers=[
                     args.ServiceTemplateContainerArgs(

@@ -1,4 +1,4 @@
-"""What Cloud Run's programs are told about Kafka and ClickHouse, whichever backend the stack has."""
+"""What Cloud Run's programs are told about Kafka and ClickHouse, with either backend."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ GROUP = "logbrook"
 
 @dataclass(frozen=True, kw_only=True)
 class Backend:
-    """Addresses and protocols. Without a `sasl_mechanism` that takes a password, programs log in as themselves."""
+    """Addresses and protocols. Without a `sasl_mechanism` that uses a password, programs log in as themselves."""
 
     kafka_bootstrap: pulumi.Input[str]
     kafka_partitions: int
@@ -24,7 +24,7 @@ class Backend:
     clickhouse_port: int
     clickhouse_secure: bool
     ready: Sequence[pulumi.Input[pulumi.Resource]] = ()
-    """What must be there, and serve, before a program is started."""
+    """What must exist and be ready before a program is started."""
     node_id: pulumi.Output[str] | None = None
     """The number that Google gave the data node."""
 
@@ -50,7 +50,7 @@ def kafka(backend: Backend, user: str) -> Environment:
     plain: dict[str, pulumi.Input[str]] = {
         "LOGBROOK_KAFKA_BOOTSTRAP_SERVERS": backend.kafka_bootstrap,
         "LOGBROOK_KAFKA_TOPIC": TOPIC,
-        # Idempotency keys are spread over so many: gateway and topic have to agree.
+        # Idempotency keys are spread over this many: gateway and topic have to agree.
         "LOGBROOK_KAFKA_PARTITIONS": str(backend.kafka_partitions),
         "LOGBROOK_KAFKA_SECURITY_PROTOCOL": backend.security_protocol,
         "LOGBROOK_KAFKA_SASL_MECHANISM": backend.sasl_mechanism,
@@ -77,7 +77,7 @@ def clickhouse(backend: Backend, user: str, password: str) -> Environment:
 def service_variables(
     environment: Environment, store: SecretStore
 ) -> list[gcp.cloudrunv2.ServiceTemplateContainerEnvArgs]:
-    """The variables of a Cloud Run service; a secret by its version, so that a new one makes a new revision."""
+    """The variables of a Cloud Run service; a secret by its version, so that a new version creates a new revision."""
     args = gcp.cloudrunv2
     plain = [args.ServiceTemplateContainerEnvArgs(name=k, value=v) for k, v in environment.plain.items()]
     return plain + [

@@ -1,4 +1,4 @@
-"""The bucket that ClickHouse backs itself up into, and the key with which it does."""
+"""The bucket that ClickHouse backs itself up to, and the key that it uses."""
 
 import pulumi
 import pulumi_gcp as gcp
@@ -8,16 +8,16 @@ from infra.identity import Identity
 from infra.secret_store import SecretStore
 
 SECRET = "backup-key-secret"  # noqa: S105 - a name
-# The node's next backup after so many days is full: what is built on an older one needs that as long as itself.
+# After this many days the node's next backup is full: an incremental one needs its base for as long as itself.
 FULL_EVERY_DAYS = 7
 
 
 class Backups(pulumi.ComponentResource):
     """`url` and `key_id` are for the node; the key's secret is in Secret Manager.
 
-    ClickHouse writes into a bucket of Google's by S3's protocol, for which an HMAC key of a service account is the only
-    way to log in: https://cloud.google.com/storage/docs/authentication/hmackeys (read 2026-11-28). The account has
-    rights on this bucket and no others.
+    ClickHouse writes to a Google bucket with S3's protocol, for which a service account's HMAC key is the only way to
+    log in: https://cloud.google.com/storage/docs/authentication/hmackeys (read 2026-11-28). The account has rights on
+    this bucket and no others.
     """
 
     def __init__(self, settings: Settings, store: SecretStore, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -25,7 +25,7 @@ class Backups(pulumi.ComponentResource):
         child = pulumi.ResourceOptions(parent=self)
         bucket = gcp.storage.Bucket(
             "backups",
-            # Names of buckets are the whole world's.
+            # Bucket names are global.
             name=f"{settings.project}-{settings.name}-backups",
             project=settings.project,
             location=settings.region,
@@ -37,7 +37,7 @@ class Backups(pulumi.ComponentResource):
                     action=gcp.storage.BucketLifecycleRuleActionArgs(type="Delete"),
                     condition=gcp.storage.BucketLifecycleRuleConditionArgs(age=settings.backup_days + FULL_EVERY_DAYS),
                 ),
-                # Parts of an upload that was never finished.
+                # Parts of uploads that were never finished.
                 gcp.storage.BucketLifecycleRuleArgs(
                     action=gcp.storage.BucketLifecycleRuleActionArgs(type="AbortIncompleteMultipartUpload"),
                     condition=gcp.storage.BucketLifecycleRuleConditionArgs(age=1),

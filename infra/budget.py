@@ -1,6 +1,6 @@
-"""How a machine's memory, its disks and the subnet are shared out: pure functions, and the one source of every limit.
+"""How a machine's memory, its disks and the subnet are divided: pure functions, and the only source of every limit.
 
-Left to its defaults, ClickHouse on a small machine takes 90 % of the memory beside two JVMs, and the kernel kills it.
+With its defaults, ClickHouse on a small machine takes 90 % of the memory next to two JVMs, and the kernel kills it.
 """
 
 import ipaddress
@@ -14,13 +14,13 @@ from infra.machines import MACHINES, Machine
 LEAST_CLICKHOUSE_MIB = {"dev": 1024, "prod": 4096}
 # The broker's segment.bytes, as compose/compose.yaml sets it: retention works on whole segments.
 KAFKA_SEGMENT_BYTES = 256 * 2**20
-# A fifth of the raw size is what stored events take with their indexes (62 of 367 bytes were measured) and some room.
+# Stored events with their indexes take a fifth of the raw size (62 of 367 bytes were measured), with some margin.
 STORED_SHARE = 0.2
 # Below the alert at 80 %: otherwise a disk that is filled as planned would alert forever.
 FULL_DISK = 0.75
-# The audit that runs beside the servers: a Python process that counts in ClickHouse.
+# The audit that runs next to the servers: a Python process that counts in ClickHouse.
 AUDIT_MIB = 192
-# Addresses that Google keeps in each subnet.
+# Addresses that Google reserves in each subnet.
 RESERVED_ADDRESSES = 4
 
 
@@ -48,7 +48,7 @@ class Memory:
 
     @property
     def clickhouse_spill(self) -> int:
-        """From here on, GROUP BY and ORDER BY go to disk."""
+        """Above this, GROUP BY and ORDER BY spill to disk."""
         return self.clickhouse_query // 2
 
     @property
@@ -64,7 +64,7 @@ class Memory:
 
 
 def memory(machine_mib: int) -> Memory:
-    """Share out a machine's memory. ClickHouse gets what is left, which may be nothing."""
+    """Divide a machine's memory. ClickHouse gets what is left, which may be nothing."""
     usable = int(0.97 * machine_mib)
     os = max(512, int(0.08 * machine_mib))
     zookeeper_heap = 128 if machine_mib <= 4096 else 256 if machine_mib <= 8192 else 512
@@ -105,7 +105,7 @@ def node_memory(settings: Settings) -> Memory:
 
 
 def check_disks(settings: Settings) -> None:
-    """Raise StackError if what the topic and the tables may keep does not fit their disks."""
+    """Raise StackError if what the topic and the tables may keep does not fit on their disks."""
     kafka = settings.kafka_partitions * (settings.kafka_retention_bytes + KAFKA_SEGMENT_BYTES) / GIB
     _check_disk(
         "kafkaDiskGib",
@@ -133,14 +133,14 @@ def _check_disk(name: str, size_gib: int, needed_gib: float, why: str) -> None:
 
 
 def run_instances(settings: Settings) -> int:
-    """The most Cloud Run instances that there can be at once."""
+    """The largest number of Cloud Run instances that can exist at once."""
     crema = 1 if settings.autoscaler else 0
     grafana = 1 if settings.grafana else 0
     return settings.consumer_max + settings.gateway_max + settings.query_max + crema + grafana
 
 
 def check_subnet(settings: Settings) -> None:
-    """Raise StackError if Cloud Run's subnet is too small: during a deploy, each instance is there twice."""
+    """Raise StackError if Cloud Run's subnet is too small: during a deploy, each instance exists twice."""
     size = ipaddress.ip_network(settings.run_subnet).num_addresses - RESERVED_ADDRESSES
     needed = 2 * run_instances(settings)
     if size < needed:
@@ -151,7 +151,7 @@ def check_subnet(settings: Settings) -> None:
 
 
 def check(settings: Settings) -> None:
-    """Everything that has to fit, before anything is declared."""
+    """Check everything that has to fit, before anything is declared."""
     check_subnet(settings)
     if settings.on_vm:
         node_memory(settings)

@@ -1,4 +1,4 @@
-"""Whom an alert reaches: mail, Slack, PagerDuty, a webhook, each if the stack's file names it."""
+"""Who gets an alert: mail, Slack, PagerDuty, a webhook, each if the stack's file names it."""
 
 from typing import NamedTuple
 
@@ -9,7 +9,7 @@ from infra.config import NAMESPACE, Settings
 
 
 class Channels(NamedTuple):
-    """Names of channels: of every alert, of critical alerts, and of a budget, which takes mail alone."""
+    """Names of channels: for every alert, for critical alerts, and for a budget, which accepts only mail."""
 
     every: list[pulumi.Output[str]]
     critical: list[pulumi.Output[str]]
@@ -17,7 +17,7 @@ class Channels(NamedTuple):
 
 
 def declare(settings: Settings, opts: pulumi.ResourceOptions) -> Channels:
-    """The channels that the stack's file names. PagerDuty is for critical alerts alone.
+    """The channels that the stack's file names. PagerDuty is only for critical alerts.
 
     Labels and secrets are as Google's channel descriptors and the provider have them:
     https://cloud.google.com/monitoring/support/notification-options,

@@ -1,10 +1,10 @@
-"""The collector beside each consumer: nobody reaches a worker pool's instance from outside to ask for its /metrics.
+"""The collector next to each consumer: nothing outside can reach a worker pool's instance to ask for its /metrics.
 
 Google-Built OpenTelemetry Collector, deployed as Google documents for Cloud Run
-(https://cloud.google.com/stackdriver/docs/instrumentation/opentelemetry-collector-cloud-run). Google's own
-Prometheus sidecar would need no configuration, but knows services alone: GoogleCloudPlatform/run-gmp-sidecar takes its
-labels from K_SERVICE, which a worker pool does not have; what adds worker pools (184a364) was in no release by
-1.9.2 (013fd93), the newest when this was written.
+(https://cloud.google.com/stackdriver/docs/instrumentation/opentelemetry-collector-cloud-run). Google's own Prometheus
+sidecar would need no configuration, but it knows only services: GoogleCloudPlatform/run-gmp-sidecar takes its labels
+from K_SERVICE, which a worker pool does not have; what adds worker pools (184a364) was in no release by 1.9.2
+(013fd93), the newest when this was written.
 """
 
 import pulumi_gcp as gcp
@@ -12,7 +12,7 @@ import yaml
 
 from infra.config import Settings
 
-# A part of what Prometheus takes elsewhere: what rules and dashboards use, since every sample is billed.
+# A part of what Prometheus collects elsewhere: what rules and dashboards use, since every sample is billed.
 _KEPT = "consumer_.*|process_(resident_memory_bytes|start_time_seconds)"
 
 
@@ -38,7 +38,7 @@ def configuration(settings: Settings, port: int) -> str:
             "transform": {"metric_statements": [{"context": "datapoint", "statements": [instance]}]},
             "batch": {"send_batch_max_size": 200, "send_batch_size": 200, "timeout": "5s"},
         },
-        # The names stay those that the consumer serves.
+        # Keep the names that the consumer serves.
         "exporters": {"googlemanagedprometheus": {"metric": {"add_metric_suffixes": False}}},
         "extensions": {"health_check": {"endpoint": "0.0.0.0:13133"}},
         "service": {

@@ -20,14 +20,14 @@ GIB = 2**30
 # https://docs.docker.com/engine/network/#subnet-allocation; ClickHouse's administrator may come from there
 # (compose/clickhouse/cloud-users.xml).
 DOCKER_NETWORKS = ipaddress.ip_network("172.16.0.0/12")
-# Secrets of the notification channels (channels.py): Cloud Monitoring keeps them, no program reads them.
+# Secrets of the notification channels (channels.py): Cloud Monitoring keeps them, and no program reads them.
 ALERT_SECRETS = frozenset(
     f"{NAMESPACE}:{name}" for name in ("alertSlackToken", "alertPagerdutyKey", "alertWebhookPassword")
 )
 
 
 def key(default: Any, meaning: str, *, least: int = 0, one_of: tuple[str, ...] = (), like: str = "") -> Any:
-    """Declare a key. `...` as default makes it required; `least`, `one_of` and `like` (a pattern) bound its value."""
+    """Declare a key. A default of `...` makes it required; `least`, `one_of` and `like` (a pattern) limit its value."""
     return field(
         default=MISSING if default is ... else default,
         metadata={"meaning": meaning, "least": least, "one_of": one_of, "like": like},
@@ -36,7 +36,7 @@ def key(default: Any, meaning: str, *, least: int = 0, one_of: tuple[str, ...] =
 
 @dataclass(frozen=True)
 class Disk:
-    """A data disk of the node: `directories`, made for the user `owner` of the images, become volumes of their names.
+    """One of the node's data disks: `directories`, created for the images' user `owner`, become volumes of those names.
 
     Its keys are `NAMEDiskGib` and `NAMESnapshot`, below.
     """
@@ -47,7 +47,7 @@ class Disk:
 
     @property
     def mount(self) -> str:
-        """Where the node has it."""
+        """Where the node mounts it."""
         return f"/mnt/logbrook/{self.name}"
 
     @property
@@ -60,7 +60,7 @@ class Disk:
         return int(getattr(settings, self.keys[0]))
 
     def snapshot(self, settings: "Settings") -> str:
-        """What it is made from; empty: from nothing."""
+        """The snapshot that it is made from; empty: none."""
         return str(getattr(settings, self.keys[1]))
 
 
@@ -95,7 +95,7 @@ class Settings:
         "What Cloud Run puts under that image, which has no system of its own. Some regions have a copy.",
     )
     consumer_metrics: bool = key(
-        True, "Send the consumers' metrics to Cloud Monitoring: a collector beside each, with a processor of its own."
+        True, "Send the consumers' metrics to Cloud Monitoring: a collector next to each, with its own CPU."
     )
     # Worker pools are known from contrib 0.155 on (open-telemetry/opentelemetry-collector-contrib #48928).
     collector_image: str = key(
@@ -104,12 +104,12 @@ class Settings:
     )
 
     docker_hub_user: str = key(
-        "", "Pulls public images as this user, with the secret dockerHubToken. Empty: as nobody."
+        "", "Pulls public images as this user, with the secret dockerHubToken. Empty: anonymously."
     )
 
-    api_wait_seconds: int = key(60, "Pause after APIs are switched on: Google's servers hear of it one by one.")
+    api_wait_seconds: int = key(60, "Pause after APIs are switched on: Google's servers learn about it one by one.")
     node_wait_minutes: int = key(
-        30, "How long a deploy waits for the data node to serve, before it starts what needs the node; 0: not at all."
+        30, "How long a deploy waits for the data node to be ready before it starts what needs it; 0: not at all."
     )
 
     vm_subnet: str = key("10.10.0.0/24", "Addresses of the data node's subnet.")
@@ -125,7 +125,9 @@ class Settings:
         "", "Snapshot that ClickHouse's disk was made from; `make restore-disk` and `make move-node` set it. Keep it."
     )
     backup_days: int = key(30, "Days that a backup in the bucket can be restored.", least=1)
-    protect_data: bool = key(True, "Refuse to delete the disks with the data, and what else can't be made again.")
+    protect_data: bool = key(
+        True, "Refuse to delete the disks with the data, and anything else that can't be recreated."
+    )
 
     kafka_partitions: int = key(8, "Partitions of the topic: the most consumers that can share the work.", least=1)
     kafka_retention_hours: int = key(72, "How long the topic keeps events.", least=1)
@@ -159,13 +161,13 @@ class Settings:
     )
     github_owner_id: str = key("", "The numeric id of that repository's owner.", like=r"\d*")
 
-    alert_email: str = key("", "Where alerts go, as mail. With no channel at all they show up in the console only.")
+    alert_email: str = key("", "Mail address for alerts. With no channel at all they show up only in the console.")
     alert_slack_channel: str = key("", "Slack channel for alerts, such as #ops; needs the secret alertSlackToken.")
     alert_pagerduty: bool = key(False, "Call PagerDuty for critical alerts; needs the secret alertPagerdutyKey.")
     alert_webhook: str = key(
         "", "HTTPS address that alerts are posted to; with the secret alertWebhookPassword, as user logbrook."
     )
-    minutes_without_data: int = key(0, "Alert when no log arrived for so long; 0 turns it off.")
+    minutes_without_data: int = key(0, "Alert when no log has arrived for this long; 0 turns it off.")
     billing_account: str = key("", "Billing account of the budget alert. Empty: no budget alert.")
     budget_per_month: int = key(100, "Budget in the billing account's currency.", least=1)
 
@@ -184,7 +186,7 @@ class Settings:
 
     @property
     def guarded(self) -> bool:
-        """Whether Google refuses to delete things; `protectData: false` and a deploy come before that."""
+        """Whether Google refuses to delete things; to delete them, first deploy with `protectData: false`."""
         return self.prod and self.protect_data
 
     @property
@@ -205,20 +207,20 @@ def key_name(field_name: str) -> str:
 
 
 def full_key(field_name: str) -> str:
-    """The key as it stands in the stack's file."""
+    """The key as written in the stack's file."""
     return ("gcp:" if field_name in ("project", "region", "zone") else f"{NAMESPACE}:") + key_name(field_name)
 
 
 def of_this_stack() -> dict[str, str]:
-    """The configuration of the stack that Pulumi runs: every key, as it stands in the stack's file."""
+    """The configuration of the stack that Pulumi runs: every key, as written in the stack's file."""
     return {**get_config_env(), **CONFIG.get()}
 
 
 def load(values: Mapping[str, str], secret_keys: frozenset[str] = frozenset()) -> Settings:
     """Read a stack's configuration, `{"logbrook:machineType": "e2-medium", ...}`.
 
-    Raises StackError with the key's name if a value does not fit, a required one is missing, or a key of our
-    namespace is unknown (probably misspelled). `secret_keys` are known, and read elsewhere.
+    Raises StackError with the key's name if a value is invalid, a required one is missing, or a key in our namespace is
+    unknown (probably misspelled). `secret_keys` are known, and read elsewhere.
     """
     known = {full_key(each.name): each for each in fields(Settings)}
     for name in sorted(values):
@@ -262,7 +264,7 @@ def _cast(name: str, text: str, kind: Any, each: Field[Any]) -> Any:
 
 
 def _strings(text: str) -> list[str]:
-    """Pulumi hands a list over as JSON; a single value may stand alone."""
+    """Pulumi passes a list as JSON; a single value may come without brackets."""
     if not text.startswith("["):
         return [text] if text else []
     values = json.loads(text)
@@ -272,7 +274,7 @@ def _strings(text: str) -> list[str]:
 
 
 def _check_together(settings: Settings) -> None:
-    """What no key can say alone."""
+    """Check what depends on more than one key."""
     if not settings.zone.startswith(f"{settings.region}-"):
         raise StackError(f"gcp:zone: {settings.zone} is not in gcp:region {settings.region}")
     for kind in ("consumer", "gateway", "query"):

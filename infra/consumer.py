@@ -8,7 +8,7 @@ from infra.backend import Backend, Environment, clickhouse, kafka, pool_variable
 from infra.foundation import Foundation
 from infra.identity import Identity
 
-# Where the probes and the collector ask.
+# The port for the probes and the collector.
 HEALTH_PORT = 8080
 
 
@@ -47,7 +47,7 @@ class Consumer(pulumi.ComponentResource):
             project=settings.project,
             location=settings.region,
             deletion_protection=settings.guarded,
-            # The number of instances is the autoscaler's from here on.
+            # From here on, the autoscaler sets the number of instances.
             scaling=args.WorkerPoolScalingArgs(manual_instance_count=settings.consumer_min),
             template=args.WorkerPoolTemplateArgs(
                 service_account=self.identity.email,
@@ -72,7 +72,7 @@ def _container(foundation: Foundation, environment: Environment) -> gcp.cloudrun
         resources=args.WorkerPoolTemplateContainerResourcesArgs(
             limits={"cpu": str(settings.consumer_cpu), "memory": f"{settings.consumer_memory_mib}Mi"}
         ),
-        # The first connection out of a new instance takes up to a minute, and its first tries fail.
+        # The first connection out of a new instance takes up to a minute, and its first attempts fail.
         startup_probe=args.WorkerPoolTemplateContainerStartupProbeArgs(
             http_get=args.WorkerPoolTemplateContainerStartupProbeHttpGetArgs(path="/healthz", port=HEALTH_PORT),
             period_seconds=10,

@@ -1,6 +1,6 @@
-"""`make cost STACK=dev`: estimates what a stack costs in a month, by resource, from the sourced prices in prices.yaml.
+"""`make cost STACK=dev`: estimates what a stack costs per month, by resource, from the sourced prices in prices.yaml.
 
-Counted is what is always there; what the world sends and reads, and what the autoscaler adds, come on top.
+It counts what is always there; traffic from senders and readers, and the instances that the autoscaler adds, are extra.
 """
 
 import argparse
@@ -25,7 +25,7 @@ def prices() -> dict[str, Any]:
 
 
 def estimate(settings: Settings, price: Mapping[str, Any]) -> dict[str, float]:
-    """Dollars a month by resource, with the fewest instances that the stack keeps."""
+    """Dollars per month by resource, with the fewest instances that the stack keeps."""
     hours: float = price["hours_per_month"]
 
     def service(cpus: float, gib: float, count: int = 1) -> float:

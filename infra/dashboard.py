@@ -1,4 +1,4 @@
-"""The pipeline's seven figures on one page of Cloud Monitoring, those of the explorer's view Health.
+"""The pipeline's seven figures on one page of Cloud Monitoring, the same as in the explorer's Health view.
 
 The format: https://cloud.google.com/monitoring/api/ref_v3/rest/v1/projects.dashboards
 """
@@ -15,7 +15,7 @@ _COLUMNS, _WIDTH, _HEIGHT = 48, 16, 16
 
 @dataclass(frozen=True)
 class Figure:
-    """A chart: the first of its queries whose metrics get there is drawn. Red is what is above `bad_above`."""
+    """A chart: it draws the first of its queries whose metrics are available. Values above `bad_above` are red."""
 
     title: str
     unit: str
@@ -60,7 +60,7 @@ FIGURES = (
 
 
 def document(settings: Settings) -> str:
-    """The dashboard as JSON, its tiles from left to right as an event passes; the alerts that are open come last."""
+    """The dashboard as JSON, its tiles from left to right as an event passes; open alerts come last."""
     widgets = [_widget(settings, figure) for figure in FIGURES]
     widgets.append({"title": "Open incidents", "incidentList": {}})
     tiles = [

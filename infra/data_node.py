@@ -14,8 +14,8 @@ from infra.identity import Identity
 from infra.network import Network
 
 BOOT_IMAGE = "debian-cloud/debian-13"
-# Variables of compose.cloud.yaml and the secrets behind them: as they are, by their hash, or in a file of the secret's
-# name. ClickHouse is given hashes: who only logs in from elsewhere has no clear password here.
+# Variables of compose.cloud.yaml and the secrets behind them: as they are, as their hash, or in a file with the
+# secret's name. ClickHouse gets hashes: users who only log in from elsewhere have no plain-text password here.
 NODE_SECRETS = {
     "LOGBROOK_CLICKHOUSE_PASSWORD": ("clickhouse-admin-password", "file"),
     "CLICKHOUSE_PASSWORD_SHA256": ("clickhouse-admin-password", "sha256"),
@@ -52,7 +52,7 @@ class DataNode(pulumi.ComponentResource):
             identity.in_project(settings, "roles/logging.logWriter"),
             identity.in_project(settings, "roles/monitoring.metricWriter"),
             *self.backups.ready,
-            # Its first act is to fetch packages.
+            # The first thing it does is fetch packages.
             network.nat,
         ]
         self.disks = {disk.name: disks.declare(settings, disk, self._child) for disk in DISKS}
@@ -106,7 +106,7 @@ class DataNode(pulumi.ComponentResource):
             )
 
     def _bundle(self, foundation: Foundation) -> pulumi.Output[str]:
-        """The files of the machine. Names of secrets, never secrets: whoever may look at the VM sees this."""
+        """The machine's files. They have names of secrets, never secrets: everyone who may view the VM sees this."""
         images, store = foundation.images, foundation.store
         memory = budget.node_memory(self.settings)
         versions = {variable: store.versions[name].name for variable, (name, _) in NODE_SECRETS.items()}
@@ -131,7 +131,7 @@ class DataNode(pulumi.ComponentResource):
         return {
             "startup-script": render.startup_script(),
             "logbrook-bundle": bundle,
-            # The node says there that it is ready:
+            # The node reports there that it is ready:
             # https://cloud.google.com/compute/docs/metadata/manage-guest-attributes (read 2026-11-28).
             "enable-guest-attributes": "TRUE",
             "enable-oslogin": "TRUE",
@@ -156,7 +156,7 @@ class DataNode(pulumi.ComponentResource):
             project=self.settings.project,
             zone=self.settings.zone,
             machine_type=self.settings.machine_type,
-            # A change of machine type is stop, resize, start; the disks stay.
+            # Changing the machine type means stop, resize, start; the disks stay.
             allow_stopping_for_update=True,
             deletion_protection=self.settings.guarded,
             boot_disk=args.InstanceBootDiskArgs(
@@ -184,9 +184,10 @@ class DataNode(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(
                 parent=self,
                 depends_on=before,
-                # The name and the address are taken: the old machine goes first. Its data is on disks of their own.
+                # The name and the address are taken, so the old machine is deleted first. Its data is on separate
+                # disks.
                 delete_before_replace=True,
-                # A disk is not exchanged below what runs on it.
+                # A disk is not replaced under what is running on it.
                 replace_with=list(self.disks.values()),
                 # A newer Debian is for new machines: `make renew-node`.
                 ignore_changes=["bootDisk.initializeParams.image"],

@@ -1,7 +1,7 @@
 """`make destroy STACK=dev`: delete a stack, and retry the subnet, which Google releases late.
 
 Cloud Run holds addresses in its subnet for one to two hours after the last service is gone, and the subnet can't be
-deleted before (docs/decisions/first-deploy.md). The rest is gone after the first try, and costs nothing.
+deleted before that (docs/decisions/first-deploy.md). The rest is gone after the first try, and costs nothing.
 """
 
 import argparse
@@ -13,25 +13,25 @@ from collections.abc import Callable
 
 RETRY_SECONDS = 300
 TRIES = 36
-# What is left when only the subnet is in the way: it, what it is in, and what made them.
+# What is left when only the subnet is in the way: the subnet, what contains it, and what created them.
 HELD = ("gcp:compute/subnetwork:", "gcp:compute/network:", "gcp:projects/service:", "pulumi:", "logbrook:")
 
 
 def left(stack: str) -> list[str]:
-    """Types of what the stack still has."""
+    """The types of the resources that the stack still has."""
     shown = subprocess.run(["pulumi", "stack", "export", "--stack", stack], check=True, text=True, capture_output=True)
     return [each["type"] for each in json.loads(shown.stdout)["deployment"].get("resources") or []]
 
 
 def held_by_addresses(types: list[str]) -> bool:
-    """Whether nothing but a subnet is in the way."""
+    """Whether only a subnet is in the way."""
     subnet = any(each.startswith("gcp:compute/subnetwork:") for each in types)
     return subnet and all(each.startswith(HELD) for each in types)
 
 
 def destroy(stack: str, options: list[str], wait: Callable[[float], None] = time.sleep) -> int:
-    """Pulumi's exit status. Asks once; Ctrl-C is safe, and the next call goes on where this one was."""
-    # Without this, the subnet's refusal would end the deleting of everything else.
+    """Pulumi's exit status. Asks once; Ctrl-C is safe, and the next call continues where this one stopped."""
+    # Without this, failing to delete the subnet would stop the deletion of everything else.
     command = ["pulumi", "destroy", "--continue-on-error", "--stack", stack, *options]
     for number in range(TRIES):
         status = subprocess.run(command, check=False).returncode
@@ -51,7 +51,7 @@ def destroy(stack: str, options: list[str], wait: Callable[[float], None] = time
 
 
 def main() -> int:
-    """Delete a stack. What is not --stack is passed on to `pulumi destroy`."""
+    """Delete a stack. Arguments other than --stack are passed on to `pulumi destroy`."""
     parser = argparse.ArgumentParser(description="Delete a stack.")
     parser.add_argument("--stack", required=True)
     known, options = parser.parse_known_args()

@@ -1,7 +1,7 @@
-"""The data disks: what Google has of them counts, and none is ever shrunk, replaced or deleted by a slip.
+"""The data disks: what exists at Google counts, and none is ever shrunk, replaced or deleted by mistake.
 
-How the provider treats a disk: another zone, type or snapshot, and a smaller size (IsDiskShrinkage), make another disk
-(hashicorp/terraform-provider-google-beta, google-beta/services/compute/resource_compute_disk.go at 93c65b2d60fe).
+How the provider treats a disk: a different zone, type or snapshot, or a smaller size (IsDiskShrinkage), makes a new
+disk (hashicorp/terraform-provider-google-beta, google-beta/services/compute/resource_compute_disk.go at 93c65b2d60fe).
 """
 
 import hashlib
@@ -12,13 +12,13 @@ import pulumi_gcp as gcp
 
 from infra.config import Disk, Settings, full_key
 
-# A disk that is not there; or a project in which nothing can be, since Compute Engine is not on yet. Google words that
-# one way, whether it was on before or not; "billing is disabled" is another matter.
+# A disk that does not exist, or a project in which nothing can exist because Compute Engine is not on yet. Google's
+# wording is the same whether it was on before or not; "billing is disabled" is a different case.
 _ABSENT = re.compile(r"not found|notFound|has not been used in project|SERVICE_DISABLED")
 
 
 def disk_name(settings: Settings, disk: Disk) -> str:
-    """Its name in the cloud: one that is made from a snapshot stands beside the one that it takes the place of."""
+    """Its name in the cloud: a disk made from a snapshot exists next to the one that it replaces."""
     snapshot = disk.snapshot(settings)
     suffix = "-" + hashlib.sha256(snapshot.encode()).hexdigest()[:8] if snapshot else ""
     return f"{settings.name}-{disk.name}{suffix}"
@@ -27,8 +27,8 @@ def disk_name(settings: Settings, disk: Disk) -> str:
 def declare(settings: Settings, disk: Disk, opts: pulumi.ResourceOptions) -> gcp.compute.Disk:
     """One data disk, not smaller than the one that exists.
 
-    One that is to be made comes from the snapshot that the configuration names; one that exists stays whatever it was
-    made from. One that is replaced on purpose is kept outside of the stack, for its data.
+    A new disk is made from the snapshot that the configuration names; an existing one stays as it is, whatever it was
+    made from. One that is replaced on purpose is kept outside the stack, for its data.
     """
     name, configured, snapshot = disk_name(settings, disk), disk.gib(settings), disk.snapshot(settings)
     found = _existing(settings, name)
@@ -56,7 +56,7 @@ def declare(settings: Settings, disk: Disk, opts: pulumi.ResourceOptions) -> gcp
 
 
 def _existing(settings: Settings, name: str) -> int | None:
-    """The size of a disk in GiB, None if there is none of that name in the zone."""
+    """The size of a disk in GiB; None if there is no disk with that name in the zone."""
     try:
         return int(gcp.compute.get_disk(name=name, project=settings.project, zone=settings.zone).size)
     except Exception as error:
@@ -66,5 +66,5 @@ def _existing(settings: Settings, name: str) -> int | None:
 
 
 def _snapshot_gib(settings: Settings, name: str) -> int:
-    """A disk from a snapshot has at least the size of the one that the snapshot was taken of."""
+    """A disk made from a snapshot is at least as large as the one that the snapshot was taken from."""
     return int(gcp.compute.get_snapshot(name=name, project=settings.project).disk_size_gb) if name else 0

@@ -1,8 +1,9 @@
-"""The rules of policy.py at every preview and deploy: a resource that breaks one is never sent to Google.
+"""Applies the rules of policy.py at every preview and deploy: a resource that breaks one is never sent to Google.
 
-Each registration passes through a transform of the stack (https://www.pulumi.com/docs/iac/concepts/options/transforms/),
-which leaves it as it is or stops the deploy. A policy pack of CrossGuard would do the same by way of one more plugin,
-and only if whoever deploys passes `--policy-pack` or uses Pulumi Cloud.
+Each registration passes through a transform of the stack
+(https://www.pulumi.com/docs/iac/concepts/options/transforms/), which leaves it as it is or stops the deploy. A
+CrossGuard policy pack would do the same with one more plugin, and only if the person who deploys passes `--policy-pack`
+or uses Pulumi Cloud.
 """
 
 from typing import Any
@@ -19,9 +20,9 @@ _SIGNATURE = "4dabf18193072939515e22adb298388d"
 
 
 def enforce(settings: Settings) -> None:
-    """Judge every resource declared from here on. Raises StackError in its registration, saying all that is wrong.
+    """Check every resource declared from here on. Raises a StackError that says all that is wrong in its registration.
 
-    With `protectData` off, what guards data from deletion is not asked for: that is how a stack is taken down.
+    With `protectData` off, protection of data from deletion is not required: that is how a stack is taken down.
     """
 
     async def judge(args: pulumi.ResourceTransformArgs) -> None:
@@ -37,7 +38,7 @@ def enforce(settings: Settings) -> None:
 
 
 async def _plain(value: Any) -> Any:
-    """What an input is worth: secrets opened, and UNKNOWN for what only the deploy will tell."""
+    """An input's value: secrets are unwrapped, and UNKNOWN replaces what only the deploy will tell."""
     if isinstance(value, pulumi.Output):
         return await _plain(await value.future()) if await value.is_known() else UNKNOWN
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""What every part of the platform stands on."""
+"""What every part of the platform is built on."""
 
 from dataclasses import dataclass
 

@@ -22,7 +22,7 @@ ROLES = {
         "roles/compute.admin",
         "roles/iam.serviceAccountAdmin",
         "roles/iam.serviceAccountUser",
-        # Reads the pool that it comes through; changing that is an owner's.
+        # Reads the pool that it comes through; only an owner may change that.
         "roles/iam.workloadIdentityPoolViewer",
         "roles/iap.admin",
         "roles/logging.configWriter",
@@ -42,7 +42,7 @@ GRANTS_ONLY = f"api.getAttribute('iam.googleapis.com/modifiedGrantsByRole', []).
 
 
 class GitHub(pulumi.ComponentResource):
-    """The pool, its provider, and who a job is: of a pull request `preview`, of the main branch `deploy`."""
+    """The pool, its provider, and a job's account: `preview` for a pull request, `deploy` for the main branch."""
 
     def __init__(self, settings: Settings, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("logbrook:infra:GitHub", "github", None, opts)
@@ -86,7 +86,7 @@ class GitHub(pulumi.ComponentResource):
         self.register_outputs({})
 
     def outputs(self, settings: Settings) -> dict[str, pulumi.Input[str]]:
-        """What GitHub's variables are set to, and what an owner grants once."""
+        """The values of GitHub's variables, and what an owner grants once."""
         emails = {act: identity.email for act, identity in self.identities.items()}
         return {
             "github_provider": self.provider,
@@ -106,7 +106,7 @@ def grants(settings: Settings, emails: dict[str, str]) -> list[str]:
         for act, roles in (("preview", ROLES["preview"]), ("deploy", deploy))
     ]
     member = f"--member serviceAccount:{emails['deploy']}"
-    # Another delimiter than the comma, which the expression has: `gcloud topic escaping`.
+    # A delimiter other than the comma, which the expression contains: `gcloud topic escaping`.
     condition = f"^:^title=only what a stack grants:expression={GRANTS_ONLY}"
     lines.append(f'{add} {member} --role roles/resourcemanager.projectIamAdmin --condition "{condition}"')
     if settings.billing_account:

@@ -1,9 +1,9 @@
 """Grafana on Cloud Run with the local stack's dashboards, behind Google's sign-in (IAP). It keeps nothing of its own.
 
-Metrics come through the frontend of Managed Service for Prometheus beside it, which speaks Prometheus' API and logs in
-as the service's account, so that the dashboards' PromQL stays as it is. Grafana's Prometheus data source can't log in
-to Google (https://cloud.google.com/stackdriver/docs/managed-prometheus/query), and its Cloud Monitoring data source
-would take other dashboards.
+Metrics come through the frontend of Managed Service for Prometheus next to it, which speaks the Prometheus API and logs
+in as the service's account, so the dashboards' PromQL stays as it is. Grafana's Prometheus data source can't log in to
+Google (https://cloud.google.com/stackdriver/docs/managed-prometheus/query), and its Cloud Monitoring data source would
+need different dashboards.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from infra.foundation import Foundation
 from infra.identity import Identity
 
 FOLDER = render.ROOT / "compose/grafana"
-# Tag and digest: google/osv.dev 936d14e, tools/run_grafana_local.sh, which starts it beside a Grafana too.
+# Tag and digest: google/osv.dev 936d14e, tools/run_grafana_local.sh, which also starts it next to Grafana.
 # Arguments: GoogleCloudPlatform/prometheus-engine, cmd/frontend.
 FRONTEND = (
     "gke.gcr.io/prometheus-engine/frontend:v0.18.2-gke.1"
@@ -37,13 +37,13 @@ def datasources(settings: Settings, backend: Backend) -> str:
             source["jsonData"]["secure"] = backend.clickhouse_secure
         else:
             source["url"] = f"http://localhost:{FRONTEND_PORT}"
-            # The node's agent and the collectors ask every 30 s, and Google's API is asked with GET.
+            # The node's agent and the collectors scrape every 30 s, and Google's API is queried with GET.
             source["jsonData"] = {"timeInterval": "30s", "httpMethod": "GET"}
     return yaml.safe_dump(document, sort_keys=False)
 
 
 def files(settings: Settings, backend: Backend) -> dict[str, str]:
-    """What is at /etc/grafana. The image's own configuration is hidden by it: variables say what differs."""
+    """The contents of /etc/grafana. They hide the image's own configuration: variables set what differs."""
     found = {"grafana.ini": "; all that differs from Grafana's defaults is in variables\n"}
     for path in sorted([*FOLDER.glob("provisioning/dashboards/*"), *FOLDER.glob("dashboards/*.json")]):
         found[str(path.relative_to(FOLDER))] = path.read_text()
@@ -153,7 +153,7 @@ class Grafana(pulumi.ComponentResource):
         )
 
     def _let_in(self) -> None:
-        """IAP asks who somebody is, and then calls the service as itself."""
+        """IAP checks who the user is, and then calls the service as itself."""
         settings = self.settings
         agent = gcp.projects.ServiceIdentity(
             "iap", project=settings.project, service="iap.googleapis.com", opts=self._child

@@ -1,4 +1,4 @@
-"""A service account for each role, with nothing but what that role is given by name."""
+"""A service account for each role, with only those rights that the role is explicitly given."""
 
 import pulumi
 import pulumi_gcp as gcp
@@ -7,7 +7,7 @@ from infra.config import Settings
 
 
 class Identity(pulumi.ComponentResource):
-    """Who a part of the platform is in the cloud."""
+    """The identity of one part of the platform in the cloud."""
 
     def __init__(self, settings: Settings, role: str, meaning: str, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("logbrook:infra:Identity", role, None, opts)

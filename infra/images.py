@@ -23,7 +23,7 @@ def base_of(dockerfile: str) -> str:
 
 
 def base_digest(image: str) -> str:
-    """The digest that the base image's tag points to today, as `@sha256:...`; a pinned one is returned as it is.
+    """The digest that the base image's tag currently points to, as `@sha256:...`; a pinned one is returned as it is.
 
     Raises StackError if the registry can't be asked: an image that is never rebuilt keeps its old base forever.
     """
@@ -45,7 +45,7 @@ def base_digest(image: str) -> str:
 
 
 def content_tag(directory: Path, base: str = "") -> str:
-    """A tag made from the names and contents of all files, and the base: what differs has another, never moved tag."""
+    """A tag made from the names and contents of all files, and the base: any difference makes a new tag; none moves."""
     digest = hashlib.sha256(base.encode())
     for path in sorted(directory.rglob("*")):
         if path.is_file() and "__pycache__" not in path.parts and not any(p.endswith(".egg-info") for p in path.parts):
@@ -55,7 +55,7 @@ def content_tag(directory: Path, base: str = "") -> str:
 
 
 class Images(pulumi.ComponentResource):
-    """`image` is the service's image by digest; `mirror` is where the public images are pulled through."""
+    """`image` is the service's image by digest; the public images are pulled through `mirror`."""
 
     def __init__(self, settings: Settings, store: SecretStore, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("logbrook:infra:Images", "images", None, opts)
@@ -75,7 +75,7 @@ class Images(pulumi.ComponentResource):
         self.register_outputs({})
 
     def grant(self, identity: Identity) -> list[pulumi.Resource]:
-        """Let an identity pull images. What it starts should wait for the result."""
+        """Let an identity pull images. Whatever it starts should wait for the result."""
         repositories = {"service": self.own} | ({"mirror": self.public} if self.public else {})
         return [
             gcp.artifactregistry.RepositoryIamMember(
@@ -121,7 +121,7 @@ class Images(pulumi.ComponentResource):
         )
 
     def _mirror_repository(self) -> gcp.artifactregistry.Repository:
-        """Many machines behind one NAT address soon meet Docker Hub's limit; here each image is fetched once."""
+        """Many machines behind one NAT address soon reach Docker Hub's limit; here each image is fetched once."""
         args = gcp.artifactregistry
         credentials, rights = self._docker_hub()
         remote = args.RepositoryRemoteRepositoryConfigArgs(
@@ -170,7 +170,7 @@ class Images(pulumi.ComponentResource):
         base = base_digest(base_of((service / "Dockerfile").read_text()))
         return docker_build.Image(
             "service",
-            # Relative to infra/, which is the program's directory.
+            # Relative to infra/, the program's directory.
             context=docker_build.BuildContextArgs(location="../service"),
             dockerfile=docker_build.DockerfileArgs(location="../service/Dockerfile"),
             platforms=[docker_build.Platform.LINUX_AMD64],

@@ -1,12 +1,12 @@
-"""What happens to a stack in a year of operation, each as one command: docs/operations.md says when.
+"""What a stack needs in a year of operation, each as one command: docs/operations.md says when.
 
     python -m infra.lifecycle renew-node --stack prod
     python -m infra.lifecycle restore-disk --stack prod --snapshot SNAPSHOT
     python -m infra.lifecycle move-node --stack prod --zone us-central1-b [--lost]
     python -m infra.lifecycle rollback --stack prod [--image IMAGE@sha256:...]
 
-Each ends in `pulumi up`, which shows what it will do and asks (`--yes` does not ask). Protection is lifted from what is
-replaced and from nothing else, and `pulumi up` puts it back.
+Each ends with `pulumi up`, which shows what it will do and asks (`--yes` does not ask). Protection is lifted only from
+what is replaced, and `pulumi up` restores it.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from infra.errors import StackError
 from infra.passwords import settings_of
 
 _NODE = f"{NAMESPACE}:infra:DataNode"
-# The one that can be restored alone.
+# The only one that can be restored separately.
 [_CLICKHOUSE] = [disk for disk in DISKS if disk.name == "clickhouse"]
 
 
@@ -40,7 +40,7 @@ def _ask(*words: str) -> str:
 
 
 class Stack:
-    """One stack, by the commands of Pulumi and Google."""
+    """One stack, controlled with Pulumi's and Google's commands."""
 
     def __init__(self, name: str, *, ask: bool) -> None:
         self.name, self.ask = name, ask
@@ -50,7 +50,7 @@ class Stack:
         self.node = f"{self.settings.name}-node"
 
     def set(self, key: str, value: str) -> None:
-        """Set a key in the stack's file, or take it out."""
+        """Set a key in the stack's file, or remove it."""
         command = ["set", key, value] if value else ["rm", key]
         _run("pulumi", "config", command[0], "--stack", self.name, *command[1:])
 
@@ -60,7 +60,7 @@ class Stack:
             self.compute("instances", "update", self.node, "--no-deletion-protection")
 
     def may_replace_disk(self, disk: Disk) -> None:
-        """Lift Pulumi's protection of one disk, which then stays in the cloud, outside of the stack."""
+        """Lift Pulumi's protection of one disk, which then stays in the cloud, outside the stack."""
         urn = _urn(self.name, "disk:Disk", f"{disk.name}-disk")
         _run("pulumi", "state", "unprotect", "--yes", "--stack", self.name, urn)
 
@@ -75,15 +75,16 @@ class Stack:
 
 
 def renew_node(stack: Stack, _: argparse.Namespace) -> None:
-    """Another machine with the newest Debian, on the same disks, under the same address."""
+    """A new machine with the newest Debian, with the same disks and the same address."""
     stack.may_replace_node()
     stack.up("--replace", _urn(stack.name, "instance:Instance", "node"))
 
 
 def restore_disk(stack: Stack, options: argparse.Namespace) -> None:
-    """ClickHouse's disk as it was when the snapshot was taken. Kafka's has what came since: `logbrook replay`.
+    """ClickHouse's disk as it was when the snapshot was taken. Kafka's disk has what came since: `logbrook replay`.
 
-    Kafka alone never goes back: it would give offsets again that ClickHouse has, and new events would count as stored.
+    Kafka's disk is never restored alone: Kafka would reuse offsets that ClickHouse has, and new events would count as
+    stored.
     """
     _known(stack.settings, options.snapshot)
     stack.set(full_key(_CLICKHOUSE.keys[1]), options.snapshot)
@@ -96,9 +97,9 @@ def restore_disk(stack: Stack, options: argparse.Namespace) -> None:
 def move_node(stack: Stack, options: argparse.Namespace) -> None:
     """The node with its data in another zone of the region.
 
-    Its machine is stopped first, so that both disks are of one moment. If the zone is lost, the machine, which has the
-    address, is deleted first; ClickHouse comes from its newest snapshot, and Kafka starts empty: its own snapshot would
-    be older than what ClickHouse has stored.
+    Its machine is stopped first, so that both disks are from the same moment. If the zone is lost, the machine, which
+    has the address, is deleted first; ClickHouse comes from its newest snapshot, and Kafka starts empty: its own
+    snapshot would be older than what ClickHouse has stored.
     """
     settings = stack.settings
     if not options.zone.startswith(f"{settings.region}-") or options.zone == settings.zone:
@@ -127,11 +128,12 @@ def move_node(stack: Stack, options: argparse.Namespace) -> None:
 
 
 def _let_go_of_address(stack: Stack) -> None:
-    """Delete the lost machine, not its data disks; before anything else, so that a refusal leaves all as it was.
+    """Delete the lost machine, but not its data disks. This comes first, so that a refusal leaves everything as it was.
 
-    An internal address is a machine's for as long as the machine exists, running or not, and a second one that asks for
-    it is refused (IP_IN_USE_BY_ANOTHER_RESOURCE): only deleting frees it, `delete-access-config` is for public ones.
-    https://cloud.google.com/sdk/gcloud/reference/compute/instances/delete and delete-access-config (read 2026-11-28)
+    An internal address belongs to a machine as long as the machine exists, running or not, and a second machine that
+    asks for it is refused (IP_IN_USE_BY_ANOTHER_RESOURCE): only deleting frees it; `delete-access-config` is for public
+    addresses. https://cloud.google.com/sdk/gcloud/reference/compute/instances/delete and delete-access-config (read
+    2026-11-28)
     """
     settings = stack.settings
     found = ("--project", settings.project, f"--zones={settings.zone}", f"--filter=name={stack.node}")
@@ -147,7 +149,7 @@ def _let_go_of_address(stack: Stack) -> None:
 
 
 def rollback(stack: Stack, options: argparse.Namespace) -> None:
-    """The service's image before this one, everywhere; the tables stay as they are, since migrations only add."""
+    """Deploy the service's previous image everywhere; the tables stay as they are, since migrations only add."""
     stack.set(full_key("image"), options.image or _image_before(stack))
     stack.up()
     print(f"To go forward again: pulumi config rm --stack {stack.name} {full_key('image')}, and make up")
@@ -171,7 +173,7 @@ def _newest(settings: Settings, disk: Disk) -> str:
 
 
 def _image_before(stack: Stack) -> str:
-    """The image that was pushed last before the one that is deployed: a deploy pushes what it has first."""
+    """The last image that was pushed before the deployed one: a deploy first pushes its image."""
     settings = stack.settings
     now = _ask("pulumi", "stack", "output", "--stack", stack.name, "image")
     repository = f"{settings.region}-docker.pkg.dev/{settings.project}/{settings.name}/service"
@@ -195,7 +197,7 @@ COMMANDS: dict[str, Callable[[Stack, argparse.Namespace], None]] = {
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; 1 and a line that says why if it can't be done."""
+    """Run one command; if it can't be done, print a line that says why and return 1."""
     parser = argparse.ArgumentParser(description="Renew, restore, move or roll back a stack.")
     parser.add_argument("command", choices=COMMANDS)
     parser.add_argument("--stack", required=True)

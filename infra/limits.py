@@ -1,9 +1,9 @@
-"""What may stop a deploy although nothing is missing: zone, machine type, quotas, an organization's policies.
+"""What may stop a deploy even if nothing is missing: zone, machine type, quotas, an organization's policies.
 
-gcloud answers where it can; what could not be asked is reported too. None of this is certain enough to refuse
-`make up`: Google has the last word. The constraints are those of cloud-foundation-fabric's organization policies
-(fast/stages/0-org-setup/datasets, 11c1d248826f) that meet something of ours; disableSerialPortLogging and
-disableServiceAccountCreation are not in it, and from memory.
+gcloud answers where it can; what could not be checked is reported, too. None of this is certain enough to refuse `make
+up`: Google has the last word. The constraints are those of cloud-foundation-fabric's organization policies
+(fast/stages/0-org-setup/datasets, 11c1d248826f) that affect something of ours; disableSerialPortLogging and
+disableServiceAccountCreation are not in it, and have not been verified.
 """
 
 import json
@@ -24,7 +24,7 @@ _DISKS = {"pd-standard": "DISKS_TOTAL_GB", "pd-balanced": "SSD_TOTAL_GB", "pd-ss
 
 @dataclass
 class Answer:
-    """What a program said."""
+    """What a program printed."""
 
     code: int
     text: str
@@ -34,19 +34,19 @@ Ask = Callable[..., Answer]
 
 
 def ask(*command: str) -> Answer:
-    """Run a program and take what it prints."""
+    """Run a program and return what it prints."""
     done = subprocess.run(command, check=False, text=True, capture_output=True, stdin=subprocess.DEVNULL)
     return Answer(done.returncode, done.stdout.strip())
 
 
 @dataclass(frozen=True)
 class Constraint:
-    """A policy that forbids something of ours: when it is enforced, or when its values lack one that we need."""
+    """A policy that forbids something that we need: when it is enforced, or when its values lack one of ours."""
 
     name: str
     stops: str
     needs: str = ""
-    """A value that a list has to allow; empty for a constraint that is on or off."""
+    """A value that a list has to allow; empty for a constraint that is simply on or off."""
 
 
 CONSTRAINTS = (
@@ -65,7 +65,7 @@ CONSTRAINTS = (
 
 
 def concerns(settings: Settings, compute: bool, ask: Ask = ask) -> list[str]:
-    """What to look at before a deploy. `compute` says whether its API is on: without it, half can't be asked."""
+    """What to check before a deploy. `compute` says whether its API is on: without it, half can't be checked."""
     found = []
     if settings.on_vm and compute:
         found += _places(settings, ask) + _quotas(settings, ask)
@@ -88,7 +88,7 @@ def _places(settings: Settings, ask: Ask) -> list[str]:
 
 
 def needed_quotas(settings: Settings) -> dict[str, int]:
-    """What the data node takes of a region's quotas."""
+    """How much of a region's quotas the data node takes."""
     machine = MACHINES[settings.machine_type]
     needed = {_CPUS[machine.family]: machine.cpus, "SSD_TOTAL_GB": BOOT_DISK_GIB}
     disks = _DISKS[settings.disk_type]
@@ -100,7 +100,7 @@ def _quotas(settings: Settings, ask: Ask) -> list[str]:
     where = ("--project", settings.project)
     node = ask("gcloud", "compute", "instances", "describe", f"{settings.name}-node", "--zone", settings.zone, *where)
     if node.code == 0:
-        return []  # What it takes is taken.
+        return []  # What an existing node takes is already counted as used.
     region = ask("gcloud", "compute", "regions", "describe", settings.region, *where, "--format=json(quotas)")
     if region.code:
         return [f"quotas of {settings.region} can't be read"]
@@ -115,7 +115,7 @@ def _quotas(settings: Settings, ask: Ask) -> list[str]:
 
 def _policies(settings: Settings, ask: Ask) -> list[str]:
     def of(constraint: Constraint) -> tuple[Constraint, Mapping[str, Any] | None]:
-        # Managed constraints have an API of their own; it may be off.
+        # Managed constraints have their own API, which may be off.
         kind = ("org-policies",) if ".managed." in constraint.name else ("resource-manager", "org-policies")
         answer = ask(
             "gcloud", *kind, "describe", constraint.name, "--project", settings.project, "--effective", "--format=json"
@@ -135,7 +135,7 @@ def _policies(settings: Settings, ask: Ask) -> list[str]:
 
 
 def _forbids(constraint: Constraint, policy: Mapping[str, Any], settings: Settings) -> bool:
-    """For a list of values: whether the needed one is denied, or others are allowed and it is not among them."""
+    """For a list of values: whether the needed one is denied, or is not among those that are allowed."""
     if not constraint.needs:
         rules: Iterable[Mapping[str, Any]] = policy.get("spec", {}).get("rules", [])
         return bool(policy.get("booleanPolicy", {}).get("enforced")) or any(rule.get("enforce") for rule in rules)

@@ -1,4 +1,4 @@
-"""The backend for those who have outgrown one VM: Google's Kafka, and a ClickHouse that somebody else runs."""
+"""The backend for when one VM is too small: Google's Kafka, and a ClickHouse that somebody else runs."""
 
 import pulumi
 import pulumi_gcp as gcp

@@ -1,4 +1,4 @@
-"""What wakes somebody: alert policies that say what to do, an uptime check, a dashboard, a budget."""
+"""Monitoring: alert policies that say what to do, an uptime check, a dashboard, a budget."""
 
 import pulumi
 import pulumi_gcp as gcp
@@ -8,7 +8,7 @@ from infra.config import Settings
 
 
 class Monitoring(pulumi.ComponentResource):
-    """Alerts and figures for one stack."""
+    """Alerts and charts for one stack."""
 
     def __init__(
         self,
@@ -34,7 +34,7 @@ class Monitoring(pulumi.ComponentResource):
         self.register_outputs({})
 
     def _promql(self, alert: alerts.Alert) -> None:
-        """A rule as it is. The metric need not exist yet: nothing has been reported when a stack is made.
+        """A rule, unchanged. Its metric need not exist yet: nothing has been reported when a stack is created.
 
         https://cloud.google.com/monitoring/api/ref_v3/rest/v3/projects.alertPolicies#PrometheusQueryLanguageCondition
         """
@@ -84,7 +84,7 @@ class Monitoring(pulumi.ComponentResource):
         critical: bool = True,
     ) -> None:
         args = gcp.monitoring
-        # Required of a policy on a log, and of no other.
+        # Required for a policy on a log, and for no other.
         limit = args.AlertPolicyAlertStrategyNotificationRateLimitArgs(period="300s")
         strategy = args.AlertPolicyAlertStrategyArgs(notification_rate_limit=limit, auto_close="86400s")
         args.AlertPolicy(
@@ -101,7 +101,7 @@ class Monitoring(pulumi.ComponentResource):
         )
 
     def _uptime(self, host: pulumi.Input[str]) -> None:
-        """The gateway only: everything else has no address that a check from outside could reach."""
+        """Only for the gateway: nothing else has an address that a check from outside could reach."""
         args = gcp.monitoring
         check = args.UptimeCheckConfig(
             "gateway",
@@ -113,7 +113,7 @@ class Monitoring(pulumi.ComponentResource):
                 type="uptime_url", labels={"project_id": self.settings.project, "host": host}
             ),
             http_check=args.UptimeCheckConfigHttpCheckArgs(
-                # Google's front end keeps /healthz for itself. Without a token, the gateway says 401: it is there.
+                # Google's front end keeps /healthz for itself. Without a token, the gateway returns 401: it is up.
                 path="/v1/logs",
                 port=443,
                 use_ssl=True,
@@ -130,7 +130,7 @@ class Monitoring(pulumi.ComponentResource):
         self._unreachable(check.uptime_check_id)
 
     def _unreachable(self, check: pulumi.Output[str]) -> None:
-        """Two of the checkers around the world see it: one alone may be cut off itself."""
+        """At least two of the checkers around the world must fail: a single one may itself be cut off."""
         args = gcp.monitoring
         condition = args.AlertPolicyConditionArgs(
             display_name="The gateway can't be reached",

@@ -8,12 +8,12 @@ import pulumi_gcp as gcp
 from infra.config import Settings
 from infra.render import CLICKHOUSE_PORT, KAFKA_PORT
 
-# From here Google's Identity-Aware Proxy connects, once it knows who is asking.
+# Google's Identity-Aware Proxy connects from here, once it knows who is asking.
 IAP_RANGE = "35.235.240.0/20"
 
 
 class Network(pulumi.ComponentResource):
-    """A VPC without a public address in it. Cloud Run is in a subnet of its own, which the firewall knows it by."""
+    """A VPC without any public address. Cloud Run has its own subnet, by which the firewall recognizes it."""
 
     def __init__(self, settings: Settings, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("logbrook:infra:Network", "network", None, opts)
@@ -33,13 +33,13 @@ class Network(pulumi.ComponentResource):
         self.register_outputs({})
 
     def admit(self, node: pulumi.Input[str]) -> None:
-        """Let Cloud Run's subnet and IAP's tunnel reach the data node, known by its service account; nobody else."""
+        """Let only Cloud Run's subnet and IAP's tunnel reach the data node, identified by its service account."""
         run = [str(KAFKA_PORT), str(CLICKHOUSE_PORT)]
         self._firewall("run-to-node", run, self.settings.run_subnet, node, "Kafka and ClickHouse, for Cloud Run")
         self._firewall("iap-to-node", ["22"], IAP_RANGE, node, "SSH through Identity-Aware Proxy")
 
     def vpc_access(self) -> Any:
-        """How what runs on Cloud Run reaches the network: directly, and with private addresses alone."""
+        """How programs on Cloud Run reach the network: directly, and only with private addresses."""
         interface = {"network": self.vpc.id, "subnetwork": self.run_subnet.id}
         return {"egress": "PRIVATE_RANGES_ONLY", "network_interfaces": [interface]}
 
@@ -69,7 +69,7 @@ class Network(pulumi.ComponentResource):
         )
 
     def _way_out(self, subnet: gcp.compute.Subnetwork) -> gcp.compute.RouterNat:
-        """The data node fetches packages: it reaches out, and cannot be reached."""
+        """For the data node to fetch packages: it can reach out, but can't be reached."""
         common = {"project": self.settings.project, "region": self.settings.region}
         router = gcp.compute.Router(
             "router",

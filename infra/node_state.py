@@ -1,7 +1,7 @@
-"""A deploy goes on when the data node serves what the deploy gave it: the node says so in a guest attribute.
+"""A deploy continues when the data node runs what the deploy gave it: the node says so in a guest attribute.
 
-The node writes `logbrook/state`: `ready DIGEST` with the SHA-256 of the bundle that it has applied, or what it is at.
-It takes `ready` back when the machine stops, and at each boot before anything else.
+The node writes `logbrook/state`: `ready DIGEST` with the SHA-256 of the bundle that it has applied, or what it is
+doing. It clears `ready` when the machine stops, and at each boot before anything else.
 https://cloud.google.com/compute/docs/metadata/manage-guest-attributes (read 2026-11-28)
 """
 
@@ -22,16 +22,16 @@ _MINUTE_SECONDS = 60.0
 
 
 def ready(bundle: str) -> str:
-    """What the node writes once it has applied this bundle and all of it serves."""
+    """What the node writes once it has applied this bundle and everything is running."""
     return f"ready {digest(bundle)}"
 
 
 def serving(settings: Settings, instance: gcp.compute.Instance) -> pulumi.Output[gcp.compute.Instance]:
-    """The data node, once it serves. To depend on it is to start after that.
+    """The data node, once it is ready. Whatever depends on this starts after that.
 
-    Where the node has said nothing at all in `nodeWaitMinutes`, the deploy goes on with a warning: guest attributes
-    may be forbidden here, and what is started waits for Kafka and ClickHouse by itself. Fails the deploy with
-    StackError if the node has spoken, and is not ready by then.
+    If the node has reported nothing at all within `nodeWaitMinutes`, the deploy continues with a warning: guest
+    attributes may be forbidden here, and what is started waits for Kafka and ClickHouse on its own. Fails the deploy
+    with StackError if the node has reported something but is not ready by then.
     """
 
     async def wait(metadata: Mapping[str, str] | None) -> gcp.compute.Instance:
@@ -57,7 +57,7 @@ async def _wait(settings: Settings, instance: gcp.compute.Instance, wanted: str)
 
 
 async def _state(settings: Settings, instance: gcp.compute.Instance) -> str:
-    """The attribute's value; empty if there is none, or it may not be read: the provider does not tell which."""
+    """The attribute's value; empty if there is none, or it may not be read: the provider does not say which."""
     answer = await gcp.compute.get_instance_guest_attributes_output(
         name=f"{settings.name}-node",
         project=settings.project,

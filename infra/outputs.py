@@ -28,7 +28,7 @@ def commands(settings: Settings, gateway_url: pulumi.Output[str]) -> dict[str, p
 
 
 def _send_first_event(url: str) -> str:
-    """A line for a shell in which LOGBROOK_TOKEN is set: the token is not part of it, nor of a process's arguments.
+    """A line for a shell in which LOGBROOK_TOKEN is set: the token is neither in it nor in a process's arguments.
 
     `printf` is the shell's own, and curl reads the header from its standard input.
     """

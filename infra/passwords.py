@@ -1,6 +1,7 @@
-"""`make secrets STACK=dev`: make up the passwords that a stack does not have yet, and one token to send with.
+"""`make secrets STACK=dev`: generates the passwords that a stack does not have yet, and one token to send with.
 
-Values go to Pulumi through a pipe and are encrypted in the stack's file. The token is shown once: its hash is kept.
+Values go to Pulumi through a pipe and are encrypted in the stack's file. The token is shown once: only its hash is
+kept.
 """
 
 import argparse
@@ -14,7 +15,7 @@ from infra.secret_store import SECRET_KEYS, TOKENS, missing, wanted
 
 
 def configured(stack: str) -> dict[str, str]:
-    """The stack's configuration; a secret as an empty string. Raises CalledProcessError if Pulumi has no such stack."""
+    """The stack's configuration, secrets as empty strings. Raises CalledProcessError if Pulumi has no such stack."""
     shown = subprocess.run(
         ["pulumi", "config", "--json", "--stack", stack], check=True, text=True, stdout=subprocess.PIPE
     )
@@ -28,20 +29,20 @@ def settings_of(stack: str) -> tuple[Settings, frozenset[str]]:
 
 
 def store(stack: str, key: str, value: str) -> None:
-    """Set a secret without it being seen in the list of processes."""
+    """Set a secret without showing it in the list of processes."""
     subprocess.run(["pulumi", "config", "set", "--secret", "--stack", stack, key], input=value, text=True, check=True)
 
 
 def main() -> None:
     """Set what is missing, and say what was set."""
-    parser = argparse.ArgumentParser(description="Make up the secrets that a stack does not have yet.")
+    parser = argparse.ArgumentParser(description="Generate the secrets that a stack does not have yet.")
     parser.add_argument("--stack", required=True)
     stack = parser.parse_args().stack
     settings, keys = settings_of(stack)
     lacking = missing(settings, keys)
     theirs = {secret.full_key: "Docker Hub" for secret in wanted(settings) if not secret.ours}
     if not settings.on_vm:
-        # There the users are somebody else's: the passwords are theirs too.
+        # There the users belong to somebody else, and so do the passwords.
         theirs |= {key: settings.clickhouse_host for key in lacking if key != TOKENS.full_key}
     for key in (key for key in lacking if key in theirs):
         print(f"{key} is the password at {theirs[key]}: pulumi config set --stack {stack} --secret {key}")

@@ -1,4 +1,4 @@
-"""Rules that every stack keeps, as functions over what it declares. Each says what is wrong, if anything is."""
+"""Rules for every stack, as functions of what it declares. Each says what is wrong, if anything."""
 
 import ipaddress
 import json
@@ -25,18 +25,18 @@ class Declared:
         return "Api" if self.token.startswith("gcp:projects/service:") else self.token.rpartition(":")[2]
 
 
-# Stands for what is only known once it is deployed: rules judge it then.
+# Stands for what is known only after the deploy: rules check it then.
 UNKNOWN = "<known after the deploy>"
 Rule = Callable[[Declared], Iterable[str]]
 
-# Roles that Google grants on a project only. Whatever else is granted there needs a condition that names its resource.
+# Roles that Google grants only on a project. Any other grant there needs a condition that names its resource.
 PROJECT_ROLES = {
     "roles/logging.logWriter": "write logs",
     "roles/monitoring.metricWriter": "write metrics",
     "roles/monitoring.viewer": "the lag as a metric, where Kafka is managed",
     "roles/managedkafka.client": "connect to managed Kafka as oneself",
 }
-# Granted on a project with a condition that names one resource.
+# Granted on a project, with a condition that names one resource.
 CONDITIONED_ROLES = {"roles/parametermanager.parameterViewer": "read the autoscaler's configuration"}
 BROAD_ROLES = {"roles/owner", "roles/editor", "roles/viewer"}
 # Images that are not ours have a pinned tag: Google's, and what the project's mirror pulls from Docker Hub.
@@ -73,7 +73,7 @@ def no_public_address(resource: Declared) -> Iterator[str]:
 
 
 def own_service_account(resource: Declared) -> Iterator[str]:
-    """Everything that runs has a service account of its own."""
+    """Everything that runs has its own service account."""
     account: Any = "none is needed"
     if resource.kind == "Instance":
         account = (resource.inputs.get("serviceAccount") or {}).get("email")
@@ -86,7 +86,7 @@ def own_service_account(resource: Declared) -> Iterator[str]:
 
 
 def least_rights(resource: Declared) -> Iterator[str]:
-    """No basic role, nothing project-wide that could be smaller, nothing to everybody."""
+    """No basic roles, nothing project-wide that could be narrower, nothing for everybody."""
     role, member = resource.inputs.get("role"), str(resource.inputs.get("member", ""))
     if role is None:
         return
@@ -107,7 +107,7 @@ def only_the_gateway_is_open(resource: Declared) -> Iterator[str]:
 
 
 def by_digest(resource: Declared) -> Iterator[str]:
-    """Our own image is deployed by its digest. Others' have the tags that are pinned here."""
+    """Our own image is deployed by its digest. Other images have the tags that are pinned here."""
     if resource.kind not in ("Service", "WorkerPool", "Job"):
         return
     template = resource.inputs["template"]
@@ -118,7 +118,7 @@ def by_digest(resource: Declared) -> Iterator[str]:
 
 
 def no_clear_secret(resource: Declared) -> Iterator[str]:
-    """Programs get names of secrets. A variable that sounds like one must not hold a value."""
+    """Programs get names of secrets. A variable that sounds like a secret must not have a plain value."""
     if resource.kind in ("Service", "WorkerPool", "Job"):
         template = resource.inputs["template"]
         for container in template.get("template", template)["containers"]:
@@ -133,7 +133,7 @@ def no_clear_secret(resource: Declared) -> Iterator[str]:
 
 
 def hardened_machine(resource: Declared) -> Iterator[str]:
-    """Shielded, OS Login, no keys of the project."""
+    """Shielded VMs, OS Login, and no project-wide keys."""
     if resource.kind != "Instance":
         return
     shielded = resource.inputs.get("shieldedInstanceConfig") or {}
@@ -147,14 +147,14 @@ def hardened_machine(resource: Declared) -> Iterator[str]:
 
 
 def kept_data(resource: Declared) -> Iterator[str]:
-    """What holds data can't be deleted by a slip."""
+    """What holds data can't be deleted by mistake."""
     holds_data = resource.token.endswith(("disk:Disk", "managedkafka/cluster:Cluster", "managedkafka/topic:Topic"))
     if holds_data and not resource.protect:
         yield "holds data and is not protected"
 
 
 def private_egress(resource: Declared) -> Iterator[str]:
-    """What runs on Cloud Run reaches the network directly, with its private ranges only."""
+    """Programs on Cloud Run reach the network directly, and only its private ranges."""
     if resource.kind not in ("Service", "WorkerPool", "Job"):
         return
     template = resource.inputs["template"]
@@ -179,7 +179,7 @@ PROD_GUARDED = ("Instance", "Service", "WorkerPool", "Job", "Secret")
 
 
 def guarded_in_prod(resource: Declared) -> Iterator[str]:
-    """In prod, Google itself refuses to delete what runs and what is secret."""
+    """In prod, Google itself refuses to delete what is running and what is secret."""
     if resource.kind in PROD_GUARDED and resource.name != "crema" and not resource.inputs.get("deletionProtection"):
         yield "has no deletion protection"
 

@@ -1,4 +1,4 @@
-"""The project's APIs, switched on, and the provider that makes everything else once they are.
+"""The project's APIs, switched on, and the provider that creates everything else once they are.
 
 Why, with sources: docs/decisions/first-deploy.md.
 """
@@ -11,7 +11,7 @@ import pulumi_gcp as gcp
 
 from infra.config import NAMESPACE, Settings
 
-# Switching the others on takes these two, and nobody but `gcloud` can switch them on.
+# Switching the others on takes these two, and only `gcloud` can switch these on.
 FIRST_APIS = ("cloudresourcemanager", "serviceusage")
 APIS = (
     "artifactregistry",
@@ -33,22 +33,22 @@ def full_names(names: Iterable[str]) -> list[str]:
 
 
 def apis(settings: Settings) -> list[str]:
-    """The APIs that this stack needs, by their full names, in the order of the alphabet."""
+    """The APIs that this stack needs, by their full names, in alphabetical order."""
     extra = [] if settings.on_vm else ["managedkafka"]
     extra += ["billingbudgets"] if settings.billing_account else []
-    # Of what GitHub says, sts makes a token, and iamcredentials one of a service account.
+    # sts turns what GitHub says into a token, and iamcredentials turns that into a service account's token.
     extra += ["iamcredentials", "sts"] if settings.github_repository_id else []
     return full_names(sorted((*FIRST_APIS, *APIS, *extra)))
 
 
 class Project(pulumi.ComponentResource):
-    """`provider` is what each other resource is made with: it waits for the APIs, and labels what has labels."""
+    """Every other resource is created with `provider`: it waits for the APIs, and labels what can have labels."""
 
     def __init__(self, settings: Settings, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("logbrook:infra:Project", "project", None, opts)
         enabled = self._enable(settings, _provider("apis", settings, pulumi.ResourceOptions(parent=self)))
         self.provider = _provider("cloud", settings, pulumi.ResourceOptions(parent=self, depends_on=enabled))
-        # Who read which secret, when. Google logs changes by itself, and reads if it is asked to:
+        # Who read which secret, and when. Google logs changes by default, and reads on request:
         # https://cloud.google.com/secret-manager/docs/audit-logging (read 2026-11-28).
         gcp.projects.IAMAuditConfig(
             "secret-reads",
@@ -61,7 +61,7 @@ class Project(pulumi.ComponentResource):
 
     def _enable(self, settings: Settings, provider: gcp.Provider) -> list[pulumi.Resource]:
         async def settle(_args: pulumi.ResourceHookArgs) -> None:
-            """Google says that an API is on a while before all of its servers know."""
+            """Google reports that an API is on some time before all of its servers know."""
             await asyncio.sleep(settings.api_wait_seconds)
 
         hooks = pulumi.ResourceHookBinding(after_create=[settle])
@@ -70,7 +70,7 @@ class Project(pulumi.ComponentResource):
                 name.partition(".")[0],
                 project=settings.project,
                 service=name,
-                # Somebody else in the project may use it by now.
+                # Somebody else in the project may be using it by then.
                 disable_on_destroy=False,
                 opts=pulumi.ResourceOptions(parent=self, provider=provider, hooks=hooks),
             )
@@ -84,8 +84,8 @@ def _provider(name: str, settings: Settings, opts: pulumi.ResourceOptions) -> gc
         project=settings.project,
         region=settings.region,
         zone=settings.zone,
-        # With a person's own login, requests count against the quota of a project of Google's unless they name
-        # another; some APIs, the one for budgets first, refuse that.
+        # With a person's own login, requests count against the quota of one of Google's projects unless they name
+        # another; some APIs, such as the one for budgets, refuse that.
         user_project_override=True,
         billing_project=settings.project,
         default_labels={"app": NAMESPACE, "environment": settings.environment, "stack": settings.name},

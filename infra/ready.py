@@ -1,6 +1,6 @@
-"""What has to be there before `make preview` and `make up`: says all that is missing, each with the command that helps.
+"""What is needed before `make preview` and `make up`: says what is missing, each with the command that helps.
 
-When nothing is missing, it says what may still stop the deploy (limits.py); that alone does not fail.
+If nothing is missing, it says what may still stop the deploy (limits.py); that alone is not a failure.
 
 python -m infra.ready --stack dev
 """
@@ -73,7 +73,7 @@ def missing_helper(settings: Settings) -> list[str]:
 
 
 def concerns(stack: str) -> list[str]:
-    """What may stop the deploy although nothing is missing."""
+    """What may stop the deploy even if nothing is missing."""
     settings, _ = passwords.settings_of(stack)
     compute = ask(
         "gcloud", "services", "list", "--enabled", "--project", settings.project, "--format", "value(config.name)"
@@ -82,7 +82,7 @@ def concerns(stack: str) -> list[str]:
 
 
 def check(stack: str) -> list[str]:
-    """Everything that is missing for this stack. What can't be asked yet is left out."""
+    """Everything that is missing for this stack. What can't be checked yet is left out."""
     found = missing_programs(None)
     if found:
         return found

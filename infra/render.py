@@ -17,10 +17,10 @@ ROOT = Path(__file__).parent.parent
 BOOT = Path(__file__).parent / "boot"
 KAFKA_PORT = 9094
 CLICKHOUSE_PORT = 8123
-# Metadata: 256 KiB for one value, 512 KiB for all of an instance's.
+# Metadata: 256 KiB for one value, 512 KiB for all values of an instance.
 MAX_METADATA_BYTES = 256 * 1024
-# What converges the machine, each with its mode and its place. The startup script brings them at each boot, and the
-# bundle with each deploy.
+# The files that converge the machine, each with its mode and path. The startup script installs them at each boot, and
+# the bundle with each deploy.
 MACHINE_FILES = {
     "node.sh": ("0755", "/usr/local/sbin/logbrook-node"),
     "fetch.py": ("0755", "/usr/local/sbin/logbrook-fetch"),
@@ -41,7 +41,7 @@ MACHINE_FILES = {
         )
     },
 }
-# Made from the list of disks: what node.sh and apply.sh read, and what may not start without the mounts.
+# Generated from the list of disks: what node.sh and apply.sh read, and what must not start without the mounts.
 _MOUNTS = f"[Unit]\nRequiresMountsFor={' '.join(disk.mount for disk in DISKS)}\n"
 GENERATED = {
     "disks": "".join(f"{disk.name} {disk.owner} {' '.join(disk.directories)}\n" for disk in DISKS),
@@ -59,7 +59,7 @@ _END = "END-OF-LOGBROOK-FILE"
 
 
 def boot_file(name: str) -> str:
-    """The text of a file of the machine."""
+    """The text of one of the machine's files."""
     return GENERATED.get(name) or (BOOT / name).read_text()
 
 
@@ -69,7 +69,7 @@ def vm_bootstrap(settings: Settings) -> str:
 
 
 def image_of(variable: str) -> str:
-    """The image that compose.yaml runs when the variable is not set: its version is stated there alone."""
+    """The image that compose.yaml runs when the variable is not set: its version is only stated there."""
     found = re.search(r"\$\{" + variable + r":-([^}]+)\}", (ROOT / "compose/compose.yaml").read_text())
     if not found:
         raise ValueError(f"compose/compose.yaml has no default for {variable}")
@@ -117,7 +117,7 @@ def environment(settings: Settings, memory: Memory, image: str, mirror: str) -> 
 
 def mounted_files(files: Mapping[str, str]) -> dict[str, str]:
     """A digest of what each service mounts, as its label: Compose recreates a container when a label changes, but not
-    when a file below a mount does.
+    when a file under a mount does.
     """
     return {
         f"MOUNTED_FILES_{service.upper()}": hashlib.sha256(
@@ -158,12 +158,12 @@ def bundle(variables: Mapping[str, str], secrets: Mapping[str, Mapping[str, str]
 
 
 def digest(bundle: str) -> str:
-    """What the node calls a bundle: its guest attribute `logbrook/state` is `ready DIGEST` once it has applied it."""
+    """How the node refers to a bundle: its guest attribute `logbrook/state` is `ready DIGEST` once it is applied."""
     return hashlib.sha256(bundle.encode()).hexdigest()
 
 
 def startup_script() -> str:
-    """The metadata value `startup-script`: it installs what converges the machine, and starts that.
+    """The metadata value `startup-script`, which installs what converges the machine and starts it.
 
     It is the same for every stack. Compute Engine runs it at each boot, as root, on any image with systemd and apt:
     https://cloud.google.com/compute/docs/instances/startup-scripts/linux (read 2026-11-28).

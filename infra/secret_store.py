@@ -1,7 +1,7 @@
-"""Passwords and tokens: declared once, kept in Secret Manager, each readable by those who need it alone.
+"""Passwords and tokens: declared once, kept in Secret Manager, each readable only by those who need it.
 
-Their values come from the stack's configuration, encrypted (`make secrets` makes them up); in the state they are
-encrypted too, and nothing else gets to see them: programs are given the secret's name.
+Their values come from the stack's configuration, encrypted (`make secrets` generates them); in the state they are
+encrypted, too, and nothing else gets to see them: programs are given the secret's name.
 """
 
 import re
@@ -25,7 +25,7 @@ class Declared:
     backends: tuple[str, ...] = ("vm", "managed")
     meaning: str = ""
     ours: bool = True
-    """Whether we may make it up; else it is somebody else's, and the key `only_with` says whether it is needed."""
+    """Whether we may generate it; if not, it is somebody else's, and the key `only_with` says whether it is needed."""
     only_with: str = ""
 
     @property
@@ -54,7 +54,7 @@ SECRETS = (
     DOCKER_HUB,
 )
 SECRET_KEYS = frozenset(secret.full_key for secret in SECRETS)
-# The autoscaler takes a user's name from Secret Manager alone: a secret that is none.
+# The autoscaler only accepts a user's name from Secret Manager: a secret that is not one.
 AUTOSCALER_USERNAME = "kafka-autoscaler-username"
 
 
@@ -68,12 +68,12 @@ def wanted(settings: Settings) -> list[Declared]:
 
 
 def missing(settings: Settings, configured: frozenset[str]) -> list[str]:
-    """Keys of secrets that are not configured yet. The gateway's tokens too: without any, nobody could send."""
+    """Keys of secrets that are not configured yet, including the gateway's tokens: without any, nobody could send."""
     return [secret.full_key for secret in wanted(settings) if secret.full_key not in configured]
 
 
 def checked(key: str, value: str) -> str:
-    """The value, if it is fit to be a secret of ours; StackError says what is wrong without showing it."""
+    """The value, if it is valid for this secret; otherwise StackError says what is wrong without showing it."""
     if key == TOKENS.full_key:
         if not all(re.fullmatch(r"[A-Za-z0-9._-]+=[0-9a-f]{64}", token) for token in value.split(",")):
             raise StackError(f"{key}: not of the form name=sha256,... with 64 hex digits each")
@@ -83,7 +83,7 @@ def checked(key: str, value: str) -> str:
 
 
 class SecretStore(pulumi.ComponentResource):
-    """Every secret with its current version. `grant` lets one identity read what it is a declared reader of."""
+    """Every secret with its current version. `grant` lets an identity read the secrets that declare it as a reader."""
 
     def __init__(self, settings: Settings, config: pulumi.Config, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("logbrook:infra:SecretStore", "secrets", None, opts)
@@ -99,7 +99,7 @@ class SecretStore(pulumi.ComponentResource):
         self.register_outputs({})
 
     def add(self, name: str, value: pulumi.Output[str], readers: tuple[str, ...]) -> None:
-        """A secret that the program makes, and no configuration has. Before `grant` is asked for its readers."""
+        """A secret that the program creates, not the configuration. Call this before `grant` for its readers."""
         self.readers[name] = readers
         self._add(name, value)
 
@@ -125,11 +125,11 @@ class SecretStore(pulumi.ComponentResource):
         )
 
     def grant(self, identity: Identity) -> list[pulumi.Resource]:
-        """Let an identity read its secrets. What it starts should wait for the result."""
+        """Let an identity read its secrets. Whatever it starts should wait for the result."""
         return self.let_read(identity.role, identity.member)
 
     def let_read(self, role: str, member: pulumi.Input[str]) -> list[pulumi.Resource]:
-        """The same for a member that is none of our identities."""
+        """The same for a member that is not one of our identities."""
         return [
             gcp.secretmanager.SecretIamMember(
                 f"{role}-reads-{name}",

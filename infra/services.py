@@ -31,7 +31,7 @@ class Gateway(pulumi.ComponentResource):
         environment = kafka(backend, "gateway") | Environment(
             {"LOGBROOK_GATEWAY_HOST": _ANY}, {"LOGBROOK_GATEWAY_TOKENS": "gateway-tokens"}
         )
-        # Every sender has a token of the gateway's own; Cloud Run's IAM knows no OTLP client.
+        # Every sender has one of the gateway's own tokens; OTLP clients can't log in with Cloud Run's IAM.
         shape = _Shape("gateway", 4318, (settings.gateway_min, settings.gateway_max), environment, open_to_all=True)
         self.service = _service(
             foundation,
@@ -60,7 +60,7 @@ class Query(pulumi.ComponentResource):
         environment = clickhouse(backend, "reader", "clickhouse-reader-password") | Environment(
             {"LOGBROOK_QUERY_HOST": _ANY}
         )
-        # A live tail or an export is one request, which may go on for an hour.
+        # A live tail or an export is one request, which may last an hour.
         instances = settings.query_min, settings.query_max
         shape = _Shape("query", 8080, instances, environment, timeout_seconds=3600)
         self.service = _service(
@@ -84,7 +84,7 @@ class Query(pulumi.ComponentResource):
 
 @dataclass(frozen=True)
 class _Shape:
-    """In what the two services differ."""
+    """How the two services differ."""
 
     command: str
     port: int
@@ -107,7 +107,7 @@ def _service(
         resources=args.ServiceTemplateContainerResourcesArgs(
             limits={"cpu": "1", "memory": "1Gi"}, cpu_idle=least == 0, startup_cpu_boost=True
         ),
-        # The first connection out of a new instance takes up to a minute, and its first tries fail.
+        # The first connection out of a new instance takes up to a minute, and its first attempts fail.
         startup_probe=args.ServiceTemplateContainerStartupProbeArgs(
             http_get=args.ServiceTemplateContainerStartupProbeHttpGetArgs(path="/healthz", port=shape.port),
             period_seconds=5,

@@ -1,4 +1,4 @@
-"""After a deploy: does an event arrive? `logbrook doctor` against a stack, by its outputs, and again on its data node.
+"""After a deploy: does an event arrive? Runs `logbrook doctor` against a stack, by its outputs, and on its data node.
 
 python -m infra.smoke --stack dev
 """
@@ -24,7 +24,7 @@ _SSH_FAILED = 255
 
 
 def main() -> int:
-    """Look from here, then on the node. 0 if nothing failed, 1 if anything did."""
+    """Check from here, then on the node. 0 if nothing failed, 1 if anything did."""
     parser = argparse.ArgumentParser(description="Send an event through a deployed stack, and find it again.")
     parser.add_argument("--stack", required=True)
     stack = parser.parse_args().stack
@@ -48,7 +48,7 @@ def _look_from_here(gateway_url: str, query_url: str) -> bool:
     token = os.environ.get("LOGBROOK_TOKEN", "")
     if not token:
         print("No event can be sent: set LOGBROOK_TOKEN to a token of `logbrook:gatewayTokens`.", file=sys.stderr)
-    # Nothing of a local stack.
+    # Nothing from a local stack.
     environ = {name: value for name, value in os.environ.items() if not name.startswith("LOGBROOK_")}
     environ |= {"LOGBROOK_GATEWAY_URL": gateway_url, "LOGBROOK_TOKEN": token}
     environ |= {"LOGBROOK_QUERY_URL": query_url} if query_url else {}
@@ -58,7 +58,7 @@ def _look_from_here(gateway_url: str, query_url: str) -> bool:
 
 @contextlib.contextmanager
 def _query_api(outputs: Mapping[str, str]) -> Iterator[str]:
-    """The URL of the query API, through the proxy that the stack's output names; empty if that does not come up."""
+    """The URL of the query API, through the proxy that the stack's output names; empty if that does not start."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     command, _, _ = outputs["open_explorer"].rpartition(" --port ")
@@ -67,7 +67,7 @@ def _query_api(outputs: Mapping[str, str]) -> Iterator[str]:
         try:
             yield f"http://127.0.0.1:{port}" if _comes_up(proxy, port) else ""
         finally:
-            # gcloud has the proxy as a child.
+            # The proxy is a child process of gcloud.
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(proxy.pid, signal.SIGTERM)
 
@@ -86,7 +86,7 @@ def _comes_up(proxy: subprocess.Popen[bytes], port: int) -> bool:
 
 
 def _look_on_the_node(open_node: str) -> bool:
-    """Whether anything failed there. Who may not log in there can't tell."""
+    """Whether anything failed there. Without a login there, this is unknown."""
     print("\nOn the data node:", flush=True)
     code = subprocess.run([*shlex.split(open_node), "--command", "logbrook doctor"], check=False).returncode
     if code == _SSH_FAILED:

@@ -1,9 +1,9 @@
-"""On the data node, at each boot and after each deploy: fetch the files and the secrets that Logbrook starts with.
+"""On the data node, at each boot and after each deploy: fetch the files and secrets that Logbrook starts with.
 
     python3 fetch.py [ROOT]
 
-The instance's metadata `logbrook-bundle` has files, and names of secrets; the secrets themselves are read with the
-node's own service account and written to memory only. Nothing but Python's standard library is there.
+The instance's metadata value `logbrook-bundle` has the files and the names of secrets; the secrets themselves are read
+with the node's own service account and written only to memory. Only Python's standard library is available.
 """
 
 import base64
@@ -36,19 +36,19 @@ def main(root: Path) -> None:
 
 
 def metadata(path: str) -> str:
-    """One value of the instance's metadata."""
+    """One of the instance's metadata values."""
     return get(f"{METADATA}/{path}", {"Metadata-Flavor": "Google"})
 
 
 def get(url: str, headers: dict[str, str]) -> str:
-    """The body of an answer. Raises OSError: systemd then tries all of it again."""
+    """The body of a response. Raises OSError: systemd then tries everything again."""
     request = urllib.request.Request(url, headers=headers)  # noqa: S310 - constants, or an operator's own
     with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:  # noqa: S310
         return str(answer.read().decode())
 
 
 def write_files(directory: Path, files: dict[str, str]) -> None:
-    """Make `directory` hold exactly these files, each replaced in one step."""
+    """Make `directory` contain exactly these files, each replaced in one step."""
     for name, text in files.items():
         path = directory / name
         if directory not in path.resolve().parents:
@@ -66,7 +66,7 @@ def write_files(directory: Path, files: dict[str, str]) -> None:
 def secrets_file(wanted: dict[str, dict[str, str]], token: str, directory: Path) -> str:
     """Lines NAME='value' for docker compose, which Docker keeps on its disk.
 
-    A secret marked `sha256` is there as its hash only; one marked `file` is not there: containers mount the directory.
+    For a secret marked `sha256` there is only its hash; one marked `file` is left out: containers mount the directory.
     """
     lines = []
     for name, secret in wanted.items():
@@ -77,7 +77,7 @@ def secrets_file(wanted: dict[str, dict[str, str]], token: str, directory: Path)
         if not re.fullmatch(r"[A-Za-z0-9_+/=-]+", value):
             raise ValueError(f"{secret['version']} has characters other than letters, digits and _-+/=")
         if secret["as"] == "file":
-            # Its directory is root's; a container's user reads it through the mount.
+            # Its directory belongs to root; a container's user reads it through the mount.
             write_secret(directory / secret["name"], value, 0o444)
             value = "in-a-file"
         lines.append(f"{name}='{value}'\n")
@@ -85,7 +85,7 @@ def secrets_file(wanted: dict[str, dict[str, str]], token: str, directory: Path)
 
 
 def write_secret(path: Path, text: str, mode: int = 0o600) -> None:
-    """A file of this mode from its first byte on: root alone can read it."""
+    """Write a file that has this mode from its first byte on: only root can read it."""
     unfinished = path.with_name(path.name + ".new")
     unfinished.unlink(missing_ok=True)
     with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w") as file:
@@ -94,7 +94,7 @@ def write_secret(path: Path, text: str, mode: int = 0o600) -> None:
 
 
 def log_in(config: Path, registry: str, token: str) -> None:
-    """Let Docker pull images as the node's service account; the token goes through a pipe and ends within the hour."""
+    """Let Docker pull images as the node's service account; the token is piped in and expires within an hour."""
     subprocess.run(
         ["docker", "--config", str(config), "login", "--username", "oauth2accesstoken", "--password-stdin", registry],
         input=token,
