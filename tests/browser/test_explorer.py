@@ -275,7 +275,7 @@ def test_a_url_shows_the_same_in_a_second_window(page: Chrome) -> None:
 
 
 def test_the_other_views(page: Chrome) -> None:
-    """Patterns group similar lines and lead back to them; services show their errors."""
+    """Patterns group similar lines and lead back to them; services are those of what the query matches."""
     page.find_element(By.TAG_NAME, "body").send_keys("2")
     wait(page, lambda: "request \u2217 served" in texts(page, ".list .message"))
     rows = page.find_elements(By.CSS_SELECTOR, ".list tbody tr")
@@ -283,6 +283,8 @@ def test_the_other_views(page: Chrome) -> None:
     wait(page, lambda: messages(page) and all(message.startswith("charge failed") for message in messages(page)))
 
     page.find_element(By.TAG_NAME, "body").send_keys("3")
+    wait(page, lambda: texts(page, ".list .name") == ["checkout"])
+    one(page, "#clear").click()
     wait(page, lambda: texts(page, ".list .name") == ["checkout", "cart"])
 
 
