@@ -75,6 +75,11 @@ class Schema:
         "Most names in each of an event's maps (attributes, resource, scope). The rest become one JSON attribute, and "
         "the event is flagged. Each name takes about 25 kB of ClickHouse's memory while names are counted by the hour.",
     )
+    max_ahead_seconds: int = setting(
+        300,
+        "How far the time of an event may lie ahead of its arrival. With a time further ahead it would be outside of "
+        "what anybody searches: it is stored at its arrival, keeps the value as an attribute, and is flagged.",
+    )
     system_log_retention_days: int = setting(7, "Days that ClickHouse's own system logs are kept.")
     cluster: str = setting(
         "",

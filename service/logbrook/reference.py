@@ -74,10 +74,13 @@ def with_vocabulary(page: str) -> str:
     for number, words in parsing.VOCABULARY["levels"].items():
         values = ", ".join(f"`{word}`" for word in words)
         lines.append(f"| {number} | {parsing.LEVEL_TEXTS[int(number) - 1]} | {values} |")
-    in_text = ", ".join(f"`{word}`" for word in parsing.VOCABULARY["levels_in_text"]["words"])
+    in_text, marked = (
+        ", ".join(f"`{word}`" for word in words) for words in parsing.VOCABULARY["levels_in_text"].values()
+    )
     lines += [
         "",
-        f"In text these words count: {in_text}.",
+        "In text these words count, in capitals before a blank, and in any case before a bracket, colon, bar, slash, "
+        f"tab, or two blanks: {in_text}; and these where such a mark follows: {marked}.",
         "",
         "## Formats of times in text",
         "",

@@ -23,7 +23,11 @@ def events(payload: bytes) -> int:
     trimmed = payload.strip(MARKED_BLANK)
     if trimmed.startswith(b"[") and trimmed[1:].lstrip(BLANK)[:1] in (b"{", b"]") and _valid(payload):
         return max(1, len(orjson.loads(trimmed)))
-    lines = [line for line in payload.split(b"\n") if line.strip(b" \t\r")]
-    if not trimmed.startswith(b"{") or b"\n" not in trimmed or _valid(payload):
+    lines = [line.removesuffix(b"\r") for line in payload.split(b"\n") if line.strip(b" \t\r")]
+    if not trimmed.startswith(b"{") or b"\n" not in trimmed:
+        return 1
+    if all(line.startswith(b"{") for line in lines):
+        return len(lines)
+    if _valid(payload):
         return 1
     return len(lines) if any(_is_object(line) for line in lines) else 1

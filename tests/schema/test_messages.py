@@ -37,14 +37,24 @@ CASES = [
     text("a cut-off array is text, flagged", b'[{"a": 1}, {"b', "invalid JSON"),
     text("an array without events is text, flagged", b" [ ] ", "empty array"),
     text("JSON with bad UTF-8 is text, flagged", b'{"a": "\xff"}', "invalid JSON"),
-    text("JSON with half a surrogate is text, flagged", b'{"a": "\\ud800"}', "invalid JSON"),
+    Case(
+        "half a surrogate costs its character, a number beyond a double nothing",
+        b'{"msg":"\\ud83d \\ud83d\\ude00 \\\\ud800","n":1e400}',
+        [("\ufffd \U0001f600 \\ud800".encode(), {"n": "1e400"}, "")],
+    ),
+    Case(
+        "lines of which none is valid are an event each",
+        b'{"msg":1,}\n{"msg":2,}',
+        [(b'{"msg":1,}', {}, "invalid JSON"), (b'{"msg":2,}', {}, "invalid JSON")],
+    ),
     text("JSON without a line end between is text, flagged", b'{"a":1}{"b":2}', "invalid JSON"),
     text("cut-off pretty JSON is one event, flagged", b'{\n  "a": {\n    "b": 1\n', "invalid JSON"),
     text("deep JSON is text, flagged", b'{"a":' * 2000 + b"1" + b"}" * 2000, "invalid JSON"),
     text("text before JSON lines is text", b'started\n{"a":1}\n{"b":2}'),
-    Case("an object is one event", b'{"a":1}', [(b"", {"a": "1"}, "")]),
-    Case("blanks around an object mean nothing", b'\r\n  {"a":1}\r\n\n', [(b"", {"a": "1"}, "")]),
-    Case("a byte order mark means nothing", b'\xef\xbb\xbf{"a":1}', [(b"", {"a": "1"}, "")]),
+    Case("an object is one event", b'{"msg":"m","a":1}', [(b"m", {"a": "1"}, "")]),
+    Case("an object without a message has its JSON as body", b'{"a":1}', [(b'{"a":1}', {"a": "1"}, "")]),
+    Case("blanks around an object mean nothing", b'\r\n  {"msg":"m"}\r\n\n', [(b"m", {}, "")]),
+    Case("a byte order mark means nothing", b'\xef\xbb\xbf{"msg":"m"}', [(b"m", {}, "")]),
     Case(
         "a pretty-printed object is one event",
         b'{\n  "msg": "m",\n  "a": [\n    {"b": 1}\n  ]\n}\n',
@@ -73,7 +83,7 @@ CASES = [
     ),
     Case("an element that is no object is an event with its text", b'[{"msg":"1"}, 7, "x", null]', [
         (b"1", {}, ""), (b"7", {}, ""), (b'"x"', {}, ""), (b"null", {}, "")]),
-    Case("a key that is there twice is kept twice", b'{"a":1,"a":2}', [(b"", {"a": "2"}, "")]),
+    Case("a key that is there twice is kept twice", b'{"msg":"m","a":1,"a":2}', [(b"m", {"a": "1", "a#2": "2"}, "")]),
 ]  # fmt: skip
 
 

@@ -15,10 +15,13 @@ class Case:
     time: str = ARRIVAL
     severity: int = 0
     service: str = ""
+    error: str = ""
 
 
 NOON = "2024-05-06 12:00:00.000000000"
 MILLIS = "2024-05-06 12:00:00.123000000"
+
+BAD = "unusable timestamp"
 
 CASES = [
     # The formats of the LogHub collection, with contents of our own.
@@ -80,17 +83,57 @@ CASES = [
     Case("May 16 12:00:00 host CRON[99]: (root) CMD (x)", "2024-05-16 12:00:00.000000000", 0, "CRON"),
     Case("<165>1 2024-05-06T12:00:00.123Z host evntslog - ID47 [x@1 a=\"b\"] An event", MILLIS, 10, "evntslog"),
     Case("<11>1 2024-05-06T12:00:00.123+00:00 - - - - - gone", MILLIS, 17),
-    Case("2024-05-06T12:00:00+0000 host shop[12]: hello", NOON),
+    Case("2024-05-06T12:00:00+0000 host shop[12]: hello", NOON, 0, "shop"),
     # Containers and databases
     Case("2024-05-06T12:00:00.123456789Z stdout F hello", "2024-05-06 12:00:00.123456789"),
     Case("2024-05-06 12:00:00.123 UTC [123] ERROR:  relation \"x\" does not exist", MILLIS, 17),
     Case("2024-05-06T12:00:00.123456Z 0 [Warning] [MY-010068] CA certificate", "2024-05-06 12:00:00.123456000", 13),
     Case("2024.05.06 12:00:00.123456 [ 12 ] {} <Error> Application: Code: 60", "2024-05-06 12:00:00.123456000", 17),
-    Case("1:M 06 May 2024 12:00:00.123 * Ready to accept connections tcp", MILLIS),
+    Case("1:M 06 May 2024 12:00:00.123 * Ready to accept connections tcp", MILLIS, 10),
+    Case("1:M 06 May 2024 12:00:00.123 # Short write", MILLIS, 13),
     # A time without a date is of the day of arrival, or of the day before if that were half a day ahead.
     Case("11:00:00.123 [main] INFO  com.shop.Cart - started", "2025-03-01 11:00:00.123000000", 9),
     Case("[11:00:00,123] WARN low", "2025-03-01 11:00:00.123000000", 13),
-    Case("13:00:00.000 [main] ERROR com.shop.Cart - ahead by an hour", "2025-03-01 13:00:00.000000000", 17),
+    Case("12:05:00.000 [main] ERROR com.shop.Cart - a little ahead", "2025-03-01 12:05:00.000000000", 17),
+    Case("13:00:00.000 [main] ERROR com.shop.Cart - an hour ahead", "2025-02-28 13:00:00.000000000", 17),
+    # Zones, clocks of twelve hours, numbers of seconds
+    Case("2024-05-06 13:00:00.123 CET [7] ERROR:  relation missing", MILLIS, 17),
+    Case("2024-05-06 09:00:00 GMT+3 [7] LOG:  checkpoint", NOON, 9),
+    Case("2024-05-06 07:00:00 CDT [7] FATAL:  gone", NOON, 21),
+    Case("Mon May 06 2024 14:00:00 GMT+0200 (Central European Summer Time) x", NOON),
+    Case("2024-05-06 02:00:00 PM Error: x", "2024-05-06 14:00:00.000000000", 17),
+    Case("1714996800.123    157 192.0.2.1 TCP_MISS/200 5 GET http://a.example/", MILLIS),
+    Case("[1714996800] SERVICE ALERT: web;HTTP;OK", NOON),
+    Case("2 123456789010 eni-1235b8ca 192.0.2.1 192.0.2.2 20641 22 6 20 4249 1714996800 1714996860 ACCEPT OK", NOON),
+    Case("2024-05-06\t12:00:00\tFRA2\t2390282\t192.0.2.1\tGET", NOON),
+    Case("2024-05-06  1:00:00 0 [Note] InnoDB: ready", "2024-05-06 01:00:00.000000000", 10),
+    Case("date=2024-05-06 time=12:00:00 devname=fw level=warning", NOON, 13),
+    Case("240506 12:00:00 [Warning] IP address", NOON, 13),
+    Case("web-1  | 2024-05-06T12:00:00Z INFO up", NOON, 9),
+    Case("<189>45: *May 06 12:00:00.123 UTC: %SYS-5-CONFIG_I: Configured", MILLIS, 10),
+    Case("[pid: 1|app: 0|req: 1/1] 192.0.2.1 () {30 vars} [Mon May  6 12:00:00 2024] GET /", NOON),
+    # Levels behind other words
+    Case("2024-05-06 12:00:00,123 shop.orders  ERROR    gone", MILLIS, 17),
+    Case("[2024-05-06 12:00:00,123: ERROR/MainProcess] Task raised", MILLIS, 17),
+    Case("[2024-05-06 12:00:00] production.ERROR: gone", NOON, 17),
+    Case("E, [2024-05-06T12:00:00.123 #7] ERROR -- : gone", MILLIS, 17),
+    Case("2024-05-06T12:00:00.123Z stderr F ERROR gone", MILLIS, 17),
+    Case("2024-05-06 12:00:00 UTC [7] shop@orders FATAL:  gone", NOON, 21),
+    Case("[2024-05-06 12:00:00.123][ INFO][10][runner] up", MILLIS, 9),
+    Case("2024-05-06 12:00:00.123+0000 [id=7]\tWARNING\th.Finder#scout: slow", MILLIS, 13),
+    Case("2024-05-06 12:00:00,123 fail2ban.actions        [913]: NOTICE  [sshd] Ban 192.0.2.1", MILLIS, 10),
+    Case("2024-05-06 12:00:00, Info                  CBS    Loaded", NOON, 9),
+    Case("2024-05-06T12:00:00.123Z info vpxd[7F00] [Originator@6876] up", MILLIS, 9),
+    Case("2024-05-06 12:00:00.123 +00:00 [WRN] low", MILLIS, 13),
+    Case("2024-05-06T12:00:00.123+0000 E NETWORK  [conn1] gone", MILLIS, 17),
+    Case("fail: Shop.Orders[0]", severity=17),
+    Case("[06-May-2024 12:00:00 UTC] PHP Warning:  undefined index", NOON, 13),
+    Case("2024-05-06 12:00:00 INFO alert fired severity=critical", NOON, 9),
+    Case("2024-05-06 12:00:00 set log level=debug for root", NOON),
+    # Programs
+    Case("May  6 12:00:00 combo sshd(pam_unix)[19939]: failure", NOON, 0, "sshd"),
+    Case("May  6 12:00:00 mac com.apple.launchd[1] (com.a.b[12]): exited", NOON, 0, "com.apple.launchd"),
+    Case("May  6 12:00:00 combo syslogd 1.4.1: restart.", NOON, 0, "syslogd"),
     # Words in prose, numbers and dates elsewhere mean nothing.
     Case("an ERROR occurred in the INFO desk"),
     Case("errors were found"),
@@ -99,11 +142,18 @@ CASES = [
     Case("2024-05-06 12:00:00 the error was an INFO about a WARN", NOON),
     Case("2024-05-06 12:00:00 error handling was improved", NOON),
     Case("12345"),
-    Case("2024-99-99 99:99:99 INFO x", severity=9),
-    Case("1970-01-01 00:00:00 INFO x", severity=9),
+    Case("2024-99-99 99:99:99 INFO x", severity=9, error=BAD),
+    Case("2024-05-06 25:00:00 INFO x", severity=9, error=BAD),
+    Case("2024-05-06 12:00:00 BST [7] ERROR: x", severity=17, error=BAD),
+    Case("1970-01-01 00:00:00 INFO x", severity=9, error=BAD),
+    # Nor does a date that is not in the place of the event's time.
+    Case("expires=2030-01-01T00:00:00Z token renewed"),
+    Case("renewed 2030-01-01 00:00:00 is the new expiry"),
+    Case("Restored 2019-03-04 05:06:07 snapshot"),
+    Case("2030-01-01 00:00:00 a clock far ahead", error=BAD),
     # A stamp without a year is of the year of arrival, or of the year before if that were in the future.
     Case("Mar  1 11:00:00 host a: x", "2025-03-01 11:00:00.000000000", 0, "a"),
-    Case("Mar  2 11:00:00 host a: x", "2025-03-02 11:00:00.000000000", 0, "a"),
+    Case("Mar  2 11:00:00 host a: x", ARRIVAL, 0, "a", BAD),
     Case("Mar  3 11:00:00 host a: x", "2024-03-03 11:00:00.000000000", 0, "a"),
     Case("Feb 29 11:00:00 host a: x", "2024-02-29 11:00:00.000000000", 0, "a"),
     Case("Dec 31 23:59:59 host a: x", "2024-12-31 23:59:59.000000000", 0, "a"),
@@ -125,7 +175,7 @@ def test_text(case: Case, outcomes: dict[str, Row]) -> None:
     row = outcomes[case.line]
     assert (row["Timestamp"], row["SeverityNumber"], row["ServiceName"]) == (case.time, case.severity, case.service)
     assert row["Body"] == case.line.encode()
-    assert (row["ParseError"], row["LogAttributes"]) == ("", {})
+    assert (row["ParseError"], row["LogAttributes"]) == (case.error, {})
 
 
 def test_a_time_without_a_date_may_be_of_yesterday(store: Store) -> None:
@@ -141,3 +191,31 @@ def test_a_line_within_an_event_is_read_as_well(store: Store) -> None:
     [[bare], [named]] = store([f"{{{line}}}".encode(), f'{{{line}, "service": "cart"}}'.encode()])
     assert (bare["ServiceName"], bare["Timestamp"], bare["SeverityNumber"]) == ("shop", NOON, 10)
     assert named["ServiceName"] == "cart"
+
+
+def test_a_line_without_a_time_has_that_of_the_line_before(store: Store) -> None:
+    """In lines of one file or request; a program's own events without a time have that of their arrival."""
+    lines = [
+        b'{"service":"a","body":"%s"}' % text for text in (b"up", b"2024-05-06 12:00:00 WARN x", b"  more", b"ERROR y")
+    ]
+    own = b'{"msg":"2024-05-06 12:00:00 WARN x"}\n{"msg":"y"}'
+    [rows, [_, other]] = store([b"\n".join(lines), own])
+    assert [row["Timestamp"] for row in rows] == [ARRIVAL, NOON, NOON, NOON]
+    assert [row["SeverityNumber"] for row in rows] == [0, 13, 0, 17]
+    assert other["Timestamp"] == ARRIVAL
+
+
+def test_colors_do_not_hide_time_and_level(store: Store) -> None:
+    """What a terminal takes for colors is not part of the text; the original is kept."""
+    line = b"2024-05-06T12:00:00.123Z  \x1b[35mDEBUG\x1b[0m  reader.go:3468 SELECT 1"
+    [[row]] = store([line])
+    assert (row["Timestamp"], row["SeverityNumber"]) == (MILLIS, 5)
+    assert row["Body"] == b"2024-05-06T12:00:00.123Z  DEBUG  reader.go:3468 SELECT 1"
+    assert row["LogAttributes"] == {"log.record.original": line.decode()}
+
+
+@pytest.mark.parametrize("padding", [b"\0" * 64, b"\xef\xbb\xbf"])
+def test_what_stands_before_a_file_does_not_hide_its_time(store: Store, padding: bytes) -> None:
+    """Zeros of a file that was cut while it was written, and a byte order mark."""
+    [[row]] = store([padding + b"2024-05-06 12:00:00 ERROR first"])
+    assert (row["Timestamp"], row["SeverityNumber"]) == (NOON, 17)

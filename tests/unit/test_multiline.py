@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from logbrook.multiline import group, may_continue
+from logbrook.multiline import group, may_continue, open_from
 
 LINES = st.lists(
     st.sampled_from(
@@ -32,6 +32,81 @@ LINES = st.lists(
 def test_events_of_lines(lines: list[bytes], events: list[tuple[int, int]]) -> None:
     """Indented lines, frames and causes join the line before; blank lines count only inside of an event."""
     assert group(lines) == events
+
+
+TRACES = {
+    "Java": b"""\
+12:00:00 ERROR boom
+java.lang.IllegalStateException: no
+\tat a.B.c(B.java:1)
+Caused by: d.E: f
+\t... 12 more""",
+    "Python": b"""\
+12:00:00 ERROR boom
+Traceback (most recent call last):
+  File "x"
+KeyError: 'a'
+
+During handling of the above exception, another exception occurred:
+
+Traceback (most recent call last):
+  File "x"
+shop.PayError: no""",
+    "Go": b"""\
+panic: boom
+
+goroutine 1 [running]:
+main.pay(0xc0, 0x3)
+\t/app/main.go:8 +0x1d
+main.main()
+\t/app/main.go:3 +0x1
+exit status 2""",
+    "Node": b"""\
+12:00:00 error: boom
+Error: connect ECONNREFUSED
+    at TCP.after (node:net:1555:16) {
+  errno: -111
+}""",
+    ".NET": b"""\
+12:00:00 [ERR] boom
+System.InvalidOperationException: no
+   at Shop.Pay() in /src/Shop.cs:line 40
+--- End of stack trace from previous location ---
+   at Shop.Main()""",
+    "Ruby": b"""\
+12:00:00 ERROR boom (RuntimeError)
+app.rb:3:in 'pay'
+/usr/lib/ruby/x.rb:7:in `block in run'
+\tfrom app.rb:9:in 'main'""",
+    "PHP": b"""\
+PHP Fatal error:  Uncaught Exception: no in /app/x.php:3
+Stack trace:
+#0 /app/x.php(7): pay()
+#1 {main}
+  thrown in /app/x.php""",
+    "Rust": b"""\
+thread 'main' panicked at src/main.rs:4:5:
+index out of bounds
+stack backtrace:
+   0: begin
+             at /rustc/x
+note: run with `RUST_BACKTRACE=1` environment variable""",
+}
+
+
+@pytest.mark.parametrize("language", TRACES)
+def test_a_trace_is_one_event(language: str) -> None:
+    """With the exception's own line, and with what is logged before it; the next line is not part of it."""
+    lines = [b"12:00:00 INFO before", *TRACES[language].split(b"\n"), b"12:00:01 INFO next"]
+    assert may_continue(b"\n".join(lines))
+    assert group(lines) == [(0, 1), (1, len(lines) - 1), (len(lines) - 1, len(lines))]
+
+
+def test_a_heading_may_belong_to_the_line_before() -> None:
+    """Where lines end with the name of an exception, what comes next decides: the line before it is not whole yet."""
+    lines = [b"a", b"b", b"x.YException: z"]
+    assert open_from(lines, group(lines)) == 1
+    assert open_from(lines[:2], group(lines[:2])) == 1
 
 
 @given(LINES)

@@ -1,5 +1,6 @@
 """Log files as batches: each from its start to its end, then done."""
 
+import codecs
 import io
 import select
 import zlib
@@ -10,16 +11,17 @@ from pathlib import Path
 from typing import ClassVar
 
 from logbrook.errors import ConfigError
-from logbrook.produce.lines import Reading, complete, detect, encode
+from logbrook.produce.lines import Reading, complete, encode
 from logbrook.produce.target import Batch, Stop
 
 STDIN = "-"
+UTF_8_MARK = codecs.BOM_UTF8
+UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 READ_BYTES = 1024 * 1024
 # An event that has not ended by then is sent as it is: bounds the memory.
 MAX_OPEN_BYTES = 8 * 1024 * 1024
 # What a pipe delivered is sent after this time without more.
 _IDLE_SECONDS = 0.5
-_DETECT_BYTES = 4096
 
 
 @dataclass(frozen=True)
@@ -73,18 +75,22 @@ def whole(held: bytes, reading: Reading) -> int:
 
 def _read(file: io.FileIO, reading: Reading, stop: Stop) -> Iterator[Batch]:
     held = b""
-    for data in _pieces(file, stop):
+    for data in _utf8(_pieces(file, stop)):
         held += data
-        if reading.format == "auto":
-            start = held.lstrip()
-            if b"\n" not in start and len(start) < _DETECT_BYTES:
-                continue
-            reading = replace(reading, format=detect(held))
         end = whole(held, reading) if data else held.rfind(b"\n") + 1
         yield from encode(held[:end], reading)
         held = held[end:]
     if held and not stop.level:
         yield from encode(held, reading)
+
+
+def _utf8(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """A file as UTF-8, also if its first two bytes say that it is UTF-16, and without a byte order mark."""
+    decoder = None
+    for number, data in enumerate(pieces):
+        if number == 0 and data.startswith(UTF_16):
+            decoder = codecs.getincrementaldecoder("utf-16")(errors="replace")
+        yield decoder.decode(data).encode() if decoder else data.removeprefix(UTF_8_MARK if number == 0 else b"")
 
 
 def _pieces(file: io.FileIO, stop: Stop) -> Iterator[bytes]:

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import ClassVar
 
 from logbrook.errors import ConfigError
-from logbrook.produce.files import READ_BYTES, STDIN, partition_of
-from logbrook.produce.lines import Reading, complete, detect, encode
+from logbrook.produce.files import READ_BYTES, STDIN, UTF_8_MARK, UTF_16, partition_of
+from logbrook.produce.lines import Reading, complete, encode
 from logbrook.produce.positions import Position, Positions
 from logbrook.produce.target import Batch, Stop
 
@@ -101,8 +101,8 @@ class _Tail:
         if position.pending is not None:
             return os.pread(number, position.pending - position.offset, position.offset)
         data = os.pread(number, READ_BYTES, position.offset)
-        if position.format == "auto" and b"\n" in data.lstrip():
-            position.format = detect(data) if self._reading.format == "auto" else self._reading.format
+        if position.offset == 0 and data.startswith(UTF_16):
+            raise ConfigError(f"{position.path} is UTF-16 and can't be followed: send it as it is, without --follow")
         end = self._end(data, last=ending and not self._remembered)
         position.pending = position.offset + end if end else None
         return data[:end]
@@ -112,7 +112,7 @@ class _Tail:
         idle = time.monotonic() - self._changed
         if last or (self.rotated and idle > _ROTATED_SECONDS):
             return len(data)
-        end = complete(data, replace(self._reading, format=self.position.format))
+        end = complete(data, self._reading)
         if len(data) == READ_BYTES:
             return end or data.rfind(b"\n") + 1 or len(data)
         return data.rfind(b"\n") + 1 if idle > _SETTLED_SECONDS else end
@@ -122,7 +122,9 @@ class _Tail:
         position = self.position
         partition = partition_of(position.path)
         key = f"{position.id}-{position.offset}-{position.pending}" if self._remembered else None
-        for index, batch in enumerate(encode(data, replace(self._reading, format=position.format))):
+        if position.offset == 0:
+            data = data.removeprefix(UTF_8_MARK)
+        for index, batch in enumerate(encode(data, self._reading)):
             yield replace(batch, partition=partition, key=f"{key}-{index}" if key else None)
 
     def done(self) -> None:
@@ -135,8 +137,6 @@ class _Tail:
         size = os.fstat(number).st_size
         start = max(0, size - READ_BYTES)
         self.position.offset = start + os.pread(number, size - start, start).rfind(b"\n") + 1
-        if self.position.format == "auto" and self._reading.format == "auto" and size:
-            self.position.format = detect(os.pread(number, READ_BYTES, 0))
 
     def finished(self) -> bool:
         """Close the file if it was rotated and nothing came for a while; whether it is closed."""

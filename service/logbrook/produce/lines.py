@@ -1,7 +1,8 @@
 """Bytes of a log file to lines, lines to events, events to batches. No byte of a line is changed or lost.
 
 A line ends at LF or CRLF. A line of text becomes `{"body": ...}`; what is no UTF-8 can't be JSON and goes as a message
-of its own. A line of JSON goes as it is.
+of its own, or as ISO 8859-1 if a service is to stand beside it. A line of JSON goes as it is. What only files have is
+left out: the zeros of one that was cut while it was written.
 """
 
 import re
@@ -23,7 +24,11 @@ MAX_BATCH_BYTES = 512 * 1024
 MAX_EVENT_BYTES = 800_000
 # As JSON, a byte may become six: a piece fits whatever is in it.
 _PIECE_BYTES = MAX_EVENT_BYTES // 6 - 100
-_JSON_START = re.compile(rb'\s*\{\s*["}]')
+_JSON_START = re.compile(rb'^[ \t]*\{\s*["}]', re.MULTILINE)
+# An object over several lines, of which all but the first and the last are indented.
+_PRETTY = re.compile(rb"^\{[ \t]*\n(?:[ \t][^\n]*\n)+\}[ \t]*,?$", re.MULTILINE)
+_OPEN = re.compile(rb"^\{[ \t]*\r?\n(?:[ \t][^\n]*\n)*\Z", re.MULTILINE)
+_PADDING = re.compile(rb"^\0{8,}", re.MULTILINE)
 _NAMED = re.compile(rb'"(?:service|service\.name|service_name|app)"\s*:')
 
 
@@ -45,15 +50,12 @@ class Reading:
         return replace(self, service=self.service.replace("{file}", "stdin" if path == "-" else Path(path).stem))
 
 
-def detect(start: bytes) -> Literal["text", "json"]:
-    """The format of a file from its first bytes: JSON if an object begins there."""
-    return "json" if _JSON_START.match(start) else "text"
-
-
 def split(data: bytes) -> list[bytes]:
     """The lines of `data` without their ends. A last line without an end counts, if it is not empty."""
     if b"\r" in data:
         data = data.replace(b"\r\n", b"\n")
+    if b"\0" in data:
+        data = _PADDING.sub(b"", data)
     lines = data.split(b"\n")
     if not lines[-1]:
         lines.pop()
@@ -63,14 +65,16 @@ def split(data: bytes) -> list[bytes]:
 def complete(data: bytes, reading: Reading) -> int:
     """How many bytes from the start of `data` are whole events, whatever comes after it."""
     end = data.rfind(b"\n") + 1
+    if reading.format != "text" and (opened := _OPEN.search(data, 0, end)):
+        end = opened.start()
     if not reading.multiline or end == 0:
         return end
-    lines = split(data[:end])
-    if reading.format == "json" and lines[-1].lstrip()[:1] == b"{":
+    lines = data[:end].split(b"\n")[:-1]
+    if reading.format != "text" and _JSON_START.match(lines[-1]) and lines[-1].rstrip().endswith(b"}"):
         return end
     # The last event may go on. It starts so many lines before the end:
     starts = multiline.group(lines)
-    first = starts[-1][0] if starts else 0
+    first = starts[multiline.open_from(lines, starts)][0] if starts else 0
     for _ in range(len(lines) - first):
         end = data.rfind(b"\n", 0, end - 1) + 1
     return end
@@ -80,11 +84,14 @@ def encode(data: bytes, reading: Reading) -> Iterator[Batch]:
     """The events of `data`, which ends where an event does, as batches in order."""
     lines = split(data)
     prefix = b'{"body":' if reading.service is None else b'{"service":%b,"body":' % orjson.dumps(reading.service)
-    if (detect(data) if reading.format == "auto" else reading.format) == "json":
+    if reading.format == "json" or (reading.format == "auto" and _JSON_START.search(data)):
+        if b"}" in lines or b"}," in lines:
+            text = _PRETTY.sub(lambda found: found[0].replace(b"\n", b" ").rstrip(b", \t"), b"\n".join(lines))
+            lines = text.split(b"\n")
         return _pack(_json(lines, prefix, reading))
     if reading.multiline:
         lines = _joined(lines)
-    return _pack(_text(lines, prefix))
+    return _pack(_text(lines, prefix, named=reading.service is not None))
 
 
 Event = tuple[bytes, bool]
@@ -97,19 +104,23 @@ def _joined(lines: list[bytes]) -> list[bytes]:
     return [b"\n".join(lines[first:last]) for first, last in multiline.group(lines)]
 
 
-def _text(lines: Iterable[bytes], prefix: bytes) -> Iterator[Event]:
+def _text(lines: Iterable[bytes], prefix: bytes, *, named: bool) -> Iterator[Event]:
     for line in lines:
         try:
             event = prefix + orjson.dumps(line.decode()) + b"}"
         except UnicodeDecodeError:
-            if len(line) <= MAX_EVENT_BYTES:
+            if named:
+                # Each byte is a character of this encoding, so that none is lost.
+                event = prefix + orjson.dumps(line.decode("latin-1")) + b',"encoding":"ISO-8859-1"}'
+            elif len(line) <= MAX_EVENT_BYTES:
                 yield line, True
                 continue
-            event = b""
+            else:
+                event = b""
         if 0 < len(event) <= MAX_EVENT_BYTES:
             yield event, False
         else:
-            yield from _text(_pieces(line), prefix)
+            yield from _text(_pieces(line), prefix, named=named)
 
 
 def _pieces(line: bytes) -> Iterator[bytes]:
@@ -142,7 +153,8 @@ def _json(lines: Iterable[bytes], prefix: bytes, reading: Reading) -> Iterator[E
 
 
 def _between(lines: list[bytes], prefix: bytes, reading: Reading) -> Iterator[Event]:
-    return _text(_joined(lines) if reading.multiline else [line for line in lines if line.strip()], prefix)
+    events = _joined(lines) if reading.multiline else [line for line in lines if line.strip()]
+    return _text(events, prefix, named=reading.service is not None)
 
 
 def _pack(events: Iterable[Event]) -> Iterator[Batch]:

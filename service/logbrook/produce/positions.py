@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from logbrook.errors import ConfigError
-from logbrook.produce.lines import Format
 
 _HEAD_BYTES = 256
 
@@ -30,7 +29,6 @@ class Position:
     head: str = ""
     offset: int = 0
     pending: int | None = None
-    format: Format = "auto"
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     def look(self, file: int) -> bool:
@@ -57,8 +55,11 @@ class Positions:
         if path is None or not path.exists():
             return
         try:
+            # Earlier versions remembered a format, too.
             for entry in json.loads(path.read_bytes())["files"]:
-                self._saved.setdefault(entry["path"], []).append(Position(**entry))
+                self._saved.setdefault(entry["path"], []).append(
+                    Position(**{key: value for key, value in entry.items() if key != "format"})
+                )
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise ConfigError(f"{path} does not hold positions of `logbrook produce --follow`: {error}") from None
 

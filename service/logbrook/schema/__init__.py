@@ -65,12 +65,12 @@ class File:
 
     def applied_as(self, settings: config.Schema) -> str:
         """The checksum; for a view also the settings in it, since it is applied again when one of them changes."""
-        used = [name for name in ("max_event_names",) if self.view and f"{{{name}}}" in self.text]
-        return " ".join([self.checksum, *(f"{name}={getattr(settings, name)}" for name in used)])
+        used = [name for name in _in_views(settings) if self.view and f"{{{name}}}" in self.text]
+        return " ".join([self.checksum, *(f"{name}={_in_views(settings)[name]}" for name in used)])
 
     def statements(self, settings: config.Schema, database: str, cluster: Cluster = ONE_SERVER) -> list[str]:
         """Its statements, as they run here. A comment alone is not a statement."""
-        values = {"retention_days": settings.retention_days, "max_event_names": settings.max_event_names}
+        values = {"retention_days": settings.retention_days, **_in_views(settings)}
         known = {name: str(value) for name, value in values.items()} | cluster.forms(database)
 
         def fill(name: str, argument: str) -> str | None:
@@ -81,6 +81,11 @@ class File:
             for statement in _END.split(self.text)
             if re.sub(r"--.*", "", statement).strip() and (cluster.has_local or "{cluster_only}" not in statement)
         ]
+
+
+def _in_views(settings: config.Schema) -> dict[str, int]:
+    """The settings that views are made of."""
+    return {"max_event_names": settings.max_event_names, "max_ahead_seconds": settings.max_ahead_seconds}
 
 
 def replaced(view: str) -> str:

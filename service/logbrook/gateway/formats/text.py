@@ -39,15 +39,20 @@ def _events(body: bytes, start: int, max_message_bytes: int) -> Iterator[list[by
         groups = multiline.group(some)
         if not groups:
             continue
-        *whole, (first, stop) = groups
-        yield [b"\n".join(some[begin:end]) for begin, end in whole]
-        last, size = some[first:], stop - first
+        whole = multiline.open_from(some, groups)
+        yield [b"\n".join(some[begin:end]) for begin, end in groups[:whole]]
+        first = groups[whole][0]
+        last, size = some[first:], groups[-1][1] - first
         if sum(map(len, last)) + len(last) > max_message_bytes:
             # With what continues it, it would fit into no message. It may still do without the blank lines.
-            yield [b"\n".join(last[:size])]
+            yield _joined(last[:size])
             last = []
     if last:
-        yield [b"\n".join(last[:size])]
+        yield _joined(last[:size])
+
+
+def _joined(lines: list[bytes]) -> list[bytes]:
+    return [b"\n".join(lines[begin:end]) for begin, end in multiline.group(lines)]
 
 
 def pieces(body: bytes, start: int) -> Iterator[list[bytes]]:

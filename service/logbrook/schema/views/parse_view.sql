@@ -9,12 +9,17 @@ CREATE MATERIALIZED VIEW IF NOT EXISTS parse_view{on_cluster} TO {database}.otel
 WITH
     -- The names that a field may have, a bit for each; of each field the bits of its names.
     {names} AS names,
-    arrayMap(place -> bitShiftLeft(1::UInt64, place), range(length(names))) AS bits_of_names,
+    {places} AS places,
     {masks} AS masks,
     -- Of names that are none of these, and of values that are empty.
-    0x8000000000000000 AS other_bit,
-    0x4000000000000000 AS empty_bit,
-    key -> transform(lower(key), names, bits_of_names, other_bit) AS bit_of,
+    bitShiftLeft(toUInt128(1), 127) AS other_bit,
+    bitShiftLeft(toUInt128(1), 126) AS empty_bit,
+    key -> bitShiftLeft(toUInt128(1), transform(lower(key), names, places, 127)) AS bit_of,
+    {bits_of_field: time} AS time_bits,
+    {bits_of_field: level} AS level_bits,
+    {bits_of_field: body} AS body_bits,
+    -- Of several keys that are the same, the second one is `key#2`.
+    keys -> arrayMap((key, nth) -> if(nth = 1, key, concat(key, '#', toString(nth))), keys, arrayEnumerateUniq(keys)) AS numbered,
 
     -- As text, a string '{"a":1}' looks like an object. So a string that starts with a brace gets a mark before it, a
     -- character that Unicode keeps out of text, which is taken away once objects are flattened.
@@ -24,6 +29,13 @@ WITH
 
     -- An object as its keys and values, all as text; empty for what is not an object.
     text -> JSONExtract(text, 'Map(String, String)') AS pairs_of,
+    -- JSON that other parsers take: halves of surrogate pairs become U+FFFD, numbers beyond a double a text.
+    text -> arrayStringConcat(arrayMap(token -> multiIf(
+            startsWith(token, '"'), arrayStringConcat(arrayMap(part -> if(match(part, '^\\\\u[dD][89a-fA-F]..$'), '\\ufffd', part),
+                extractAll(token, '(?s)\\\\u[dD][89abAB][0-9a-fA-F]{2}\\\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\\\u[0-9a-fA-F]{4}|\\\\.|[^\\\\]+'))),
+            isInfinite(toFloat64OrZero(token)), concat('"', token, '"'),
+            token),
+        extractAll(text, '(?s)"(?:[^"\\\\]|\\\\.)*"|[-+.0-9a-zA-Z]+|.'))) AS mended,
     value -> startsWith(value, '{') AS is_object,
     -- A leaf is (place, key, value). An object becomes its own leaves, whose keys begin with the object's.
     leaf -> if(is_object(leaf.3) AND notEmpty(pairs_of(leaf.3)),
@@ -42,11 +54,44 @@ WITH
     -- Numbers of seconds, milliseconds, microseconds, or nanoseconds: each is too small to be one of the next.
     number -> multiIf(number <= 4102444799, 1000000000, number <= 4102444799999, 1000000, number <= 4102444799999999, 1000, 1) AS unit_of,
     text -> ifNull(toUnixTimestamp64Nano(parseDateTime64BestEffortOrNull(text, 9, 'UTC')), 0) AS nanoseconds_of,
+    -- A time in the value of a field, without formats of text: numbers, and ISO 8601 with a clock that exists.
+    value -> multiIf(
+        value = '', 0,
+        toInt64OrZero(value) > 0, toInt64OrZero(value) * unit_of(toInt64OrZero(value)),
+        toDecimal128OrZero(value, 9) > 0,
+            toInt64(least(toDecimal128OrZero(value, 9) * unit_of(toDecimal128OrZero(value, 9)), toDecimal128(9000000000000000000, 9))),
+        match(value, '^\\d{4}[-/]\\d\\d[-/]\\d\\d(?:$|[T ](?:[01]\\d|2[0-3]):[0-5]\\d(?:$|[^:\\d]|:(?:[0-5]\\d|60)(?:[.,]\\d+)?(?:Z| ?UTC| ?[-+]\\d\\d:?\\d\\d)?$))'),
+            nanoseconds_of(replaceOne(value, ',', '.')),
+        0) AS time_of,
+    {time_pattern} AS time_pattern,
+    {iso_pattern} AS iso_pattern,
+    -- Hours above 23, and minutes and seconds above 59; but for a leap second.
+    text -> match(text, '(?:^|[^:\\d])(?:2[4-9]|[3-9]\\d):\\d\\d|\\d:[6-9]\\d|:(?:6[1-9]|[7-9]\\d)(?:\\D|$)') AS is_impossible,
+    -- What a terminal takes for colors and the like, and no reader for text.
+    text -> if(position(text, '\x1b') = 0, text,
+        replaceRegexpAll(text, '\x1b(?:\\[[0-?]*[ -/]*[@-~]|\\][^\\x07\\x1b]*(?:\\x07|\x1b\\\\)?|[@-Z\\\\^_])', '')) AS without_colors,
+    -- The start of a text, without what may stand before it in a file: a byte order mark, the zeros of a cut file.
+    text -> substring(trimLeft(text, ' \t\r\n\0\xEF\xBB\xBF'), 1, 300) AS start_of,
 
     {level_values} AS level_values,
     {level_meanings} AS level_meanings,
     text -> transform(lower(text), level_values, level_meanings, 0) AS level_of,
+    -- Padded, in brackets, colored, or with an offset, as Go's slog writes it.
+    value -> level_of(if(match(value, '^\\w*$'), value,
+        replaceRegexpAll(value, '\x1b\\[[\\d;]*m|^[\\s\\[(<{]+|[\\s\\])>}:]+$|[-+]\\d+$', ''))) AS level_in,
     {level_words} AS level_words,
+    {any_level_word} AS any_level_word,
+    -- What makes a word in any case a level.
+    '(?:[ \\t]*[\\]>):|/]|\\t|  |(?: +[\\w.-]*\\[))' AS level_end,
+    concat('(?:[\\[<(] *(?:[\\w. -]+/)?)?(?:[\\w.-]*[:.])?(?:((?i)', any_level_word, ')', level_end, '|(', level_words, ')(?:\\s|$)|\\[([DIWEFCV])\\]|([DIWEF])\\d? +[A-Z]{4,})') AS level_form,
+    concat('^', level_form, '|^([A-Z]), \\[') AS level_at_start,
+    -- Behind a time: the commonest case, which is quick to find, and all others. Numbers, brackets, dashes, a host and a
+    -- program, or a logger's name may come first.
+    concat('^["\\])|, \\t]*(?:(?:\\d+|\\[[^\\]]*\\]|-+) +){0,3}?\\[?(', level_words, ')(?:[\\s\\]]|$)') AS plain_level,
+    concat('^["\\])|>, \\t]*(?:: )?(?:(?:\\d+|\\[[^\\]]*\\]:?|\\([^)]*\\)|\\{[^}]*\\}|-+|\\||(?:stdout|stderr) [FP]|PHP|root|[\\w.$/-]+ +-|',
+        '[\\w.$/@-]*[.$/@_\\d-][\\w.$/@:-]*|\\w+  |\\S+\\[\\d+\\]:|\\S+ [\\w./()-]+(?:\\[\\d+\\])?:)[ \\t]*){0,5}?', level_form) AS level_after_words,
+    -- A line of logfmt, whose level is one of its keys.
+    '^["\\s]*(?:[\\w.@-]+=(?:"(?:[^"\\\\]|\\\\.)*"|[^" ]*) +)*(?:level|lvl|severity|loglevel|log_level|log\\.level)="?([A-Za-z]+)' AS level_key,
     {level_texts} AS level_texts,
 
     -- Each name of an attribute costs memory wherever it is counted. Of too many, the first stay, and the rest is JSON.
@@ -83,7 +128,8 @@ divided AS
         payload,
         multiIf(
             empty(lines), if(is_array, JSONExtractArrayRaw(payload), []),
-            isValidJSON(lines[1]), lines,
+            -- Whoever sends lines counts them: whether they are valid plays no part.
+            arrayAll(line -> startsWith(line, '{'), lines), lines,
             isValidJSON(payload), [],
             arrayExists(line -> startsWith(trimLeft(line, ' \t'), '{') AND isValidJSON(line), lines), lines,
             []) AS parts,
@@ -103,6 +149,10 @@ events AS
         if(timestamp_ms BETWEEN 315532800000 AND 4102444799999, timestamp_ms,
             toUnixTimestamp64Milli(now64(3))) * 1000000 AS arrived,
         if(empty(parts), [payload], parts) AS all_events,
+        -- Lines of text, as the gateway and the producer write them: one without a time has that of the line before it.
+        length(parts) > 1 AND match(payload, '^\\{(?:"service":"(?:[^"\\\\]|\\\\.)*",)?"body":"') AS are_lines,
+        if(are_lines, arrayFill(text -> match(text, time_pattern),
+            arrayMap(part -> start_of(without_colors(JSONExtractString(part, 'body'))), parts)), arrayMap(each -> '', all_events)) AS time_lines,
         split_error
     FROM divided
 ),
@@ -114,21 +164,44 @@ parsed AS
         (message, arrived, number) AS origin,
         split_error,
         event,
+        time_line,
         startsWith(event, '{') OR startsWith(trimLeft(event, ' \t\r\n\xEF\xBB\xBF'), '{') AS looks_like_json,
-        if(looks_like_json, pairs_of(replaceAll(event, '"{', marked_brace)), map()) AS pairs
+        if(looks_like_json, pairs_of(replaceAll(event, '"{', marked_brace)), map()) AS found_pairs,
+        if(looks_like_json AND empty(found_pairs) AND NOT isValidJSON(event) AND isValidUTF8(event),
+            pairs_of(replaceAll(mended(event), '"{', marked_brace)), found_pairs) AS pairs
     FROM events
-    ARRAY JOIN all_events AS event, arrayEnumerate(all_events) AS number
+    ARRAY JOIN all_events AS event, arrayEnumerate(all_events) AS number, time_lines AS time_line
 ),
 
 keyed AS
 (
     SELECT
-        * EXCEPT (pairs),
-        mapKeys(pairs) AS keys,
-        mapValues(pairs) AS values,
-        arrayMap(key -> bit_of(key), keys) AS key_bits,
-        if(empty(pairs) AND looks_like_json, isValidJSON(event), looks_like_json) AS is_json
+        * EXCEPT (pairs, found_pairs),
+        mapKeys(pairs) AS outer_keys,
+        mapValues(pairs) AS outer_values,
+        arrayMap(key -> bit_of(key), outer_keys) AS outer_bits,
+        if(empty(pairs) AND looks_like_json, isValidJSON(event), looks_like_json) AS is_json,
+        -- A body that is a text of JSON: Docker's, say, around an application's.
+        if(position(event, '"{') = 0, 0, arrayFirstIndex((bit, value) ->
+            bitAnd(bit, body_bits) != 0 AND startsWith(value, mark), outer_bits, outer_values)) AS wrapped_at,
+        if(wrapped_at = 0, map(), pairs_of(substring(outer_values[wrapped_at], length(mark) + 1))) AS inner_pairs
     FROM parsed
+),
+
+-- The keys of such a body beside those around it; the body itself where it has none.
+unwrapped AS
+(
+    SELECT
+        * EXCEPT (outer_keys, outer_values, outer_bits, inner_pairs, wrapped_at),
+        arrayMap(key -> bit_of(key), mapKeys(inner_pairs)) AS inner_bits,
+        arrayExists(bit -> bitAnd(bit, body_bits) != 0, inner_bits) AS has_inner_body,
+        if(empty(inner_pairs), outer_keys, arrayConcat(mapKeys(inner_pairs),
+            arrayFilter((key, place) -> place != wrapped_at OR NOT has_inner_body, outer_keys, arrayEnumerate(outer_keys)))) AS keys,
+        if(empty(inner_pairs), outer_values, arrayConcat(mapValues(inner_pairs),
+            arrayFilter((value, place) -> place != wrapped_at OR NOT has_inner_body, outer_values, arrayEnumerate(outer_values)))) AS values,
+        if(empty(inner_pairs), outer_bits, arrayConcat(inner_bits,
+            arrayFilter((bit, place) -> place != wrapped_at OR NOT has_inner_body, outer_bits, arrayEnumerate(outer_bits)))) AS key_bits
+    FROM keyed
 ),
 
 -- The objects of an OpenTelemetry event.
@@ -142,13 +215,13 @@ objects AS
         pairs_of(resource_text) AS resource_pairs,
         pairs_of(scope_text) AS scope,
         pairs_of(attributes_text) AS attribute_pairs
-    FROM keyed
+    FROM unwrapped
 ),
 
 opened AS
 (
     SELECT
-        * EXCEPT (resource_text, scope_text, attributes_text, resource_pairs, attribute_pairs),
+        * EXCEPT (resource_text, scope_text, attributes_text, resource_pairs, attribute_pairs, inner_bits, has_inner_body),
         mapKeys(resource_pairs) AS resource_keys,
         mapValues(resource_pairs) AS resource_values,
         mapKeys(attribute_pairs) AS attribute_keys,
@@ -156,9 +229,9 @@ opened AS
         position(event, '"{') > 0 AS marked,
         -- What gave nothing is left over: not every text with a brace in front is an object.
         bitOr(bitOr(
-            if(notEmpty(resource_pairs) OR resource_text = '{}', {bit_of: resource}, 0),
-            if(notEmpty(scope) OR scope_text = '{}', {bit_of: scope}, 0)),
-            if(notEmpty(attribute_pairs) OR attributes_text = '{}', {bit_of: attributes}, 0)) AS opened_bits,
+            if(notEmpty(resource_pairs) OR resource_text = '{}', {bit_of: resource}, toUInt128(0)),
+            if(notEmpty(scope) OR scope_text = '{}', {bit_of: scope}, toUInt128(0))),
+            if(notEmpty(attribute_pairs) OR attributes_text = '{}', {bit_of: attributes}, toUInt128(0))) AS opened_bits,
         -- Counting braces is quick, and says for most events that nothing is nested.
         countSubstrings(event, '{') > 1 + is_object(resource_text) + is_object(attributes_text)
             AND (arrayExists((value, bit) -> NOT stays(value, bit), values, key_bits)
@@ -219,7 +292,9 @@ seen AS
 (
     SELECT
         *,
-        arrayMap((bit, value) -> if(value = '' AND bit != other_bit, empty_bit, bit), name_bits, top_values) AS bits,
+        arrayMap((bit, value) -> if(value = '' AND bit != other_bit, empty_bit, bit), name_bits, top_values) AS valued_bits,
+        -- Keys that fold to one name: the first is that name, and the others are attributes.
+        arrayMap((bit, nth) -> if(nth > 1 AND bit != empty_bit, other_bit, bit), valued_bits, arrayEnumerateUniq(valued_bits)) AS bits,
         arrayReduce('groupBitOr', bits) AS seen_bits
     FROM flattened
 ),
@@ -227,7 +302,7 @@ seen AS
 preferred AS
 (
     SELECT
-        * EXCEPT (seen_bits),
+        * EXCEPT (valued_bits),
         arrayMap(mask -> bitAnd(bitAnd(seen_bits, mask), bitNot(bitAnd(seen_bits, mask)) + 1), masks) AS field_bits
     FROM seen
 ),
@@ -236,12 +311,16 @@ chosen AS
 (
     SELECT
         *,
-        {value_of: time} AS time_value,
-        {value_of: level} AS level_value,
+        -- Values of times and levels, the preferred first.
+        arraySort(arrayFilter(each -> bitAnd(each.1, bitOr(time_bits, level_bits)) != 0, arrayZip(bits, top_values))) AS named,
+        {value_of: nanoseconds} AS nanoseconds_value,
         {value_of: level_number} AS level_number_value,
         {value_of: service} AS service_value,
         all_resource_values[indexOf(all_resource_keys, 'service.name')] AS resource_service,
-        if(is_json, {value_of: body}, event) AS body,
+        if(is_json, if({bit_found: body} = {bit_of: log} AND endsWith({value_of: body}, '\n'),
+            -- The line end that Docker keeps.
+            substring({value_of: body}, 1, length({value_of: body}) - 1), {value_of: body}), event) AS whole_body,
+        without_colors(whole_body) AS body,
         lower({value_of: trace}) AS trace_value,
         lower({value_of: span}) AS span_value,
         {value_of: flags} AS flags_value,
@@ -254,21 +333,16 @@ chosen AS
 understood AS
 (
     SELECT
-        * EXCEPT (event),
-        greatest(toInt64OrZero(time_value), 0) AS time_integer,
-        if(time_value = '' OR time_integer != 0, toDecimal128(0, 9), greatest(toDecimal128OrZero(time_value, 9), 0)) AS time_decimal,
-        multiIf(
-            time_value = '', 0,
-            time_integer != 0, time_integer * unit_of(time_integer),
-            time_decimal != 0, toInt64(least(time_decimal * unit_of(time_decimal), toDecimal128(9000000000000000000, 9))),
-            match(time_value, '^\\d{4}[-/]\\d\\d[-/]\\d\\d'), nanoseconds_of(replaceOne(time_value, ',', '.')),
-            match(time_value, '^[A-Z][a-z]{2}[ ,]'), nanoseconds_of(time_value),
-            0) AS field_time,
+        *,
+        arrayMap(each -> (each.1, time_of(each.2), each.2), arrayFilter(each -> bitAnd(each.1, time_bits) != 0, named)) AS times,
+        arrayMap(each -> (each.1, multiIf(
+                each.1 = {bit_of: levelno}, [0, 5, 9, 13, 17, 21][least(intDiv(toUInt16OrZero(each.2), 10), 5) + 1],
+                bitAnd(each.1, if(bitAnd(seen_bits, {bit_of: __realtime_timestamp}) = 0, {shared_bits: level}, toUInt128(0))) != 0
+                    AND match(each.2, '^-?\\d'), 0,
+                level_in(each.2)), each.2),
+            arrayFilter(each -> bitAnd(each.1, level_bits) != 0, named)) AS levels,
+        origin.2 + {max_ahead_seconds} * 1000000000 AS latest_usable,
         if(toUInt8OrZero(level_number_value) <= 24, toUInt8OrZero(level_number_value), 0) AS level_number,
-        multiIf(
-            level_value = '', 0,
-            {bit_found: level} = {bit_of: levelno}, [0, 5, 9, 13, 17, 21][least(intDiv(toUInt16OrZero(level_value), 10), 5) + 1],
-            level_of(level_value)) AS level_known,
         if(trace_value = '', '', replaceAll(trace_value, '-', '')) AS trace_hex,
         trace_value != '' AND NOT match(trace_hex, '^(?:[0-9a-f]{16}|[0-9a-f]{32})$') AS trace_bad,
         span_value != '' AND NOT match(span_value, '^[0-9a-f]{16}$') AS span_bad,
@@ -277,16 +351,24 @@ understood AS
     FROM chosen
 ),
 
-checked AS
+-- Of several names the first whose value is understood, or may be, since it looks like one of the formats of text.
+picked AS
 (
     SELECT
-        * EXCEPT (time_integer, time_decimal, trace_value),
-        clamp(field_time, earliest, latest) = field_time AS time_usable,
-        greatest(level_known, level_number) > 0 AS level_usable,
-        trace_bad + span_bad + flags_bad + notEmpty(split_error) + (looks_like_json != is_json)
-            + if(time_usable, 0, time_value != '')
-            + if(level_known > 0, 0, if(level_number > 0, 0, level_value != ''))
-            + if(level_number > 0, 0, level_number_value NOT IN ('', '0')) AS problems
+        * EXCEPT (named, trace_value, seen_bits, times, levels, latest_usable),
+        arrayFirst(each -> clamp(each.2, earliest, latest_usable) = each.2
+            OR (each.2 = 0 AND match(trimLeft(each.3, ' '), time_pattern) AND NOT is_impossible(each.3)), times) AS time_picked,
+        time_picked.2 + if(nanoseconds_value = '', 0, least(toUInt32OrZero(nanoseconds_value), 999999999)) AS field_time,
+        time_picked.2 > 0 AS time_usable,
+        if(time_picked.1 != 0 AND time_picked.2 = 0, start_of(time_picked.3), '') AS time_as_text,
+        -- The first of all, for those who look for what was wrong.
+        arrayFirst(each -> bitAnd(each.1, {shared_bits: time}) = 0, times).3 AS time_value,
+        arrayFirst(each -> each.2 > 0, levels) AS level_picked,
+        level_picked.2 AS level_known,
+        arrayFirst(each -> bitAnd(each.1, {shared_bits: level}) = 0, levels) AS level_preferred,
+        level_preferred.3 AS level_value,
+        latest_usable,
+        greatest(level_known, level_number) > 0 AS level_usable
     FROM understood
 ),
 
@@ -294,31 +376,25 @@ taken AS
 (
     SELECT
         *,
-        if(time_usable, if(level_usable, '', substring(body, 1, 300)), substring(body, 1, 300)) AS head,
-        -- Bits of the names that became a column; every other key is left over for LogAttributes.
-        bitOr(bitOr(opened_bits, empty_bit), arraySum(arrayMap((bit, used) -> if(used, bit, 0), field_bits, {used:
-            time = time_usable,
-            level = level_usable,
-            level_number = level_number > 0 OR level_number_value = '0',
-            service = resource_service = '',
-            body = true,
-            trace = NOT trace_bad,
-            span = NOT span_bad,
-            flags = NOT flags_bad,
-            event_name = true,
-            schema_url = true}))) AS taken_bits
-    FROM checked
+        if(time_usable, if(level_usable, '', start_of(body)), start_of(body)) AS head,
+        multiIf(time_as_text != '', time_as_text, head = '', '', time_line != '', time_line, head) AS time_head,
+        -- The texts of the formats' groups: one of them is there, if any.
+        -- Finding all groups costs fifty times as much as a look whether there are any; most texts are ISO 8601.
+        multiIf(time_head = '', [],
+            match(time_head, iso_pattern), [extract(time_head, iso_pattern)],
+            match(time_head, time_pattern), extractGroups(time_head, time_pattern),
+            []) AS time_groups
+    FROM picked
 ),
 
 -- Where fields say no time or no level: what the text says in the usual places of the common formats.
 timed AS
 (
     SELECT
-        * EXCEPT (name_bits, bits, field_bits, taken_bits, opened_bits, top_keys, top_values),
-        arrayFilter((key, bit) -> bitAnd(bit, taken_bits) = 0, top_keys, bits) AS other_keys,
-        arrayFilter((value, bit) -> bitAnd(bit, taken_bits) = 0, top_values, bits) AS other_values,
+        * EXCEPT (time_groups),
         -- The number of the first format that fits, 0 for none.
-        {time_format} AS time_format
+        arrayFirstIndex(text -> text != '', time_groups) AS time_format,
+        time_groups[time_format] AS time_text
     FROM taken
 ),
 
@@ -326,9 +402,11 @@ stamped AS
 (
     SELECT
         *,
-        {time_text} AS time_text,
-        if(time_format = 0, head, substring(head, position(head, time_text) + length(time_text))) AS after_time,
-        fromUnixTimestamp64Nano(origin.2, 'UTC') AS arrival
+        {time_replaced} AS time_replaced,
+        extract(time_replaced, '(?:[A-Z]{3,4}(?:[-+]\\d{1,2}(?::?\\d\\d)?)?|[A-Z][a-z]+/\\w+|z)$') AS zone,
+        if(time_head = head, substring(head, position(head, time_text) + length(time_text)), head) AS after_time,
+        fromUnixTimestamp64Nano(origin.2, 'UTC') AS arrival,
+        transform(time_format, range(1, length({completions}) + 1), {completions}, '') AS completion
     FROM timed
 ),
 
@@ -336,58 +414,105 @@ stamped AS
 dated AS
 (
     SELECT
-        * EXCEPT (time_text, after_time),
-        {time_replaced} AS stamp,
-        if(time_format = 0, 0, nanoseconds_of(concat({time_completed: arrival}, stamp))) AS time_found,
+        * EXCEPT (time_text, time_replaced, zone),
+        if(time_format = 0, '', concat(
+            replaceOne(substring(time_replaced, 1, length(time_replaced) - length(zone)), ',', '.'),
+            if(zone = '', '', transform(replaceRegexpOne(zone, '^(?:GMT|UTC)([-+]\\d\\d:?\\d\\d)$', '\\1'), {zones}, {offsets}, zone)))) AS stamp,
+        if(time_format = 0 OR is_impossible(stamp), 0, nanoseconds_of(concat(
+            replaceOne(replaceOne(completion, '%F', formatDateTime(arrival, '%F')), '%Y', formatDateTime(arrival, '%Y')), stamp))) AS time_found,
         multiIf(
             head = '', '',
             match(head, '^<(?:\\d\\d?|1[0-8]\\d|19[01])>[^ ]'), toString(toUInt16OrZero(extract(head, '^<(\\d+)>')) % 8),
-            time_format IN {formats_with: level}, {extracted: level},
-            match(head, '(?:^|[ ,{])(?:level|lvl|severity|loglevel|log_level)="?[A-Za-z]+'),
-                extract(head, '(?:^|[ ,{])(?:level|lvl|severity|loglevel|log_level)="?([A-Za-z]+)'),
-            time_format = 0, '',
-            -- Behind the time: numbers, brackets, dashes and a logger's name between dashes may come first.
-            arrayStringConcat(extractGroups(after_time, concat(
-                '^["\\])|, \\t]*(?:(?:\\d+|\\[[^\\]]*\\]|\\([^)]*\\)|\\{[^}]*\\}|-+|\\||[\\w.$/-]+ +-) *){0,5}?',
-                '(?:[\\[<(]?(?:\\w+:)?((?i)', level_words, ')(?: *[\\]>):|]|\\t)|(', level_words, ')(?:\\s|$))')))) AS level_after_time,
-        if(head = '', '', arrayStringConcat(extractGroups(head, concat(
-            '^(?:[\\[<(]?((?i)', level_words, ')(?: *[\\]>):|]|\\t)|(', level_words, ')(?:\\s|$))')))) AS level_at_start,
+            time_format IN {formats_with: level} AND time_head = head AND {extracted: level} != '', {extracted: level},
+            match(after_time, plain_level), extract(after_time, plain_level),
+            time_format != 0 AND match(after_time, level_after_words), arrayStringConcat(extractGroups(after_time, level_after_words)),
+            match(head, level_at_start), arrayStringConcat(extractGroups(head, level_at_start)),
+            match(head, level_key), extract(head, level_key),
+            match(after_time, level_key), extract(after_time, level_key),
+            '') AS level_word,
         multiIf(
-            time_format IN {formats_with: service}, {extracted: service},
+            time_format IN {formats_with: service}, extract(after_time, '^:? \\S+ ([\\w./@-]+(?: \\w+){0,2})(?:\\([\\w./-]+\\))?(?:\\[\\d+\\])?(?: \\([^)]*\\))?(?: \\d[\\w.]*)?:'),
             startsWith(head, '<'), extract(head, '^<\\d{1,3}>\\d \\S+ \\S+ (\\S+)'),
-            '') AS program
+            time_format = 0, '',
+            extract(after_time, '^ \\S+ ([\\w./-]+)(?:\\([\\w./-]+\\))?\\[\\d+\\]: ')) AS program
     FROM stamped
 ),
 
 inferred AS
 (
     SELECT
-        * EXCEPT (head, time_format, stamp, time_found, arrival, level_after_time, level_at_start),
+        * EXCEPT (stamp, time_found, arrival, completion, level_word, after_time),
         -- What would lie ahead without its year is of the year before; without its date, of the day before.
         multiIf(
-            time_format IN {formats_without: date}, time_found - if(time_found > origin.2 + 43200000000000, 86400000000000, 0),
+            time_format IN {formats_without: date}, time_found - if(time_found > latest_usable, 86400000000000, 0),
             time_format NOT IN {formats_without: year}, time_found,
             if(time_found = 0, false, time_found <= origin.2 + 86400000000000), time_found,
-            nanoseconds_of(concat({time_completed: subtractYears(arrival, 1)}, stamp))) AS text_time,
-        level_of(if(level_after_time = '', level_at_start, level_after_time)) AS text_level
+            is_impossible(stamp), 0,
+            nanoseconds_of(concat(replaceOne(completion, '%Y', formatDateTime(subtractYears(arrival, 1), '%Y')), stamp))) AS text_time,
+        clamp(text_time, earliest, latest_usable) = text_time AS text_time_usable,
+        level_of(level_word) AS text_level
     FROM dated
+),
+
+-- What became a column, and what is left over for LogAttributes.
+settled AS
+(
+    SELECT
+        * EXCEPT (head, time_head, time_line, time_format, latest_usable),
+        if(time_usable, false, if(time_as_text = '', time_value != '' OR (time_format != 0 AND time_head = head AND NOT text_time_usable), NOT text_time_usable)) AS time_bad,
+        level_value != '' AND NOT level_usable AS level_bad,
+        level_number = 0 AND level_number_value NOT IN ('', '0') AS level_number_bad,
+        if(bitAnd({bit_found: envelope}, {bits_of_field: envelope}) != 0, startsWith({value_of: envelope}, '['), false) AS is_envelope,
+        bitOr(bitOr(bitOr(opened_bits, empty_bit), bitOr(
+            if(time_usable OR (time_as_text != '' AND text_time_usable), time_picked.1, toUInt128(0)),
+            -- A name that nobody knows stands beside a number.
+            if(level_picked.1 = 0 AND level_number > 0, level_preferred.1, level_picked.1))),
+            arraySum(arrayMap((bit, used) -> if(used, bit, toUInt128(0)), field_bits, {used:
+            time = false,
+            nanoseconds = nanoseconds_value != '' AND time_usable,
+            level = false,
+            level_number = level_number > 0 OR level_number_value = '0',
+            service = resource_service = '',
+            body = true,
+            trace = NOT trace_bad,
+            span = NOT span_bad,
+            flags = NOT flags_bad,
+            event_name = true,
+            schema_url = true,
+            envelope = false}))) AS taken_bits
+    FROM inferred
+),
+
+leftover AS
+(
+    SELECT
+        * EXCEPT (name_bits, bits, field_bits, taken_bits, opened_bits, top_keys, top_values),
+        arrayFilter((key, bit) -> bitAnd(bit, taken_bits) = 0, top_keys, bits) AS other_keys,
+        arrayFilter((value, bit) -> bitAnd(bit, taken_bits) = 0, top_values, bits) AS other_values,
+        if(whole_body = body, [], ['log.record.original']) AS original_keys,
+        if(whole_body = body, [], [whole_body]) AS original_values,
+        trace_bad + span_bad + flags_bad + notEmpty(split_error) + (looks_like_json != is_json) + time_bad + level_bad
+            + level_number_bad + is_envelope AS problems
+    FROM settled
 ),
 
 mapped AS
 (
     SELECT
         * EXCEPT (all_resource_keys, all_resource_values, all_attribute_keys, all_attribute_values, other_keys, other_values),
-        mapFromArrays(all_resource_keys, all_resource_values) AS resource_attributes,
-        mapFromArrays(arrayConcat(all_attribute_keys, other_keys), arrayConcat(all_attribute_values, other_values)) AS log_attributes,
+        mapFromArrays(numbered(all_resource_keys), all_resource_values) AS resource_attributes,
+        mapFromArrays(numbered(arrayConcat(all_attribute_keys, other_keys, original_keys)),
+            arrayConcat(all_attribute_values, other_values, original_values)) AS log_attributes,
         mapApply((key, value) -> (replaceAll(key, mark, ''), replaceAll(value, mark, '')), mapConcat(
             mapFilter((key, value) -> key NOT IN ('name', 'version', 'schema_url') AND NOT (key = 'attributes' AND startsWith(value, '{')), scope),
             pairs_of(scope['attributes']))) AS scope_attributes,
+        notEmpty(other_keys) AS has_others,
         greatest(length(resource_attributes), length(log_attributes), length(scope_attributes)) > most_names AS too_many_names
-    FROM inferred
+    FROM leftover
 )
 
 SELECT
-    fromUnixTimestamp64Nano(multiIf(time_usable, field_time, clamp(text_time, earliest, latest) = text_time, text_time, origin.2), 'UTC') AS Timestamp,
+    fromUnixTimestamp64Nano(multiIf(time_usable, field_time, text_time_usable, text_time, origin.2), 'UTC') AS Timestamp,
     if(trace_bad OR trace_hex IN ('', '0000000000000000', '00000000000000000000000000000000'), '', leftPad(trace_hex, 32, '0')) AS TraceId,
     if(span_bad OR span_value = '0000000000000000', '', span_value) AS SpanId,
     ifNull(flags_number, 0) AS TraceFlags,
@@ -397,7 +522,8 @@ SELECT
         level_number > 0, if(level_value = '', level_texts[level_number], level_value),
         level_texts[text_level]) AS SeverityText,
     multiIf(resource_service != '', resource_service, service_value != '', service_value, program = '-', '', program) AS ServiceName,
-    body AS Body,
+    -- An event without a message is found by its words all the same.
+    if(body = '' AND is_json AND has_others, event, body) AS Body,
     resource_schema_url AS ResourceSchemaUrl,
     bounded(resource_attributes) AS ResourceAttributes,
     replaceAll(scope['schema_url'], mark, '') AS ScopeSchemaUrl,
@@ -417,9 +543,10 @@ SELECT
     if(problems + too_many_names = 0, '', arrayStringConcat(arrayFilter(reason -> reason != '', [
         split_error,
             if(looks_like_json != is_json, 'invalid JSON', ''),
-            if(time_usable, '', if(time_value = '', '', 'unusable timestamp')),
-            if(level_usable, '', if(level_value = '', '', 'unusable severity')),
-            if(level_number > 0, '', if(level_number_value IN ('', '0'), '', 'unusable severity number')),
+            if(is_envelope, 'envelope of several events', ''),
+            if(time_bad, 'unusable timestamp', ''),
+            if(level_bad, 'unusable severity', ''),
+            if(level_number_bad, 'unusable severity number', ''),
             if(trace_bad, 'unusable trace id', ''),
             if(span_bad, 'unusable span id', ''),
             if(flags_bad, 'unusable trace flags', ''),

@@ -29,6 +29,11 @@ SELECT
             + notEmpty(event.resource) + notEmpty(event.scope) + notEmpty(event.attributes)
         -- Not too many names.
         AND greatest(length(event.resource), length(event.scope), length(event.attributes)) <= most_names
+        -- No key twice.
+        AND arrayUniq(mapKeys(event.attributes)) = length(event.attributes)
+        AND arrayUniq(mapKeys(event.resource)) = length(event.resource) AND arrayUniq(mapKeys(event.scope)) = length(event.scope)
+        -- No colors.
+        AND NOT multiSearchAny(line, ['\\u001b', '\\u001B'])
         -- Nothing nested: no braces but the objects' own, or all of them within texts.
         AND (countSubstrings(line, '{') = 1 + notEmpty(event.resource) + notEmpty(event.scope) + notEmpty(event.attributes)
             OR NOT arrayExists(value -> startsWith(value, '{'), arrayConcat(
@@ -36,6 +41,8 @@ SELECT
                 [event.observed_timestamp, event.event_name, event.resource_schema_url, event.body])))
         -- Values in their only form, which need no interpretation.
         AND match(event.timestamp, '^1\\d{18}$')
+        AND toInt64OrZero(event.timestamp) <= (if(timestamp_ms BETWEEN 315532800000 AND 4102444799999, timestamp_ms,
+            toUnixTimestamp64Milli(now64(3))) + {max_ahead_seconds} * 1000) * 1000000
         AND match(event.severity_number, '^(?:[1-9]|1\\d|2[0-4])?$')
         AND if(event.severity_text = '', event.severity_number != '',
             event.severity_text IN ('TRACE', 'DEBUG', 'INFO', 'WARN', 'ERROR', 'FATAL'))
