@@ -237,7 +237,7 @@ def _consumers() -> list[Panel]:
             "short",
             {
                 "failed inserts": "60 * (sum(rate(consumer_insert_failures_total[$__rate_interval])) or vector(0))",
-                "take-overs": "60 * (sum(rate(consumer_take_overs_total[$__rate_interval])) or vector(0))",
+                "takeovers": "60 * (sum(rate(consumer_take_overs_total[$__rate_interval])) or vector(0))",
                 "pauses": "60 * sum(rate(consumer_pauses_total[$__rate_interval]))",
                 "rebalances": "60 * sum(rate(consumer_rebalances_total[$__rate_interval]))",
                 "deleted offsets": "60 * sum(rate(consumer_missing_offsets_total[$__rate_interval]))",

@@ -24,7 +24,7 @@ Answer = TypeVar("Answer")
 
 
 class Waiting(Generic[Answer]):
-    """Tries again and again until it works or the process is told to stop."""
+    """Retries until it works or the process is told to stop."""
 
     def __init__(self, attempt: Callable[[], Answer]) -> None:
         self._attempt = attempt

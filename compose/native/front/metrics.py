@@ -1,4 +1,4 @@
-"""The engine's own metrics in Prometheus' text format, under the names that a server gives them."""
+"""The engine's own metrics in the Prometheus text format, with the names that a server gives them."""
 
 import os
 from pathlib import Path

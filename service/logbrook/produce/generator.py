@@ -2,7 +2,7 @@
 
 Events come in blocks of 500. A block's layout (which service writes which line, in which trace) is one of a few
 dozen that are drawn once; for every block its slots get new values. Rendering an event is then a handful of list
-look-ups and its share of one `b"".join`: no dict, no JSON encoder. Event `i` depends on the seed and `i` alone, so
+lookups and its share of one `b"".join`: no dict, no JSON encoder. Event `i` depends on the seed and `i` alone, so
 that any way of cutting the stream into messages gives the same events.
 """
 

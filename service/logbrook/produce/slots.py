@@ -1,4 +1,4 @@
-"""Values for the slots of the catalog's lines, made ahead in bulk so that an event costs look-ups only."""
+"""Values for the slots of the catalog's lines, made ahead in bulk so that an event costs only lookups."""
 
 import random
 from collections.abc import Callable

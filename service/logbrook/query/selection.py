@@ -52,7 +52,7 @@ def _is_rare(part: Node) -> bool:
         case Equals(field=syntax.Field(name="TraceId")):
             return True
         case syntax.Text(text=text):
-            # An id: long, with digits in it. Should it be frequent all the same, the answer is right but slower.
+            # An id: long, with digits in it. If it is frequent anyway, the answer is right but slower.
             return any(len(word) >= _ID_LENGTH and re.search("[0-9]", word) for word in filters.words(text))
     return False
 
