@@ -28,12 +28,12 @@ _LOOKS_LIKE = tuple(
             rf"{_BEGIN}(/[^\s/]*(?:[^\w\s/.*?-]|\.\*)[^\s/]*/){_END}",
             "`{0}` is read as text; a regular expression has a field: body:{0}.",
         ),
-        (rf"{_BEGIN}(\[[^\]]* TO [^\]]*\])", "`{0}` is read as words; a range has a field: duration_ms:{0}."),
+        (rf"{_BEGIN}(\[[^\[\]\s]+ TO [^\[\]\s]+\])", "`{0}` is read as words; a range has a field: duration_ms:{0}."),
         (
             rf"{_BEGIN}(\w+ +(?:LIKE|IN|BETWEEN)){_END}",
             "`{0}` is read as words: write field:pre*, field:(a OR b), or field:[1 TO 5].",
         ),
-        (r"([^\s()]+(?:\|\||&&)[^\s()]*)", "`{0}` is read as one word: put blanks around the operator."),
+        (rf"{_BEGIN}([^\s()|&]+(?:\|\||&&)[^\s()]*)", "`{0}` is read as one word: put blanks around the operator."),
         (rf"{_BEGIN}([+~^][\w.]+)", "`{0}` is read as text: every word must match anyway."),
     )
 )  # fmt: skip
