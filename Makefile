@@ -123,12 +123,15 @@ include infra/Makefile.inc tests/faults/Makefile.inc
 
 ##@ Upkeep
 
-.PHONY: docs docs-site dashboards lock clean help
+.PHONY: docs docs-site pictures dashboards lock clean help
 docs: $(VENV)/.native ## Write the reference pages that are generated from the code
 	$(BIN)/python -m logbrook.reference docs
 
 docs-site: $(VENV)/.docs ## Build the documentation as a site, in .local/site; a link or an anchor that leads nowhere fails
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+pictures: $(VENV)/.tests $(VENV)/.docs ## Take the documentation's pictures of the explorer of the local stack, which has some events
+	PYTHONPATH=service:compose:. $(BIN)/python -m tests.browser.pictures docs/pictures $(ARGS)
 
 dashboards: $(VENV)/.tests ## Write Grafana's dashboards and their page, generated from compose/grafana
 	PYTHONPATH=compose $(BIN)/python -m grafana compose/grafana/dashboards docs/dashboards.md
