@@ -83,8 +83,7 @@ def test_loghub(pipeline: Pipeline, file: Path, to: str) -> None:
     same(*([bodies(before), lines] if to == "kafka" else [sorted(bodies(before)), sorted(lines)]))
     assert before.query("SELECT countIf(ParseError != '') FROM events") == "0\n"
     undated = int(before.query("SELECT countIf(Timestamp >= now() - INTERVAL 1 DAY) FROM events"))
-    # Some lines have no time of their own: the rest of a dump, say.
-    assert undated <= 0.2 * len(lines)
+    assert undated <= 0.05 * len(lines)
 
 
 def test_time_and_severity_without_fields(pipeline: Pipeline, tmp_path: Path) -> None:
