@@ -43,12 +43,16 @@ class Body:
 
 @dataclass(frozen=True)
 class Peak:
-    """The most memory that the process had while it worked on a body, and what it answered how often."""
+    """The most memory that the process had while it worked on a body, and what it answered how often.
+
+    `unread` is how many of the bodies were refused because of others, before anybody looked into them.
+    """
 
     name: str
     alone_bytes: int
     together_bytes: int
     answers: dict[int, int]
+    unread: int
 
 
 def filled(unit: bytes, before: bytes = b"", after: bytes = b"") -> Callable[[], bytes]:
@@ -167,6 +171,15 @@ def send(process: Process, body: Body, content: bytes) -> int:
     return status
 
 
+def too_busy(process: Process) -> int:
+    """How many bodies were refused because of others so far."""
+    start = 'gateway_rejected_total{code="too_busy"} '
+    return next(
+        (int(float(line[len(start) :])) for line in process.get("/metrics")[1].splitlines() if line.startswith(start)),
+        0,
+    )
+
+
 @contextmanager
 def full_queue(process: Process, senders: ThreadPoolExecutor) -> Iterator[None]:
     """Messages are waiting until there is room for no more; of large ones each byte of the queue is memory."""
@@ -212,9 +225,10 @@ def measure(log: Path, names: list[str]) -> Iterator[Peak]:
     with running(kafka, log, **patient) as process, full_queue(process, senders), full_buffer(process):
         for name in names:
             peak(process, anew=True)
+            unread = too_busy(process)
             sent = [senders.submit(send, process, BODIES[name], compressed[name]) for _ in range(3)]
             answers = Counter(each.result() for each in sent)
-            yield Peak(name, alone[name], peak(process), dict(answers))
+            yield Peak(name, alone[name], peak(process), dict(answers), too_busy(process) - unread)
         process.child.kill()
 
 
