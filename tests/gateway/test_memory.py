@@ -31,8 +31,8 @@ WORST = [
     "lines of JSON, each broken",
     "lines of text, one letter",
     "array of halves of surrogates",
-    "OTLP JSON, values `{}`",
-    "OTLP protobuf, empty records",
+    "OTLP JSON, records",
+    "OTLP protobuf, empty resources",
 ]
 
 

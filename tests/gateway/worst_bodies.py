@@ -198,7 +198,7 @@ def full_queue(process: Process, senders: ThreadPoolExecutor) -> Iterator[None]:
 @contextmanager
 def full_buffer(process: Process) -> Iterator[None]:
     """Bodies of which the last byte is missing take all memory that there is for bodies, but for one of SIZE."""
-    left = Gateway.max_buffered_bytes - SIZE - 2 * MIB
+    left = Gateway.max_buffered_bytes - SIZE - 8 * MIB
     with ExitStack() as waiting:
         for _ in range(4):
             connection = process.connect()
