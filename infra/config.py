@@ -302,7 +302,7 @@ def _check_together(settings: Settings) -> None:
         if settings.on_vm and ipaddress.ip_network(getattr(settings, name)).overlaps(DOCKER_NETWORKS):
             raise StackError(
                 f"{full_key(name)}: Docker's networks on the data node have addresses from {DOCKER_NETWORKS}: "
-                "take a range outside of it"
+                "use a range outside it"
             )
     if ipaddress.ip_network(settings.vm_subnet).overlaps(ipaddress.ip_network(settings.run_subnet)):
         raise StackError(f"{NAMESPACE}:runSubnet: {settings.run_subnet} overlaps {NAMESPACE}:vmSubnet")

@@ -39,9 +39,9 @@ def destroy(stack: str, options: list[str], wait: Callable[[float], None] = time
             return status
         if number == 0:
             print(
-                "\nAll is deleted but the network: Cloud Run holds addresses in its subnet for one to two hours after "
+                "\nAll but the network is deleted: Cloud Run holds addresses in its subnet for one to two hours after "
                 f"the last service is gone. This tries again every {RETRY_SECONDS // 60} minutes; nothing that is "
-                f"left costs anything. Ctrl-C is safe: `make destroy STACK={stack}` goes on later.\n",
+                f"left costs anything. Ctrl-C is safe: `make destroy STACK={stack}` continues later.\n",
                 flush=True,
             )
             command.append("--yes")

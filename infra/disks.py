@@ -34,7 +34,9 @@ def declare(settings: Settings, disk: Disk, opts: pulumi.ResourceOptions) -> gcp
     found = _existing(settings, name)
     if found is not None and found > configured:
         key = full_key(disk.keys[0])
-        pulumi.log.warn(f"{name} has {found} GiB, more than {key}, {configured}: it stays so. Set {key} to {found}.")
+        pulumi.log.warn(
+            f"{name} has {found} GiB, more than {key}, {configured}: it is not shrunk. Set {key} to {found}."
+        )
     least = found if found is not None else _snapshot_gib(settings, snapshot)
     return gcp.compute.Disk(
         f"{disk.name}-disk",

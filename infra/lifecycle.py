@@ -91,7 +91,7 @@ def restore_disk(stack: Stack, options: argparse.Namespace) -> None:
     stack.may_replace_node()
     stack.may_replace_disk(_CLICKHOUSE)
     stack.up()
-    print(f"The disk before is still there: {disk_name(stack.settings, _CLICKHOUSE)}. On the node: logbrook replay")
+    print(f"The previous disk still exists: {disk_name(stack.settings, _CLICKHOUSE)}. On the node: logbrook replay")
 
 
 def move_node(stack: Stack, options: argparse.Namespace) -> None:
@@ -124,7 +124,7 @@ def move_node(stack: Stack, options: argparse.Namespace) -> None:
     for disk in DISKS:
         stack.may_replace_disk(disk)
     stack.up()
-    print(f"The disks in {settings.zone} are still there: delete them with gcloud once all is well")
+    print(f"The disks in {settings.zone} still exist: delete them with gcloud once everything works")
 
 
 def _let_go_of_address(stack: Stack) -> None:
@@ -217,7 +217,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     except subprocess.CalledProcessError as error:
         print(
-            f"error: `{' '.join(error.cmd)}` failed; what was done before it stays, and may be repeated",
+            f"error: `{' '.join(error.cmd)}` failed; what was done before it stays, and the command can be repeated",
             file=sys.stderr,
         )
         return 1

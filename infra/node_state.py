@@ -70,17 +70,17 @@ async def _state(settings: Settings, instance: gcp.compute.Instance) -> str:
 
 def _shown(state: str) -> str:
     if state.startswith("ready "):
-        return "it serves an earlier deploy"
+        return "it is running an earlier deploy"
     return state or "nothing yet"
 
 
 def _give_up(settings: Settings, instance: gcp.compute.Instance, state: str) -> None:
-    look = "`pulumi stack output open_node` opens a shell there; `sudo logbrook-node status` says where it stands"
+    look = "`pulumi stack output open_node` opens a shell there; `sudo logbrook-node status` says what it is doing"
     late = f"after {settings.node_wait_minutes} minutes ({NAMESPACE}:nodeWaitMinutes)"
     if state:
-        raise StackError(f"the data node does not serve {late}; it says: {_shown(state)}. {look}. Then deploy again.")
+        raise StackError(f"the data node is not ready {late}; it says: {_shown(state)}. {look}. Then deploy again.")
     pulumi.log.warn(
         f"the data node has said nothing {late}: it does not get that far, or guest attributes are forbidden here. "
-        f"The deploy goes on, and what it starts waits for the node. {look}.",
+        f"The deploy continues, and what it starts waits for the node. {look}.",
         instance,
     )

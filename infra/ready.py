@@ -30,7 +30,7 @@ def missing_programs(settings: Settings | None) -> list[str]:
     if not shutil.which("gcloud"):
         found.append("gcloud is not on PATH: https://cloud.google.com/sdk/docs/install")
     if settings is not None and not settings.image and not shutil.which("docker"):
-        found.append("docker is not on PATH, and builds the image; or set logbrook:image to one by digest")
+        found.append("docker is not on PATH: it builds the image. Or set logbrook:image to an image by digest")
     return found
 
 

@@ -78,7 +78,7 @@ def checked(key: str, value: str) -> str:
         if not all(re.fullmatch(r"[A-Za-z0-9._-]+=[0-9a-f]{64}", token) for token in value.split(",")):
             raise StackError(f"{key}: not of the form name=sha256,... with 64 hex digits each")
     elif not re.fullmatch(r"[A-Za-z0-9_-]{24,}", value):
-        raise StackError(f"{key}: take 24 or more letters, digits, _ and -; `make secrets` does")
+        raise StackError(f"{key}: use 24 or more letters, digits, _ and -, as `make secrets` does")
     return value
 
 

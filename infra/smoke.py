@@ -81,7 +81,7 @@ def _comes_up(proxy: subprocess.Popen[bytes], port: int) -> bool:
             time.sleep(0.2)
         else:
             return True
-    print("The query API can't be opened (see above), so that nobody sees whether events arrive.", file=sys.stderr)
+    print("The query API can't be opened (see above), so it is unknown whether events arrive.", file=sys.stderr)
     return False
 
 
@@ -90,7 +90,7 @@ def _look_on_the_node(open_node: str) -> bool:
     print("\nOn the data node:", flush=True)
     code = subprocess.run([*shlex.split(open_node), "--command", "logbrook doctor"], check=False).returncode
     if code == _SSH_FAILED:
-        print("Not looked at: no login on the node (see above; `logbrook:sshUsers`).", file=sys.stderr)
+        print("Not checked: no login on the node (see above; `logbrook:sshUsers`).", file=sys.stderr)
         return False
     return bool(code)
 
