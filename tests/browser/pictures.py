@@ -15,6 +15,7 @@ from pathlib import Path
 from PIL import Image
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
 from tests.browser.conftest import started
@@ -56,8 +57,10 @@ def scene(browser: Chrome, explorer: str) -> Iterator[tuple[Image.Image, int]]:
     browser.execute_script("document.activeElement.blur()")
     browser.find_element(By.CSS_SELECTOR, ".row").click()
     yield shot(browser), _SHOWN_MS
+    page = browser.find_element(By.TAG_NAME, "body")
+    page.send_keys(Keys.ESCAPE)
     for view in "324":
-        browser.find_element(By.TAG_NAME, "body").send_keys(view)
+        page.send_keys(view)
         yield shot(browser, 2.5), _SHOWN_MS
 
 
