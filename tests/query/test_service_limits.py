@@ -24,7 +24,7 @@ from logbrook import clickhouse as connection
 from logbrook import config
 from logbrook.errors import ConfigError
 from logbrook.query import catalog, openapi, server
-from logbrook.query.engine import Engine, Statement
+from logbrook.query.engine import Engine
 from native import ports
 from tests.components import ClickHouseServer, until
 from tests.query.conftest import as_reader
@@ -310,24 +310,6 @@ def test_sql_takes_less_than_searches_may(clickhouse: ClickHouseServer, corpus_d
     admin.close()
 
     assert statuses == [422]
-
-
-def test_checking_sql_takes_less_than_searches_may(
-    clickhouse: ClickHouseServer, corpus_database: config.ClickHouse
-) -> None:
-    """ClickHouse looks at a user's SQL with the limits and the priority with which it runs it."""
-    asking = (
-        "SELECT concat(toString(getSetting('os_threads_nice_value_query')), ' ', getSetting('max_threads')::String)"
-    )
-
-    async def ask() -> tuple[str, str]:
-        engine = Engine(as_reader(clickhouse, corpus_database), config.Query())
-        try:
-            return await engine.text(asking, {}), (await engine.rows(Statement(asking)))[0][0]
-        finally:
-            await engine.close()
-
-    assert asyncio.run(ask()) == ("19 1\n", "0 4")
 
 
 def test_a_user_who_may_not_lower_its_limits_is_served_all_the_same(

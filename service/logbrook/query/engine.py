@@ -62,8 +62,6 @@ class Statement:
     settings: Mapping[str, str | int] = field(default_factory=dict)
     lane: Literal["search", "sql", "stream"] = "search"
     """What it counts as: each lane has its own number of statements that may run at a time."""
-    stems_from_user: bool = False
-    """Whether it has the limits and the priority of /v1/sql, whatever its lane."""
 
 
 class Engine:
@@ -136,8 +134,8 @@ class Engine:
         return result  # type: ignore[no-any-return]
 
     async def text(self, sql: str, parameters: Mapping[str, str]) -> str:
-        """What ClickHouse's parser says of a user's SQL, one line each: long SQL takes more to check than to run."""
-        async with self._send(Statement(sql, parameters, stems_from_user=True), None) as response:
+        """The lines of a result with one column."""
+        async with self._send(Statement(sql, parameters), None) as response:
             return (await response.aread()).decode()
 
     @asynccontextmanager
@@ -245,7 +243,7 @@ class Engine:
             self._readonly = await self._admit()
             if self._readonly:
                 await self._try_sql_limits()
-        own = self._sql_limits if statement.lane == "sql" or statement.stems_from_user else {}
+        own = self._sql_limits if statement.lane == "sql" else {}
         if self._readonly:
             return own
         limits: dict[str, str | float] = {
