@@ -163,7 +163,7 @@ def test_only_a_cluster_has_two_tables_of_each() -> None:
         alone = file.statements(config.Schema(), "otel")
         cloud = file.statements(config.Schema(), "otel", Cluster("default", cloud=True))
         assert [each.replace("'cloud default'", "'one server'") for each in cloud] == alone
-        assert not [each for each in alone if re.search("CLUSTER|Replicated|Distributed|_local", each)]
+        assert not [each for each in alone if re.search("CLUSTER|Replicated|Distributed|logs_local", each)]
 
 
 # Delivery

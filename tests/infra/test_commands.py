@@ -16,6 +16,7 @@ from infra import config, cost, outputs, ready
 from infra.machines import MACHINES
 from infra.project import FIRST_APIS, full_names
 from infra.secret_store import DOCKER_HUB, SECRET_KEYS
+from logbrook.gateway.app import FORMATS
 from tests.infra.engine import ROOT, settings_of
 
 DEV = settings_of("dev")
@@ -246,9 +247,8 @@ def test_the_first_event_is_one_that_the_gateway_takes(tmp_path: Path) -> None:
     line = outputs._send_first_event("https://gateway.example")
     (body,) = re.findall(r"-d '(.*)'", line)
     assert json.loads(body)["body"]
-    source = (ROOT / "service/logbrook/gateway/app.py").read_text()
     (path,) = re.findall(r"https://gateway.example(/\S+)", line)
-    assert f'"{path}": ("POST"' in source
+    assert path in {each.path for each in FORMATS}
     program = "curl() { cat >headers; printf '%s\\n' \"$@\" >arguments; }; LOGBROOK_TOKEN=of-a-test; " + line
     subprocess.run(["bash", "-euc", program], cwd=tmp_path, check=True)
     arguments = (tmp_path / "arguments").read_text().splitlines()

@@ -211,7 +211,9 @@ def test_a_port_that_is_taken(tmp_path: Path, variables: dict[str, str]) -> None
 def test_ctrl_c_on_the_way_up_leaves_nothing(tmp_path: Path, variables: dict[str, str]) -> None:
     """Whoever changes their mind does not have to clean up."""
     moved = {**variables, **{name: str(free) for name, free in zip(VARIABLES, ports.free(len(VARIABLES)), strict=True)}}
-    process = subprocess.Popen([*command("up"), "--state", str(tmp_path)], env=moved, stderr=subprocess.PIPE, text=True)
+    # Where these tests run in the background of a script, they ignore this signal, and their children would, too.
+    line = ["env", "--default-signal=INT", *command("up"), "--state", str(tmp_path)]
+    process = subprocess.Popen(line, env=moved, stderr=subprocess.PIPE, text=True)
     until(lambda: _state(tmp_path, "zookeeper") in ("starting", "ready"))
     status = json.loads((tmp_path / "run" / "status.json").read_text())
     process.send_signal(signal.SIGINT)

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from logbrook import clickhouse as connection
 from logbrook import config
 from tests.components import ClickHouseServer
 from tests.query import door
@@ -26,6 +27,9 @@ _ROWS = [
 @pytest.fixture(scope="module")
 def shop(clickhouse: ClickHouseServer, shared_database: config.ClickHouse) -> Iterator[Door]:
     """The service over a few events."""
+    client = connection.connect(shared_database)
+    client.command("TRUNCATE TABLE otel_logs")
+    client.close()
     door.store(shared_database, _ROWS)
     with door.serving(config.Query(), as_reader(clickhouse, shared_database)) as served:
         yield served
