@@ -31,7 +31,7 @@ KINDS = {
 ARRIVAL = datetime(2026, 11, 26, 13, 33, 20, tzinfo=UTC)
 NOON = "2026-11-26 12:34:56"
 AT_ARRIVAL = "2026-11-26 13:33:20"
-# Of each file the start of its events' times, and their levels, as far as they are decided; "" is no level.
+# For each file, how its events' times begin, and their levels, where the case decides them; "" means no level.
 TIMES = {
     "a01": [NOON] * 2, "a02": [NOON] * 10, "a03": [NOON] * 3, "a04": [AT_ARRIVAL] * 3, "a05": [AT_ARRIVAL],
     "a06": ["2026-11-25 23:59:59", "2026-11-25 17:30:00"], "a07": [NOON] * 5, "a08": [NOON] * 3 + [AT_ARRIVAL],

@@ -74,7 +74,7 @@ class App:
         self.in_flight = 0
 
     def hurry(self) -> None:
-        """Answer requests that wait for their body or their turn with 503 now: there is no time left for it."""
+        """Answer requests that still wait for their body or their turn with 503: the gateway is about to stop."""
         for waiting in self._waiting:
             waiting.reschedule(asyncio.get_running_loop().time())
 

@@ -96,7 +96,7 @@ def _documents(documents: Iterable[elements.Raw | bytes], body: bytes, settings:
 
 
 def _check(body: bytes, start: int, stop: int) -> None:
-    """Raise RejectedError (400) if there is no JSON document between `start` and `stop`. It is not built."""
+    """Raise RejectedError (400) unless a JSON document lies between `start` and `stop`; no objects are built."""
     try:
         msgspec.json.decode(memoryview(body)[start:stop], type=msgspec.Raw)
     except (msgspec.DecodeError, RecursionError) as error:

@@ -33,7 +33,7 @@ export function change(given, { replace = false } = {}) {
 
 let typed = () => state.query;
 
-/** The query as it stands in the box. */
+/** The query in the search box. */
 export const typedQuery = () => typed();
 
 /** Say how to read the box. */
