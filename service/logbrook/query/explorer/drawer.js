@@ -118,34 +118,8 @@ function details() {
     el(
       "div.buttons",
       {},
-      el(
-        "button.button.small",
-        {
-          type: "button",
-          onclick: async () => {
-            const all = await whole();
-            if (all) {
-              copy(all.body);
-              toast("Message copied");
-            }
-          },
-        },
-        "Copy message",
-      ),
-      el(
-        "button.button.small",
-        {
-          type: "button",
-          onclick: async () => {
-            const all = await whole();
-            if (all) {
-              copy(JSON.stringify(all, null, 2));
-              toast("Event copied as JSON");
-            }
-          },
-        },
-        "Copy JSON",
-      ),
+      copying("Copy message", "Message copied", (all) => all.body),
+      copying("Copy JSON", "Event copied as JSON", (all) => JSON.stringify(all, null, 2)),
       el("button.button.small", { type: "button", onclick: () => tab("context") }, "Lines around it"),
       event.trace_id ? el("button.button.small", { type: "button", onclick: () => tab("trace") }, "Open trace") : "",
     ),
@@ -172,6 +146,18 @@ function details() {
         `${event.partition}/${event.offset}/${event.index} · ${bytes(event.body_bytes)}`,
     ),
   ];
+}
+
+/** A button that copies a text made of the whole event, and says so. */
+function copying(label, said, textOf) {
+  const onclick = async () => {
+    const all = await whole();
+    if (all) {
+      copy(textOf(all));
+      toast(said);
+    }
+  };
+  return el("button.button.small", { type: "button", onclick }, label);
 }
 
 /** The event with nothing cut off; undefined, and a message, if it is not available. */
