@@ -99,13 +99,15 @@ def observe(database: config.ClickHouse, bucket: config.Backup) -> None:
         metrics.backup_finished_timestamp_seconds.set(newest)
 
 
+# ClickHouse would try 500 times, for hours; whoever lists asks again.
+_FEW = "s3_retry_attempts = 3"
 # The base is read with the key of the backup itself: a key is never written into a backup.
 _SAME_KEY = "use_same_s3_credentials_for_base_backup = 1"
 
 
 def _finished(client: HttpClient, bucket: config.Backup) -> list[Finished]:
     """ClickHouse lists the bucket: `.backup` is what it writes last. The format `One` reads no contents."""
-    listed = f"SELECT _path, toUnixTimestamp(_time) FROM s3({_arguments(bucket, '*/.backup')}, 'One')"
+    listed = f"SELECT _path, toUnixTimestamp(_time) FROM s3({_arguments(bucket, '*/.backup')}, 'One') SETTINGS {_FEW}"
     try:
         rows = client.query(listed).result_rows
     except ClickHouseError as error:

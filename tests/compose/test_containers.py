@@ -3,6 +3,7 @@
 One stack serves all tests of this file. Its ZooKeeper is made slow, so that a broker that doesn't wait would be seen.
 """
 
+import contextlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -112,7 +113,9 @@ def test_limits_hold_in_the_engine(started: Stack, name: str) -> None:
 def test_a_killed_process_comes_back(started: Stack) -> None:
     """A consumer that dies is started again by the engine, and goes on where it was, once each."""
     before = len(deaths(started, "consumer"))
-    started.compose("exec", "--no-TTY", "consumer", "python", "-c", KILL_ALL_BUT_INIT)
+    # The container may end before the command in it has: then Docker reports an error that says nothing.
+    with contextlib.suppress(AssertionError):
+        started.compose("exec", "--no-TTY", "consumer", "python", "-c", KILL_ALL_BUT_INIT)
     started.send([{"message": "after a death", "service": "killed"}] * 10)
 
     until(lambda: len(deaths(started, "consumer")) == before + 1, "the consumer's death")

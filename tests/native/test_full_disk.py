@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from logbrook import config, migrate
+from logbrook.schema import INSERT_SETTINGS
 from native import ports, processes
 from native.clickhouse import clickhouse as service
 from native.processes import Service
@@ -138,15 +139,15 @@ def test_all_that_was_acknowledged_is_stored_once(front: Front, small_disk: Path
     acknowledged = []
     with running(front.service, front.log):
         migrate.apply(config.Schema(), settings)
-        for offset in range(60):
-            if offset < 40:
-                filler.fill(leave=(40 - offset) * MIB)
-            elif offset == 40:
+        for offset in range(24):
+            if offset < 16:
+                filler.fill(leave=int((40 - 2.5 * offset) * MIB))
+            elif offset == 16:
                 filler.go()
-            if front.http.post("/", params={"query": _ARRIVALS}, content=_message(offset)).is_success:
+            if front.http.post("/", params={"query": _ARRIVALS, **INSERT_SETTINGS}, content=_message(offset)).is_success:
                 acknowledged.append(offset)
-        assert 0 < len(acknowledged) < 60
-        assert set(range(41, 60)) <= set(acknowledged)
+        assert 0 < len(acknowledged) < 24
+        assert set(range(17, 24)) <= set(acknowledged)
     with running(front.service, front.log):
         found = front.ask("SELECT KafkaOffset, count() FROM otel_logs GROUP BY 1 ORDER BY 1 FORMAT TSV").text
         assert [tuple(map(int, line.split())) for line in found.splitlines()] == [(each, 50) for each in acknowledged]
