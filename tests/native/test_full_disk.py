@@ -144,7 +144,9 @@ def test_all_that_was_acknowledged_is_stored_once(front: Front, small_disk: Path
                 filler.fill(leave=int((40 - 2.5 * offset) * MIB))
             elif offset == 16:
                 filler.go()
-            if front.http.post("/", params={"query": _ARRIVALS, **INSERT_SETTINGS}, content=_message(offset)).is_success:
+            if front.http.post(
+                "/", params={"query": _ARRIVALS, **INSERT_SETTINGS}, content=_message(offset)
+            ).is_success:
                 acknowledged.append(offset)
         assert 0 < len(acknowledged) < 24
         assert set(range(17, 24)) <= set(acknowledged)
