@@ -32,6 +32,8 @@ from logbrook.config import Kafka
 from logbrook.kafka import client_config
 from native import brokers, jars, ports
 from tests.components import running
+from tests.gateway import push
+from tests.gateway.worst_bodies import PUSH
 
 REPOSITORY = Path(__file__).parent.parent
 WARM_UP_SECONDS = 1.0
@@ -98,13 +100,27 @@ def otlp(count: int) -> bytes:
     return request.SerializeToString()
 
 
+def loki(count: int) -> dict[str, Any]:
+    """A push request of one stream with three labels, and a trace's id with each entry."""
+    labels = {"service_name": "shop", "namespace": "prod", "level": "info"}
+    text = "an order was placed and will be delivered in a while " * 3
+    values = [
+        [str(1_757_930_000_000_000_000 + number), text, {"trace_id": f"{number:032x}", "user": f"user-{number}"}]
+        for number in range(count)
+    ]
+    return {"streams": [{"stream": labels, "values": values}]}
+
+
 def loads() -> list[Load]:
     """The bodies that are measured."""
     lines = [orjson.dumps(event(number)) for number in range(500)]
+    pushed = loki(500)
     return [
         Load("ingest, 20 events", "/ingest", "application/x-ndjson", 20, b"\n".join(lines[:20])),
         Load("ingest, 500 events", "/ingest", "application/x-ndjson", 500, b"\n".join(lines)),
         Load("OTLP protobuf, 100 records", "/v1/logs", "application/x-protobuf", 100, otlp(100)),
+        Load("Loki JSON, 500 entries", PUSH, "application/json", 500, orjson.dumps(pushed)),
+        Load("Loki protobuf, 500 entries", PUSH, "", 500, push.compressed(push.from_json(pushed))),
     ]
 
 
@@ -128,9 +144,10 @@ class Sender(asyncio.Protocol):
         """Wait for the end of an answer, then send the next."""
         self._answer += data
         head, found, content = self._answer.partition(b"\r\n\r\n")
-        if not found or len(content) < int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0]):
+        length = head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0]
+        if not found or len(content) < int(length or 0):
             return
-        if not head.startswith(b"HTTP/1.1 200"):
+        if not head.startswith(b"HTTP/1.1 2"):
             self.failure = self._answer.decode(errors="replace")
             self._transport.close()
             return

@@ -1,7 +1,7 @@
 """Each folder in cases/ is one promise: its input, sent as its name says, answers its query as expected.
 
-`input.<route>.<extension>`: the route is `http` (POST /ingest), `gzip` or `zstd` (the same, compressed), `otlp`
-(POST /v1/logs) or `kafka` (one message). In query.sql, `events` are the rows of what was sent.
+`input.<route>.<extension>`: the route is `http` (POST /ingest), `gzip` or `zstd` (the same, compressed), one of PATHS,
+or `kafka` (one message). In query.sql, `events` are the rows of what was sent.
 """
 
 import gzip
@@ -17,7 +17,14 @@ from logbrook.kafka import producer_config
 from tests.e2e.pipeline import Pipeline, eventually
 
 CASES = sorted(path for path in Path(__file__).with_name("cases").iterdir() if path.is_dir())
-TYPES = {".json": "application/json", ".ndjson": "application/x-ndjson", ".txt": "text/plain", ".bin": "text/plain"}
+TYPES = {
+    ".json": "application/json",
+    ".ndjson": "application/x-ndjson",
+    ".txt": "text/plain",
+    ".bin": "text/plain",
+    ".snappy": "application/x-protobuf",
+}
+PATHS = {"otlp": "/v1/logs", "loki": "/loki/api/v1/push"}
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -42,8 +49,7 @@ def send(pipeline: Pipeline, file: Path) -> None:
         data, headers["Content-Encoding"] = gzip.compress(data), "gzip"
     elif route == "zstd":
         data, headers["Content-Encoding"] = zstandard.compress(data), "zstd"
-    path = "/v1/logs" if route == "otlp" else "/ingest"
-    answer = httpx.post(pipeline.gateway_url + path, content=data, headers=headers)
+    answer = httpx.post(pipeline.gateway_url + PATHS.get(route, "/ingest"), content=data, headers=headers)
     assert answer.is_success, answer.text
 
 

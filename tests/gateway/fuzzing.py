@@ -30,6 +30,7 @@ from logbrook.gateway.tokens import Tokens
 from native import ports
 from native.clickhouse import clickhouse as service
 from tests.components import running
+from tests.gateway import push
 from tests.gateway.collecting import CollectingTopic
 
 SETTINGS = Gateway(allow_anonymous=True, max_message_bytes=2_000, max_inflated_bytes=1_000_000)
@@ -76,6 +77,16 @@ LINES = [
     b'{"message":"caf\xc3\xa9 \\u00e9","event_id":"1"}',
     b"",
 ]
+PUSH = "/loki/api/v1/push"
+LOKI = {
+    "streams": [
+        {
+            "stream": {"job": "shop", "level": "info"},
+            "values": [["1757930000123456789", "text", {"trace_id": "5b8efff798038103d269b633813fc60c"}], ["1", "x"]],
+        },
+        {"stream": {}, "values": [["1757930000123456789", "y"]]},
+    ]
+}
 TYPES = ["", "application/json", "application/x-ndjson", "text/plain", "application/x-www-form-urlencoded", "text/json"]
 
 
@@ -92,7 +103,7 @@ def requests(count: int, seed: int) -> Iterator[Sent]:
     """So many requests, always the same for a seed."""
     chance = random.Random(seed)
     for _ in range(count):
-        yield _encoded(chance, chance.choice((_lines, _array, _otlp_json, _otlp_json_bytes, _protobuf, _noise))(chance))
+        yield _encoded(chance, chance.choice(KINDS)(chance))
 
 
 def _lines(chance: random.Random) -> Sent:
@@ -113,11 +124,16 @@ def _array(chance: random.Random) -> Sent:
 
 def _otlp_json(chance: random.Random) -> Sent:
     """Well-formed JSON with a value in it that does not belong there."""
-    request = json.loads(json.dumps(OTLP))
-    for _ in range(chance.randint(1, 3)):
-        container, key = chance.choice(list(_places(request)) or [({}, 0)])
+    return Sent("/v1/logs", {"content-type": "application/json"}, json.dumps(_misplaced(chance, OTLP)).encode())
+
+
+def _misplaced(chance: random.Random, request: Any) -> Any:
+    """A copy with some of its values replaced."""
+    copied = json.loads(json.dumps(request))
+    for _ in range(chance.randint(0, 3)):
+        container, key = chance.choice(list(_places(copied)) or [({}, 0)])
         container[key] = copy.deepcopy(chance.choice(VALUES))
-    return Sent("/v1/logs", {"content-type": "application/json"}, json.dumps(request).encode())
+    return copied
 
 
 def _otlp_json_bytes(chance: random.Random) -> Sent:
@@ -129,10 +145,24 @@ def _protobuf(chance: random.Random) -> Sent:
     return Sent("/v1/logs", {"content-type": "application/x-protobuf"}, _mutated(chance, body))
 
 
+def _loki(chance: random.Random) -> Sent:
+    """Well-formed JSON with a value in it that does not belong there, or bytes that do not."""
+    body = json.dumps(_misplaced(chance, LOKI), indent=chance.choice((None, 1))).encode()
+    return Sent(PUSH, {"content-type": "application/json"}, _mutated(chance, body) if chance.random() < 0.5 else body)
+
+
+def _loki_protobuf(chance: random.Random) -> Sent:
+    body = push.compressed(_mutated(chance, push.from_json(LOKI)))
+    return Sent(PUSH, {}, _mutated(chance, body) if chance.random() < 0.2 else body)
+
+
 def _noise(chance: random.Random) -> Sent:
-    path = chance.choice(("/ingest", "/v1/logs"))
+    path = chance.choice(("/ingest", "/v1/logs", PUSH))
     kinds = TYPES if path == "/ingest" else ["application/json", "application/x-protobuf"]
     return Sent(path, {"content-type": chance.choice(kinds)}, chance.randbytes(chance.randint(0, 200)))
+
+
+KINDS = (_lines, _array, _otlp_json, _otlp_json_bytes, _protobuf, _loki, _loki_protobuf, _noise)
 
 
 def _places(value: Any) -> Iterator[tuple[Any, Any]]:
@@ -152,7 +182,7 @@ def _mutated(chance: random.Random, body: bytes) -> bytes:
 
 def _encoded(chance: random.Random, sent: Sent) -> Sent:
     """The same, compressed now and then, rarely without a fault."""
-    if chance.random() < 0.8:
+    if chance.random() < 0.8 or sent.path == PUSH:
         return sent
     name = chance.choice(("gzip", "zstd", "deflate"))
     compress: dict[str, Callable[[bytes], bytes]] = {

@@ -33,6 +33,8 @@ WORST = [
     "array of halves of surrogates",
     "OTLP JSON, records",
     "OTLP protobuf, empty resources",
+    "Loki JSON, entries",
+    "Loki protobuf, entries",
 ]
 
 

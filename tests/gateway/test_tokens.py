@@ -1,5 +1,6 @@
 """Who may send."""
 
+import base64
 import hashlib
 import json
 
@@ -8,7 +9,12 @@ from typer.testing import CliRunner
 
 from logbrook import cli
 from logbrook.errors import ConfigError, RejectedError
-from logbrook.gateway.tokens import Tokens, issue
+from logbrook.gateway.tokens import Tokens, given_token, issue
+
+
+def basic(user: str, password: str) -> str:
+    """What stands in the header (RFC 7617)."""
+    return base64.b64encode(f"{user}:{password}".encode()).decode()
 
 
 def test_a_token_stands_for_its_source() -> None:
@@ -16,8 +22,26 @@ def test_a_token_stands_for_its_source() -> None:
     one, two = issue("one"), issue("two")
     tokens = Tokens(f"{one.entry}, {two.entry}", allow_anonymous=False)
 
-    assert tokens.source(f"Bearer {two.token}") == "two"
-    assert tokens.source(f"bearer {one.token}") == "one"
+    assert tokens.source(two.token) == "two"
+    assert tokens.source(one.token) == "one"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"authorization": "Bearer a-token"},
+        {"authorization": "bearer  a-token "},
+        {"authorization": "Splunk a-token"},
+        {"authorization": f"Basic {basic('anybody', 'a-token')}"},
+        {"authorization": f"Basic {basic('', 'a-token')}"},
+        {"authorization": f"ApiKey {basic('id', 'a-token')}"},
+        {"dd-api-key": "a-token"},
+    ],
+    ids=str,
+)
+def test_a_token_stands_where_its_protocol_has_a_place_for_one(headers: dict[str, str]) -> None:
+    """Behind a scheme's name, as password or as the second part of an API key, or in a header of its own."""
+    assert given_token(headers) == "a-token"
 
 
 def test_a_source_can_have_two_tokens() -> None:
@@ -25,16 +49,31 @@ def test_a_source_can_have_two_tokens() -> None:
     old, new = issue("shop"), issue("shop")
     tokens = Tokens(f"{old.entry},{new.entry}", allow_anonymous=False)
 
-    assert {tokens.source(f"Bearer {each.token}") for each in (old, new)} == {"shop"}
+    assert {tokens.source(each.token) for each in (old, new)} == {"shop"}
 
 
-@pytest.mark.parametrize("sent", [None, "", "Bearer ", "Bearer wrong", "Basic YTpi", "wrong", "Bearer \u00e9\u00ff"])
+@pytest.mark.parametrize(
+    "sent",
+    [
+        None,
+        "",
+        "Bearer ",
+        "Bearer wrong",
+        "Basic YTpi",
+        "Basic wrong",
+        "Basic \u00e9",
+        "Basic",
+        "Digest x",
+        "wrong",
+        "Bearer \u00e9\u00ff",
+    ],
+)
 def test_anything_else_is_refused(sent: str | None) -> None:
     """No token, a wrong one or another scheme is answered 401."""
     tokens = Tokens(issue("one").entry, allow_anonymous=False)
 
     with pytest.raises(RejectedError) as refused:
-        tokens.source(sent)
+        tokens.source(given_token({} if sent is None else {"authorization": sent}))
 
     assert refused.value.status == 401
 
@@ -45,7 +84,7 @@ def test_the_stored_digest_is_no_token() -> None:
     tokens = Tokens(entry, allow_anonymous=False)
 
     with pytest.raises(RejectedError):
-        tokens.source(f"Bearer {entry.partition('=')[2]}")
+        tokens.source(entry.partition("=")[2])
 
 
 def test_anonymous_senders_are_let_in_only_when_told_to() -> None:
@@ -54,7 +93,7 @@ def test_anonymous_senders_are_let_in_only_when_told_to() -> None:
 
     assert tokens.source(None) == "anonymous"
     with pytest.raises(RejectedError):
-        tokens.source("Bearer wrong")
+        tokens.source("wrong")
 
 
 def test_a_gateway_that_nobody_could_use_does_not_start() -> None:

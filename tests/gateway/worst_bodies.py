@@ -17,6 +17,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import cramjam
 import orjson
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
@@ -29,6 +30,7 @@ MIB = 2**20
 DOCUMENTED_BYTES = 512 * MIB
 # Almost all that LOGBROOK_GATEWAY_MAX_INFLATED_BYTES admits.
 SIZE = Gateway.max_inflated_bytes - MIB
+PUSH = "/loki/api/v1/push"
 NDJSON, JSON, TEXT, PROTOBUF = "application/x-ndjson", "application/json", "text/plain", "application/x-protobuf"
 
 
@@ -39,6 +41,12 @@ class Body:
     path: str
     content_type: str
     make: Callable[[], bytes]
+    encoding: str = "gzip"
+
+    def compressed(self) -> bytes:
+        """As it is sent."""
+        body = self.make()
+        return gzip.compress(body, 1) if self.encoding == "gzip" else bytes(cramjam.snappy.compress_raw(body))
 
 
 @dataclass(frozen=True)
@@ -97,6 +105,14 @@ def json_records() -> bytes:
     return orjson.dumps({"resourceLogs": [{"scopeLogs": [{"logRecords": records}]}]})
 
 
+def loki_entries() -> bytes:
+    """As many entries as a request may have, of as many bytes as it may have."""
+    line = "x" * (SIZE // Gateway.max_request_events - 35)
+    return orjson.dumps(
+        {"streams": [{"stream": {}, "values": [["1757930000123456789", line]] * Gateway.max_request_events}]}
+    )
+
+
 LINE = b'{"message":"' + b"x" * (SIZE // Gateway.max_request_events - 12) + b'"}'
 BODIES = {
     "lines of JSON": Body("/ingest", NDJSON, filled(LINE + b"\n")),
@@ -150,6 +166,14 @@ BODIES = {
         ),
     ),
     "OTLP protobuf, not UTF-8": Body("/v1/logs", PROTOBUF, embedded(b"\x12\x04\x1a\x02\xff\xff", 1, 2)),
+    "Loki JSON, entries": Body(PUSH, JSON, loki_entries),
+    "Loki JSON, streams `{}`": Body(PUSH, JSON, filled(b"{},", b'{"streams":[', b"{}]}")),
+    "Loki JSON, entries `[]`": Body(PUSH, JSON, filled(b"[],", b'{"streams":[{"values":[', b"[]]}]}")),
+    "Loki JSON, an entry of empty texts": Body(PUSH, JSON, filled(b'"",', b'{"streams":[{"values":[[', b'""]]}]}')),
+    "Loki protobuf, entries": Body(PUSH, PROTOBUF, embedded(b"\x12\x84\x05\x12\x81\x05" + b"x" * 641, 1), "snappy"),
+    "Loki protobuf, empty streams": Body(PUSH, PROTOBUF, embedded(b"\x0a\x00"), "snappy"),
+    "Loki protobuf, empty entries": Body(PUSH, PROTOBUF, embedded(b"\x12\x00", 1), "snappy"),
+    "Loki protobuf, labels": Body(PUSH, PROTOBUF, embedded(b'\x0a\x80\x80\x40{a="' + b"b" * (2**20 - 5), 1), "snappy"),
 }  # fmt: skip
 
 
@@ -165,7 +189,9 @@ def peak(process: Process, *, anew: bool = False) -> int:
 def send(process: Process, body: Body, content: bytes) -> int:
     """The status of the answer to a compressed body."""
     connection = http.client.HTTPConnection("127.0.0.1", process.port, timeout=600)
-    connection.request("POST", body.path, content, {"Content-Encoding": "gzip", "Content-Type": body.content_type})
+    connection.request(
+        "POST", body.path, content, {"Content-Encoding": body.encoding, "Content-Type": body.content_type}
+    )
     status = connection.getresponse().status
     connection.close()
     return status
@@ -215,7 +241,7 @@ def measure(log: Path, names: list[str]) -> Iterator[Peak]:
     kafka = Kafka(bootstrap_servers=f"127.0.0.1:{port}")
     senders = ThreadPoolExecutor(64)
     alone: dict[str, int] = {}
-    compressed = {name: gzip.compress(BODIES[name].make(), 1) for name in names}
+    compressed = {name: BODIES[name].compressed() for name in names}
     with running(kafka, log, delivery_timeout_seconds=1) as process:
         for name in names:
             peak(process, anew=True)

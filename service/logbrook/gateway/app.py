@@ -20,9 +20,9 @@ from logbrook.errors import RejectedError, UnavailableError
 from logbrook.gateway import answers, bodies
 from logbrook.gateway.batch import Batch
 from logbrook.gateway.complaints import Complaints
-from logbrook.gateway.formats import json_document, ndjson, otlp_json, otlp_protobuf, text, unknown
+from logbrook.gateway.formats import json_document, loki, loki_protobuf, ndjson, otlp_json, otlp_protobuf, text, unknown
 from logbrook.gateway.formats.format import Format
-from logbrook.gateway.tokens import ANONYMOUS, Tokens
+from logbrook.gateway.tokens import ANONYMOUS, Tokens, given_token
 from logbrook.gateway.topic import Topic
 
 log = structlog.get_logger()
@@ -35,6 +35,8 @@ FORMATS = (
     unknown.FORMAT,
     otlp_protobuf.FORMAT,
     otlp_json.FORMAT,
+    loki.FORMAT,
+    loki_protobuf.FORMAT,
 )
 """All wire formats."""
 _BY_TYPE = {(each.path, name): each for each in FORMATS for name in each.content_types or ("",)}
@@ -66,6 +68,8 @@ class App:
             **{each.path: ("POST", self._logs) for each in FORMATS},
             "/healthz": ("GET", self._healthz),
             "/readyz": ("GET", self._readyz),
+            # What Loki calls it: https://grafana.com/docs/loki/latest/reference/loki-http-api/#readiness-check
+            "/ready": ("GET", self._readyz),
             "/metrics": ("GET", self._metrics),
         }
         self._waiting: set[asyncio.Timeout] = set()
@@ -124,7 +128,8 @@ class App:
     def _handler(self, request: Request) -> Handler:
         method, handler = self._routes.get(request.scope["path"], ("", None))
         if handler is None:
-            raise RejectedError(404, "no_such_path", "Send logs to /ingest (JSON, text) or /v1/logs (OTLP).")
+            known = ", ".join(dict.fromkeys(each.path for each in FORMATS))
+            raise RejectedError(404, "no_such_path", f"Logs are taken at {known}.")
         sent = request.method
         if sent != method and not (sent == "HEAD" and method == "GET"):
             raise RejectedError(405, "method_not_allowed", f"This path takes {method}, not {sent[:20]}.", allow=method)
@@ -137,18 +142,18 @@ class App:
             path = request.scope["path"]
             known = ", ".join(name for each in FORMATS if each.path == path for name in each.content_types)
             raise RejectedError(415, "unknown_content_type", f"{path} needs one of the Content-Types {known}.")
-        return form.taken(await self._take(request, source, form.read))
+        return form.taken(await self._take(request, source, form))
 
-    async def _take(self, request: Request, source: str, read: Callable[[bytes, Gateway], Batch]) -> Batch:
+    async def _take(self, request: Request, source: str, form: Format) -> Batch:
         """Everything between a request and its answer: read it, send it, and wait until Kafka has it."""
         key = _given_key(request)
         with bodies.Lease(self._budget) as lease:
-            body = await self._body(request, lease)
+            body = await self._body(request, lease, form.encoding)
             if body.is_longer(_SHORT_BODY_BYTES):
                 async with self._turn():
-                    batch, own_key = await asyncio.to_thread(_split, body, read, self._settings)
+                    batch, own_key = await asyncio.to_thread(_split, body, form.read, self._settings)
             else:
-                batch, own_key = _split(body, read, self._settings)
+                batch, own_key = _split(body, form.read, self._settings)
             # From here on the messages are all that is kept, and the topic's queue is what bounds them.
             del body
         key = key or own_key
@@ -163,14 +168,14 @@ class App:
         """The source of a request that may be worked on, decided before a byte of its body is read."""
         if self.draining:
             raise _stopping()
-        source = self._tokens.source(request.headers.get("authorization"))
+        source = self._tokens.source(given_token(request.headers))
         if source == ANONYMOUS and _is_from_a_page(request):
             raise RejectedError(403, "web_page", "Without a token nothing is taken from web pages.")
         return source
 
-    async def _body(self, request: Request, lease: bodies.Lease) -> bodies.Body:
+    async def _body(self, request: Request, lease: bodies.Lease, implied: str | None) -> bodies.Body:
         settings = self._settings
-        encoding = bodies.encoding_of(request.headers.get("content-encoding"))
+        encoding = bodies.encoding_of(request.headers.get("content-encoding"), implied)
         declared = request.headers.get("content-length", "")
         if declared.isdecimal() and int(declared) > settings.max_body_bytes:
             raise bodies.body_too_large(settings.max_body_bytes)

@@ -4,10 +4,11 @@ import io
 import re
 import threading
 import zlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from types import TracebackType
 from typing import Self
 
+import cramjam
 import zstandard
 
 from logbrook.errors import BusyError, RejectedError
@@ -97,12 +98,15 @@ async def receive(stream: AsyncIterator[bytes], lease: Lease, max_body_bytes: in
     return sent.getvalue()
 
 
-def encoding_of(header: str | None) -> str:
-    """What a Content-Encoding names. Raises RejectedError (415) for what is not known."""
-    name = (header or "identity").strip().lower() or "identity"
-    if name not in _DECODERS:
+def encoding_of(header: str | None, implied: str | None = None) -> str:
+    """What a Content-Encoding names; a format may imply one. Raises RejectedError (415) for what is not known."""
+    name = (header or "").strip().lower() or "identity"
+    if implied is not None and name in ("identity", implied):
+        return implied
+    known = [implied] if implied else ["gzip", "zstd", "deflate", "snappy", "identity"]
+    if name not in _DECODERS or implied:
         raise RejectedError(
-            415, "unknown_encoding", f"Content-Encoding {name[:64]!r} is not one of gzip, zstd, deflate, identity."
+            415, "unknown_encoding", f"Content-Encoding {name[:64]!r} is not one of {', '.join(known)}."
         )
     return name
 
@@ -141,6 +145,21 @@ class _Output:
     def room(self) -> int:
         """How much to ask for: at most one byte more than what fits, which shows whether the limit is passed."""
         return min(_STEP_BYTES, self._limit - self.size + 1)
+
+    def reserve(self, size: int) -> None:
+        """Room for so many bytes, before they are there."""
+        if size > self._limit:
+            raise _inflated_too_large(self._limit)
+        self._lease.take(size)
+        self.size = size
+
+    def fill(self, inflate: Callable[[memoryview], object]) -> None:
+        """Let `inflate` write what there is room for."""
+        if self.size:
+            self._whole.seek(self.size - 1)
+            self._whole.write(b"\0")
+        with self._whole.getbuffer() as view:
+            inflate(view)
 
     def finish(self) -> bytes:
         return self._whole.getvalue()
@@ -209,7 +228,17 @@ def _zstd(name: str, sent: bytes, output: _Output) -> Iterator[None]:
         raise _cut_off(name)
 
 
-_DECODERS = {"identity": _identity, "gzip": _zlib, "x-gzip": _zlib, "deflate": _zlib, "zstd": _zstd}
+def _snappy(name: str, sent: bytes, output: _Output) -> Iterator[None]:
+    """snappy's block format, which begins with the length of what it stands for (format_description.txt of snappy)."""
+    try:
+        output.reserve(cramjam.snappy.decompress_raw_len(sent))
+        yield
+        output.fill(lambda view: cramjam.snappy.decompress_raw_into(sent, view))
+    except cramjam.DecompressionError as error:
+        raise _broken(name, str(error)) from None
+
+
+_DECODERS = {"identity": _identity, "gzip": _zlib, "x-gzip": _zlib, "deflate": _zlib, "zstd": _zstd, "snappy": _snappy}
 
 
 def _inflated_too_large(limit: int) -> RejectedError:

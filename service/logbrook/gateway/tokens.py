@@ -1,9 +1,13 @@
 """Who sends: a token per source. Only the SHA-256 of a token is ever known here."""
 
+import base64
+import binascii
+import contextlib
 import hashlib
 import hmac
 import re
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from logbrook.errors import ConfigError, RejectedError
@@ -28,6 +32,31 @@ def issue(name: str) -> Issued:
     return Issued(token, f"{name}={hashlib.sha256(token.encode()).hexdigest()}")
 
 
+def given_token(headers: Mapping[str, str]) -> str | None:
+    """The token of a request, wherever its protocol has a place for one; None if there is none.
+
+    Raises RejectedError (401) for an `Authorization` that has no token.
+    """
+    if "dd-api-key" in headers:
+        # https://docs.datadoghq.com/api/latest/logs/#send-logs
+        return headers["dd-api-key"].strip()
+    if "authorization" not in headers:
+        return None
+    scheme, _, rest = headers["authorization"].strip().partition(" ")
+    # https://docs.splunk.com/Documentation/Splunk/latest/Data/HECExamples
+    if scheme.lower() in ("bearer", "splunk"):
+        return rest.strip()
+    # RFC 7617; Elasticsearch's API keys are also two parts with a colon between them.
+    if scheme.lower() in ("basic", "apikey"):
+        with contextlib.suppress(binascii.Error, ValueError):
+            _, colon, token = base64.b64decode(rest.strip(), validate=True).decode("latin-1").partition(":")
+            if colon:
+                return token
+    raise RejectedError(
+        401, "no_token", "The Authorization header must be `Bearer TOKEN`, or `Basic` with the token as password."
+    )
+
+
 class Tokens:
     """The sources that may send. A name may have several tokens, so that one can be replaced without a gap."""
 
@@ -41,16 +70,13 @@ class Tokens:
                 "or set LOGBROOK_GATEWAY_ALLOW_ANONYMOUS=true to accept everybody."
             )
 
-    def source(self, authorization: str | None) -> str:
-        """The source that an `Authorization` header stands for. Raises RejectedError (401) for any other."""
-        if authorization is None:
+    def source(self, token: str | None) -> str:
+        """The source that a token stands for. Raises RejectedError (401) for any other, and without one."""
+        if token is None:
             if self._allow_anonymous:
                 return ANONYMOUS
             raise RejectedError(401, "no_token", "Send the header `Authorization: Bearer TOKEN`.")
-        scheme, _, token = authorization.partition(" ")
-        if scheme.lower() != "bearer":
-            raise RejectedError(401, "no_token", "The Authorization header must be `Bearer TOKEN`.")
-        found = self._find(hashlib.sha256(token.strip().encode("latin-1", "replace")).digest())
+        found = self._find(hashlib.sha256(token.encode("latin-1", "replace")).digest())
         if found is None:
             raise RejectedError(401, "unknown_token", "No source has this token. `logbrook token NAME` makes one.")
         return found

@@ -20,6 +20,7 @@ class Format:
     """One format.
 
     `content_types` are those that name it on its path; without any it takes what no other format of the path does.
+    `encoding` is what its bodies are compressed with although no header says so.
     `read` makes a whole body, inflated, into a batch. It may run in a thread. It raises RejectedError: 400 for a broken
     body, 413 for an event or a number of events over the limit.
     """
@@ -29,6 +30,7 @@ class Format:
     read: Callable[[bytes, Gateway], Batch]
     taken: Callable[[Batch], Response] = answers.taken
     refused: Callable[[RejectedError | UnavailableError], Response] = answers.refused
+    encoding: str | None = None
 
 
 def beginning(body: bytes) -> int:

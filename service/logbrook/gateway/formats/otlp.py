@@ -8,31 +8,22 @@ and spliced in as bytes.
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
-
-import orjson
 
 from logbrook.config import Gateway
 from logbrook.errors import RejectedError, UnavailableError
-from logbrook.gateway.batch import Batch, Packing, all_named, too_many_events
+from logbrook.gateway.batch import Batch, too_many_events
+from logbrook.gateway.formats.unfit import Unfit, dumps, pack
 
 # Deeper than any attribute that is not an attack; protobuf's own limit comes to about the same.
 MAX_DEPTH = 32
 MAX_ATTRIBUTES = 1_000
 
 
-# The most bytes of a record, a resource or a scope as they are sent, unless a message may have more. Taken apart, empty
-# values come to some thirty times their bytes.
-_MAX_PART_BYTES = 2 * 2**20
-
-
 # google.rpc.Code of a status, for OTLP's error body.
 _RPC_CODES = {400: 3, 401: 16, 403: 7, 404: 5, 405: 12, 408: 4, 413: 3, 415: 3, 429: 8, 503: 14}
 _RPC_INTERNAL = 13
-
-
-class Unfit(Exception):  # noqa: N818 - not an error of the service: one record can't be taken, the others can
-    """Why a record can't be taken."""
 
 
 @dataclass(frozen=True)
@@ -51,13 +42,6 @@ def code(error: RejectedError | UnavailableError) -> int:
     return _RPC_CODES.get(error.status, _RPC_INTERNAL)
 
 
-def check_part(size: int, settings: Gateway) -> None:
-    """Raise Unfit for a record, a resource or a scope of too many bytes, before it is taken apart."""
-    limit = max(_MAX_PART_BYTES, settings.max_message_bytes)
-    if size > limit:
-        raise Unfit(f"it has {size} bytes as it was sent; the most is {limit}")
-
-
 def read(groups: Iterable[Group], settings: Gateway) -> Batch:
     """Encode all records.
 
@@ -65,35 +49,18 @@ def read(groups: Iterable[Group], settings: Gateway) -> Batch:
     that can't be taken.
     """
     try:
-        return _read(groups, settings)
+        return pack(_events(groups, settings.max_request_events), "record", settings)
     except Unfit as error:
         raise RejectedError(400, "broken_otlp", f"A resource or scope can't be taken: {error}") from None
 
 
-def _read(groups: Iterable[Group], settings: Gateway) -> Batch:
-    packing = Packing(settings)
-    rejected, reason = 0, ""
-    for index, (own, record, common) in enumerate(_records(groups, settings.max_request_events)):
-        if index >= settings.max_request_events:
-            raise too_many_events(settings.max_request_events)
-        try:
-            event = _event(own(record), common, settings.max_message_bytes)
-        except Unfit as error:
-            reason = reason or f"record {index} (counted from 0): {error}"
-            rejected += 1
-            continue
-        packing.add(event)
-    messages = packing.messages()
-    return Batch(messages, packing.events, all_named(messages), rejected, reason)
-
-
-def _records(groups: Iterable[Group], limit: int) -> Iterator[tuple[Callable[[Any], dict[str, Any]], Any, bytes]]:
+def _events(groups: Iterable[Group], limit: int) -> Iterator[Callable[[], bytes]]:
     for number, group in enumerate(groups):
         if number >= limit:
             raise too_many_events(limit)
         common = _common(group)
         for record in group.records:
-            yield group.read, record, common
+            yield partial(_event, group.read, record, common)
 
 
 def _common(group: Group) -> bytes:
@@ -105,24 +72,13 @@ def _common(group: Group) -> bytes:
         shared["resource_schema_url"] = group.resource_schema_url
     if group.scope:
         shared["scope"] = group.scope
-    return b"," + _dumps(shared)[1:] if shared else b"}"
+    return b"," + dumps(shared)[1:] if shared else b"}"
 
 
-def _dumps(value: Any) -> bytes:
-    """JSON. Raises Unfit for what has none: an integer beyond 64 bits."""
-    try:
-        return orjson.dumps(value)
-    except TypeError as error:
-        raise Unfit(str(error)) from None
-
-
-def _event(fields: dict[str, Any], common: bytes, limit: int) -> bytes:
+def _event(read: Callable[[Any], dict[str, Any]], record: Any, common: bytes) -> bytes:
     """One event. Raises Unfit if it can't be one."""
-    own = _dumps(fields)
-    event = own[:-1] + common if fields else b"{" + common.removeprefix(b",")
-    if len(event) > limit:
-        raise Unfit(f"it has {len(event)} bytes as JSON, with its resource and scope; the most is {limit}")
-    return event
+    own = dumps(read(record))
+    return own[:-1] + common if len(own) > len(b"{}") else b"{" + common.removeprefix(b",")
 
 
 def fields(  # noqa: PLR0913 - a LogRecord has as many; called once a record, so no object is made of them

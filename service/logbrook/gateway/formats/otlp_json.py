@@ -16,7 +16,8 @@ from logbrook.gateway.batch import Batch
 from logbrook.gateway.formats import elements, mend, otlp
 from logbrook.gateway.formats.elements import Raw
 from logbrook.gateway.formats.format import Format
-from logbrook.gateway.formats.otlp import MAX_DEPTH, Group, Unfit, check_part, fields, number, numbered, scope
+from logbrook.gateway.formats.otlp import MAX_DEPTH, Group, fields, number, numbered, scope
+from logbrook.gateway.formats.unfit import Unfit, check_part
 
 _Integer = int | str | None
 

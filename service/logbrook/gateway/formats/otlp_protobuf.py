@@ -19,7 +19,8 @@ from logbrook.gateway import answers
 from logbrook.gateway.batch import Batch
 from logbrook.gateway.formats import otlp, otlp_mend
 from logbrook.gateway.formats.format import Format
-from logbrook.gateway.formats.otlp import MAX_DEPTH, Group, Unfit, check_part, fields, number, numbered, scope
+from logbrook.gateway.formats.otlp import MAX_DEPTH, Group, fields, number, numbered, scope
+from logbrook.gateway.formats.unfit import Unfit, check_part
 from logbrook.gateway.formats.wire import Part, Wire
 
 _M = TypeVar("_M", bound=Message)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from logbrook.config import Gateway
 from logbrook.errors import RejectedError
 from logbrook.gateway.batch import too_many_events
-from logbrook.gateway.formats.otlp import check_part
+from logbrook.gateway.formats.unfit import check_part
 
 # What is built at a time. Of embedded messages that are empty, two bytes each become more than a hundred.
 _PART_BYTES = 2**20
@@ -27,7 +27,7 @@ class Part:
 
 
 class Wire:
-    """A body, and how many fields of it may still be walked: each request has three levels of them."""
+    """A body, and how many fields of it may still be walked: a request has three levels of them at most."""
 
     def __init__(self, body: bytes, settings: Gateway) -> None:
         self._body, self._settings = body, settings
@@ -117,4 +117,4 @@ def _varint(body: bytes, at: int) -> tuple[int, int]:
 
 
 def _broken(reason: str) -> RejectedError:
-    return RejectedError(400, "broken_protobuf", f"The body is not an ExportLogsServiceRequest: {reason}.")
+    return RejectedError(400, "broken_protobuf", f"The body is not a request in protobuf: {reason}.")

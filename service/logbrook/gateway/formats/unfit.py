@@ -1,0 +1,61 @@
+"""Events that can't be taken, and do not cost their sender the others of the request."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import orjson
+
+from logbrook.config import Gateway
+from logbrook.gateway.batch import Batch, Packing, all_named, recognizable, too_many_events
+
+# The most bytes of a part of a request as it is sent, unless a message may have more. Taken apart, empty values come to
+# some thirty times their bytes.
+_MAX_PART_BYTES = 2 * 2**20
+
+
+class Unfit(Exception):  # noqa: N818 - not an error of the service: one event can't be taken, the others can
+    """Why an event can't be taken."""
+
+
+def check_part(size: int, settings: Gateway) -> None:
+    """Raise Unfit for an event, or what several of them share, of too many bytes, before it is taken apart."""
+    limit = max(_MAX_PART_BYTES, settings.max_message_bytes)
+    if size > limit:
+        raise Unfit(f"it has {size} bytes as it was sent; the most is {limit}")
+
+
+def dumps(value: Any) -> bytes:
+    """JSON. Raises Unfit for what has none: an integer beyond 64 bits."""
+    try:
+        return orjson.dumps(value)
+    except TypeError as error:
+        raise Unfit(str(error)) from None
+
+
+def _sized(event: bytes, limit: int) -> bytes:
+    if len(event) > limit:
+        raise Unfit(f"it has {len(event)} bytes as JSON, with all that it shares; the most is {limit}")
+    return event
+
+
+def pack(events: Iterable[Callable[[], bytes]], what: str, settings: Gateway, *, is_checked: bool = True) -> Batch:
+    """All events that can be taken: each is made by a call, which raises Unfit if it can't.
+
+    `what` is the format's word for one. Unless `is_checked`, an event need not be JSON that every parser takes. Raises
+    RejectedError (413) for too many events, or if they come to too many bytes.
+    """
+    packing = Packing(settings)
+    rejected, reason = 0, ""
+    limit = settings.max_message_bytes
+    for index, make in enumerate(events):
+        if index >= settings.max_request_events:
+            raise too_many_events(settings.max_request_events)
+        try:
+            event = _sized(make(), limit)
+        except Unfit as error:
+            reason = reason or f"{what} {index} (counted from 0): {error}"
+            rejected += 1
+            continue
+        packing.add(event)
+    messages = packing.messages() if is_checked else recognizable(packing.messages())
+    return Batch(messages, packing.events, all_named(messages), rejected, reason)
