@@ -37,6 +37,7 @@ from tests.gateway.worst_bodies import PUSH
 
 REPOSITORY = Path(__file__).parent.parent
 WARM_UP_SECONDS = 1.0
+ACTION = b'\n{"create":{"_index":"logs-shop-default"}}\n'
 
 
 @dataclass(frozen=True)
@@ -119,6 +120,9 @@ def loads() -> list[Load]:
         Load("ingest, 20 events", "/ingest", "application/x-ndjson", 20, b"\n".join(lines[:20])),
         Load("ingest, 500 events", "/ingest", "application/x-ndjson", 500, b"\n".join(lines)),
         Load("OTLP protobuf, 100 records", "/v1/logs", "application/x-protobuf", 100, otlp(100)),
+        Load(
+            "Elasticsearch, 500 documents", "/_bulk", "application/x-ndjson", 500, b"".join(map(ACTION.__add__, lines))
+        ),
         Load("Loki JSON, 500 entries", PUSH, "application/json", 500, orjson.dumps(pushed)),
         Load("Loki protobuf, 500 entries", PUSH, "", 500, push.compressed(push.from_json(pushed))),
     ]

@@ -87,6 +87,20 @@ LOKI = {
         {"stream": {}, "values": [["1757930000123456789", "y"]]},
     ]
 }
+ACTIONS = [
+    *(
+        b'{"index":{}}',
+        b'{"create":{"_index":"logs"}}',
+        b'{"index":{"_index":"logs","_id":"1"}}',
+        b'{"delete":{"_id":1}}',
+    ),
+    b'{"update":{"_id":"\xc3\xa9"}}',
+]
+BULK = [
+    each
+    for pair in zip(ACTIONS[:3] * 2, [*LINES[:2], *LINES[4:5], b"{}", b"{ }", b'{"a":1'], strict=True)
+    for each in pair
+]
 TYPES = ["", "application/json", "application/x-ndjson", "text/plain", "application/x-www-form-urlencoded", "text/json"]
 
 
@@ -156,13 +170,20 @@ def _loki_protobuf(chance: random.Random) -> Sent:
     return Sent(PUSH, {}, _mutated(chance, body) if chance.random() < 0.2 else body)
 
 
+def _bulk(chance: random.Random) -> Sent:
+    """Pairs of actions and documents, one of them out of its place."""
+    lines = [chance.choice((*ACTIONS, *LINES)) if chance.random() < 0.1 else each for each in BULK]
+    some = b"\n".join(lines[: chance.randint(1, len(lines))])
+    return Sent(chance.choice(("/_bulk", "/index/_bulk")), {}, _mutated(chance, some))
+
+
 def _noise(chance: random.Random) -> Sent:
-    path = chance.choice(("/ingest", "/v1/logs", PUSH))
+    path = chance.choice(("/ingest", "/v1/logs", PUSH, "/_bulk"))
     kinds = TYPES if path == "/ingest" else ["application/json", "application/x-protobuf"]
     return Sent(path, {"content-type": chance.choice(kinds)}, chance.randbytes(chance.randint(0, 200)))
 
 
-KINDS = (_lines, _array, _otlp_json, _otlp_json_bytes, _protobuf, _loki, _loki_protobuf, _noise)
+KINDS = (_lines, _array, _otlp_json, _otlp_json_bytes, _protobuf, _loki, _loki_protobuf, _bulk, _noise)
 
 
 def _places(value: Any) -> Iterator[tuple[Any, Any]]:
@@ -226,6 +247,12 @@ async def _answers(found: list[Sent]) -> list[Outcome]:
             answer = await client.post(sent.path, content=sent.body, headers=sent.headers)
             if sent.path == "/ingest" and answer.status_code == 200:
                 assert answer.json()["accepted"] == topic.events
+            if sent.path.endswith("_bulk") and answer.status_code == 200:
+                items = [item["status"] for each in answer.json()["items"] for item in each.values()]
+                assert (items.count(201), any(each > 201 for each in items)) == (
+                    topic.events,
+                    answer.json()["errors"],
+                )
             messages = [each.value for each in topic.kept[first:]]
             outcomes.append(Outcome(sent, answer.status_code, topic.events, messages))
     return outcomes

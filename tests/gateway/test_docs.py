@@ -1,4 +1,4 @@
-"""docs/gateway.md says what the gateway does."""
+"""docs/gateway.md and docs/sources say what the gateway does."""
 
 import re
 from pathlib import Path
@@ -27,8 +27,17 @@ def test_every_error_is_explained(status: str, code: str) -> None:
 
 def test_every_path_is_explained(door: Door) -> None:
     """The page has each path with its method."""
-    for path, (method, _) in door.app._routes.items():
-        assert f"`{method} {path}`" in PAGE
+    for path, (methods, _) in door.app._routes.items():
+        for method in set(methods) - {"HEAD"}:
+            assert f"`{method} {path}`" in PAGE
+
+
+@pytest.mark.parametrize("recipe", sorted((REPOSITORY / "docs/sources").glob("*.md")), ids=lambda path: path.stem)
+def test_recipes_send_to_paths_that_exist(recipe: Path, door: Door) -> None:
+    """Each address on a page of docs/sources is one of the gateway's, or its root, to which a client adds the rest."""
+    for address in re.findall(r"https?://(?:logs\.example\.org|127\.0\.0\.1:4318)[^\s\"',\])}]*", recipe.read_text()):
+        path = re.sub(r"^https?://[^/]+", "", address)
+        assert path in ("", *door.app._routes), address
 
 
 def test_settings_that_the_page_names_exist() -> None:

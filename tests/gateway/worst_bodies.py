@@ -113,6 +113,15 @@ def loki_entries() -> bytes:
     )
 
 
+def bulk_names() -> bytes:
+    """As many documents as a request may have, each with the longest index and id."""
+    names = (
+        b'{"index":{"_index":"%s","_id":"%06d%s"}}\n{}\n' % (b"x" * 255, number, b"y" * 360)
+        for number in range(100_000)
+    )
+    return b"".join(names)
+
+
 LINE = b'{"message":"' + b"x" * (SIZE // Gateway.max_request_events - 12) + b'"}'
 BODIES = {
     "lines of JSON": Body("/ingest", NDJSON, filled(LINE + b"\n")),
@@ -166,6 +175,9 @@ BODIES = {
         ),
     ),
     "OTLP protobuf, not UTF-8": Body("/v1/logs", PROTOBUF, embedded(b"\x12\x04\x1a\x02\xff\xff", 1, 2)),
+    "Elasticsearch, documents": Body("/_bulk", NDJSON, filled(b'{"index":{}}\n' + LINE[13:] + b"\n")),
+    "Elasticsearch, documents `{}`": Body("/_bulk", NDJSON, filled(b'{"index":{}}\n{}\n')),
+    "Elasticsearch, long names": Body("/_bulk", NDJSON, bulk_names),
     "Loki JSON, entries": Body(PUSH, JSON, loki_entries),
     "Loki JSON, streams `{}`": Body(PUSH, JSON, filled(b"{},", b'{"streams":[', b"{}]}")),
     "Loki JSON, entries `[]`": Body(PUSH, JSON, filled(b"[],", b'{"streams":[{"values":[', b"[]]}]}")),

@@ -20,8 +20,18 @@ from logbrook.errors import RejectedError, UnavailableError
 from logbrook.gateway import answers, bodies
 from logbrook.gateway.batch import Batch
 from logbrook.gateway.complaints import Complaints
-from logbrook.gateway.formats import json_document, loki, loki_protobuf, ndjson, otlp_json, otlp_protobuf, text, unknown
-from logbrook.gateway.formats.format import Format
+from logbrook.gateway.formats import (
+    elasticsearch,
+    json_document,
+    loki,
+    loki_protobuf,
+    ndjson,
+    otlp_json,
+    otlp_protobuf,
+    text,
+    unknown,
+)
+from logbrook.gateway.formats.format import Format, Read
 from logbrook.gateway.tokens import ANONYMOUS, Tokens, given_token
 from logbrook.gateway.topic import Topic
 
@@ -37,9 +47,13 @@ FORMATS = (
     otlp_json.FORMAT,
     loki.FORMAT,
     loki_protobuf.FORMAT,
+    elasticsearch.FORMAT,
 )
 """All wire formats."""
-_BY_TYPE = {(each.path, name): each for each in FORMATS for name in each.content_types or ("",)}
+_BY_TYPE = {
+    (path, name): each for each in FORMATS for path in (each.path, *each.also) for name in each.content_types or ("",)
+}
+_FIRST_PART = re.compile(r"^/[^/]+(?=/)")
 # A body that is longer, inflated, is inflated and taken apart in a thread, so that others are answered meanwhile.
 _SHORT_BODY_BYTES = 256 * 1024
 _LARGE_BODY_BYTES = 8 * 2**20
@@ -47,12 +61,13 @@ _LARGE_BODY_BYTES = 8 * 2**20
 _give_memory_back: Callable[[int], int] = getattr(ctypes.CDLL(None), "malloc_trim", lambda _: 0)
 # What proxies add to each request that they pass on (RFC 7239), and Google to all requests from outside
 # (https://cloud.google.com/functions/docs/reference/headers; functions are Cloud Run services).
+_GET = ("GET", "HEAD")
 _FORWARDED = frozenset(("forwarded", "x-forwarded-for"))
 _KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,254}[\x21-\x7e])?")
 
 
 def format_of(path: str, content_type: str) -> Format | None:
-    """The format that a request's path and content type name."""
+    """The format that a route and a content type name."""
     name = content_type.partition(";")[0].strip().lower()
     return _BY_TYPE.get((path, name)) or _BY_TYPE.get((path, ""))
 
@@ -64,13 +79,13 @@ class App:
         self._settings, self._tokens, self._topic = settings, tokens, topic
         self._budget = bodies.Budget(settings.max_buffered_bytes)
         self._complaints = Complaints()
-        self._routes: dict[str, tuple[str, Handler]] = {
-            **{each.path: ("POST", self._logs) for each in FORMATS},
-            "/healthz": ("GET", self._healthz),
-            "/readyz": ("GET", self._readyz),
-            # What Loki calls it: https://grafana.com/docs/loki/latest/reference/loki-http-api/#readiness-check
-            "/ready": ("GET", self._readyz),
-            "/metrics": ("GET", self._metrics),
+        self._routes: dict[str, tuple[tuple[str, ...], Handler]] = {
+            **{path: (each.methods, self._logs) for each in FORMATS for path in (each.path, *each.also)},
+            **{path: (_GET, self._asked) for each in FORMATS for path in each.asked},
+            **{path: (_GET, self._readyz) for each in FORMATS for path in each.ready},
+            "/healthz": (_GET, self._healthz),
+            "/readyz": (_GET, self._readyz),
+            "/metrics": (_GET, self._metrics),
         }
         self._waiting: set[asyncio.Timeout] = set()
         self._apart = asyncio.Lock()
@@ -97,7 +112,7 @@ class App:
             self.in_flight -= 1
 
     def _count(self, request: Request, response: Response, seconds: float) -> None:
-        route = request.scope["path"] if request.scope["path"] in self._routes else "other"
+        route = self._route(request) or "other"
         metrics.gateway_requests_total.labels(route, str(response.status_code)).inc()
         metrics.gateway_request_seconds.labels(route).observe(seconds)
 
@@ -118,28 +133,33 @@ class App:
     def _refuse(self, request: Request, error: RejectedError | UnavailableError) -> Response:
         metrics.gateway_rejected_total.labels(error.code).inc()
         self._complaints.add(error, request.scope["path"])
-        form = format_of(request.scope["path"], request.headers.get("content-type", ""))
+        form = format_of(self._route(request), request.headers.get("content-type", ""))
         response = answers.refused(error) if form is None else form.refused(error)
         if error.status == 408 or "expect" in request.headers:
             # The rest of the body may or may not come: where the next request would begin is unknown.
             response.headers["connection"] = "close"
         return response
 
+    def _route(self, request: Request) -> str:
+        """The path, or the one with a `*` that it fits; nothing if there is none."""
+        path = request.scope["path"]
+        return next((each for each in (path, _FIRST_PART.sub("/*", path)) if each in self._routes), "")
+
     def _handler(self, request: Request) -> Handler:
-        method, handler = self._routes.get(request.scope["path"], ("", None))
+        methods, handler = self._routes.get(self._route(request), ((), None))
         if handler is None:
             known = ", ".join(dict.fromkeys(each.path for each in FORMATS))
             raise RejectedError(404, "no_such_path", f"Logs are taken at {known}.")
-        sent = request.method
-        if sent != method and not (sent == "HEAD" and method == "GET"):
-            raise RejectedError(405, "method_not_allowed", f"This path takes {method}, not {sent[:20]}.", allow=method)
+        if request.method not in methods:
+            allow, sent = ", ".join(methods), request.method[:20]
+            raise RejectedError(405, "method_not_allowed", f"This path takes {allow}, not {sent}.", allow=allow)
         return handler
 
     async def _logs(self, request: Request) -> Response:
         source = self._admit(request)
-        form = format_of(request.scope["path"], request.headers.get("content-type", ""))
+        path = self._route(request)
+        form = format_of(path, request.headers.get("content-type", ""))
         if form is None:
-            path = request.scope["path"]
             known = ", ".join(name for each in FORMATS if each.path == path for name in each.content_types)
             raise RejectedError(415, "unknown_content_type", f"{path} needs one of the Content-Types {known}.")
         return form.taken(await self._take(request, source, form))
@@ -147,13 +167,14 @@ class App:
     async def _take(self, request: Request, source: str, form: Format) -> Batch:
         """Everything between a request and its answer: read it, send it, and wait until Kafka has it."""
         key = _given_key(request)
+        read = form.reader(request) if form.reader else form.read
         with bodies.Lease(self._budget) as lease:
             body = await self._body(request, lease, form.encoding)
             if body.is_longer(_SHORT_BODY_BYTES):
                 async with self._turn():
-                    batch, own_key = await asyncio.to_thread(_split, body, form.read, self._settings)
+                    batch, own_key = await asyncio.to_thread(_split, body, read, self._settings)
             else:
-                batch, own_key = _split(body, form.read, self._settings)
+                batch, own_key = _split(body, read, self._settings)
             # From here on the messages are all that is kept, and the topic's queue is what bounds them.
             del body
         key = key or own_key
@@ -216,6 +237,11 @@ class App:
         finally:
             self._waiting.discard(waiting)
 
+    async def _asked(self, request: Request) -> Response:
+        self._admit(request)
+        path = self._route(request)
+        return next(each.asked[path] for each in FORMATS if path in each.asked)()
+
     async def _healthz(self, _request: Request) -> Response:
         return answers.json(200, {"status": "alive"})
 
@@ -232,7 +258,7 @@ class App:
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
 
-def _split(body: bodies.Body, read: Callable[[bytes, Gateway], Batch], settings: Gateway) -> tuple[Batch, bytes | None]:
+def _split(body: bodies.Body, read: Read, settings: Gateway) -> tuple[Batch, bytes | None]:
     """A body's messages and, if each event has an id, the key of the request."""
     whole = body.whole()
     if len(whole) > _LARGE_BODY_BYTES:

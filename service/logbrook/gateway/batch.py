@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence, Sized
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import orjson
 
@@ -18,8 +18,8 @@ class Batch:
     """What one request adds to the topic.
 
     Each message is one event as JSON, several of them separated by newlines, or one event as plain text.
-    `named` says that each event carries an `event_id`. `rejected` is how many events could not be taken (only
-    OTLP has a way to say so), `reason` why the first of them could not.
+    `named` says that each event carries an `event_id`. `rejected` is how many events could not be taken (in a format
+    that has a way to say so), `reason` why the first of them could not. `items` is what a format answers for each.
     """
 
     messages: list[bytes]
@@ -27,6 +27,7 @@ class Batch:
     named: bool = False
     rejected: int = 0
     reason: str = ""
+    items: list[bytes] = field(default_factory=list)
 
 
 class Packing:

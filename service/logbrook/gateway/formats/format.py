@@ -1,9 +1,10 @@
 """What a wire format declares to the application."""
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
+from starlette.requests import Request
 from starlette.responses import Response
 
 from logbrook.config import Gateway
@@ -13,24 +14,32 @@ from logbrook.gateway.batch import Batch
 
 BOM = b"\xef\xbb\xbf"
 _INK = re.compile(rb"\S")
+Read = Callable[[bytes, Gateway], Batch]
+"""Makes a whole body, inflated, into a batch. It may run in a thread. Raises RejectedError: 400 for a broken body, 413
+for an event or a number of events over the limit."""
 
 
 @dataclass(frozen=True)
 class Format:
     """One format.
 
-    `content_types` are those that name it on its path; without any it takes what no other format of the path does.
-    `encoding` is what its bodies are compressed with although no header says so.
-    `read` makes a whole body, inflated, into a batch. It may run in a thread. It raises RejectedError: 400 for a broken
-    body, 413 for an event or a number of events over the limit.
+    It is sent to `path` or to one of `also`, where a `*` stands for any one part. `content_types` are those that name
+    it there; without any it takes what no other format of the path does. `encoding` is what its bodies are compressed
+    with although no header says so. Where a request's head says something about its events, `reader` makes the `read`
+    of that request. `asked` is what its senders ask with GET before they send, `ready` where they ask whether they may.
     """
 
     path: str
     content_types: tuple[str, ...]
-    read: Callable[[bytes, Gateway], Batch]
+    read: Read
     taken: Callable[[Batch], Response] = answers.taken
     refused: Callable[[RejectedError | UnavailableError], Response] = answers.refused
     encoding: str | None = None
+    methods: tuple[str, ...] = ("POST",)
+    also: tuple[str, ...] = ()
+    reader: Callable[[Request], Read] | None = None
+    asked: Mapping[str, Callable[[], Response]] = field(default_factory=dict)
+    ready: tuple[str, ...] = ()
 
 
 def beginning(body: bytes) -> int:

@@ -117,4 +117,4 @@ def refused(error: RejectedError | UnavailableError) -> Response:
     return PlainTextResponse(f"{error}\n", error.status, answers.headers(error))
 
 
-FORMAT = Format("/loki/api/v1/push", ("application/json",), read, taken, refused)
+FORMAT = Format("/loki/api/v1/push", ("application/json",), read, taken, refused, ready=("/ready",))
