@@ -112,6 +112,12 @@ def loki(count: int) -> dict[str, Any]:
     return {"streams": [{"stream": labels, "values": values}]}
 
 
+def hec(number: int) -> bytes:
+    """An event of Splunk's collector."""
+    own = event(number)
+    return orjson.dumps({"time": own.pop("timestamp"), "host": "web-1", "sourcetype": "shop", "event": own})
+
+
 def loads() -> list[Load]:
     """The bodies that are measured."""
     lines = [orjson.dumps(event(number)) for number in range(500)]
@@ -123,6 +129,7 @@ def loads() -> list[Load]:
         Load(
             "Elasticsearch, 500 documents", "/_bulk", "application/x-ndjson", 500, b"".join(map(ACTION.__add__, lines))
         ),
+        Load("Splunk, 500 events", "/services/collector", "application/json", 500, b"".join(map(hec, range(500)))),
         Load("Loki JSON, 500 entries", PUSH, "application/json", 500, orjson.dumps(pushed)),
         Load("Loki protobuf, 500 entries", PUSH, "", 500, push.compressed(push.from_json(pushed))),
     ]

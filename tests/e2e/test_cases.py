@@ -24,7 +24,7 @@ TYPES = {
     ".bin": "text/plain",
     ".snappy": "application/x-protobuf",
 }
-PATHS = {"otlp": "/v1/logs", "loki": "/loki/api/v1/push", "bulk": "/_bulk"}
+PATHS = {"otlp": "/v1/logs", "loki": "/loki/api/v1/push", "bulk": "/_bulk", "splunk": "/services/collector"}
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

@@ -101,6 +101,10 @@ BULK = [
     for pair in zip(ACTIONS[:3] * 2, [*LINES[:2], *LINES[4:5], b"{}", b"{ }", b'{"a":1'], strict=True)
     for each in pair
 ]
+HEC = [
+    {"time": 1757930000.123, "host": "h", "sourcetype": "t", "event": "text", "fields": {"k": "v"}},
+    {"event": {"message": "m", "severity": "warn", "nested": {"a": [1]}}},
+]
 TYPES = ["", "application/json", "application/x-ndjson", "text/plain", "application/x-www-form-urlencoded", "text/json"]
 
 
@@ -177,13 +181,23 @@ def _bulk(chance: random.Random) -> Sent:
     return Sent(chance.choice(("/_bulk", "/index/_bulk")), {}, _mutated(chance, some))
 
 
+def _splunk(chance: random.Random) -> Sent:
+    """Events one after the other, one of them with a value that does not belong there, or text."""
+    some = [json.dumps(_misplaced(chance, chance.choice(HEC)), indent=chance.choice((None, 1))) for _ in range(3)]
+    body = chance.choice(("", "\n", " ")).join(some).encode()
+    path = chance.choice(
+        ("/services/collector", "/services/collector/raw?host=h&sourcetype=t", "/services/collector/ack")
+    )
+    return Sent(path, {}, _mutated(chance, body if chance.random() < 0.9 else b'{"acks":[0,1]}'))
+
+
 def _noise(chance: random.Random) -> Sent:
-    path = chance.choice(("/ingest", "/v1/logs", PUSH, "/_bulk"))
+    path = chance.choice(("/ingest", "/v1/logs", PUSH, "/_bulk", "/services/collector"))
     kinds = TYPES if path == "/ingest" else ["application/json", "application/x-protobuf"]
     return Sent(path, {"content-type": chance.choice(kinds)}, chance.randbytes(chance.randint(0, 200)))
 
 
-KINDS = (_lines, _array, _otlp_json, _otlp_json_bytes, _protobuf, _loki, _loki_protobuf, _bulk, _noise)
+KINDS = (_lines, _array, _otlp_json, _otlp_json_bytes, _protobuf, _loki, _loki_protobuf, _bulk, _splunk, _noise)
 
 
 def _places(value: Any) -> Iterator[tuple[Any, Any]]:

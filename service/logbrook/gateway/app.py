@@ -28,6 +28,7 @@ from logbrook.gateway.formats import (
     ndjson,
     otlp_json,
     otlp_protobuf,
+    splunk,
     text,
     unknown,
 )
@@ -48,6 +49,9 @@ FORMATS = (
     loki.FORMAT,
     loki_protobuf.FORMAT,
     elasticsearch.FORMAT,
+    splunk.FORMAT,
+    splunk.RAW,
+    splunk.ACKS,
 )
 """All wire formats."""
 _BY_TYPE = {

@@ -19,7 +19,8 @@ class Batch:
 
     Each message is one event as JSON, several of them separated by newlines, or one event as plain text.
     `named` says that each event carries an `event_id`. `rejected` is how many events could not be taken (in a format
-    that has a way to say so), `reason` why the first of them could not. `items` is what a format answers for each.
+    that has a way to say so), `reason` why the first of them could not, `first_rejected` its index. `items` is what
+    some formats answer for each.
     """
 
     messages: list[bytes]
@@ -27,6 +28,7 @@ class Batch:
     named: bool = False
     rejected: int = 0
     reason: str = ""
+    first_rejected: int = -1
     items: list[bytes] = field(default_factory=list)
 
 

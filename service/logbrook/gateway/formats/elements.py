@@ -27,18 +27,18 @@ def cut(array: Raw, limit: int, *, few: bool) -> Iterator[Raw]:
     view = memoryview(array)
     at, count = 1, 0
     while True:
-        end = _end(view[at:])
-        if end < 0:
+        size = end(view[at:])
+        if size < 0:
             return
         count += 1
         if count > limit:
             raise too_many_events(limit)
-        yield view[at : at + end]
-        at += end + 1
+        yield view[at : at + size]
+        at += size + 1
 
 
-def _end(rest: memoryview) -> int:
-    """Where the value that `rest` begins with is followed by a comma or a bracket; -1 if there is no value."""
+def end(rest: memoryview) -> int:
+    """Where the value that `rest` begins with is followed by something else; -1 if it is not, or is no value."""
     try:
         _ONE.decode(rest)
     except msgspec.DecodeError as error:

@@ -16,13 +16,18 @@ _PIECE_BYTES = 64 * 1024
 
 def read(body: bytes, settings: Gateway) -> Batch:
     """Each line as a body. Blank lines between events are not events."""
-    packing = Packing(settings)
-    for events in _events(body, beginning(body), settings.max_message_bytes):
-        add(packing, events, settings)
-    return Batch(packing.messages(), packing.events)
+    return split(body, beginning(body), settings)
 
 
 FORMAT = Format("/ingest", ("text/plain",), read)
+
+
+def split(body: bytes, start: int, settings: Gateway, tail: bytes = b"}") -> Batch:
+    """The same, from `start` on. `tail` is the end of each event: what all of them share, and the brace."""
+    packing = Packing(settings)
+    for events in _events(body, start, settings.max_message_bytes):
+        add(packing, events, settings, tail)
+    return Batch(packing.messages(), packing.events)
 
 
 def _events(body: bytes, start: int, max_message_bytes: int) -> Iterator[list[bytes]]:
@@ -67,7 +72,7 @@ def pieces(body: bytes, start: int) -> Iterator[list[bytes]]:
         yield piece.removesuffix(b"\n").split(b"\n")
 
 
-def add(packing: Packing, events: list[bytes], settings: Gateway) -> None:
+def add(packing: Packing, events: list[bytes], settings: Gateway, tail: bytes = b"}") -> None:
     """Texts as `{"body": ...}`; what is not UTF-8 can't be JSON, and goes as a message of its own."""
     refuse_large(events, packing.events, settings)
     texts: list[str] = []
@@ -79,16 +84,16 @@ def add(packing: Packing, events: list[bytes], settings: Gateway) -> None:
                 # As a message of its own, its lines could be taken for an event each.
                 texts.append(event.decode(errors="replace"))
                 continue
-            packing.add(_as_bodies(texts))
+            packing.add(_as_bodies(texts, tail))
             packing.add_alone(event)
             texts = []
-    packing.add(_as_bodies(texts))
+    packing.add(_as_bodies(texts, tail))
 
 
-def _as_bodies(texts: list[str]) -> bytes:
+def _as_bodies(texts: list[str], tail: bytes) -> bytes:
     """Each as `{"body": ...}` on a line of its own."""
     if not texts:
         return b""
     # Indented, JSON has a raw newline between two elements, and nowhere else.
     lines = orjson.dumps(texts, option=orjson.OPT_INDENT_2)[len(b"[\n  ") : -len(b"\n]")]
-    return b'{"body":' + lines.replace(b",\n  ", b'}\n{"body":') + b"}"
+    return b'{"body":' + lines.replace(b",\n  ", tail + b'\n{"body":') + tail

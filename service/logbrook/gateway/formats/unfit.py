@@ -45,7 +45,7 @@ def pack(events: Iterable[Callable[[], bytes]], what: str, settings: Gateway, *,
     RejectedError (413) for too many events, or if they come to too many bytes.
     """
     packing = Packing(settings)
-    rejected, reason = 0, ""
+    rejected, reason, first = 0, "", -1
     limit = settings.max_message_bytes
     for index, make in enumerate(events):
         if index >= settings.max_request_events:
@@ -53,9 +53,10 @@ def pack(events: Iterable[Callable[[], bytes]], what: str, settings: Gateway, *,
         try:
             event = _sized(make(), limit)
         except Unfit as error:
-            reason = reason or f"{what} {index} (counted from 0): {error}"
+            if not rejected:
+                reason, first = f"{what} {index} (counted from 0): {error}", index
             rejected += 1
             continue
         packing.add(event)
     messages = packing.messages() if is_checked else recognizable(packing.messages())
-    return Batch(messages, packing.events, all_named(messages), rejected, reason)
+    return Batch(messages, packing.events, all_named(messages), rejected, reason, first)
