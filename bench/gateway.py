@@ -130,6 +130,7 @@ def loads() -> list[Load]:
             "Elasticsearch, 500 documents", "/_bulk", "application/x-ndjson", 500, b"".join(map(ACTION.__add__, lines))
         ),
         Load("Splunk, 500 events", "/services/collector", "application/json", 500, b"".join(map(hec, range(500)))),
+        Load("Datadog, 500 logs", "/api/v2/logs", "application/json", 500, b"[" + b",".join(lines) + b"]"),
         Load("Loki JSON, 500 entries", PUSH, "application/json", 500, orjson.dumps(pushed)),
         Load("Loki protobuf, 500 entries", PUSH, "", 500, push.compressed(push.from_json(pushed))),
     ]

@@ -24,7 +24,13 @@ TYPES = {
     ".bin": "text/plain",
     ".snappy": "application/x-protobuf",
 }
-PATHS = {"otlp": "/v1/logs", "loki": "/loki/api/v1/push", "bulk": "/_bulk", "splunk": "/services/collector"}
+PATHS = {
+    "otlp": "/v1/logs",
+    "loki": "/loki/api/v1/push",
+    "bulk": "/_bulk",
+    "splunk": "/services/collector",
+    "datadog": "/api/v2/logs",
+}
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

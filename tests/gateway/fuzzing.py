@@ -105,6 +105,10 @@ HEC = [
     {"time": 1757930000.123, "host": "h", "sourcetype": "t", "event": "text", "fields": {"k": "v"}},
     {"event": {"message": "m", "severity": "warn", "nested": {"a": [1]}}},
 ]
+DATADOG = [
+    {"ddsource": "nginx", "ddtags": "env:prod", "hostname": "h", "message": "m", "service": "s", "status": "info"},
+    {"message": '{"level":"warn"}', "timestamp": 1757930000123, "nested": {"a": [1]}},
+]
 TYPES = ["", "application/json", "application/x-ndjson", "text/plain", "application/x-www-form-urlencoded", "text/json"]
 
 
@@ -191,13 +195,32 @@ def _splunk(chance: random.Random) -> Sent:
     return Sent(path, {}, _mutated(chance, body if chance.random() < 0.9 else b'{"acks":[0,1]}'))
 
 
+def _datadog(chance: random.Random) -> Sent:
+    """Logs, one of them with a value that does not belong there."""
+    logs = _misplaced(chance, chance.choice((DATADOG, DATADOG[0], [])))
+    body = json.dumps(logs, indent=chance.choice((None, 1))).encode()
+    return Sent(chance.choice(("/api/v2/logs", "/v1/input?ddsource=a&ddtags=b:c")), {}, _mutated(chance, body))
+
+
 def _noise(chance: random.Random) -> Sent:
-    path = chance.choice(("/ingest", "/v1/logs", PUSH, "/_bulk", "/services/collector"))
+    path = chance.choice(("/ingest", "/v1/logs", PUSH, "/_bulk", "/services/collector", "/api/v2/logs"))
     kinds = TYPES if path == "/ingest" else ["application/json", "application/x-protobuf"]
     return Sent(path, {"content-type": chance.choice(kinds)}, chance.randbytes(chance.randint(0, 200)))
 
 
-KINDS = (_lines, _array, _otlp_json, _otlp_json_bytes, _protobuf, _loki, _loki_protobuf, _bulk, _splunk, _noise)
+KINDS = (
+    _lines,
+    _array,
+    _otlp_json,
+    _otlp_json_bytes,
+    _protobuf,
+    _loki,
+    _loki_protobuf,
+    _bulk,
+    _splunk,
+    _datadog,
+    _noise,
+)
 
 
 def _places(value: Any) -> Iterator[tuple[Any, Any]]:

@@ -175,6 +175,8 @@ BODIES = {
         ),
     ),
     "OTLP protobuf, not UTF-8": Body("/v1/logs", PROTOBUF, embedded(b"\x12\x04\x1a\x02\xff\xff", 1, 2)),
+    "Datadog, logs": Body("/api/v2/logs", JSON, filled(LINE + b",", b"[", LINE + b"]")),
+    "Datadog, logs `{}`": Body("/api/v2/logs", JSON, filled(b"{},", b"[", b"{}]")),
     "Splunk, events": Body("/services/collector", JSON, filled(b'{"event":' + LINE[11:])),
     "Splunk, events `{}`": Body("/services/collector", JSON, filled(b"{}")),
     "Splunk, one event of line ends": Body("/services/collector", JSON, filled(b"\n", b'{"event":{"a":', b"1}}")),

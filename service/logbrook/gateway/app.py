@@ -21,6 +21,7 @@ from logbrook.gateway import answers, bodies
 from logbrook.gateway.batch import Batch
 from logbrook.gateway.complaints import Complaints
 from logbrook.gateway.formats import (
+    datadog,
     elasticsearch,
     json_document,
     loki,
@@ -52,6 +53,7 @@ FORMATS = (
     splunk.FORMAT,
     splunk.RAW,
     splunk.ACKS,
+    datadog.FORMAT,
 )
 """All wire formats."""
 _BY_TYPE = {
