@@ -38,7 +38,7 @@ def cut(array: Raw, limit: int, *, few: bool) -> Iterator[Raw]:
 
 
 def end(rest: memoryview) -> int:
-    """Where the value that `rest` begins with is followed by something else; -1 if it is not, or is no value."""
+    """Where the value that `rest` begins with is followed by something else; -1 if it is not, or is broken."""
     try:
         _ONE.decode(rest)
     except msgspec.DecodeError as error:
