@@ -146,15 +146,15 @@ class _Output:
         """How much to ask for: at most one byte more than what fits, which shows whether the limit is passed."""
         return min(_STEP_BYTES, self._limit - self.size + 1)
 
-    def reserve(self, size: int) -> None:
-        """Room for so many bytes, before they are there."""
+    def announce(self, size: int) -> None:
+        """How many bytes there will be."""
         if size > self._limit:
             raise _inflated_too_large(self._limit)
-        self._lease.take(size)
         self.size = size
 
     def fill(self, inflate: Callable[[memoryview], object]) -> None:
-        """Let `inflate` write what there is room for."""
+        """Let `inflate` write all that was announced."""
+        self._lease.take(self.size)
         if self.size:
             self._whole.seek(self.size - 1)
             self._whole.write(b"\0")
@@ -231,7 +231,7 @@ def _zstd(name: str, sent: bytes, output: _Output) -> Iterator[None]:
 def _snappy(name: str, sent: bytes, output: _Output) -> Iterator[None]:
     """snappy's block format, which begins with the length of what it stands for (format_description.txt of snappy)."""
     try:
-        output.reserve(cramjam.snappy.decompress_raw_len(sent))
+        output.announce(cramjam.snappy.decompress_raw_len(sent))
         yield
         output.fill(lambda view: cramjam.snappy.decompress_raw_into(sent, view))
     except cramjam.DecompressionError as error:
