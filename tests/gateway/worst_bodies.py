@@ -122,6 +122,8 @@ def bulk_names() -> bytes:
     return b"".join(names)
 
 
+# A stream of one empty entry, whose labels are nonsense of 500,000 bytes.
+LABELS = b"\x0a" + varint(500_006) + b"\x0a" + varint(500_000) + b'{a="' + b"b" * 499_996 + b"\x12\x00"
 LINE = b'{"message":"' + b"x" * (SIZE // Gateway.max_request_events - 12) + b'"}'
 BODIES = {
     "lines of JSON": Body("/ingest", NDJSON, filled(LINE + b"\n")),
@@ -181,7 +183,7 @@ BODIES = {
     "Splunk, events `{}`": Body("/services/collector", JSON, filled(b"{}")),
     "Splunk, one event of line ends": Body("/services/collector", JSON, filled(b"\n", b'{"event":{"a":', b"1}}")),
     "Splunk, text": Body("/services/collector/raw?host=h", TEXT, filled(b"a\n")),
-    "Elasticsearch, documents": Body("/_bulk", NDJSON, filled(b'{"index":{}}\n' + LINE[13:] + b"\n")),
+    "Elasticsearch, documents": Body("/_bulk", NDJSON, filled(b'{"index":{}}\n' + LINE[:12] + LINE[25:] + b"\n")),
     "Elasticsearch, documents `{}`": Body("/_bulk", NDJSON, filled(b'{"index":{}}\n{}\n')),
     "Elasticsearch, long names": Body("/_bulk", NDJSON, bulk_names),
     "Loki JSON, entries": Body(PUSH, JSON, loki_entries),
@@ -191,7 +193,7 @@ BODIES = {
     "Loki protobuf, entries": Body(PUSH, PROTOBUF, embedded(b"\x12\x84\x05\x12\x81\x05" + b"x" * 641, 1), "snappy"),
     "Loki protobuf, empty streams": Body(PUSH, PROTOBUF, embedded(b"\x0a\x00"), "snappy"),
     "Loki protobuf, empty entries": Body(PUSH, PROTOBUF, embedded(b"\x12\x00", 1), "snappy"),
-    "Loki protobuf, labels": Body(PUSH, PROTOBUF, embedded(b'\x0a\x80\x80\x40{a="' + b"b" * (2**20 - 5), 1), "snappy"),
+    "Loki protobuf, labels": Body(PUSH, PROTOBUF, embedded(LABELS), "snappy"),
 }  # fmt: skip
 
 
