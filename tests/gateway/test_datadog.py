@@ -109,7 +109,7 @@ def test_the_api_key_is_the_token() -> None:
     door = Door.open(Gateway(tokens=shop.entry))
     key = {"dd_api_key": shop.token}
 
-    assert door.request("GET", "/api/v1/validate", **key).json() == {"valid": True}
+    assert door.request("GET", "/api/v1/validate", b"", **key).json() == {"valid": True}
     assert door.request("GET", "/api/v1/validate").status_code == 401
     assert door.request("POST", PATH, b'{"a":1}', **key).status_code == 202
     assert door.request("POST", PATH, b'{"a":1}', dd_api_key="wrong").status_code == 401

@@ -170,8 +170,8 @@ def test_too_many_documents_are_refused(door: Door) -> None:
 
 def test_ids_make_a_repeated_request_known(door: Door) -> None:
     """Where each document has an id, the same bytes are the same request, and are stored once."""
-    for action in ({"index": {"_id": "1"}}, {"index": {"_id": "1"}}, {"index": {}}):
-        door.request("POST", "/_bulk", bulk((action, EVENT)))
+    for target in ({"_id": "1"}, {"_id": "1"}, dict[str, str]()):
+        door.request("POST", "/_bulk", bulk(({"index": target}, EVENT)))
 
     keys = [each.key for each in door.topic.kept]
     assert keys[0] == keys[1] is not None
@@ -186,8 +186,8 @@ def test_what_shippers_ask_first_is_answered(path: str) -> None:
     token = {"authorization": f"Bearer {shop.token}"}
 
     asked, head, stranger = (
-        door.request("GET", path, **token),
-        door.request("HEAD", path, **token),
+        door.request("GET", path, b"", **token),
+        door.request("HEAD", path, b"", **token),
         door.request("GET", path),
     )
 
