@@ -34,7 +34,6 @@ WORST = [
     "OTLP JSON, records",
     "OTLP protobuf, empty resources",
     "Loki JSON, entries",
-    "Loki protobuf, entries",
 ]
 
 
