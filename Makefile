@@ -11,7 +11,7 @@ ARGS ?=
 # Number of test processes; each starts its own Kafka and ClickHouse. 0: one process, with all output.
 WORKERS ?= 3
 # What `make tools` builds with Go, once, for the tests. TOOLS= skips it.
-TOOLS ?= pulumi docker-compose fakes3
+TOOLS ?= pulumi docker-compose fakes3 otelcol
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -103,7 +103,7 @@ audit-deps: $(VENV)/.tests ## Check the pinned packages for known vulnerabilitie
 
 ##@ Measurements
 
-.PHONY: bench bench-query bench-hostile bench-gateway bench-memory
+.PHONY: bench bench-query bench-hostile bench-gateway bench-memory bench-collector
 bench: $(VENV)/.tests ## How fast events become queryable, next to a naive consumer and the engine alone (ARGS)
 	PYTHONPATH=service:compose:. $(BIN)/python -m bench.pipeline $(ARGS)
 
@@ -118,6 +118,9 @@ bench-gateway: $(VENV)/.tests ## How much the gateway accepts, next to a naive o
 
 bench-memory: $(VENV)/.tests ## How much memory the gateway takes for the worst bodies that its limits let in (ARGS)
 	PYTHONPATH=service:compose:. $(BIN)/python -m tests.gateway.worst_bodies $(ARGS)
+
+bench-collector: $(VENV)/.tests ## What the Collector's processors cost (ARGS='--seconds 9')
+	PYTHONPATH=service:compose:. $(BIN)/python -m bench.collector $(ARGS)
 
 include infra/Makefile.inc tests/faults/Makefile.inc
 

@@ -24,7 +24,9 @@ def test_compose_accepts_the_file(tmp_path: Path, override: Path | None) -> None
     (tmp_path / ".env").write_text("".join(f"{name}={value}\n" for name, value in REQUIRED.items()))
     files = [word for file in (COMPOSE_FILE, override) if file for word in ("--file", str(file))]
 
-    read = json.loads(docker("compose", "--env-file", str(tmp_path / ".env"), *files, "config", "--format", "json"))
+    read = json.loads(
+        docker("compose", "--env-file", str(tmp_path / ".env"), *files, "--profile", "*", "config", "--format", "json")
+    )
 
     assert set(read["services"]) == set(services())
     assert all(int(service["mem_limit"]) >= 128 * 2**20 for service in read["services"].values())

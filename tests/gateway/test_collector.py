@@ -1,94 +1,61 @@
-"""The OpenTelemetry Collector with the configuration of docs/gateway.md, killed again and again."""
+"""The gateway, killed while a Collector sends what it takes by syslog and Fluent Forward."""
 
-import os
-import re
-import subprocess
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+import signal
+import socket
+import time
 from pathlib import Path
+from typing import Any
 
-import pytest
-import yaml
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from fluent import sender
 
-from tests.components import REPOSITORY, until
-from tests.tools import build
+from logbrook.config import Kafka
+from logbrook.gateway.tokens import issue
+from native import ports
+from tests.collector import collector
+from tests.collector.test_kills import load
+from tests.components import until
+from tests.gateway import process, reading
 
-LINES, KILLS = 6_000, 6
-
-
-class Gateway(ThreadingHTTPServer):
-    """Takes OTLP and keeps the bodies of the records, or answers 503 while `away`."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.away, self.bodies = False, set[str]()
+KILLS = 3
+SOURCES = [collector.CONFIGURATIONS / name for name in ("syslog.yaml", "forward.yaml")]
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    server: Gateway
+def test_a_killed_gateway_loses_nothing_of_syslog_and_forward(topic: Kafka, tmp_path: Path) -> None:
+    """Both protocols deliver without a pause; each event is in Kafka, whenever the gateway was killed."""
+    [port] = ports.free(1)
+    issued, host = issue("edge"), collector.loopback()
 
-    def do_POST(self) -> None:
-        """Take one request."""
-        body = self.rfile.read(int(self.headers["content-length"]))
-        if not self.server.away:
-            for resource in ExportLogsServiceRequest.FromString(body).resource_logs:
-                for scope in resource.scope_logs:
-                    self.server.bodies |= {record.body.string_value for record in scope.log_records}
-        self.send_response(503 if self.server.away else 200)
-        self.send_header("content-type", "application/x-protobuf")
-        self.send_header("content-length", "0")
-        self.end_headers()
+    def gateway() -> Any:
+        return process.start(topic, tmp_path / "gateway.log", port=port, tokens=issued.entry).child
 
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
+    with collector.started(tmp_path, port, issued.token, *SOURCES, options=(), COLLECTOR_HOST=host) as edge:
+        collector.ready(tmp_path, edge)
+        fluent = sender.FluentSender("app", host=host, port=24224)
+        with socket.create_connection((host, 5514)) as syslog:
+
+            def send(number: int) -> None:
+                syslog.sendall(f"<13>1 2026-11-28T09:15:02Z web app - - - syslog {number}\n".encode())
+                assert fluent.emit("forward", {"message": f"forward {number}"})
+                time.sleep(0.001)
+
+            running = gateway()
+            with load(send) as sent:
+                for _ in range(KILLS):
+                    before = len(sent)
+                    until(lambda: len(sent) > before + 100)  # noqa: B023
+                    running.send_signal(signal.SIGKILL)
+                    running.wait()
+                    until(lambda: len(sent) > before + 200)  # noqa: B023
+                    running = gateway()
+        fluent.close()
+        expected = {f"{kind} {number}" for kind in ("syslog", "forward") for number in sent}
+        try:
+            until(lambda: bodies(topic) >= expected, 60)
+        finally:
+            running.kill()
+            running.wait()
 
 
-@pytest.fixture
-def gateway() -> Iterator[Gateway]:
-    """A gateway on a free port."""
-    with Gateway() as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
-
-
-def test_a_killed_collector_loses_no_line(gateway: Gateway, tmp_path: Path) -> None:
-    """Killed at any time, and with the gateway away at times: every line of the file arrives."""
-    program = build.find("otelcol")
-    if program is None:
-        pytest.skip("needs otelcol: python3 tests/tools/build.py otelcol")
-    [text] = re.findall(r"```yaml\n(receivers:\n.*?)```", (REPOSITORY / "docs/gateway.md").read_text(), re.DOTALL)
-    config = yaml.safe_load(text)
-    config["receivers"]["filelog"]["include"] = [str(tmp_path / "app.log")]
-    exporter = config["exporters"]["otlphttp"]
-    exporter |= {"endpoint": f"http://127.0.0.1:{gateway.server_port}", "compression": "none"}
-    exporter["retry_on_failure"] |= {"initial_interval": "100ms", "max_interval": "1s"}
-    config["extensions"]["file_storage"]["directory"] = str(tmp_path / "storage")
-    config["service"]["telemetry"] = {"metrics": {"level": "none"}}
-    (tmp_path / "storage").mkdir()
-    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
-    command = [str(program), "--config", str(tmp_path / "config.yaml")]
-    environment = {**os.environ, "LOGBROOK_TOKEN": "a-token"}
-    lines = [f"line {number}" for number in range(LINES)]
-
-    with (tmp_path / "collector.log").open("wb") as log, (tmp_path / "app.log").open("w") as app:
-        for kill in range(KILLS):
-            gateway.away = kill % 2 == 1
-            with subprocess.Popen(command, stdout=log, stderr=log, env=environment) as collector:
-                app.writelines(f"{line}\n" for line in lines[kill * LINES // KILLS : (kill + 1) * LINES // KILLS])
-                app.flush()
-                before = len(gateway.bodies)
-                if not gateway.away:
-                    until(lambda: len(gateway.bodies) > before or len(gateway.bodies) >= (kill + 1) * LINES // KILLS)  # noqa: B023
-                collector.kill()
-        gateway.away = False
-        with subprocess.Popen(command, stdout=log, stderr=log, env=environment) as collector:
-            until(lambda: len(gateway.bodies) >= LINES)
-            collector.terminate()
-
-    assert gateway.bodies == set(lines)
+def bodies(topic: Kafka) -> set[str]:
+    """What the events in the topic say."""
+    return {event["body"] for event in reading.events([each.value for each in reading.kept(topic, 0)])}
