@@ -112,6 +112,12 @@ class Gateway:
 
     host: str = setting("127.0.0.1", "Address to listen on.")
     port: int = setting(4318, "Port to listen on; 4318 is OTLP/HTTP's own.")
+    grpc_port: int = setting(0, "Port for OTLP over gRPC, whose own is 4317; 0 means that it is not listened on.")
+    grpc_max_message_bytes: int = setting(
+        4 * 2**20,
+        "Largest gRPC message, as sent and inflated; gRPC's own default, which senders stay below. While a request is "
+        "read, it counts as much against `max_buffered_bytes`.",
+    )
     tokens: str = setting(
         "", "Sources that may send: name=sha256 of the token in hex, comma-separated. See `logbrook token`."
     )

@@ -5,7 +5,7 @@ import ctypes
 import hashlib
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 
 import structlog
@@ -137,14 +137,18 @@ class App:
         return response
 
     def _refuse(self, request: Request, error: RejectedError | UnavailableError) -> Response:
-        metrics.gateway_rejected_total.labels(error.code).inc()
-        self._complaints.add(error, request.scope["path"])
+        self.complain(error, request.scope["path"])
         form = format_of(self._route(request), request.headers.get("content-type", ""))
         response = answers.refused(error) if form is None else form.refused(error)
         if error.status == 408 or "expect" in request.headers:
             # The rest of the body may or may not come: where the next request would begin is unknown.
             response.headers["connection"] = "close"
         return response
+
+    def complain(self, error: RejectedError | UnavailableError, path: str) -> None:
+        """Count a refusal, and say so in the log now and then."""
+        metrics.gateway_rejected_total.labels(error.code).inc()
+        self._complaints.add(error, path)
 
     def _route(self, request: Request) -> str:
         """The path, or the one with a `*` that it fits; nothing if there is none."""
@@ -162,20 +166,26 @@ class App:
         return handler
 
     async def _logs(self, request: Request) -> Response:
-        source = self._admit(request)
+        source = self.admit(request.headers)
         path = self._route(request)
         form = format_of(path, request.headers.get("content-type", ""))
         if form is None:
             known = ", ".join(name for each in FORMATS if each.path == path for name in each.content_types)
             raise RejectedError(415, "unknown_content_type", f"{path} needs one of the Content-Types {known}.")
-        return form.taken(await self._take(request, source, form))
-
-    async def _take(self, request: Request, source: str, form: Format) -> Batch:
-        """Everything between a request and its answer: read it, send it, and wait until Kafka has it."""
         key = _given_key(request)
         read = form.reader(request) if form.reader else form.read
+
+        async def body(lease: bodies.Lease) -> bodies.Body:
+            return await self._body(request, lease, form.encoding)
+
+        return form.taken(await self.take(source, key, body, read))
+
+    async def take(
+        self, source: str, key: bytes | None, receive: Callable[[bodies.Lease], Awaitable[bodies.Body]], read: Read
+    ) -> Batch:
+        """Everything between a request and its answer: read it, send it, and wait until Kafka has it."""
         with bodies.Lease(self._budget) as lease:
-            body = await self._body(request, lease, form.encoding)
+            body = await receive(lease)
             if body.is_longer(_SHORT_BODY_BYTES):
                 async with self._turn():
                     batch, own_key = await asyncio.to_thread(_split, body, read, self._settings)
@@ -191,12 +201,12 @@ class App:
             metrics.gateway_bytes_total.labels(source).inc(size)
         return batch
 
-    def _admit(self, request: Request) -> str:
+    def admit(self, headers: Mapping[str, str]) -> str:
         """The source of a request that may be worked on, decided before a byte of its body is read."""
         if self.draining:
             raise _stopping()
-        source = self._tokens.source(given_token(request.headers))
-        if source == ANONYMOUS and _is_from_a_page(request):
+        source = self._tokens.source(given_token(headers))
+        if source == ANONYMOUS and _is_from_a_page(headers):
             raise RejectedError(403, "web_page", "Without a token nothing is taken from web pages.")
         return source
 
@@ -206,14 +216,17 @@ class App:
         declared = request.headers.get("content-length", "")
         if declared.isdecimal() and int(declared) > settings.max_body_bytes:
             raise bodies.body_too_large(settings.max_body_bytes)
-        try:
-            async with self._in_time(settings.body_timeout_seconds):
-                sent = await bodies.receive(request.stream(), lease, settings.max_body_bytes)
-        except TimeoutError:
-            raise RejectedError(
-                408, "slow_body", f"The body did not arrive within {settings.body_timeout_seconds:g} seconds."
-            ) from None
+        sent = await self.in_time(bodies.receive(request.stream(), lease, settings.max_body_bytes))
         return bodies.Body(sent, encoding, lease, settings.max_inflated_bytes)
+
+    async def in_time(self, body: Awaitable[bytes]) -> bytes:
+        """A body, if it arrives soon enough. Raises RejectedError (408) otherwise."""
+        seconds = self._settings.body_timeout_seconds
+        try:
+            async with self._in_time(seconds):
+                return await body
+        except TimeoutError:
+            raise RejectedError(408, "slow_body", f"The body did not arrive within {seconds:g} seconds.") from None
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
@@ -244,15 +257,19 @@ class App:
             self._waiting.discard(waiting)
 
     async def _asked(self, request: Request) -> Response:
-        self._admit(request)
+        self.admit(request.headers)
         path = self._route(request)
         return next(each.asked[path] for each in FORMATS if path in each.asked)()
 
     async def _healthz(self, _request: Request) -> Response:
         return answers.json(200, {"status": "alive"})
 
+    async def not_ready(self) -> str | None:
+        """Why nothing can be taken now; None if it can."""
+        return "The gateway is stopping." if self.draining else await self._topic.not_ready()
+
     async def _readyz(self, _request: Request) -> Response:
-        reason = "The gateway is stopping." if self.draining else await self._topic.not_ready()
+        reason = await self.not_ready()
         if reason is not None:
             raise UnavailableError("not_ready", reason, 1)
         return answers.json(200, {"status": "ready"})
@@ -274,14 +291,14 @@ def _split(body: bodies.Body, read: Read, settings: Gateway) -> tuple[Batch, byt
     return batch, b"body:" + hashlib.sha256(whole).digest() if batch.named else None
 
 
-def _is_from_a_page(request: Request) -> bool:
+def _is_from_a_page(headers: Mapping[str, str]) -> bool:
     """Whether a browser sent it for a page: any page can, by a form or a script, and can't read the answer.
 
     Browsers name the page's origin in every POST (https://fetch.spec.whatwg.org/#append-a-request-origin-header), and
     current ones where it comes from (https://www.w3.org/TR/fetch-metadata/). Pages can't send a token: for that a
     browser first asks with OPTIONS, which is answered 405.
     """
-    return "origin" in request.headers or request.headers.get("sec-fetch-site", "none") != "none"
+    return "origin" in headers or headers.get("sec-fetch-site", "none") != "none"
 
 
 def _given_key(request: Request) -> bytes | None:

@@ -15,6 +15,7 @@ import uvloop
 from logbrook.config import Gateway, Kafka
 from logbrook.connection import Connection
 from logbrook.gateway.app import App
+from logbrook.gateway.rpc import Rpc
 from logbrook.gateway.tokens import Tokens
 from logbrook.gateway.topic import KafkaTopic
 
@@ -42,6 +43,7 @@ class Process:
         tokens = Tokens(settings.tokens, allow_anonymous=settings.allow_anonymous)
         self._topic = KafkaTopic(settings, kafka)
         self._app = App(settings, tokens, self._topic)
+        self._rpc = Rpc(settings, self._app) if settings.grpc_port else None
         self._server = _Server(
             uvicorn.Config(
                 self._app,
@@ -68,7 +70,11 @@ class Process:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._told_to_stop)
+        if self._rpc:
+            await self._rpc.start()
         await self._server.serve()
+        if self._rpc:
+            await self._rpc.stop()
         left = await self._topic.close(max(0.0, self._deadline - time.monotonic()))
         log.info("gateway stopped", unacknowledged_messages=left)
         return 0 if left == 0 else 1

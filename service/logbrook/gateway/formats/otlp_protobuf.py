@@ -138,27 +138,41 @@ def read(body: bytes, settings: Gateway) -> Batch:
 
 
 def taken(batch: Batch) -> Response:
+    """An ExportLogsServiceResponse."""
+    return Response(response(batch), media_type=_CONTENT_TYPE)
+
+
+def response(batch: Batch) -> bytes:
     """An ExportLogsServiceResponse, with the records that could not be taken, if any."""
-    response = ExportLogsServiceResponse()
+    made = ExportLogsServiceResponse()
     if batch.rejected:
-        response.partial_success.rejected_log_records = batch.rejected
-        response.partial_success.error_message = batch.reason
-    return Response(response.SerializeToString(), media_type=_CONTENT_TYPE)
+        made.partial_success.rejected_log_records = batch.rejected
+        made.partial_success.error_message = batch.reason
+    return made.SerializeToString()
 
 
 def refused(error: RejectedError | UnavailableError) -> Response:
     """A google.rpc.Status."""
-    return Response(_status(otlp.code(error), str(error)), error.status, answers.headers(error), _CONTENT_TYPE)
+    return Response(status(error), error.status, answers.headers(error), _CONTENT_TYPE)
 
 
-def _status(code: int, message: str) -> bytes:
-    """google.rpc.Status: field 1 is the code, field 2 the message."""
-    text = message.encode()
-    size, length = b"", len(text)
+def status(error: RejectedError | UnavailableError) -> bytes:
+    """google.rpc.Status: its fields are code, message, and details: RetryInfo, where the same may be sent again."""
+    made = b"\x08" + bytes([otlp.code(error)]) + _field(2, str(error).encode())
+    if isinstance(error, UnavailableError):
+        # Its field 1 is a Duration, of which field 1 are the seconds.
+        info = _field(1, b"\x08" + bytes([min(error.retry_after_seconds, 127)]))
+        made += _field(3, _field(1, b"type.googleapis.com/google.rpc.RetryInfo") + _field(2, info))
+    return made
+
+
+def _field(number: int, content: bytes) -> bytes:
+    """A field of bytes."""
+    size, length = b"", len(content)
     while length > 127:
         size += bytes([length & 127 | 128])
         length >>= 7
-    return b"\x08" + bytes([code]) + b"\x12" + size + bytes([length]) + text
+    return bytes([number << 3 | 2]) + size + bytes([length]) + content
 
 
 FORMAT = Format("/v1/logs", (_CONTENT_TYPE, "application/protobuf"), read, taken, refused)
