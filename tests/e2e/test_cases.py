@@ -30,6 +30,7 @@ PATHS = {
     "bulk": "/_bulk",
     "splunk": "/services/collector",
     "datadog": "/api/v2/logs",
+    "gelf": "/gelf",
 }
 
 

@@ -109,6 +109,10 @@ DATADOG = [
     {"ddsource": "nginx", "ddtags": "env:prod", "hostname": "h", "message": "m", "service": "s", "status": "info"},
     {"message": '{"level":"warn"}', "timestamp": 1757930000123, "nested": {"a": [1]}},
 ]
+GELF = {
+    "version": "1.1", "host": "h", "short_message": "m", "full_message": "m\n\tat x", "level": 3, "_k": "v",
+    "timestamp": 1757930000.123,
+}  # fmt: skip
 TYPES = ["", "application/json", "application/x-ndjson", "text/plain", "application/x-www-form-urlencoded", "text/json"]
 
 
@@ -202,8 +206,14 @@ def _datadog(chance: random.Random) -> Sent:
     return Sent(chance.choice(("/api/v2/logs", "/v1/input?ddsource=a&ddtags=b:c")), {}, _mutated(chance, body))
 
 
+def _gelf(chance: random.Random) -> Sent:
+    """Messages on a line each, one of them with a value that does not belong there."""
+    some = [json.dumps(_misplaced(chance, GELF)) for _ in range(chance.randint(1, 3))]
+    return Sent("/gelf", {}, _mutated(chance, "\n".join(some).encode()))
+
+
 def _noise(chance: random.Random) -> Sent:
-    path = chance.choice(("/ingest", "/v1/logs", PUSH, "/_bulk", "/services/collector", "/api/v2/logs"))
+    path = chance.choice(("/ingest", "/v1/logs", PUSH, "/_bulk", "/services/collector", "/api/v2/logs", "/gelf"))
     kinds = TYPES if path == "/ingest" else ["application/json", "application/x-protobuf"]
     return Sent(path, {"content-type": chance.choice(kinds)}, chance.randbytes(chance.randint(0, 200)))
 
@@ -219,6 +229,7 @@ KINDS = (
     _bulk,
     _splunk,
     _datadog,
+    _gelf,
     _noise,
 )
 

@@ -23,6 +23,7 @@ from logbrook.gateway.complaints import Complaints
 from logbrook.gateway.formats import (
     datadog,
     elasticsearch,
+    gelf,
     json_document,
     loki,
     loki_protobuf,
@@ -54,6 +55,7 @@ FORMATS = (
     splunk.RAW,
     splunk.ACKS,
     datadog.FORMAT,
+    gelf.FORMAT,
 )
 """All wire formats."""
 _BY_TYPE = {

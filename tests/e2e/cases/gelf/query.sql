@@ -1,0 +1,2 @@
+SELECT Timestamp, TraceId, SpanId, SeverityText, ServiceName, Body, ResourceAttributes, LogAttributes, ParseError
+FROM events ORDER BY Timestamp FORMAT Vertical
