@@ -27,18 +27,6 @@ for number in range(int(sys.argv[3])):
     logger.error("number %d", number, extra={"tags": {"order": f"o-{number}"}})
 sys.exit(str(failed[0]) if failed else 0)
 """
-GRAYPY = """
-import logging, sys
-import graypy
-handler = graypy.GELFHTTPHandler("127.0.0.1", int(sys.argv[1]))
-failed = []
-handler.handleError = lambda record: failed.append(sys.exc_info()[1])
-logger = logging.getLogger("shop.cart")
-logger.addHandler(handler)
-for number in range(int(sys.argv[2])):
-    logger.error("number %d", number, extra={"order": "o-1"})
-sys.exit(str(failed[0]) if failed else 0)
-"""
 
 
 def test_elasticsearch_py(topic: Kafka, tmp_path: Path) -> None:
@@ -65,17 +53,6 @@ def test_elasticsearch_py(topic: Kafka, tmp_path: Path) -> None:
     assert {each.source for each in kept} == {b"app"}
     assert sorted(int(event["message"].removeprefix("number ")) for event in events) == list(range(EVENTS))
     assert {(event["_index"], event["@timestamp"]) for event in events} == {("logs-app", "2026-01-31T12:00:00Z")}
-
-
-def test_graypy(topic: Kafka, tmp_path: Path) -> None:
-    """A handler of Python's logging for GELF, which compresses each record and knows no token."""
-    with running(topic, tmp_path / "log") as gateway:
-        command = [sys.executable, "-W", "ignore", "-c", GRAYPY, str(gateway.port), str(EVENTS)]
-        subprocess.run(command, check=True)
-
-    events = reading.events([each.value for each in reading.kept(topic, EVENTS)])
-    assert sorted(int(event["short_message"].removeprefix("number ")) for event in events) == list(range(EVENTS))
-    assert {(event["level"], event["_order"]) for event in events} == {(3, "o-1")}
 
 
 def test_python_logging_loki(topic: Kafka, tmp_path: Path) -> None:

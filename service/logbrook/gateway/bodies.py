@@ -101,10 +101,10 @@ async def receive(stream: AsyncIterator[bytes], lease: Lease, max_body_bytes: in
 def encoding_of(header: str | None, implied: str | None = None) -> str:
     """What a Content-Encoding names; a format may imply one. Raises RejectedError (415) for what is not known."""
     name = (header or "").strip().lower() or "identity"
-    if implied is not None and name in ("identity", implied):
+    if implied == "gelf" or (implied is not None and name in ("identity", implied)):
         return implied
     known = [implied] if implied else ["gzip", "zstd", "deflate", "snappy", "identity"]
-    if name not in _DECODERS or implied:
+    if name not in _DECODERS or name == "gelf" or implied:
         raise RejectedError(
             415, "unknown_encoding", f"Content-Encoding {name[:64]!r} is not one of {', '.join(known)}."
         )
@@ -238,7 +238,23 @@ def _snappy(name: str, sent: bytes, output: _Output) -> Iterator[None]:
         raise _broken(name, str(error)) from None
 
 
-_DECODERS = {"identity": _identity, "gzip": _zlib, "x-gzip": _zlib, "deflate": _zlib, "zstd": _zstd, "snappy": _snappy}
+def _gelf(_name: str, sent: bytes, output: _Output) -> Iterator[None]:
+    """gzip, zlib, or as it is, by the first bytes: JSON begins like neither."""
+    if sent.startswith(b"\x1f\x8b"):
+        return _zlib("gzip", sent, output)
+    is_zlib = sent[:1] == b"x" and int.from_bytes(sent[:2]) % 31 == 0
+    return _zlib("deflate", sent, output) if is_zlib else _identity("identity", sent, output)
+
+
+_DECODERS = {
+    "identity": _identity,
+    "gzip": _zlib,
+    "x-gzip": _zlib,
+    "deflate": _zlib,
+    "zstd": _zstd,
+    "snappy": _snappy,
+    "gelf": _gelf,
+}
 
 
 def _inflated_too_large(limit: int) -> RejectedError:

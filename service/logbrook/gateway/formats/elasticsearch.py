@@ -73,6 +73,7 @@ def read(body: bytes, settings: Gateway, index: str | None = None) -> Batch:
     packing, items, known = Packing(settings), list[bytes](), dict[bytes, _Action]()
     action, named, rejected = None, True, 0
     for lines in text.pieces(body, beginning(body)):
+        events = list[bytes]()
         for line in lines:
             if action is None:
                 if not line or line.isspace():
@@ -88,11 +89,12 @@ def read(body: bytes, settings: Gateway, index: str | None = None) -> Batch:
             else:
                 named = named and action.is_named
                 rest = line[1:].lstrip()
-                packing.add((action.start.removesuffix(b",") if rest[:1] == b"}" else action.start) + rest)
+                events.append((action.start.removesuffix(b",") if rest[:1] == b"}" else action.start) + rest)
             items.append(action.item + reason if reason else action.taken_item)
             if len(items) > settings.max_request_events:
                 raise too_many_events(settings.max_request_events)
             action = None
+        packing.add(b"\n".join(events))
     if action is not None:
         raise _broken(len(items), "has no document after it")
     messages = recognizable(packing.messages())

@@ -6,6 +6,7 @@ acknowledgements ("About HTTP Event Collector Indexer Acknowledgment"). What sta
 splunkhecreceiver of https://github.com/open-telemetry/opentelemetry-collector-contrib gives it.
 """
 
+import re
 import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -32,6 +33,8 @@ _RESOURCE = {
     "sourcetype": "com.splunk.sourcetype",
     "index": "com.splunk.index",
 }
+_NAMES = [b'"%b":' % name.encode() for name in _RESOURCE.values()]
+_NEXT = re.compile(rb"\}(?=[ \t\r\n]*+\{)")
 _REQUIRED, _BLANK, _INVALID = "Event field is required", "Event field cannot be blank", "Invalid data format"
 _CODES = {_REQUIRED: 12, _BLANK: 13, _INVALID: 6}
 # What the collector answers in place of the gateway's own codes: status, code, and text.
@@ -70,39 +73,55 @@ def read(body: bytes, settings: Gateway) -> Batch:
 
 def _events(body: bytes, settings: Gateway) -> Iterator[Callable[[], bytes]]:
     is_broken_up = b"\n" in body or b"\r" in body
-    at, view = 0, memoryview(body)[: len(body.rstrip(WHITESPACE))]
-    while at < len(view):
-        # The last one is followed by nothing; of one that is broken nobody knows the end.
-        try:
-            size = elements.end(view[at:])
-        except RecursionError:
-            size = -1
-        stop = at + size if size >= 0 else len(view)
-        yield partial(_event, view[at:stop], settings, is_broken_up=is_broken_up)
-        at = stop
+    at, stop = 0, len(body.rstrip(WHITESPACE))
+    view = memoryview(body)
+    while at < stop:
+        # A part that ends where another object may begin is an event if it is valid: no object is the start of another.
+        found = _NEXT.search(body, at, stop)
+        after = found.end() if found else stop
+        made = _decoded(view[at:after])
+        if made is None:
+            after = _end(view[at:stop], at, stop)
+            made = _decoded(view[at:after])
+        yield partial(_event, made, after - at, settings, is_broken_up=is_broken_up)
+        at = after
 
 
-def _event(envelope: memoryview, settings: Gateway, *, is_broken_up: bool) -> bytes:
-    """The keys of an event that is an object, and `fields`, stand beside each other, so that the view finds them."""
-    check_part(envelope.nbytes, settings)
+def _end(rest: memoryview, at: int, stop: int) -> int:
+    """Where the first value ends. The last one is followed by nothing; of one that is broken nobody knows the end."""
     try:
-        made = _ENVELOPE.decode(envelope)
+        size = elements.end(rest)
+    except RecursionError:
+        return stop
+    return at + size if size >= 0 else stop
+
+
+def _decoded(event: memoryview) -> _Envelope | None:
+    try:
+        return _ENVELOPE.decode(event)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise Unfit(_INVALID) from None
-    time, event, fields = bytes(made.time), bytes(made.event), bytes(made.fields)
+        return None
+
+
+def _event(made: _Envelope | None, size: int, settings: Gateway, *, is_broken_up: bool) -> bytes:
+    """The keys of an event that is an object, and `fields`, stand beside each other, so that the view finds them."""
+    check_part(size, settings)
+    if made is None:
+        raise Unfit(_INVALID)
+    event, fields = bytes(made.event), bytes(made.fields)
     if event in (b"null", b'""'):
         raise Unfit(_REQUIRED if event == b"null" else _BLANK)
-    around = [(name, bytes(getattr(made, key))) for key, name in _RESOURCE.items()]
-    resource = b",".join([b'"%b":%b' % (name.encode(), value) for name, value in around if value != b"null"])
-    parts = [
-        b'"timestamp":' + time if time != b"null" else b"",
-        b'"resource":{%b}' % resource if resource else b"",
-        event[1:-1].strip() if event[:1] == b"{" else b'"body":' + event,
-        fields[1:-1].strip() if fields[:1] == b"{" else b"",
-    ]
-    made_event = b"{%b}" % b",".join(filter(None, parts))
+    parts = [b'"timestamp":' + bytes(made.time)] if made.time is not _NOTHING else []
+    values = (made.host, made.source, made.sourcetype, made.index)
+    around = [name + bytes(value) for name, value in zip(_NAMES, values, strict=True) if value is not _NOTHING]
+    if around:
+        parts.append(b'"resource":{%b}' % b",".join(around))
+    parts.append(event[1:-1].strip() if event[:1] == b"{" else b'"body":' + event)
+    if fields[:1] == b"{":
+        parts.append(fields[1:-1].strip())
+    joined = b"{%b}" % b",".join(filter(None, parts))
     # A raw newline can only stand between the tokens of valid JSON.
-    return made_event.replace(b"\n", b" ").replace(b"\r", b" ") if is_broken_up else made_event
+    return joined.replace(b"\n", b" ").replace(b"\r", b" ") if is_broken_up else joined
 
 
 def _read_raw(body: bytes, settings: Gateway, resource: dict[str, str]) -> Batch:

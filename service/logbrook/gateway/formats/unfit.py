@@ -11,6 +11,8 @@ from logbrook.gateway.batch import Batch, Packing, all_named, recognizable, too_
 # The most bytes of a part of a request as it is sent, unless a message may have more. Taken apart, empty values come to
 # some thirty times their bytes.
 _MAX_PART_BYTES = 2 * 2**20
+# Events are packed so many bytes at a time: one by one takes longer.
+_HELD_BYTES = 64 * 1024
 
 
 class Unfit(Exception):  # noqa: N818 - not an error of the service: one event can't be taken, the others can
@@ -46,6 +48,7 @@ def pack(events: Iterable[Callable[[], bytes]], what: str, settings: Gateway, *,
     """
     packing = Packing(settings)
     rejected, reason, first = 0, "", -1
+    held, size = list[bytes](), 0
     limit = settings.max_message_bytes
     for index, make in enumerate(events):
         if index >= settings.max_request_events:
@@ -57,6 +60,11 @@ def pack(events: Iterable[Callable[[], bytes]], what: str, settings: Gateway, *,
                 reason, first = f"{what} {index} (counted from 0): {error}", index
             rejected += 1
             continue
-        packing.add(event)
+        held.append(event)
+        size += len(event)
+        if size > _HELD_BYTES:
+            packing.add(b"\n".join(held))
+            held, size = [], 0
+    packing.add(b"\n".join(held))
     messages = packing.messages() if is_checked else recognizable(packing.messages())
     return Batch(messages, packing.events, all_named(messages), rejected, reason, first)
