@@ -14,7 +14,6 @@ from logbrook.gateway.batch import Batch
 from logbrook.gateway.formats import json_document
 from logbrook.gateway.formats.format import Format
 
-
 # A key: in a text a quotation mark has a backslash before it, and a value no colon behind it.
 _OWN = re.compile(rb'(?<=[{,])([ \t\r\n]*+)"_(?=[^"\\]++"[ \t\r\n]*+:)')
 
