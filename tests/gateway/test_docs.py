@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from logbrook import connection
 from logbrook.config import Gateway
@@ -38,6 +39,8 @@ def test_recipes_send_to_paths_that_exist(recipe: Path, door: Door) -> None:
     for address in re.findall(r"https?://(?:logs\.example\.org|127\.0\.0\.1:4318)[^\s\"',\])}]*", recipe.read_text()):
         path = re.sub(r"^https?://[^/]+|\?.*$", "", address)
         assert path in ("", *door.app._routes), address
+    for block in re.findall(r"```yaml\n(.*?)```", recipe.read_text(), re.DOTALL):
+        assert yaml.safe_load(block), block
 
 
 def test_settings_that_the_page_names_exist() -> None:

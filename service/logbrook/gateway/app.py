@@ -61,6 +61,7 @@ FORMATS = (
 _BY_TYPE = {
     (path, name): each for each in FORMATS for path in (each.path, *each.also) for name in each.content_types or ("",)
 }
+_GET = ("GET", "HEAD")
 _FIRST_PART = re.compile(r"^/[^/]+(?=/)")
 # A body that is longer, inflated, is inflated and taken apart in a thread, so that others are answered meanwhile.
 _SHORT_BODY_BYTES = 256 * 1024
@@ -69,7 +70,6 @@ _LARGE_BODY_BYTES = 8 * 2**20
 _give_memory_back: Callable[[int], int] = getattr(ctypes.CDLL(None), "malloc_trim", lambda _: 0)
 # What proxies add to each request that they pass on (RFC 7239), and Google to all requests from outside
 # (https://cloud.google.com/functions/docs/reference/headers; functions are Cloud Run services).
-_GET = ("GET", "HEAD")
 _FORWARDED = frozenset(("forwarded", "x-forwarded-for"))
 _KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,254}[\x21-\x7e])?")
 
