@@ -15,7 +15,6 @@ import uvloop
 from logbrook.config import Gateway, Kafka
 from logbrook.connection import Connection
 from logbrook.gateway.app import App
-from logbrook.gateway.rpc import Rpc
 from logbrook.gateway.tokens import Tokens
 from logbrook.gateway.topic import KafkaTopic
 
@@ -43,7 +42,12 @@ class Process:
         tokens = Tokens(settings.tokens, allow_anonymous=settings.allow_anonymous)
         self._topic = KafkaTopic(settings, kafka)
         self._app = App(settings, tokens, self._topic)
-        self._rpc = Rpc(settings, self._app) if settings.grpc_port else None
+        self._rpc = None
+        if settings.grpc_port:
+            # gRPC's library takes 8 MB of memory: only where it is used.
+            from logbrook.gateway.rpc import Rpc
+
+            self._rpc = Rpc(settings, self._app)
         self._server = _Server(
             uvicorn.Config(
                 self._app,
