@@ -44,8 +44,7 @@ class Process:
         self._app = App(settings, tokens, self._topic)
         self._rpc = None
         if settings.grpc_port:
-            # gRPC's library takes 8 MB of memory: only where it is used.
-            from logbrook.gateway.rpc import Rpc
+            from logbrook.gateway.rpc import Rpc  # noqa: PLC0415 - its library takes 8 MB: only where it is used
 
             self._rpc = Rpc(settings, self._app)
         self._server = _Server(
