@@ -4,6 +4,7 @@ What a server answers: https://opentelemetry.io/docs/specs/otlp/#otlpgrpc-respon
 """
 
 import asyncio
+import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -176,6 +177,26 @@ def test_health_is_whether_kafka_answers() -> None:
 
     assert (healthy, unhealthy, stopping) == (b"\x08\x01", b"\x08\x02", b"\x08\x02")
     assert (code, _retry_seconds(status)) == (grpc.StatusCode.UNAVAILABLE, 1)
+
+
+def test_a_gateway_that_stops_sends_senders_elsewhere(tmp_path: Path) -> None:
+    """The process listens on both ports; told to stop, it answers UNAVAILABLE with RetryInfo, and ends in order."""
+    kafka_port, port = ports.free(2)
+    away = Kafka(bootstrap_servers=f"127.0.0.1:{kafka_port}")
+    with (
+        running(away, tmp_path / "log", grpc_port=port, delivery_timeout_seconds=1) as process,
+        grpc.insecure_channel(f"127.0.0.1:{port}") as channel,
+    ):
+        check: Any = channel.unary_unary("/grpc.health.v1.Health/Check")
+        assert check(b"", timeout=30) == b"\x08\x02"
+        first = refused(channel, request("a"))
+        process.child.send_signal(signal.SIGTERM)
+        second = refused(channel, request("a"))
+        assert process.child.wait(30) == 0
+
+    assert [code for code, *_ in (first, second)] == [grpc.StatusCode.UNAVAILABLE] * 2
+    assert _retry_seconds(first[2]) == 5
+    assert (second[1], _retry_seconds(second[2])) == ("This gateway is stopping. Send the request again.", 1)
 
 
 def test_a_port_that_is_taken_stops_the_start() -> None:
