@@ -47,7 +47,7 @@ def is_json(text: bytes) -> bool:
 
 
 def split(message: bytes) -> list[bytes]:
-    """A message's events, by the rule of schema/views/parse_view.sql."""
+    """A message's events, by the rule of schema/views/fields_view.sql."""
     lines = [line for line in message.split(b"\n") if line.strip()]
     if message.lstrip().startswith(b"{") and len(lines) > 1:
         if is_json(lines[0]):

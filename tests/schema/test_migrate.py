@@ -109,10 +109,10 @@ def test_a_view_that_changed_is_applied_again(
     """Its new text holds for what arrives from then on; a plan says so before, and nothing afterwards."""
     line = '{"level":"info","message":"x"}'
     assert stored(client, 1, line) == ("INFO", "")
-    name = edited(monkeypatch, "parse_view", "level_texts[level_known]", "lower(level_texts[level_known])")
+    name = edited(monkeypatch, "parsed_view", "level_texts[level_known]", "lower(level_texts[level_known])")
 
     [step] = migrate.plan(config.Schema(), database)
-    assert step.summary() == ["ALTER TABLE parse_view MODIFY QUERY WITH ..."]
+    assert step.summary() == ["ALTER TABLE parsed_view MODIFY QUERY WITH ..."]
     assert stored(client, 2, line) == ("INFO", "")
     assert migrate.apply(config.Schema(), database) == [name]
 
@@ -127,7 +127,8 @@ def test_another_bound_of_names_reaches_the_views(database: config.ClickHouse, c
     """A setting within a view's text is applied by running the migrations again."""
     line = '{"level":"info","a":1,"b":2}'
     assert stored(client, 1, line) == ("INFO", "")
-    assert migrate.apply(config.Schema(max_event_names=1), database) == ["views/parse_view.sql", "views/route_view.sql"]
+    changed = [f"views/{name}_view.sql" for name in ("parsed", "route", "text")]
+    assert migrate.apply(config.Schema(max_event_names=1), database) == changed
     assert stored(client, 2, line) == ("INFO", "too many names")
     assert migrate.apply(config.Schema(max_event_names=1), database) == []
 

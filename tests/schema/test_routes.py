@@ -79,9 +79,22 @@ def test_both_ways_make_the_same_rows(store: Store, batch: list[bytes]) -> None:
 def test_what_we_write_takes_the_short_way(store: Store, schema_client: Any) -> None:
     """Events of the producer arrive though the long way is closed; others would not."""
     made = Events(7).take(3_000, START_NS, 1_000).split(b"\n")
-    schema_client.command("DETACH TABLE parse_view")
+    schema_client.command("DETACH TABLE fields_view")
     try:
         stored = store([b"\n".join(made[:1_000]), *made[1_000:], b"a line of text"], ARRIVED_MS)
     finally:
-        schema_client.command("ATTACH TABLE parse_view")
+        schema_client.command("ATTACH TABLE fields_view")
     assert [len(events) for events in stored] == [1_000, *[1] * 2_000, 0]
+
+
+def test_a_batch_is_read_as_text_only_if_an_event_needs_it(store: Store, schema_client: Any) -> None:
+    """With the stage for texts closed, events whose fields say all arrive; one that needs it takes its batch along."""
+    whole = b'{"time":1740830400,"level":"warn","msg":"x"}'
+    schema_client.command("DETACH TABLE text_view")
+    try:
+        alone = store([whole, b"\n".join([whole] * 500)])
+        together = store([whole, b'{"msg":"without a time"}'])
+    finally:
+        schema_client.command("ATTACH TABLE text_view")
+    assert [len(events) for events in alone] == [1, 500]
+    assert [len(events) for events in together] == [0, 0]

@@ -1,4 +1,4 @@
-"""vocabulary.toml as SQL expressions, which views/parse_view.sql names in braces."""
+"""vocabulary.toml as SQL expressions, which the views name in braces."""
 
 import re
 import tomllib
@@ -13,7 +13,9 @@ ZONES: Mapping[str, str] = {name: offset for name, offset in VOCABULARY["zones"]
 # Fields that have no column: objects whose contents do, and what another message's events are in.
 _NO_COLUMN = ("resource", "scope", "attributes")
 COLUMNS = [field for field in FIELDS if field not in _NO_COLUMN]
+# The code of a name is its place among all of them, from 1. Two codes are of no name: empty values, and other keys.
 _NAMES = [name for names in FIELDS.values() for name in names]
+_EMPTY, _OTHER = 126, 127
 # Objects that stay as they are: a body that is one is JSON, and what the others hold has columns of its own.
 _WHOLE = ("body", "message", "msg", *_NO_COLUMN)
 LEVEL_TEXTS = [text for text in ("TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL") for _ in range(4)]
@@ -35,14 +37,29 @@ def expression(name: str, argument: str) -> str | None:
     return make(argument) if make else None
 
 
-def bits(names: Iterable[str]) -> str:
-    """Each name's bit: its position among the names of all fields. As SQL."""
-    return f"toUInt128('{sum(1 << _NAMES.index(name) for name in names)}')"
+def code(name: str) -> int:
+    """The code of a name of a field."""
+    return _NAMES.index(name) + 1
+
+
+def _mask(field: str) -> str:
+    """A number with a bit at the code of each name of the field, as a text."""
+    return f"'{sum(1 << code(name) for name in FIELDS[field])}'"
 
 
 def pattern(each: Mapping[str, Any]) -> str:
     """The pattern of one format of times, and of what may stand before it."""
-    return _filled("^{before}" + each["pattern"])
+    return _filled("^{before}" + _without_zone(each))
+
+
+def _without_zone(each: Mapping[str, Any]) -> str:
+    """A format's pattern: a list of zones in each would make the one pattern of all formats twice as large."""
+    return str(each["pattern"]).replace("{zone}", "")
+
+
+def _ungrouped(pattern: str) -> str:
+    """The pattern without its groups. What is escaped, and what is in brackets, stays."""
+    return re.sub(r"(\\.|\[(?:\\.|[^\]\\])+\])|\((?!\?)", lambda found: found[1] or "(?:", pattern)
 
 
 def _filled(text: str) -> str:
@@ -56,18 +73,16 @@ def _filled(text: str) -> str:
     return text
 
 
-def _used(argument: str) -> str:
-    """`field = condition` for each field, in any order, as the list of conditions in the order of the fields."""
-    conditions = dict(re.findall(r"(\w+) = (.+?)(?:,\n|$)", argument.strip()))
-    return f"[{', '.join(conditions[field] for field in COLUMNS)}]"
-
-
 def _text(value: str) -> str:
     return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def _array(values: Iterable[str]) -> str:
     return f"[{', '.join(values)}]"
+
+
+def _codes(names: Iterable[str]) -> str:
+    return f"({', '.join(str(code(name)) for name in names)})"
 
 
 def _by_format(key: str, make: Callable[[Any], str], otherwise: str) -> str:
@@ -90,25 +105,49 @@ def _replaced(pair: Sequence[str]) -> str:
     return f"replaceRegexpOne(time_text, {_text(_filled(pair[0]))}, {_text(pair[1])})"
 
 
+_TIME_PATTERN = _filled("^{before}(?:" + "|".join(map(_without_zone, TIMES)) + ")")
+_LEVEL_VALUES = _array(_text(word) for words in VOCABULARY["levels"].values() for word in words)
+_LEVEL_NUMBERS = _array(number for number, words in VOCABULARY["levels"].items() for _ in words)
+# Functions of several views.
+_SHARED: Mapping[str, str] = {
+    # Of several keys that are the same, the second one is `key#2`.
+    "numbered": "keys -> arrayMap((key, nth) -> if(nth = 1, key, concat(key, '#', toString(nth))),"
+    " keys, arrayEnumerateUniq(keys))",
+    # What a terminal takes for colors and the like, and no reader for text.
+    "without_colors": r"""text -> if(position(text, '\x1b') = 0, text, replaceRegexpAll(text,
+        '\x1b(?:\\[[0-?]*[ -/]*[@-~]|\\][^\\x07\\x1b]*(?:\\x07|\x1b\\\\)?|[@-Z\\\\^_])', ''))""",
+    # The start of a text, without what may stand before it in a file: a byte order mark, the zeros of a cut file.
+    "start_of": r"text -> substring(trimLeft(text, ' \t\r\n\0\xEF\xBB\xBF'), 1, 300)",
+    "nanoseconds_of": "text -> ifNull(toUnixTimestamp64Nano(parseDateTime64BestEffortOrNull(text, 9, 'UTC')), 0)",
+    # Hours above 23, and minutes and seconds above 59; but for a leap second.
+    "is_impossible": r"text -> match(text,"
+    r" '(?:^|[^:\\d])(?:2[4-9]|[3-9]\\d):\\d\\d|\\d:[6-9]\\d|:(?:6[1-9]|[7-9]\\d)(?:\\D|$)')",
+    "level_of": f"text -> transform(lower(text), {_LEVEL_VALUES}, {_LEVEL_NUMBERS}, 0)",
+}
+
 _EXPRESSIONS: Mapping[str, Callable[[str], str]] = {
     "names": lambda _: _array(map(_text, _NAMES)),
-    "places": lambda _: _array(map(str, range(len(_NAMES)))),
-    "masks": lambda _: _array(bits(FIELDS[field]) for field in COLUMNS),
-    "bit_of": lambda name: bits([name]),
-    "bits_of_field": lambda field: bits(FIELDS[field]),
-    "shared_bits": lambda field: bits(VOCABULARY["shared_names"][field]),
-    "whole_bits": lambda _: bits(_WHOLE),
-    "bit_found": lambda field: f"field_bits[{COLUMNS.index(field) + 1}]",
-    "value_of": lambda field: f"top_values[indexOf(bits, field_bits[{COLUMNS.index(field) + 1}])]",
-    "used": _used,
-    "level_values": lambda _: _array(_text(word) for words in VOCABULARY["levels"].values() for word in words),
-    "level_meanings": lambda _: _array(number for number, words in VOCABULARY["levels"].items() for _ in words),
+    "codes": lambda _: _array(str(code(name)) for name in _NAMES),
+    "empty_code": lambda _: str(_EMPTY),
+    "other_code": lambda _: str(_OTHER),
+    "masks": lambda _: f"CAST({_array(map(_mask, COLUMNS))}, 'Array(UInt128)')",
+    "code_of": lambda name: str(code(name)),
+    "codes_of": lambda field: f"BETWEEN {code(FIELDS[field][0])} AND {code(FIELDS[field][-1])}",
+    "names_of": lambda field: f"({', '.join(map(_text, FIELDS[field]))})",
+    "shared_codes": lambda field: _codes(VOCABULARY["shared_names"][field]),
+    "whole_names": lambda _: f"({', '.join(map(_text, _WHOLE))})",
+    "code_found": lambda field: f"field_codes[{COLUMNS.index(field) + 1}]",
+    "value_of": lambda field: f"top_values[indexOf(codes, field_codes[{COLUMNS.index(field) + 1}])]",
+    "shared": lambda name: f"{_SHARED[name]} AS {name}",
     "level_texts": lambda _: _array(map(_text, LEVEL_TEXTS)),
     "level_words": lambda _: _text("|".join(_LEVEL_WORDS)),
     "any_level_word": lambda _: _text(_ANY_LEVEL),
     # One group for each format. A single pattern costs a fraction of one for each, above all of planning.
-    "time_pattern": lambda _: _text(_filled("^{before}(?:" + "|".join(each["pattern"] for each in TIMES) + ")")),
-    "iso_pattern": lambda _: _text(_filled('^["\\[(<]*' + TIMES[0]["pattern"])),
+    "time_pattern": lambda _: _text(_TIME_PATTERN),
+    "time_form": lambda _: _text(_ungrouped(_TIME_PATTERN)),
+    "iso_pattern": lambda _: _text(_filled('^["\\[(<]*' + _without_zone(TIMES[0]))),
+    "zone_pattern": lambda _: _text(_filled("^{zone}")),
+    "formats_zoned": lambda _: _formats(lambda each: "{zone}" in each["pattern"]),
     "time_replaced": lambda _: _by_format("replaced", _replaced, "time_text"),
     "completions": lambda _: _array(_text(each.get("completed", "")) for each in TIMES),
     "zones": lambda _: _array(map(_text, _OFFSETS)),
