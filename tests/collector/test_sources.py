@@ -16,6 +16,7 @@ from fluent import sender
 from tests.collector.collector import CONFIGURATIONS, Gateway, ready, running
 from tests.collector.conftest import Edge
 from tests.components import until
+from tests.e2e.test_recipes import BLOCKS, rsyslog
 
 LINE = '<165>1 2026-11-28T09:15:02.417Z web-1 nginx 4711 ID47 [origin@32473 ip="203.0.113.9"] a line of RFC 5424'
 OLD_LINE = "<34>Nov 28 09:15:02 web-1 sshd[24]: a line of RFC 3164"
@@ -104,6 +105,17 @@ def test_logger(edge: Edge, options: list[str]) -> None:
     [event] = arrived(edge.gateway, 1, lambda event: event["body"] == said)
 
     assert (event["resource"]["service.name"], event["severity_text"]) == ("backup", "warning")
+
+
+def test_rsyslog(edge: Edge, tmp_path: Path) -> None:
+    """The real rsyslog, with the lines of docs/sources/recipes.md, passes on what it gets."""
+    with rsyslog(tmp_path, BLOCKS["rsyslog"].replace("127.0.0.1", edge.host)) as port:
+        send("127.0.0.1", port, b"<11>Nov 28 09:15:02 web-4 backup[4711]: by rsyslog\n")
+
+        [event] = arrived(edge.gateway, 1, of_host("web-4"))
+
+    assert event["resource"]["service.name"] == "backup"
+    assert (event["body"], event["severity_text"], event["attributes"]["proc_id"]) == ("by rsyslog", "err", "4711")
 
 
 def test_forward_by_fluent_logger(edge: Edge) -> None:
