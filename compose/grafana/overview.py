@@ -62,18 +62,16 @@ def _sections() -> dict[str, list[Panel]]:
                     "Events in the range.",
                     "As many as your services write: look for sudden changes, not for a value.",
                 ),
-                "short",
                 f"SELECT count() AS events FROM otel_logs WHERE {_SELECTED}",
             ),
             number(
                 Text("Errors", "Events of the levels error and fatal.", "Few, and the same few as yesterday."),
-                "short",
                 f"SELECT {_ERRORS} AS errors FROM otel_logs WHERE {_SELECTED}",
             ),
             number(
                 Text("Error rate", "Share of errors among the events.", "Below 5 %; your services may differ."),
-                "percentunit",
                 f"SELECT {_ERRORS} / greatest(count(), 1) AS rate FROM otel_logs WHERE {_SELECTED}",
+                "percentunit",
                 bad_above=0.05,
             ),
             number(
@@ -82,14 +80,13 @@ def _sections() -> dict[str, list[Panel]]:
                     "Time from an event's own timestamp until it was stored, for 99 of 100 events.",
                     "Below 5 s for live logs. Senders that buffer, wrong clocks, and old files raise it.",
                 ),
-                "s",
                 f"""SELECT quantile(0.99)(greatest(0, dateDiff('millisecond', Timestamp, IngestedAt))) / 1000 AS p99
                 FROM otel_logs WHERE {_SELECTED}""",
+                "s",
                 bad_above=5,
             ),
             number(
                 Text("Services", "Services that sent events.", "All of your services."),
-                "short",
                 f"SELECT uniqExact(ServiceName) AS services FROM otel_logs WHERE {_SELECTED}",
             ),
             number(
@@ -98,17 +95,16 @@ def _sections() -> dict[str, list[Panel]]:
                     "Events that could not be parsed in full; `ParseError` says why. They are stored anyway.",
                     "None, or a sender that is known for it.",
                 ),
-                "short",
                 f"SELECT countIf(ParseError != '') AS flagged FROM otel_logs WHERE {_SELECTED}",
             ),
         ],
         "Volume": [
             line(
                 Text("By level", "Events per step, by level.", "The same mix as before. Growing red is an incident."),
-                "short",
                 f"""SELECT $__timeInterval(Timestamp) AS time, if(SeverityText = '', 'none', SeverityText) AS level,
                 count() AS events FROM otel_logs WHERE {_SELECTED} GROUP BY time, level ORDER BY time""",
                 stacked=True,
+                span=12,
             ),
             line(
                 Text(
@@ -116,10 +112,10 @@ def _sections() -> dict[str, list[Panel]]:
                     "Events per step, by service.",
                     "No service is silent, and none sends ten times as much as usual.",
                 ),
-                "short",
                 f"""SELECT $__timeInterval(Timestamp) AS time, if(ServiceName = '', 'none', ServiceName) AS service,
                 count() AS events FROM otel_logs WHERE {_SELECTED} GROUP BY time, service ORDER BY time""",
                 stacked=True,
+                span=12,
             ),
             line(
                 Text(
@@ -127,9 +123,10 @@ def _sections() -> dict[str, list[Panel]]:
                     "Share of errors by service.",
                     "Flat and low. A jump usually means a release or an outage.",
                 ),
-                "percentunit",
                 f"""SELECT $__timeInterval(Timestamp) AS time, if(ServiceName = '', 'none', ServiceName) AS service,
                 {_ERRORS} / count() AS rate FROM otel_logs WHERE {_SELECTED} GROUP BY time, service ORDER BY time""",
+                "percentunit",
+                span=12,
             ),
             line(
                 Text(
@@ -137,11 +134,12 @@ def _sections() -> dict[str, list[Panel]]:
                     "Time from an event's own timestamp until it was stored: the median, and for 99 of 100 events.",
                     "The median is below 1 s; both are flat.",
                 ),
-                "s",
                 f"""SELECT $__timeInterval(Timestamp) AS time,
                 quantile(0.5)(greatest(0, dateDiff('millisecond', Timestamp, IngestedAt))) / 1000 AS p50,
                 quantile(0.99)(greatest(0, dateDiff('millisecond', Timestamp, IngestedAt))) / 1000 AS p99
                 FROM otel_logs WHERE {_SELECTED} GROUP BY time ORDER BY time""",
+                "s",
+                span=12,
             ),
         ],
         "Errors and storage": [

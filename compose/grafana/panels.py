@@ -71,7 +71,9 @@ class Text:
         return f"{self.shows}\n\n**Normal:** {self.normal}"
 
 
-def line(text: Text, unit: str, source: Lines | str, *, span: int = 12, stacked: bool = False) -> timeseries.Panel:
+def line(
+    text: Text, source: Lines | str, unit: str = "short", *, span: int = 8, stacked: bool = False
+) -> timeseries.Panel:
     """Values over time: from PromQL by legend, or from one SQL statement."""
     panel = timeseries.Panel().unit(unit).span(span).height(8).min(0).show_points(VisibilityMode.NEVER)
     panel.fill_opacity(10).tooltip(common.VizTooltipOptions())
@@ -82,9 +84,9 @@ def line(text: Text, unit: str, source: Lines | str, *, span: int = 12, stacked:
     return panel
 
 
-def number(text: Text, unit: str, source: Lines | str, *, bad_above: float | None = None, span: int = 4) -> stat.Panel:
+def number(text: Text, source: Lines | str, unit: str = "short", *, bad_above: float | None = None) -> stat.Panel:
     """One current value, red above `bad_above`."""
-    panel = stat.Panel().unit(unit).span(span).height(4).graph_mode(BigValueGraphMode.NONE)
+    panel = stat.Panel().unit(unit).span(4).height(4).graph_mode(BigValueGraphMode.NONE)
     panel.color_mode(BigValueColorMode.VALUE if bad_above is None else BigValueColorMode.BACKGROUND)
     panel.reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
     steps = [Threshold(value=None, color="green")]
@@ -96,15 +98,10 @@ def number(text: Text, unit: str, source: Lines | str, *, bad_above: float | Non
 
 
 def rows(
-    text: Text,
-    sql: str,
-    *,
-    units: Mapping[str, str] = {},
-    links: Mapping[str, tuple[str, str]] = {},
-    span: int = 12,
+    text: Text, sql: str, *, units: Mapping[str, str] = {}, links: Mapping[str, tuple[str, str]] = {}
 ) -> table.Panel:
     """A table. `units` and `links` (title and address) are by column."""
-    panel = table.Panel().span(span).height(9).align(FieldTextAlignment.AUTO)
+    panel = table.Panel().span(12).height(9).align(FieldTextAlignment.AUTO)
     for name, unit in units.items():
         panel.override_by_name(name, [DynamicConfigValue(id_val="unit", value=unit)])
     for name, (title, address) in links.items():
@@ -120,6 +117,11 @@ def events(text: Text, sql: str) -> logs.Panel:
     panel.sort_order(LogsSortOrder.DESCENDING)
     _fill(panel, text, sql, "logs")
     return panel
+
+
+def rate(metric: str, by: str = "") -> str:
+    """How fast a counter rises, per second, as PromQL: in all, or by one of its labels."""
+    return f"sum{by and f' by ({by}) '}(rate({metric}[$__rate_interval]))"
 
 
 def _fill(panel: Panel, text: Text, source: Lines | str, kind: str, *, instant: bool = False) -> None:

@@ -2,15 +2,15 @@
 
 from grafana_foundation_sdk.builders import dashboard
 
-from grafana.panels import Panel, Text, board, line, number
+from grafana.panels import Panel, Text, board, line, number, rate
 
 
-def _quantile(share: float, metric: str, by: str = "", window: str = "$__rate_interval") -> str:
-    return f"histogram_quantile({share}, sum by (le{by and f', {by}'}) (rate({metric}_bucket[{window}])))"
+def _quantile(share: float, metric: str, by: str = "") -> str:
+    return f"histogram_quantile({share}, {rate(metric + '_bucket', 'le, ' + by if by else 'le')})"
 
 
 def _mean(metric: str) -> str:
-    return f"sum(rate({metric}_sum[$__rate_interval])) / sum(rate({metric}_count[$__rate_interval]))"
+    return f"{rate(f'{metric}_sum')} / {rate(f'{metric}_count')}"
 
 
 def build() -> dashboard.Dashboard:
@@ -33,20 +33,18 @@ def _delivery() -> list[Panel]:
     return [
         number(
             Text("Events lost", "Events that the last audit found in Kafka but not in ClickHouse.", "0, always."),
-            "short",
             {"lost": "sum(audit_missing_events)"},
             bad_above=1,
         ),
         number(
             Text("Duplicate events", "Rows that the last audit found more than once.", "0, always."),
-            "short",
             {"double": "sum(audit_duplicate_events)"},
             bad_above=1,
         ),
         number(
             Text("Last audit", "Time since it finished.", "Below 10 minutes: an audit starts every 5."),
-            "s",
             {"ago": "time() - max(audit_finished_timestamp_seconds)"},
+            "s",
             bad_above=3600,
         ),
         number(
@@ -55,24 +53,18 @@ def _delivery() -> list[Panel]:
                 "Share of the inserts in the range that could be queried within 5 s.",
                 "Above 99 %: that is the objective.",
             ),
-            "percentunit",
             {
                 "in time": 'sum(increase(consumer_freshness_seconds_bucket{le="5.0"}[$__range]))'
                 " / sum(increase(consumer_freshness_seconds_count[$__range]))"
             },
+            "percentunit",
         ),
         number(
-            Text(
-                "Flagged events",
-                "Events in Kafka that could not be parsed in full.",
-                "Few; none are dropped.",
-            ),
-            "short",
+            Text("Flagged events", "Events in Kafka that could not be parsed in full.", "Few; none are dropped."),
             {"flagged": "sum(audit_flagged_events)"},
         ),
         number(
             Text("Alerts", "Alerts that are firing now. Each is explained in docs/operations.md.", "0."),
-            "short",
             {"alerts": 'count(ALERTS{alertstate="firing"}) or vector(0)'},
             bad_above=1,
         ),
@@ -87,15 +79,13 @@ def _gateway() -> list[Panel]:
                 "Events that Kafka acknowledged, by source.",
                 "Follows the senders' traffic, without gaps or sudden drops.",
             ),
+            {"{{source}}": rate("gateway_events_total", "source")},
             "cps",
-            {"{{source}}": "sum by (source) (rate(gateway_events_total[$__rate_interval]))"},
-            span=8,
         ),
         line(
             Text("Bytes", "Payload that Kafka acknowledged, by source.", "Follows the events."),
+            {"{{source}}": rate("gateway_bytes_total", "source")},
             "Bps",
-            {"{{source}}": "sum by (source) (rate(gateway_bytes_total[$__rate_interval]))"},
-            span=8,
         ),
         line(
             Text(
@@ -103,15 +93,13 @@ def _gateway() -> list[Panel]:
                 "Responses by HTTP status.",
                 "Nearly all 200. Most 4xx are a sender's mistake; the cause of 429 and 503 is usually Kafka.",
             ),
+            {"{{status}}": rate("gateway_requests_total", "status")},
             "reqps",
-            {"{{status}}": "sum by (status) (rate(gateway_requests_total[$__rate_interval]))"},
-            span=8,
         ),
         line(
             Text("Refused", "Requests that were refused, by error code.", "None, or a sender that is known for it."),
+            {"{{code}}": rate("gateway_rejected_total", "code")},
             "reqps",
-            {"{{code}}": "sum by (code) (rate(gateway_rejected_total[$__rate_interval]))"},
-            span=8,
         ),
         line(
             Text(
@@ -119,12 +107,11 @@ def _gateway() -> list[Panel]:
                 "From a request's first byte to its response, by route, including Kafka's acknowledgement.",
                 "Below 50 ms; below 1 s for large bodies.",
             ),
-            "s",
             {
                 "{{route}} p50": _quantile(0.5, "gateway_request_seconds", "route"),
                 "{{route}} p99": _quantile(0.99, "gateway_request_seconds", "route"),
             },
-            span=8,
+            "s",
         ),
         line(
             Text(
@@ -132,9 +119,7 @@ def _gateway() -> list[Panel]:
                 "Bytes waiting for Kafka's acknowledgement, and requests being processed.",
                 "Near 0. At 128 MiB senders get 429: Kafka is not keeping up.",
             ),
-            "short",
             {"bytes": "sum(gateway_queued_bytes)", "requests": "sum(gateway_requests_in_flight)"},
-            span=8,
         ),
     ]
 
@@ -147,12 +132,8 @@ def _kafka() -> list[Panel]:
                 "What the broker receives and sends.",
                 "As much out as in; more out while consumers catch up.",
             ),
+            {"in": rate("kafka_server_bytesin_total"), "out": rate("kafka_server_bytesout_total")},
             "Bps",
-            {
-                "in": "sum(rate(kafka_server_bytesin_total[$__rate_interval]))",
-                "out": "sum(rate(kafka_server_bytesout_total[$__rate_interval]))",
-            },
-            span=8,
         ),
         line(
             Text(
@@ -160,9 +141,8 @@ def _kafka() -> list[Panel]:
                 "Time of 99 of 100 requests to the broker. A fetch waits until there is something to fetch.",
                 "Produce below 50 ms; fetch below its maximum wait of 0.5 s.",
             ),
-            "s",
             {"{{request}}": "max by (request) (kafka_network_request_p99_seconds)"},
-            span=8,
+            "s",
         ),
         line(
             Text(
@@ -170,9 +150,7 @@ def _kafka() -> list[Panel]:
                 "Messages that are not stored yet, by partition.",
                 "Near 0, with spikes that disappear within seconds. A partition that stays behind: a stuck consumer.",
             ),
-            "short",
             {"partition {{partition}}": "sum by (partition) (consumer_lag_messages)"},
-            span=8,
         ),
     ]
 
@@ -181,9 +159,8 @@ def _consumers() -> list[Panel]:
     return [
         line(
             Text("Messages", "Kafka messages stored in ClickHouse. One can contain many events.", "As many as arrive."),
+            {"{{instance}}": rate("consumer_messages_total", "instance")},
             "cps",
-            {"{{instance}}": "sum by (instance) (rate(consumer_messages_total[$__rate_interval]))"},
-            span=8,
         ),
         line(
             Text(
@@ -191,12 +168,8 @@ def _consumers() -> list[Panel]:
                 "From the creation of a Kafka message until its events can be queried.",
                 "Below 1 s; the objective is 5 s for 99 of 100 inserts.",
             ),
+            {"p50": _quantile(0.5, "consumer_freshness_seconds"), "p99": _quantile(0.99, "consumer_freshness_seconds")},
             "s",
-            {
-                "p50": _quantile(0.5, "consumer_freshness_seconds"),
-                "p99": _quantile(0.99, "consumer_freshness_seconds"),
-            },
-            span=8,
         ),
         line(
             Text(
@@ -204,9 +177,8 @@ def _consumers() -> list[Panel]:
                 "Duration of one insert.",
                 "Below 0.5 s. A rise means that ClickHouse is busy: see Data node.",
             ),
-            "s",
             {"p50": _quantile(0.5, "consumer_insert_seconds"), "p99": _quantile(0.99, "consumer_insert_seconds")},
-            span=8,
+            "s",
         ),
         line(
             Text(
@@ -214,9 +186,7 @@ def _consumers() -> list[Panel]:
                 "Messages in an insert, on average.",
                 "Few when traffic is low; thousands while consumers catch up.",
             ),
-            "short",
             {"messages": _mean("consumer_batch_messages")},
-            span=8,
         ),
         line(
             Text(
@@ -224,9 +194,8 @@ def _consumers() -> list[Panel]:
                 "From the first fetch of a batch to the end of its insert.",
                 "About LOGBROOK_CONSUMER_FLUSH_AFTER_SECONDS plus the duration of an insert.",
             ),
-            "s",
             {"p99": _quantile(0.99, "consumer_batch_age_seconds")},
-            span=8,
+            "s",
         ),
         line(
             Text(
@@ -234,15 +203,13 @@ def _consumers() -> list[Panel]:
                 "Failed inserts, takeovers, pauses, rebalances, and offsets that Kafka had deleted, each per minute.",
                 "0 except during starts, stops and scaling. Deleted offsets are lost events.",
             ),
-            "short",
             {
-                "failed inserts": "60 * (sum(rate(consumer_insert_failures_total[$__rate_interval])) or vector(0))",
-                "takeovers": "60 * (sum(rate(consumer_take_overs_total[$__rate_interval])) or vector(0))",
-                "pauses": "60 * sum(rate(consumer_pauses_total[$__rate_interval]))",
-                "rebalances": "60 * sum(rate(consumer_rebalances_total[$__rate_interval]))",
-                "deleted offsets": "60 * sum(rate(consumer_missing_offsets_total[$__rate_interval]))",
+                "failed inserts": f"60 * ({rate('consumer_insert_failures_total')} or vector(0))",
+                "takeovers": f"60 * ({rate('consumer_take_overs_total')} or vector(0))",
+                "pauses": f"60 * {rate('consumer_pauses_total')}",
+                "rebalances": f"60 * {rate('consumer_rebalances_total')}",
+                "deleted offsets": f"60 * {rate('consumer_missing_offsets_total')}",
             },
-            span=8,
         ),
     ]
 
@@ -251,9 +218,8 @@ def _query() -> list[Panel]:
     return [
         line(
             Text("Requests", "Requests to the query API, by route.", "Follows what people and programs ask for."),
+            {"{{route}}": rate("query_requests_total", "route")},
             "reqps",
-            {"{{route}}": "sum by (route) (rate(query_requests_total[$__rate_interval]))"},
-            span=8,
         ),
         line(
             Text(
@@ -261,9 +227,8 @@ def _query() -> list[Panel]:
                 "Time of 95 of 100 requests, by route. Tails and exports last as long as their clients want.",
                 "Searches below 0.5 s.",
             ),
-            "s",
             {"{{route}}": _quantile(0.95, "query_request_seconds", "route")},
-            span=8,
+            "s",
         ),
         line(
             Text(
@@ -271,11 +236,7 @@ def _query() -> list[Panel]:
                 "Rows that ClickHouse read for requests; requests that were refused.",
                 "Rows follow the requests: many more rows per request mean searches without a time range or an index.",
             ),
+            {"rows": rate("query_rows_read_total"), "refused": f"{rate('query_rejected_total')} or vector(0)"},
             "cps",
-            {
-                "rows": "sum(rate(query_rows_read_total[$__rate_interval]))",
-                "refused": "sum(rate(query_rejected_total[$__rate_interval])) or vector(0)",
-            },
-            span=8,
         ),
     ]
