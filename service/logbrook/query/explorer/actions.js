@@ -1,7 +1,7 @@
 // What the menu offers: link, export, saved searches, appearance, help.
 
 import { address, selection } from "./api.js";
-import { byId, copy, el, popup, toast } from "./dom.js";
+import { button, byId, copy, el, keep, kept, popup, toast } from "./dom.js";
 import { moment, rangeName } from "./format.js";
 import { asSearch, change, state } from "./state.js";
 
@@ -39,9 +39,8 @@ function show(title, ...content) {
   dialog.replaceChildren(
     el(
       "header",
-      {},
-      el("h2", {}, title),
-      el("button.ghost", { type: "button", "aria-label": "Close", onclick: () => dialog.close() }, "×"),
+      el("h2", title),
+      button(".ghost", "×", () => dialog.close(), { "aria-label": "Close" }),
     ),
     ...content,
   );
@@ -56,16 +55,14 @@ export function help() {
   const list = (rows) =>
     el(
       "dl.help",
-      {},
-      rows.map(([key, meaning]) => el("div", {}, el("dt", {}, el("kbd", {}, key)), el("dd", {}, meaning))),
+      rows.map(([key, meaning]) => el("div", el("dt", el("kbd", key)), el("dd", meaning))),
     );
   show(
     "Help",
     el(
       "div.columns",
-      {},
-      el("section", {}, el("h3", {}, "Queries"), list(LANGUAGE)),
-      el("section", {}, el("h3", {}, "Keys"), list(SHORTCUTS)),
+      el("section", el("h3", "Queries"), list(LANGUAGE)),
+      el("section", el("h3", "Keys"), list(SHORTCUTS)),
     ),
   );
 }
@@ -85,20 +82,16 @@ function exported(format) {
   toast("All matches are being exported");
 }
 
-function savedSearches() {
-  try {
-    return JSON.parse(localStorage.getItem("logbrook.saved") ?? "[]");
-  } catch {
-    return [];
-  }
-}
-
 /** Saved searches: this browser's own. */
 export function saved() {
-  const all = savedSearches();
+  const all = kept("saved");
   const store = (searches) => {
-    localStorage.setItem("logbrook.saved", JSON.stringify(searches));
+    keep("saved", searches);
     saved();
+  };
+  const go = ({ name, ...rest }) => {
+    dialog.close();
+    change({ ...rest, event: "" });
   };
   const input = el("input", {
     type: "text",
@@ -128,69 +121,52 @@ export function saved() {
     all.length
       ? el(
           "ul.saved",
-          {},
           all.map((each, index) =>
             el(
               "li",
-              {},
-              el(
-                "button.choice",
-                {
-                  type: "button",
-                  onclick: () => {
-                    dialog.close();
-                    const { name, ...rest } = each;
-                    change({ ...rest, event: "" });
-                  },
-                },
-                el("strong", {}, each.name),
-                el("span", {}, `${each.query || "everything"} · ${rangeName(each.from, each.to)}`),
+              button(
+                ".choice",
+                [
+                  el("strong", each.name),
+                  el("span", `${each.query || "everything"} · ${rangeName(each.from, each.to)}`),
+                ],
+                () => go(each),
               ),
-              el(
-                "button.ghost",
-                {
-                  type: "button",
-                  "aria-label": `Delete ${each.name}`,
-                  onclick: () => store(all.filter((_, position) => position !== index)),
-                },
-                "×",
-              ),
+              button(".ghost", "×", () => store(all.filter((_, position) => position !== index)), {
+                "aria-label": `Delete ${each.name}`,
+              }),
             ),
           ),
         )
-      : el("p.nothing", {}, "None yet."),
+      : el("p.nothing", "None yet."),
   );
 }
 
+const themeName = () => localStorage.getItem("logbrook.theme") ?? "";
 const THEMES = { "": "Appearance: as the system", light: "Appearance: light", dark: "Appearance: dark" };
 
 function theme(name) {
   if (name) document.documentElement.dataset.theme = name;
   else delete document.documentElement.dataset.theme;
 }
-theme(localStorage.getItem("logbrook.theme") ?? "");
+theme(themeName());
 
-function nextTheme() {
+function nextTheme(event) {
   const names = Object.keys(THEMES);
-  const next = names[(names.indexOf(localStorage.getItem("logbrook.theme") ?? "") + 1) % names.length];
+  const next = names[(names.indexOf(themeName()) + 1) % names.length];
   localStorage.setItem("logbrook.theme", next);
   theme(next);
+  event.target.textContent = THEMES[next];
 }
 
 popup(byId("more"), byId("actions"), (close) => {
-  const item = (label, action, keep = false) =>
-    el(
-      "button.choice",
-      {
-        type: "button",
-        role: "menuitem",
-        onclick: (event) => {
-          action(event);
-          if (!keep) close();
-        },
-      },
-      label,
-    );
+  const item = (label, action, stays = false) => {
+    const act = (event) => {
+      action(event);
+      if (!stays) close();
+    };
+    return button(".choice", label, act, { role: "menuitem" });
+  };
   byId("actions").replaceChildren(
     item("Copy link", share),
     item("Saved searches …", saved),
@@ -198,14 +174,7 @@ popup(byId("more"), byId("actions"), (close) => {
     item("Export as NDJSON", () => exported("ndjson")),
     item("Export as CSV", () => exported("csv")),
     el("hr"),
-    item(
-      THEMES[localStorage.getItem("logbrook.theme") ?? ""],
-      (event) => {
-        nextTheme();
-        event.target.textContent = THEMES[localStorage.getItem("logbrook.theme") ?? ""];
-      },
-      true,
-    ),
+    item(THEMES[themeName()], nextTheme, true),
     item(state.utc === "1" ? "Times: UTC" : "Times: local", () =>
       change({ utc: state.utc === "1" ? "" : "1" }, { replace: true }),
     ),

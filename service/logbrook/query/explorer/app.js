@@ -2,7 +2,7 @@
 
 import { help, saved } from "./actions.js";
 import { get, selection } from "./api.js";
-import { byId, el, textNodes } from "./dom.js";
+import { button, byId, el, tab, textNodes } from "./dom.js";
 import * as drawer from "./drawer.js";
 import * as facets from "./facets.js";
 import { count, short } from "./format.js";
@@ -36,7 +36,7 @@ const table = new Table({
   onEnd: () => more(),
   onScroll: (top) => live.pause(top > 40),
 });
-const pill = el("button.pill", { type: "button", hidden: true, onclick: () => live.pause(false) });
+const pill = button(".pill", "", () => live.pause(false), { hidden: true });
 const live = new Live(table, {
   onCount: (_on, paused, held) => {
     pill.hidden = !paused;
@@ -78,7 +78,7 @@ function hintsOf(answer) {
   return el(
     "ul.hints",
     { role: "status" },
-    answer.hints.map((hint) => el("li", {}, ...textNodes(hint))),
+    answer.hints.map((hint) => el("li", ...textNodes(hint))),
   );
 }
 
@@ -87,20 +87,16 @@ function nothing(answer) {
   content.replaceChildren(
     el(
       "div.empty",
-      {},
-      el("h2", {}, state.query ? "Nothing matches in this range" : "No events in this range"),
-      el("p", {}, state.query ? "Try a longer range or fewer words." : "Send some, or choose a longer range."),
+      el("h2", state.query ? "Nothing matches in this range" : "No events in this range"),
+      el("p", state.query ? "Try a longer range or fewer words." : "Send some, or choose a longer range."),
       hintsOf(answer),
       el(
         "div.buttons",
-        {},
         ["24h", "7d", "30d"].map((range) =>
-          el("button.button", { type: "button", onclick: () => change({ from: range, to: "now" }) }, `Last ${range}`),
+          button(".button", `Last ${range}`, () => change({ from: range, to: "now" })),
         ),
-        state.query
-          ? el("button.button", { type: "button", onclick: () => change({ query: "" }) }, "Clear the query")
-          : "",
-        el("button.button", { type: "button", onclick: help }, "Help"),
+        state.query ? button(".button", "Clear the query", () => change({ query: "" })) : "",
+        button(".button", "Help", help),
       ),
     ),
   );
@@ -126,7 +122,7 @@ async function more() {
 function told(answer) {
   const { cost } = answer;
   status.replaceChildren(
-    el("span", {}, `${Math.round(answer.took)} ms`),
+    el("span", `${Math.round(answer.took)} ms`),
     el(
       "span.detail",
       {
@@ -146,56 +142,30 @@ function failed(error) {
   content.replaceChildren(
     el(
       "div.empty",
-      {},
-      el("h2", {}, error.code === "query_syntax" ? "This query has a mistake" : "That did not work"),
-      el("p", {}, error.message),
-      error.expected ? el("p.note", {}, `Expected: ${error.expected}.`) : "",
-      el(
-        "div.buttons",
-        {},
-        el("button.button", { type: "button", onclick: refresh }, "Try again"),
-        el("button.button", { type: "button", onclick: help }, "Help"),
-      ),
+      el("h2", error.code === "query_syntax" ? "This query has a mistake" : "That did not work"),
+      el("p", error.message),
+      error.expected ? el("p.note", `Expected: ${error.expected}.`) : "",
+      el("div.buttons", button(".button", "Try again", refresh), button(".button", "Help", help)),
     ),
   );
 }
 
-async function chart() {
+/** Ask a route about what is selected and draw the answer, or say why there is none. */
+async function drawn(part, path, parameters) {
   try {
-    const answer = await get(
-      "histogram",
-      { ...selection(), by: state.by, buckets: innerWidth < 720 ? 40 : 90 },
-      "histogram",
-    );
-    if (answer) histogram.draw(answer);
+    const answer = await get(path, { ...selection(), ...parameters });
+    if (answer) part.draw(answer);
   } catch (error) {
-    histogram.empty(error.code === "query_syntax" ? "" : error.message);
+    part.empty(error.code === "query_syntax" ? "" : error.message);
   }
 }
 
-async function sides() {
-  try {
-    const answer = await get("facets", { ...selection(), limit: 8 }, "facets");
-    if (answer) facets.draw(answer);
-  } catch (error) {
-    facets.empty(error.code === "query_syntax" ? "" : error.message);
-  }
-}
+const chart = () => drawn(histogram, "histogram", { by: state.by, buckets: innerWidth < 720 ? 40 : 90 });
+const sides = () => drawn(facets, "facets", { limit: 8 });
 
 async function view() {
   byId("views").replaceChildren(
-    ...VIEWS.map(([name, label]) =>
-      el(
-        "button",
-        {
-          type: "button",
-          role: "tab",
-          "aria-selected": String(name === state.view),
-          onclick: () => change({ view: name }),
-        },
-        label,
-      ),
-    ),
+    ...VIEWS.map(([name, label]) => tab(label, name === state.view, () => change({ view: name }))),
   );
   if (state.view === "events") return search();
   live.stop();

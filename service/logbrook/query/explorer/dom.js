@@ -1,7 +1,12 @@
 // Elements, built without markup: whatever a log line says, it only ever becomes a text node.
 
-/** An element with properties, listeners (`on...`), attributes and children; strings become text nodes. */
-export function el(name, properties = {}, ...children) {
+/** An element with properties, listeners (`on...`), attributes (all of which may be left out) and children; strings
+ * become text nodes.
+ * @param {string} name
+ * @param {...any} rest
+ * @returns {any} */
+export function el(name, ...rest) {
+  const [properties, ...children] = rest[0]?.constructor === Object ? rest : [{}, ...rest];
   const [tag, ...classes] = name.split(".");
   const element = document.createElement(tag || "div");
   if (classes.length) element.className = classes.join(" ");
@@ -14,6 +19,18 @@ export function el(name, properties = {}, ...children) {
   element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
   return element;
 }
+
+/** A button with classes (`.button.small`): what it says, what a click does, and further properties. */
+export const button = (classes, label, onclick, properties = {}) =>
+  el(`button${classes}`, { type: "button", onclick, ...properties }, ...[label].flat());
+
+/** A tab of a list of tabs. */
+export const tab = (label, selected, onclick) =>
+  button("", label, onclick, { role: "tab", "aria-selected": String(selected) });
+
+/** A table of rows below headings. */
+export const table = (headings, rows) =>
+  el("table.list", el("thead", el("tr", ...headings.map((name) => el("th", name)))), el("tbody", ...rows));
 
 /** An SVG element with attributes. */
 export function svg(name, attributes = {}, ...children) {
@@ -50,7 +67,7 @@ export function textNodes(text, { words = [], lines = false } = {}) {
     let at = 0;
     for (const found of piece.matchAll(marked)) {
       if (!found[0]) continue;
-      nodes.push(piece.slice(at, found.index), el("mark", {}, found[0]));
+      nodes.push(piece.slice(at, found.index), el("mark", found[0]));
       at = found.index + found[0].length;
     }
     return nodes.push(piece.slice(at));
@@ -69,7 +86,7 @@ export function textNodes(text, { words = [], lines = false } = {}) {
 }
 
 function oneLine(text) {
-  return text.split("\n").flatMap((line, index) => (index ? [el("span.hidden-character", {}, "⏎"), line] : [line]));
+  return text.split("\n").flatMap((line, index) => (index ? [el("span.hidden-character", "⏎"), line] : [line]));
 }
 
 const escapeRegExp = (text) => text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
@@ -86,6 +103,18 @@ export async function copy(text) {
     area.remove();
   }
 }
+
+/** A list that this browser keeps under a name. */
+export function kept(name) {
+  try {
+    return JSON.parse(localStorage.getItem(`logbrook.${name}`) ?? "[]");
+  } catch {
+    return [];
+  }
+}
+
+/** Keep a list in this browser. */
+export const keep = (name, list) => localStorage.setItem(`logbrook.${name}`, JSON.stringify(list));
 
 let hiding;
 /** A short message at the bottom of the page. */

@@ -1,7 +1,7 @@
 // One event in full, the lines around it, and its trace.
 
 import { get } from "./api.js";
-import { byId, copy, el, svg, textNodes, toast } from "./dom.js";
+import { button, byId, copy, el, svg, tab, textNodes, toast } from "./dom.js";
 import { bytes, fullTime, rowTime } from "./format.js";
 import { change, state } from "./state.js";
 import { term, withTerm, wordsToMark } from "./terms.js";
@@ -15,23 +15,30 @@ export async function open(id, event) {
   shown = event ?? null;
   drawer.hidden = false;
   document.body.classList.add("drawer-open");
-  if (!event) {
-    drawer.replaceChildren(head(), el("p.nothing", {}, "Loading …"));
-    try {
-      const answer = await get(`events/${encodeURIComponent(id)}`, {}, "event");
-      if (!answer || state.event !== id) return;
-      shown = answer.event;
-    } catch (error) {
-      drawer.replaceChildren(head(), el("p.nothing", {}, error.message));
-      return;
-    }
+  if (event) return page("event");
+  const body = el("div.drawer-body");
+  drawer.replaceChildren(head(), body);
+  await filled(body, `events/${encodeURIComponent(id)}`, {}, "event", (answer) => {
+    if (state.event !== id) return;
+    shown = answer.event;
+    page("event");
+  });
+}
+
+/** Ask a route and let `draw` show the answer; until then, and if there is none, the element says so. */
+async function filled(body, path, parameters, kind, draw) {
+  body.replaceChildren(el("p.nothing", "Loading …"));
+  try {
+    const answer = await get(path, parameters, kind);
+    if (answer) draw(answer);
+  } catch (error) {
+    body.replaceChildren(el("p.nothing", error.message));
   }
-  tab("event");
 }
 
 /** Draw the open event again, in another zone. */
 export function redraw() {
-  if (shown) tab("event");
+  if (shown) page("event");
 }
 
 /** Close the drawer. */
@@ -48,32 +55,19 @@ function head(current) {
     ["trace", "Trace"],
   ]
     .filter(([name]) => shown && (name !== "trace" || shown.trace_id))
-    .map(([name, label]) =>
-      el(
-        "button",
-        { type: "button", role: "tab", "aria-selected": String(name === current), onclick: () => tab(name) },
-        label,
-      ),
-    );
+    .map(([name, label]) => tab(label, name === current, () => page(name)));
   return el(
     "header",
-    {},
     el("div", { role: "tablist" }, tabs),
-    el(
-      "button.ghost",
-      {
-        type: "button",
-        "aria-label": "Close",
-        title: "Close (Esc)",
-        onclick: () => change({ event: "" }, { replace: true }),
-      },
-      "×",
-    ),
+    button(".ghost", "×", () => change({ event: "" }, { replace: true }), {
+      "aria-label": "Close",
+      title: "Close (Esc)",
+    }),
   );
 }
 
-function tab(name) {
-  const body = el("div.drawer-body", {});
+function page(name) {
+  const body = el("div.drawer-body");
   drawer.replaceChildren(head(name), body);
   if (name === "event") body.append(...details());
   if (name === "context") around(body);
@@ -84,19 +78,10 @@ function details() {
   const event = shown;
   const message = el("pre.body", { dir: "ltr" }, ...textNodes(event.body, { lines: true, words: wordsToMark() }));
   const hidden = event.body_bytes > new TextEncoder().encode(event.body).length;
-  const rest =
-    event.truncated &&
-    el(
-      "button.button.small",
-      {
-        type: "button",
-        onclick: async () => {
-          const all = await whole();
-          if (all && all.id === shown?.id) tab("event");
-        },
-      },
-      `Show all${hidden ? ` ${bytes(event.body_bytes)}` : ""}`,
-    );
+  const rest = button(".button.small", `Show all${hidden ? ` ${bytes(event.body_bytes)}` : ""}`, async () => {
+    const all = await whole();
+    if (all && all.id === shown?.id) page("event");
+  });
   const fields = [
     ["service", event.service],
     ["trace_id", event.trace_id],
@@ -109,39 +94,24 @@ function details() {
   return [
     el(
       "div.summary",
-      {},
-      el(`span.badge.level-${event.severity}`, {}, event.severity_text || event.severity),
-      el("time", {}, fullTime(event.timestamp)),
+      el(`span.badge.level-${event.severity}`, event.severity_text || event.severity),
+      el("time", fullTime(event.timestamp)),
     ),
     message,
-    rest || "",
+    event.truncated ? rest : "",
     el(
       "div.buttons",
-      {},
       copying("Copy message", "Message copied", (all) => all.body),
       copying("Copy JSON", "Event copied as JSON", (all) => JSON.stringify(all, null, 2)),
-      el("button.button.small", { type: "button", onclick: () => tab("context") }, "Lines around it"),
-      event.trace_id ? el("button.button.small", { type: "button", onclick: () => tab("trace") }, "Open trace") : "",
+      button(".button.small", "Lines around it", () => page("context")),
+      event.trace_id ? button(".button.small", "Open trace", () => page("trace")) : "",
     ),
-    section(
-      "Fields",
-      fields.map(([name, value]) => [name, value, name]),
-    ),
-    section(
-      "Attributes",
-      Object.entries(event.attributes).map(([name, value]) => [name, value, `attr.${name}`]),
-    ),
-    section(
-      "Resource",
-      Object.entries(event.resource).map(([name, value]) => [name, value, `resource.${name}`]),
-    ),
-    section(
-      "Scope",
-      Object.entries(event.scope_attributes).map(([name, value]) => [name, value, `scope.${name}`]),
-    ),
+    section("Fields", fields, ""),
+    section("Attributes", Object.entries(event.attributes), "attr."),
+    section("Resource", Object.entries(event.resource), "resource."),
+    section("Scope", Object.entries(event.scope_attributes), "scope."),
     el(
       "p.note",
-      {},
       `Arrived ${fullTime(event.ingested_at)} · ${event.topic || "?"} ` +
         `${event.partition}/${event.offset}/${event.index} · ${bytes(event.body_bytes)}`,
     ),
@@ -150,14 +120,13 @@ function details() {
 
 /** A button that copies a text made of the whole event, and says so. */
 function copying(label, said, textOf) {
-  const onclick = async () => {
+  return button(".button.small", label, async () => {
     const all = await whole();
     if (all) {
       copy(textOf(all));
       toast(said);
     }
-  };
-  return el("button.button.small", { type: "button", onclick }, label);
+  });
 }
 
 /** The event with nothing cut off; undefined, and a message, if it is not available. */
@@ -172,70 +141,33 @@ async function whole() {
   return answer?.event;
 }
 
-function section(title, rows) {
-  if (!rows.length) return "";
+/** Pairs of name and value; `prefix` makes a field of the query language from a name. */
+function section(title, pairs, prefix) {
+  if (!pairs.length) return "";
   return el(
     "section.fields",
-    {},
-    el("h3", {}, title),
+    el("h3", title),
+    el("dl", ...pairs.map(([name, value]) => pair(name, value, prefix + name))),
+  );
+}
+
+function pair(name, value, field) {
+  const pick = (title, label, shows, onclick) =>
+    button("", shows, onclick, { title, "aria-label": `${label ?? title} ${name}` });
+  return el(
+    "div.pair",
+    { tabIndex: -1 },
+    el("dt", { title: name }, ...textNodes(name)),
+    el("dd", { dir: "ltr" }, linked(value)),
     el(
-      "dl",
-      {},
-      rows.map(([name, value, field]) =>
-        el(
-          "div.pair",
-          { tabIndex: -1 },
-          el("dt", { title: name }, ...textNodes(name)),
-          el("dd", { dir: "ltr" }, linked(value)),
-          el(
-            "div.pick",
-            {},
-            el(
-              "button",
-              {
-                type: "button",
-                title: "Filter for",
-                "aria-label": `Filter for ${name}`,
-                onclick: () => change({ query: withTerm(term(field, value)) }),
-              },
-              "+",
-            ),
-            el(
-              "button",
-              {
-                type: "button",
-                title: "Filter out",
-                "aria-label": `Filter out ${name}`,
-                onclick: () => change({ query: withTerm(`-${term(field, value)}`) }),
-              },
-              "−",
-            ),
-            el(
-              "button",
-              {
-                type: "button",
-                title: "Count by this in the chart",
-                "aria-label": `Count by ${name}`,
-                onclick: () => change({ by: field }, { replace: true }),
-              },
-              bars(),
-            ),
-            el(
-              "button",
-              {
-                type: "button",
-                title: "Copy",
-                "aria-label": `Copy ${name}`,
-                onclick: () => {
-                  copy(value);
-                  toast(`${name} copied`);
-                },
-              },
-              pages(),
-            ),
-          ),
-        ),
-      ),
+      "div.pick",
+      pick("Filter for", null, "+", () => change({ query: withTerm(term(field, value)) })),
+      pick("Filter out", null, "−", () => change({ query: withTerm(`-${term(field, value)}`) })),
+      pick("Count by this in the chart", "Count by", bars(), () => change({ by: field }, { replace: true })),
+      pick("Copy", null, pages(), () => {
+        copy(value);
+        toast(`${name} copied`);
+      }),
     ),
   );
 }
@@ -247,89 +179,61 @@ const bars = () => svg("svg", { viewBox: "0 0 16 16" }, svg("path", { d: "M3 13V
 /** Only http and https become links, and those tell the other side nothing. */
 function linked(value) {
   if (!/^https?:\/\/[^\s]+$/i.test(value) || !URL.canParse(value))
-    return el("span", {}, ...textNodes(value, { lines: true }));
+    return el("span", ...textNodes(value, { lines: true }));
   return el("a", { href: value, target: "_blank", rel: "noopener noreferrer nofollow" }, ...textNodes(value));
 }
 
-async function around(body) {
-  body.replaceChildren(el("p.nothing", {}, "Loading …"));
-  try {
-    const answer = await get("context", { id: shown.id, before: 30, after: 30 }, "context");
-    if (!answer) return;
+function around(body) {
+  filled(body, "context", { id: shown.id, before: 30, after: 30 }, "context", (answer) => {
     body.replaceChildren(
-      el("p.note", {}, `The same source: ${answer.event.service || "no service"}, same instance, pod or host.`),
-      lines([...answer.before, answer.event, ...answer.after], answer.event.id),
+      el("p.note", `The same source: ${answer.event.service || "no service"}, same instance, pod or host.`),
+      el(
+        "ol.lines",
+        ...[...answer.before, answer.event, ...answer.after].map((event) =>
+          line(event, el("time", rowTime(event.timestamp))),
+        ),
+      ),
     );
     body.querySelector(".here")?.scrollIntoView({ block: "center" });
-  } catch (error) {
-    body.replaceChildren(el("p.nothing", {}, error.message));
-  }
+  });
 }
 
-function lines(events, here) {
+/** An event among others, with what stands before its message; a click opens it. */
+function line(event, ...before) {
+  const onclick = () => {
+    shown = event;
+    change({ event: event.id }, { replace: true });
+    page("event");
+  };
   return el(
-    "ol.lines",
-    {},
-    events.map((event) =>
-      el(
-        `li.level-${event.severity}${event.id === here ? ".here" : ""}`,
-        {
-          onclick: () => {
-            shown = event;
-            change({ event: event.id }, { replace: true });
-            tab("event");
-          },
-        },
-        el("time", {}, rowTime(event.timestamp)),
-        el("span.message", { dir: "ltr" }, ...textNodes(event.body.slice(0, 300))),
-      ),
-    ),
+    `li.level-${event.severity}${event.id === shown.id ? ".here" : ""}`,
+    { onclick },
+    ...before,
+    el("span.message", { dir: "ltr" }, ...textNodes(event.body.slice(0, 300))),
   );
 }
 
-async function trace(body) {
-  body.replaceChildren(el("p.nothing", {}, "Loading …"));
-  try {
-    const answer = await get(`traces/${encodeURIComponent(shown.trace_id)}`, {}, "trace");
-    if (!answer) return;
+function trace(body) {
+  const id = shown.trace_id;
+  filled(body, `traces/${encodeURIComponent(id)}`, {}, "trace", (answer) => {
     const start = Date.parse(answer.started_at);
     body.replaceChildren(
       el(
         "p.note",
-        {},
         `${answer.events.length} events of ${answer.services.length} services ` +
           `in ${Math.round(answer.duration_ms * 10) / 10} ms`,
         answer.complete ? "" : " (the first ones only)",
       ),
       el(
         "ol.lines.trace",
-        {},
-        answer.events.map((event) => {
+        ...answer.events.map((event) => {
           const bar = el("i.at");
           const after = Date.parse(event.timestamp) - start;
           bar.style.left = `${answer.duration_ms ? (after / answer.duration_ms) * 100 : 0}%`;
-          return el(
-            `li.level-${event.severity}${event.id === shown.id ? ".here" : ""}`,
-            {
-              onclick: () => {
-                shown = event;
-                change({ event: event.id }, { replace: true });
-                tab("event");
-              },
-            },
-            el("div.way", {}, bar),
-            el("span.service", {}, ...textNodes(event.service)),
-            el("span.message", { dir: "ltr" }, ...textNodes(event.body.slice(0, 300))),
-          );
+          return line(event, el("div.way", bar), el("span.service", ...textNodes(event.service)));
         }),
       ),
-      el(
-        "button.button.small",
-        { type: "button", onclick: () => change({ query: `trace_id:${shown.trace_id}`, event: "" }) },
-        "Search for this trace",
-      ),
+      button(".button.small", "Search for this trace", () => change({ query: `trace_id:${id}`, event: "" })),
     );
-  } catch (error) {
-    body.replaceChildren(el("p.nothing", {}, error.message));
-  }
+  });
 }

@@ -1,13 +1,13 @@
 // The filters at the side: the most frequent values of the fields, each a click away from being filtered by.
 
-import { byId, el } from "./dom.js";
+import { button, byId, el, keep, kept } from "./dom.js";
 import { count, short } from "./format.js";
 import { change } from "./state.js";
 import { hasTerm, term, withTerm } from "./terms.js";
 
 const panel = byId("facets");
 const toggle = byId("show-facets");
-const closed = new Set(JSON.parse(localStorage.getItem("logbrook.closed-facets") ?? "[]"));
+const closed = new Set(kept("closed-facets"));
 
 /** Draw an answer of /v1/facets. */
 export function draw(answer) {
@@ -20,7 +20,7 @@ export function draw(answer) {
       );
   const groups = answer.facets.filter((facet) => facet.values.length).map(group);
   panel.replaceChildren(
-    el("button.button.close-facets", { type: "button", onclick: () => show(false) }, "Close filters"),
+    button(".button.close-facets", "Close filters", () => show(false)),
     ...groups,
     note ?? "",
   );
@@ -28,7 +28,7 @@ export function draw(answer) {
 
 /** Say why there is nothing. */
 export function empty(message) {
-  panel.replaceChildren(el("p.note", {}, message));
+  panel.replaceChildren(el("p.note", message));
 }
 
 function group(facet) {
@@ -36,16 +36,15 @@ function group(facet) {
   const details = el(
     "details.facet",
     { open: !closed.has(facet.field) },
-    el("summary", {}, facet.field.replace(/^(attr|resource)\./, ""), el("span.kind", {}, kind(facet.field))),
+    el("summary", facet.field.replace(/^(attr|resource)\./, ""), el("span.kind", kind(facet.field))),
     el(
       "ul",
-      {},
       facet.values.map((value) => entry(facet.field, value, most)),
     ),
   );
   details.addEventListener("toggle", () => {
     closed[details.open ? "delete" : "add"](facet.field);
-    localStorage.setItem("logbrook.closed-facets", JSON.stringify([...closed]));
+    keep("closed-facets", [...closed]);
   });
   return details;
 }
@@ -58,33 +57,20 @@ function entry(field, value, most) {
   const excluded = hasTerm(`-${part}`);
   const bar = el("span.share");
   bar.style.width = `${Math.max(2, (value.count / most) * 100)}%`;
+  const level = field === "level" ? el(`i.level-${value.value}`) : "";
+  const shown = [bar, level, el("span.text", value.value || "(empty)"), el("b", short(value.count))];
   return el(
     "li",
     { className: included ? "included" : excluded ? "excluded" : "" },
-    el(
-      "button.value",
-      {
-        type: "button",
-        "aria-pressed": String(included),
-        title: `${value.value || "(empty)"}: ${count(value.count)}`,
-        onclick: () => change({ query: withTerm(part) }),
-      },
-      bar,
-      field === "level" ? el(`i.level-${value.value}`) : "",
-      el("span.text", {}, value.value || "(empty)"),
-      el("b", {}, short(value.count)),
-    ),
-    el(
-      "button.out",
-      {
-        type: "button",
-        "aria-label": `Filter out ${value.value}`,
-        "aria-pressed": String(excluded),
-        title: "Filter out",
-        onclick: () => change({ query: withTerm(`-${part}`) }),
-      },
-      "−",
-    ),
+    button(".value", shown, () => change({ query: withTerm(part) }), {
+      "aria-pressed": String(included),
+      title: `${value.value || "(empty)"}: ${count(value.count)}`,
+    }),
+    button(".out", "−", () => change({ query: withTerm(`-${part}`) }), {
+      "aria-label": `Filter out ${value.value}`,
+      "aria-pressed": String(excluded),
+      title: "Filter out",
+    }),
   );
 }
 

@@ -1,11 +1,10 @@
 // Counts over time: stacked bars, a legend to filter by, and a drag that sets the range.
 
-import { byId, el, svg } from "./dom.js";
+import { button, byId, el, svg } from "./dom.js";
 import { axisTime, count, short, shortTime } from "./format.js";
 import { change, state } from "./state.js";
-import { hasTerm, term, withTerm } from "./terms.js";
+import { hasTerm, LEVELS, term, withTerm } from "./terms.js";
 
-const LEVELS = ["none", "trace", "debug", "info", "warn", "error", "fatal"];
 const WIDTH = 1000;
 const HEIGHT = 100;
 const plot = byId("plot");
@@ -39,7 +38,7 @@ export function draw(answer) {
   const tip = el("div.tip", { hidden: true });
   const brush = el("div.brush", { hidden: true });
   const line = el("div.line", { hidden: true });
-  plot.replaceChildren(bars, line, brush, el("span.scale", {}, short(highest)), tip);
+  plot.replaceChildren(bars, line, brush, el("span.scale", short(highest)), tip);
   plot.setAttribute("role", "img");
   plot.setAttribute(
     "aria-label",
@@ -52,7 +51,7 @@ export function draw(answer) {
 /** Say that there is nothing to draw. */
 export function empty(message) {
   data = null;
-  plot.replaceChildren(el("p.nothing", {}, message));
+  plot.replaceChildren(el("p.nothing", message));
   byId("legend").replaceChildren();
   byId("axis").replaceChildren();
 }
@@ -60,19 +59,12 @@ export function empty(message) {
 function legend() {
   const entries = data.series.map((series, index) => {
     const part = data.by === "level" ? `level:${series.name}` : term(data.by, series.name);
-    return el(
-      "button.key",
-      {
-        type: "button",
-        title: "Filter for this; with Alt, filter out",
-        "aria-pressed": String(hasTerm(part)),
-        disabled: series.name === "(other)",
-        onclick: (event) => change({ query: withTerm(event.altKey ? `-${part}` : part) }),
-      },
-      el(`i.${seriesClass(series, index)}`),
-      series.name || "(empty)",
-      el("b", {}, short(series.total)),
-    );
+    const shown = [el(`i.${seriesClass(series, index)}`), series.name || "(empty)", el("b", short(series.total))];
+    return button(".key", shown, (event) => change({ query: withTerm(event.altKey ? `-${part}` : part) }), {
+      title: "Filter for this; with Alt, filter out",
+      "aria-pressed": String(hasTerm(part)),
+      disabled: series.name === "(other)",
+    });
   });
   const by = el(
     "select",
@@ -81,7 +73,7 @@ function legend() {
       el("option", { value: name, selected: name === state.by }, `by ${name}`),
     ),
   );
-  byId("legend").replaceChildren(el("strong", {}, `${count(data.total)} events`), ...entries, by);
+  byId("legend").replaceChildren(el("strong", `${count(data.total)} events`), ...entries, by);
 }
 
 const TICKS = [
@@ -97,7 +89,7 @@ function axis() {
   const first = Math.ceil((times[0] - zone) / every) * every + zone;
   const labels = [];
   for (let time = first; time < times[0] + span * 0.97; time += every) {
-    const label = el("span", {}, axisTime(new Date(time * 1000), every, span > 86400));
+    const label = el("span", axisTime(new Date(time * 1000), every, span > 86400));
     label.style.left = `${((time - times[0]) / span) * 100}%`;
     labels.push(label);
   }
@@ -133,17 +125,15 @@ function showTip(event) {
   tip.replaceChildren(
     el(
       "strong",
-      {},
       shortTime(new Date(data.buckets[bucket]), data.step_seconds < 60),
-      el("span", {}, ` + ${duration(data.step_seconds)}`),
+      el("span", ` + ${duration(data.step_seconds)}`),
     ),
     ...rows.map(([series, index]) =>
       el(
         "div",
-        {},
         el(`i.${seriesClass(series, index)}`),
-        el("span", {}, series.name || "(empty)"),
-        el("b", {}, count(series.counts[bucket])),
+        el("span", series.name || "(empty)"),
+        el("b", count(series.counts[bucket])),
       ),
     ),
   );

@@ -1,12 +1,11 @@
 // The search box: suggestions while typing, marks where the query is wrong.
 
 import { get } from "./api.js";
-import { byId, el } from "./dom.js";
+import { byId, el, keep, kept } from "./dom.js";
 import { short } from "./format.js";
 import { change, onChange, setTyped, state } from "./state.js";
-import { quoted } from "./terms.js";
+import { LEVELS, quoted } from "./terms.js";
 
-const LEVELS = ["trace", "debug", "info", "warn", "error", "fatal"];
 const EXAMPLES = [
   ["level>=error", "errors and worse"],
   ['"timed out"', "a phrase"],
@@ -35,24 +34,9 @@ function token() {
   const found = /^([\w.@/-]+|(?:attr|resource|scope)\."[^"]+")(:?(?:[!<>]?=|[<>])|:)"?(.*)$/.exec(body);
   // Within `field:(a OR b` each word is a value of the field.
   const group = /([\w.@/-]+|(?:attr|resource|scope)\."[^"]+"):\([^()]*$/.exec(before.slice(0, start));
-  if (!found && group && !/^(OR|AND|NOT)?$/.test(body)) {
-    return {
-      start: start + sign.length,
-      end: input.selectionStart,
-      text: body,
-      field: group[1],
-      operator: "",
-      value: body,
-    };
-  }
-  return {
-    start: start + sign.length,
-    end: input.selectionStart,
-    text: body,
-    field: found?.[1],
-    operator: found?.[2],
-    value: found?.[3],
-  };
+  const [, field, operator, value] =
+    !found && group && !/^(OR|AND|NOT)?$/.test(body) ? [body, group[1], "", body] : (found ?? []);
+  return { start: start + sign.length, end: input.selectionStart, text: body, field, operator, value };
 }
 
 async function suggestions() {
@@ -61,12 +45,8 @@ async function suggestions() {
   const range = { from: state.from, to: state.to };
   if (!input.value.trim()) return [...recent(), ...EXAMPLES.map(([query, note]) => ({ query, note, whole: true }))];
   if (field === "level" || field === "severity") {
-    return LEVELS.filter((level) => level.startsWith(value.toLowerCase())).map((level) => ({
-      label: level,
-      text: `${before}${level} `,
-      start,
-      end,
-    }));
+    const fitting = LEVELS.filter((level) => level !== "none" && level.startsWith(value.toLowerCase()));
+    return fitting.map((level) => ({ label: level, text: `${before}${level} `, start, end }));
   }
   if (field) {
     const answer = await get(
@@ -105,27 +85,14 @@ function name(field) {
   return key && !/^[\w.@/-]+$/.test(key) ? `${prefix}."${key.replace(/["\\]/g, "\\$&")}"` : field;
 }
 
-function recent() {
-  return recentQueries()
+const recent = () =>
+  kept("recent")
     .slice(0, 5)
     .map((query) => ({ query, note: "recent", whole: true }));
-}
 
-/** Queries of this browser, the latest first. */
-export function recentQueries() {
-  try {
-    return JSON.parse(localStorage.getItem("logbrook.recent") ?? "[]");
-  } catch {
-    return [];
-  }
-}
-
+/** Put a query before the others of this browser. */
 function remember(query) {
-  if (!query.trim()) return;
-  localStorage.setItem(
-    "logbrook.recent",
-    JSON.stringify([query, ...recentQueries().filter((each) => each !== query)].slice(0, 20)),
-  );
+  if (query.trim()) keep("recent", [query, ...kept("recent").filter((each) => each !== query)].slice(0, 20));
 }
 
 async function suggest() {
@@ -148,8 +115,8 @@ async function suggest() {
             take(index);
           },
         },
-        el("span.label", {}, item.label ?? item.query),
-        el("span.note", {}, item.note ?? ""),
+        el("span.label", item.label ?? item.query),
+        el("span.note", item.note ?? ""),
       ),
     ),
   );
@@ -217,7 +184,7 @@ export function showProblem(error) {
   const before = characters.slice(0, error.position).join("");
   const rest = characters.slice(error.position).join("");
   const marked = /^\S+/.exec(rest)?.[0] ?? " ";
-  byId("marks").replaceChildren(before, el("span.wrong", {}, marked === " " ? "\u00a0\u00a0" : marked));
+  byId("marks").replaceChildren(before, el("span.wrong", marked === " " ? "\u00a0\u00a0" : marked));
   byId("marks").scrollLeft = input.scrollLeft;
 }
 

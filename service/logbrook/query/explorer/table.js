@@ -27,14 +27,13 @@ export class Table {
     this.foot = el("p.foot", { hidden: true });
     this.element = el(
       "div.table",
-      {},
       el(
         "div.head",
         { "aria-hidden": "true" },
-        el("span", {}, "Time"),
-        el("span", {}, "Level"),
-        el("span", {}, "Service"),
-        el("span", {}, "Message"),
+        el("span", "Time"),
+        el("span", "Level"),
+        el("span", "Service"),
+        el("span", "Message"),
       ),
       this.body,
     );
@@ -96,7 +95,7 @@ export class Table {
     this.spacer.style.height = `${this.events.length * height + 44}px`;
     this.rows.style.transform = `translateY(${first * height}px)`;
     const rows = this.events.slice(first, last).map((event, offset) => this.row(event, first + offset));
-    if (last === this.events.length && this.end) rows.push(el("p.foot", {}, this.end));
+    if (last === this.events.length && this.end) rows.push(el("p.foot", this.end));
     this.rows.replaceChildren(...rows);
     if (last > this.events.length - seen) this.callbacks.onEnd?.();
   }
@@ -116,7 +115,7 @@ export class Table {
         "span.message",
         { role: "gridcell", dir: "ltr" },
         ...textNodes(text, { words: this.words }),
-        event.body.length > SHOWN_CHARACTERS ? el("em", {}, " …") : "",
+        event.body.length > SHOWN_CHARACTERS ? el("em", " …") : "",
       ),
     );
   }

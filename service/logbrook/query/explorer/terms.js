@@ -2,6 +2,8 @@
 
 import { state, typedQuery } from "./state.js";
 
+export const LEVELS = ["none", "trace", "debug", "info", "warn", "error", "fatal"];
+
 /** A word of the query language for a value: quoted if it needs to be. */
 export function quoted(value) {
   return /^[\w./@][\w./@-]*$/.test(value) && !/^(AND|OR|NOT)$/.test(value)

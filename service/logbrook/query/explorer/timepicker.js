@@ -1,15 +1,15 @@
 // The time range: relative, absolute, or a step back from a zoom.
 
-import { byId, el, popup } from "./dom.js";
+import { button, byId, el, popup } from "./dom.js";
 import { moment, rangeName } from "./format.js";
 import { change, onChange, state } from "./state.js";
 
 const RANGES = ["5m", "15m", "30m", "1h", "3h", "6h", "12h", "24h", "2d", "7d", "14d", "30d"];
-const button = byId("time");
+const opener = byId("time");
 const menu = byId("times");
 
 function show() {
-  button.textContent = rangeName(state.from, state.to);
+  opener.textContent = rangeName(state.from, state.to);
 }
 
 /** A Date as an input of type datetime-local wants it, in the zone that is shown. */
@@ -22,18 +22,13 @@ function fromInput(text) {
   return new Date(state.utc === "1" ? `${text}Z` : text);
 }
 
-popup(button, menu, (close) => {
+popup(opener, menu, (close) => {
   const set = (from, to) => {
     close();
     change({ from, to, event: "" });
   };
   const field = (name, label, date) =>
-    el(
-      "label",
-      {},
-      el("span", {}, label),
-      el("input", { type: "datetime-local", step: 1, name, value: forInput(date) }),
-    );
+    el("label", el("span", label), el("input", { type: "datetime-local", step: 1, name, value: forInput(date) }));
   const error = el("p.problem", { hidden: true });
   const form = el(
     "form.absolute",
@@ -57,31 +52,17 @@ popup(button, menu, (close) => {
   menu.replaceChildren(
     el(
       "div.ranges",
-      {},
       RANGES.map((range) =>
-        el(
-          "button.choice",
-          {
-            type: "button",
-            "aria-pressed": String(state.from === range && state.to === "now"),
-            onclick: () => set(range, "now"),
-          },
-          rangeName(range, "now"),
-        ),
+        button(".choice", rangeName(range, "now"), () => set(range, "now"), {
+          "aria-pressed": String(state.from === range && state.to === "now"),
+        }),
       ),
     ),
     form,
-    el(
-      "button.choice",
-      {
-        type: "button",
-        onclick: () => {
-          close();
-          zoomOut();
-        },
-      },
-      "Zoom out (z)",
-    ),
+    button(".choice", "Zoom out (z)", () => {
+      close();
+      zoomOut();
+    }),
   );
 });
 

@@ -1,7 +1,7 @@
 // The other views: similar lines grouped, and what each service sends.
 
 import { get, selection } from "./api.js";
-import { el, textNodes } from "./dom.js";
+import { el, table, textNodes } from "./dom.js";
 import { bytes, count, fullTime, short } from "./format.js";
 import { change, state } from "./state.js";
 import { term, withTerm } from "./terms.js";
@@ -14,59 +14,48 @@ export function patternTerm(pattern) {
     .join("*");
 }
 
+/** A share of the largest, behind a text. */
+function barCell(share, text, least = 0) {
+  const bar = el("span.share");
+  bar.style.width = `${Math.max(least, share * 100)}%`;
+  return el("td.bar-cell", bar, el("span", text));
+}
+
+const fact = (label, value, title) => el("div.fact", { title }, el("b", value), el("span", label));
+
 /** Fill the content with patterns. Returns the answer for the status line. */
 export async function patterns(content) {
   const answer = await get("patterns", selection(), "view");
   if (!answer) return undefined;
   const note = answer.exact ? "" : ` The newest ${short(answer.events_counted)} matches were grouped.`;
+  const rows = answer.patterns.map((each) =>
+    el(
+      "tr",
+      {
+        tabIndex: 0,
+        title: "Show these events",
+        onclick: () => pick(each),
+        onkeydown: (event) => {
+          if (event.key === "Enter") pick(each);
+        },
+      },
+      el("td.number", count(each.count)),
+      barCell(each.share, `${(each.share * 100).toFixed(1)} %`, 1),
+      el("td", el(`span.badge.level-${each.severity}`, each.severity)),
+      el("td.message", { dir: "ltr" }, ...marked(each.pattern)),
+      el(
+        "td.muted",
+        each.services.slice(0, 3).join(", "),
+        each.services.length > 3 ? ` +${each.services.length - 3}` : "",
+      ),
+    ),
+  );
   content.replaceChildren(
     el(
       "div.scroll",
-      {},
-      el("p.note", {}, `Lines that differ only in numbers and ids.${note}`),
-      el(
-        "table.list",
-        {},
-        el(
-          "thead",
-          {},
-          el(
-            "tr",
-            {},
-            ["Count", "Share", "Level", "Pattern", "Services"].map((name) => el("th", {}, name)),
-          ),
-        ),
-        el(
-          "tbody",
-          {},
-          answer.patterns.map((each) => {
-            const bar = el("span.share");
-            bar.style.width = `${Math.max(1, each.share * 100)}%`;
-            return el(
-              "tr",
-              {
-                tabIndex: 0,
-                title: "Show these events",
-                onclick: () => pick(each),
-                onkeydown: (event) => {
-                  if (event.key === "Enter") pick(each);
-                },
-              },
-              el("td.number", {}, count(each.count)),
-              el("td.bar-cell", {}, bar, el("span", {}, `${(each.share * 100).toFixed(1)} %`)),
-              el("td", {}, el(`span.badge.level-${each.severity}`, {}, each.severity)),
-              el("td.message", { dir: "ltr" }, ...marked(each.pattern)),
-              el(
-                "td.muted",
-                {},
-                each.services.slice(0, 3).join(", "),
-                each.services.length > 3 ? ` +${each.services.length - 3}` : "",
-              ),
-            );
-          }),
-        ),
-      ),
-      answer.patterns.length ? "" : el("p.nothing", {}, "No events match."),
+      el("p.note", `Lines that differ only in numbers and ids.${note}`),
+      table(["Count", "Share", "Level", "Pattern", "Services"], rows),
+      rows.length ? "" : el("p.nothing", "No events match."),
     ),
   );
   return answer;
@@ -75,72 +64,45 @@ export async function patterns(content) {
 function marked(pattern) {
   return pattern
     .split("<*>")
-    .flatMap((text, index) => (index ? [el("span.variable", {}, "∗"), ...textNodes(text)] : textNodes(text)));
+    .flatMap((text, index) => (index ? [el("span.variable", "∗"), ...textNodes(text)] : textNodes(text)));
 }
 
 function pick(pattern) {
   change({ query: withTerm(patternTerm(pattern.pattern)), view: "events" });
 }
 
+/** What the API itself knows of the table. */
+const stored = (answer) => [
+  fact("since the last arrival", answer.freshness_seconds === null ? "never" : age(answer.freshness_seconds)),
+  fact("events stored", short(answer.table_rows)),
+  answer.table_bytes === null ? "" : fact("on disk", bytes(answer.table_bytes)),
+];
+
 /** Fill the content with the services. Returns the answer for the status line. */
 export async function services(content) {
   const answer = await get("stats", { ...selection(), limit: 200 }, "view");
   if (!answer) return undefined;
   const most = Math.max(1, ...answer.services.map((each) => each.events));
-  const fact = (label, value) => el("div.fact", {}, el("b", {}, value), el("span", {}, label));
-  content.replaceChildren(
+  const headings = ["Service", "Events", "Per second", "Errors", "Error rate", "Message bytes", "Last arrival"];
+  const rows = answer.services.map((each) =>
     el(
-      "div.scroll",
-      {},
-      el(
-        "div.facts",
-        {},
-        fact("events", short(answer.events)),
-        fact("errors", short(answer.errors)),
-        fact("since the last arrival", answer.freshness_seconds === null ? "never" : age(answer.freshness_seconds)),
-        fact("events stored", short(answer.table_rows)),
-        answer.table_bytes === null ? "" : fact("on disk", bytes(answer.table_bytes)),
-      ),
-      el(
-        "table.list",
-        {},
-        el(
-          "thead",
-          {},
-          el(
-            "tr",
-            {},
-            ["Service", "Events", "Per second", "Errors", "Error rate", "Message bytes", "Last arrival"].map((name) =>
-              el("th", {}, name),
-            ),
-          ),
-        ),
-        el(
-          "tbody",
-          {},
-          answer.services.map((each) => {
-            const bar = el("span.share");
-            bar.style.width = `${(each.events / most) * 100}%`;
-            return el(
-              "tr",
-              {
-                tabIndex: 0,
-                title: "Show its events",
-                onclick: () => change({ query: withTerm(term("service", each.service)), view: "events" }),
-              },
-              el("td.name", {}, ...textNodes(each.service || "(none)")),
-              el("td.bar-cell", {}, bar, el("span", {}, count(each.events))),
-              el("td.number", {}, short(each.events_per_second)),
-              el("td.number", {}, count(each.errors)),
-              el(`td.number${each.error_rate > 0.05 ? ".bad" : ""}`, {}, `${(each.error_rate * 100).toFixed(2)} %`),
-              el("td.number", {}, bytes(each.body_bytes)),
-              el("td.muted", {}, fullTime(each.last_ingested_at)),
-            );
-          }),
-        ),
-      ),
+      "tr",
+      {
+        tabIndex: 0,
+        title: "Show its events",
+        onclick: () => change({ query: withTerm(term("service", each.service)), view: "events" }),
+      },
+      el("td.name", ...textNodes(each.service || "(none)")),
+      barCell(each.events / most, count(each.events)),
+      el("td.number", short(each.events_per_second)),
+      el("td.number", count(each.errors)),
+      el(`td.number${each.error_rate > 0.05 ? ".bad" : ""}`, `${(each.error_rate * 100).toFixed(2)} %`),
+      el("td.number", bytes(each.body_bytes)),
+      el("td.muted", fullTime(each.last_ingested_at)),
     ),
   );
+  const facts = [fact("events", short(answer.events)), fact("errors", short(answer.errors)), ...stored(answer)];
+  content.replaceChildren(el("div.scroll", el("div.facts", ...facts), table(headings, rows)));
   return answer;
 }
 
@@ -148,20 +110,12 @@ export async function services(content) {
 async function ownHealth(content) {
   const answer = await get("stats", { from: state.from, to: state.to, limit: 1 }, "view");
   if (!answer) return undefined;
-  const fact = (label, value) => el("div.fact", {}, el("b", {}, value), el("span", {}, label));
+  const [arrival, ...rest] = stored(answer);
   content.replaceChildren(
     el(
       "div.scroll.health",
-      {},
-      el(
-        "div.facts",
-        {},
-        fact("since the last arrival", answer.freshness_seconds === null ? "never" : age(answer.freshness_seconds)),
-        fact("events in this range", short(answer.events)),
-        fact("events stored", short(answer.table_rows)),
-        answer.table_bytes === null ? "" : fact("on disk", bytes(answer.table_bytes)),
-      ),
-      el("p.note", {}, "More needs Prometheus: set LOGBROOK_QUERY_PROMETHEUS_URL. `logbrook doctor` checks every hop."),
+      el("div.facts", arrival, fact("events in this range", short(answer.events)), ...rest),
+      el("p.note", "More needs Prometheus: set LOGBROOK_QUERY_PROMETHEUS_URL. `logbrook doctor` checks every hop."),
     ),
   );
   return answer;
@@ -181,54 +135,27 @@ export async function health(content) {
       : unit === "bytes"
         ? bytes(value)
         : `${unit === "s" ? value.toFixed(2) : short(Math.round(value))} ${unit}`;
-  const down = answer.processes.filter((each) => !each.up);
+  const alerts = answer.alerts.map((each) =>
+    el(
+      "tr",
+      el("td.name", each.name),
+      el(`td${each.firing ? ".bad" : ".muted"}`, each.firing ? each.severity : "pending"),
+      el("td", each.summary, ". ", each.description),
+      el("td.muted", each.runbook),
+      el("td.muted", fullTime(each.since)),
+    ),
+  );
+  const down = answer.processes.filter((each) => !each.up).map((each) => `${each.name} (${each.address})`);
   content.replaceChildren(
     el(
       "div.scroll.health",
-      {},
-      el(
-        "div.facts",
-        {},
-        answer.figures.map((each) =>
-          el("div.fact", { title: each.meaning }, el("b", {}, shown(each)), el("span", {}, each.name)),
-        ),
-      ),
-      answer.alerts.length
-        ? el(
-            "table.list",
-            {},
-            el(
-              "thead",
-              {},
-              el(
-                "tr",
-                {},
-                ["Alert", "State", "What it means", "What to do", "Since"].map((name) => el("th", {}, name)),
-              ),
-            ),
-            el(
-              "tbody",
-              {},
-              answer.alerts.map((each) =>
-                el(
-                  "tr",
-                  {},
-                  el("td.name", {}, each.name),
-                  el(`td${each.firing ? ".bad" : ".muted"}`, {}, each.firing ? each.severity : "pending"),
-                  el("td", {}, each.summary, ". ", each.description),
-                  el("td.muted", {}, each.runbook),
-                  el("td.muted", {}, fullTime(each.since)),
-                ),
-              ),
-            ),
-          )
-        : el("p.note", {}, "No alert."),
+      el("div.facts", ...answer.figures.map((each) => fact(each.name, shown(each), each.meaning))),
+      alerts.length
+        ? table(["Alert", "State", "What it means", "What to do", "Since"], alerts)
+        : el("p.note", "No alert."),
       el(
         "p.note",
-        {},
-        down.length
-          ? `Not answering: ${down.map((each) => `${each.name} (${each.address})`).join(", ")}.`
-          : `All ${answer.processes.length} processes answer.`,
+        down.length ? `Not answering: ${down.join(", ")}.` : `All ${answer.processes.length} processes answer.`,
       ),
     ),
   );
