@@ -120,11 +120,7 @@ class Autoscaler(pulumi.ComponentResource):
     """CREMA, always one instance, with the rights that it needs on this one pool."""
 
     def __init__(
-        self,
-        foundation: Foundation,
-        backend: Backend,
-        consumer: Consumer,
-        opts: pulumi.ResourceOptions | None = None,
+        self, foundation: Foundation, backend: Backend, consumer: Consumer, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         super().__init__("logbrook:infra:Autoscaler", "autoscaler", None, opts)
         settings, network, images, store = foundation.settings, foundation.network, foundation.images, foundation.store
@@ -177,10 +173,10 @@ class Autoscaler(pulumi.ComponentResource):
             self.identity.in_project(
                 self.settings,
                 "roles/parametermanager.parameterViewer",
-                gcp.projects.IAMMemberConditionArgs(
-                    title="this configuration only",
-                    expression=f'resource.name.extract("/parameters/{{id}}/versions/") == "{self._parameter_id}"',
-                ),
+                {
+                    "title": "this configuration only",
+                    "expression": f'resource.name.extract("/parameters/{{id}}/versions/") == "{self._parameter_id}"',
+                },
             ),
         ]
         if not self.settings.on_vm:
@@ -190,8 +186,7 @@ class Autoscaler(pulumi.ComponentResource):
     def _service(
         self, network: Network, version: gcp.parametermanager.ParameterVersion, rights: list[pulumi.Resource]
     ) -> gcp.cloudrunv2.Service:
-        args = gcp.cloudrunv2
-        return args.Service(
+        return gcp.cloudrunv2.Service(
             "crema",
             name=f"{self.settings.name}-crema",
             project=self.settings.project,
@@ -201,22 +196,20 @@ class Autoscaler(pulumi.ComponentResource):
             # CREMA's own guide sets it:
             # https://github.com/GoogleCloudPlatform/cloud-run-external-metrics-autoscaling README.md, commit b95cf54.
             labels={"created-by": "crema"},
-            template=args.ServiceTemplateArgs(
-                service_account=self.identity.email,
+            template={
+                "service_account": self.identity.email,
                 # Exactly one that always runs: two would fight each other, and with none nothing would scale.
-                scaling=args.ServiceTemplateScalingArgs(min_instance_count=1, max_instance_count=1),
-                containers=[
-                    args.ServiceTemplateContainerArgs(
-                        image=self.settings.crema_image,
+                "scaling": {"min_instance_count": 1, "max_instance_count": 1},
+                "containers": [
+                    {
+                        "image": self.settings.crema_image,
                         # The image is built FROM scratch (Dockerfile there): without this it has neither Java nor bash.
-                        base_image_uri=self.settings.crema_base_image,
-                        envs=[args.ServiceTemplateContainerEnvArgs(name="CREMA_CONFIG", value=version.name)],
-                        resources=args.ServiceTemplateContainerResourcesArgs(
-                            limits={"cpu": "1", "memory": "512Mi"}, cpu_idle=False
-                        ),
-                    )
+                        "base_image_uri": self.settings.crema_base_image,
+                        "envs": [{"name": "CREMA_CONFIG", "value": version.name}],
+                        "resources": {"limits": {"cpu": "1", "memory": "512Mi"}, "cpu_idle": False},
+                    }
                 ],
-                vpc_access=network.vpc_access(),
-            ),
+                "vpc_access": network.vpc_access(),
+            },
             opts=pulumi.ResourceOptions(parent=self, depends_on=rights),
         )

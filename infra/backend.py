@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pulumi
-import pulumi_gcp as gcp
 
 from infra.secret_store import SecretStore
 
@@ -74,58 +74,25 @@ def clickhouse(backend: Backend, user: str, password: str) -> Environment:
     )
 
 
-def service_variables(
-    environment: Environment, store: SecretStore
-) -> list[gcp.cloudrunv2.ServiceTemplateContainerEnvArgs]:
-    """The variables of a Cloud Run service; a secret by its version, so that a new version creates a new revision."""
-    args = gcp.cloudrunv2
-    plain = [args.ServiceTemplateContainerEnvArgs(name=k, value=v) for k, v in environment.plain.items()]
+def variables(environment: Environment, store: SecretStore) -> list[Any]:
+    """The variables of any container; a secret by its version, so that a new version makes a new revision."""
+    plain: list[Any] = [{"name": name, "value": value} for name, value in environment.plain.items()]
     return plain + [
-        args.ServiceTemplateContainerEnvArgs(
-            name=name,
-            value_source=args.ServiceTemplateContainerEnvValueSourceArgs(
-                secret_key_ref=args.ServiceTemplateContainerEnvValueSourceSecretKeyRefArgs(
-                    secret=store.secrets[secret].secret_id, version=store.versions[secret].version
-                )
-            ),
-        )
-        for name, secret in environment.secret.items()
+        {
+            "name": name,
+            "value_source": {
+                "secret_key_ref": {"secret": store.secrets[key].secret_id, "version": store.versions[key].version}
+            },
+        }
+        for name, key in environment.secret.items()
     ]
 
 
-def pool_variables(
-    environment: Environment, store: SecretStore
-) -> list[gcp.cloudrunv2.WorkerPoolTemplateContainerEnvArgs]:
-    """The same for a worker pool."""
-    args = gcp.cloudrunv2
-    plain = [args.WorkerPoolTemplateContainerEnvArgs(name=k, value=v) for k, v in environment.plain.items()]
-    return plain + [
-        args.WorkerPoolTemplateContainerEnvArgs(
-            name=name,
-            value_source=args.WorkerPoolTemplateContainerEnvValueSourceArgs(
-                secret_key_ref=args.WorkerPoolTemplateContainerEnvValueSourceSecretKeyRefArgs(
-                    secret=store.secrets[secret].secret_id, version=store.versions[secret].version
-                )
-            ),
-        )
-        for name, secret in environment.secret.items()
-    ]
-
-
-def job_variables(
-    environment: Environment, store: SecretStore
-) -> list[gcp.cloudrunv2.JobTemplateTemplateContainerEnvArgs]:
-    """The same for a job."""
-    args = gcp.cloudrunv2
-    plain = [args.JobTemplateTemplateContainerEnvArgs(name=k, value=v) for k, v in environment.plain.items()]
-    return plain + [
-        args.JobTemplateTemplateContainerEnvArgs(
-            name=name,
-            value_source=args.JobTemplateTemplateContainerEnvValueSourceArgs(
-                secret_key_ref=args.JobTemplateTemplateContainerEnvValueSourceSecretKeyRefArgs(
-                    secret=store.secrets[secret].secret_id, version=store.versions[secret].version
-                )
-            ),
-        )
-        for name, secret in environment.secret.items()
-    ]
+def probe(port: int, every_seconds: int, timeout_seconds: int, failures: int, path: str = "/healthz") -> Any:
+    """A container's probe over HTTP, which counts as failed after so many failures in a row."""
+    return {
+        "http_get": {"path": path, "port": port},
+        "period_seconds": every_seconds,
+        "timeout_seconds": timeout_seconds,
+        "failure_threshold": failures,
+    }

@@ -33,15 +33,9 @@ class Backups(pulumi.ComponentResource):
             public_access_prevention="enforced",
             force_destroy=not settings.protect_data,
             lifecycle_rules=[
-                gcp.storage.BucketLifecycleRuleArgs(
-                    action=gcp.storage.BucketLifecycleRuleActionArgs(type="Delete"),
-                    condition=gcp.storage.BucketLifecycleRuleConditionArgs(age=settings.backup_days + FULL_EVERY_DAYS),
-                ),
+                {"action": {"type": "Delete"}, "condition": {"age": settings.backup_days + FULL_EVERY_DAYS}},
                 # Parts of uploads that were never finished.
-                gcp.storage.BucketLifecycleRuleArgs(
-                    action=gcp.storage.BucketLifecycleRuleActionArgs(type="AbortIncompleteMultipartUpload"),
-                    condition=gcp.storage.BucketLifecycleRuleConditionArgs(age=1),
-                ),
+                {"action": {"type": "AbortIncompleteMultipartUpload"}, "condition": {"age": 1}},
             ],
             opts=pulumi.ResourceOptions(parent=self, protect=settings.protect_data),
         )

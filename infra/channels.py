@@ -1,6 +1,6 @@
 """Who gets an alert: mail, Slack, PagerDuty, a webhook, each if the stack's file names it."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pulumi
 import pulumi_gcp as gcp
@@ -24,14 +24,8 @@ def declare(settings: Settings, opts: pulumi.ResourceOptions) -> Channels:
     hashicorp/terraform-provider-google-beta 93c65b2, website/docs/r/monitoring_notification_channel.html.markdown.
     """
     secrets = pulumi.Config(NAMESPACE)
-    labels = gcp.monitoring.NotificationChannelSensitiveLabelsArgs
 
-    def channel(
-        name: str,
-        kind: str,
-        public: dict[str, str],
-        secret: gcp.monitoring.NotificationChannelSensitiveLabelsArgs | None,
-    ) -> pulumi.Output[str]:
+    def channel(name: str, kind: str, public: dict[str, str], secret: Any = None) -> pulumi.Output[str]:
         made = gcp.monitoring.NotificationChannel(
             name,
             display_name=f"Logbrook {settings.environment}: {name}",
@@ -45,23 +39,17 @@ def declare(settings: Settings, opts: pulumi.ResourceOptions) -> Channels:
 
     mail, critical = [], []
     if settings.alert_email:
-        mail.append(channel("email", "email", {"email_address": settings.alert_email}, None))
+        mail.append(channel("email", "email", {"email_address": settings.alert_email}))
     every = [*mail]
     if settings.alert_slack_channel:
-        token = labels(auth_token=secrets.require_secret("alertSlackToken"))
+        token = {"auth_token": secrets.require_secret("alertSlackToken")}
         every.append(channel("slack", "slack", {"channel_name": settings.alert_slack_channel}, token))
     if settings.alert_webhook:
         password = secrets.get_secret("alertWebhookPassword")
         kind, user = ("webhook_tokenauth", {}) if password is None else ("webhook_basicauth", {"username": NAMESPACE})
-        every.append(
-            channel(
-                "webhook",
-                kind,
-                {"url": settings.alert_webhook, **user},
-                labels(password=password) if password else None,
-            )
-        )
+        labels = {"password": password} if password else None
+        every.append(channel("webhook", kind, {"url": settings.alert_webhook, **user}, labels))
     if settings.alert_pagerduty:
-        key = labels(service_key=secrets.require_secret("alertPagerdutyKey"))
+        key = {"service_key": secrets.require_secret("alertPagerdutyKey")}
         critical.append(channel("pagerduty", "pagerduty", {}, key))
     return Channels(every, every + critical, mail)

@@ -7,7 +7,8 @@ from K_SERVICE, which a worker pool does not have; what adds worker pools (184a3
 (013fd93), the newest when this was written.
 """
 
-import pulumi_gcp as gcp
+from typing import Any
+
 import yaml
 
 from infra.config import Settings
@@ -55,13 +56,12 @@ def configuration(settings: Settings, port: int) -> str:
     return yaml.safe_dump(config, sort_keys=False)
 
 
-def container(settings: Settings, port: int) -> gcp.cloudrunv2.WorkerPoolTemplateContainerArgs:
+def container(settings: Settings, port: int) -> Any:
     """The container; its configuration is a variable, which the collector's `env` provider reads: it is not secret."""
-    args = gcp.cloudrunv2
-    return args.WorkerPoolTemplateContainerArgs(
-        name="collector",
-        image=settings.collector_image,
-        args=["--config=env:OTELCOL_CONFIG"],
-        envs=[args.WorkerPoolTemplateContainerEnvArgs(name="OTELCOL_CONFIG", value=configuration(settings, port))],
-        resources=args.WorkerPoolTemplateContainerResourcesArgs(limits={"cpu": "1", "memory": "512Mi"}),
-    )
+    return {
+        "name": "collector",
+        "image": settings.collector_image,
+        "args": ["--config=env:OTELCOL_CONFIG"],
+        "envs": [{"name": "OTELCOL_CONFIG", "value": configuration(settings, port)}],
+        "resources": {"limits": {"cpu": "1", "memory": "512Mi"}},
+    }

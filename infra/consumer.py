@@ -1,10 +1,12 @@
 """The consumer: a Cloud Run worker pool, which pulls from Kafka and has no port."""
 
+from typing import Any
+
 import pulumi
 import pulumi_gcp as gcp
 
 from infra import collector
-from infra.backend import Backend, Environment, clickhouse, kafka, pool_variables
+from infra.backend import Backend, Environment, clickhouse, kafka, probe, variables
 from infra.foundation import Foundation
 from infra.identity import Identity
 
@@ -15,12 +17,7 @@ HEALTH_PORT = 8080
 class Consumer(pulumi.ComponentResource):
     """`pool` is what the lag autoscaler scales."""
 
-    def __init__(
-        self,
-        foundation: Foundation,
-        backend: Backend,
-        opts: pulumi.ResourceOptions | None = None,
-    ) -> None:
+    def __init__(self, foundation: Foundation, backend: Backend, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("logbrook:infra:Consumer", "consumer", None, opts)
         settings, network, images, store = foundation.settings, foundation.network, foundation.images, foundation.store
         self._child = pulumi.ResourceOptions(parent=self)
@@ -28,7 +25,7 @@ class Consumer(pulumi.ComponentResource):
         rights = [*store.grant(self.identity), *images.grant(self.identity)]
         if not backend.kafka_has_passwords:
             rights.append(self.identity.in_project(settings, "roles/managedkafka.client"))
-        containers = []
+        containers: list[Any] = []
         if settings.consumer_metrics:
             rights.append(self.identity.in_project(settings, "roles/monitoring.metricWriter"))
             containers.append(collector.container(settings, HEALTH_PORT))
@@ -40,20 +37,19 @@ class Consumer(pulumi.ComponentResource):
                 {"LOGBROOK_CONSUMER_HEALTH_HOST": "0.0.0.0", "LOGBROOK_CONSUMER_HEALTH_PORT": str(HEALTH_PORT)}  # noqa: S104
             )
         )
-        args = gcp.cloudrunv2
-        self.pool = args.WorkerPool(
+        self.pool = gcp.cloudrunv2.WorkerPool(
             "pool",
             name=f"{settings.name}-consumer",
             project=settings.project,
             location=settings.region,
             deletion_protection=settings.guarded,
             # From here on, the autoscaler sets the number of instances.
-            scaling=args.WorkerPoolScalingArgs(manual_instance_count=settings.consumer_min),
-            template=args.WorkerPoolTemplateArgs(
-                service_account=self.identity.email,
-                containers=[_container(foundation, environment), *containers],
-                vpc_access=network.vpc_access(),
-            ),
+            scaling={"manual_instance_count": settings.consumer_min},
+            template={
+                "service_account": self.identity.email,
+                "containers": [_container(foundation, environment), *containers],
+                "vpc_access": network.vpc_access(),
+            },
             opts=pulumi.ResourceOptions(
                 parent=self,
                 depends_on=[*rights, *backend.ready],
@@ -63,26 +59,14 @@ class Consumer(pulumi.ComponentResource):
         self.register_outputs({})
 
 
-def _container(foundation: Foundation, environment: Environment) -> gcp.cloudrunv2.WorkerPoolTemplateContainerArgs:
-    args, settings = gcp.cloudrunv2, foundation.settings
-    return args.WorkerPoolTemplateContainerArgs(
-        image=foundation.images.image,
-        args=["consumer"],
-        envs=pool_variables(environment, foundation.store),
-        resources=args.WorkerPoolTemplateContainerResourcesArgs(
-            limits={"cpu": str(settings.consumer_cpu), "memory": f"{settings.consumer_memory_mib}Mi"}
-        ),
+def _container(foundation: Foundation, environment: Environment) -> Any:
+    settings = foundation.settings
+    return {
+        "image": foundation.images.image,
+        "args": ["consumer"],
+        "envs": variables(environment, foundation.store),
+        "resources": {"limits": {"cpu": str(settings.consumer_cpu), "memory": f"{settings.consumer_memory_mib}Mi"}},
         # The first connection out of a new instance takes up to a minute, and its first attempts fail.
-        startup_probe=args.WorkerPoolTemplateContainerStartupProbeArgs(
-            http_get=args.WorkerPoolTemplateContainerStartupProbeHttpGetArgs(path="/healthz", port=HEALTH_PORT),
-            period_seconds=10,
-            timeout_seconds=5,
-            failure_threshold=24,
-        ),
-        liveness_probe=args.WorkerPoolTemplateContainerLivenessProbeArgs(
-            http_get=args.WorkerPoolTemplateContainerLivenessProbeHttpGetArgs(path="/healthz", port=HEALTH_PORT),
-            period_seconds=30,
-            timeout_seconds=10,
-            failure_threshold=4,
-        ),
-    )
+        "startup_probe": probe(HEALTH_PORT, 10, 5, 24),
+        "liveness_probe": probe(HEALTH_PORT, 30, 10, 4),
+    }

@@ -31,11 +31,7 @@ NODE_SECRETS = {
 class DataNode(pulumi.ComponentResource):
     """`backend` says how to reach what runs on it."""
 
-    def __init__(
-        self,
-        foundation: Foundation,
-        opts: pulumi.ResourceOptions | None = None,
-    ) -> None:
+    def __init__(self, foundation: Foundation, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("logbrook:infra:DataNode", "data-node", None, opts)
         settings, network, images, store = foundation.settings, foundation.network, foundation.images, foundation.store
         assert network.address is not None
@@ -74,29 +70,23 @@ class DataNode(pulumi.ComponentResource):
         self.register_outputs({"address": network.address.address})
 
     def _snapshots(self) -> None:
-        args = gcp.compute
-        policy = args.ResourcePolicy(
+        policy = gcp.compute.ResourcePolicy(
             "snapshots",
             name=f"{self.settings.name}-daily",
             project=self.settings.project,
             region=self.settings.region,
-            snapshot_schedule_policy=args.ResourcePolicySnapshotSchedulePolicyArgs(
-                schedule=args.ResourcePolicySnapshotSchedulePolicyScheduleArgs(
-                    daily_schedule=args.ResourcePolicySnapshotSchedulePolicyScheduleDailyScheduleArgs(
-                        days_in_cycle=1, start_time="03:00"
-                    )
-                ),
-                retention_policy=args.ResourcePolicySnapshotSchedulePolicyRetentionPolicyArgs(
-                    max_retention_days=self.settings.snapshot_days, on_source_disk_delete="KEEP_AUTO_SNAPSHOTS"
-                ),
-                snapshot_properties=args.ResourcePolicySnapshotSchedulePolicySnapshotPropertiesArgs(
-                    storage_locations=self.settings.region
-                ),
-            ),
+            snapshot_schedule_policy={
+                "schedule": {"daily_schedule": {"days_in_cycle": 1, "start_time": "03:00"}},
+                "retention_policy": {
+                    "max_retention_days": self.settings.snapshot_days,
+                    "on_source_disk_delete": "KEEP_AUTO_SNAPSHOTS",
+                },
+                "snapshot_properties": {"storage_locations": self.settings.region},
+            },
             opts=self._child,
         )
         for name, disk in self.disks.items():
-            args.DiskResourcePolicyAttachment(
+            gcp.compute.DiskResourcePolicyAttachment(
                 f"{name}-snapshots",
                 name=policy.name,
                 disk=disk.name,
@@ -149,8 +139,7 @@ class DataNode(pulumi.ComponentResource):
     ) -> gcp.compute.Instance:
         assert network.address is not None
         assert network.vm_subnet is not None
-        args = gcp.compute
-        return args.Instance(
+        return gcp.compute.Instance(
             "node",
             name=f"{self.settings.name}-node",
             project=self.settings.project,
@@ -159,28 +148,26 @@ class DataNode(pulumi.ComponentResource):
             # Changing the machine type means stop, resize, start; the disks stay.
             allow_stopping_for_update=True,
             deletion_protection=self.settings.guarded,
-            boot_disk=args.InstanceBootDiskArgs(
-                auto_delete=True,
-                initialize_params=args.InstanceBootDiskInitializeParamsArgs(
-                    image=BOOT_IMAGE, size=20, type="pd-balanced"
-                ),
-            ),
+            boot_disk={
+                "auto_delete": True,
+                "initialize_params": {"image": BOOT_IMAGE, "size": 20, "type": "pd-balanced"},
+            },
             attached_disks=[
-                args.InstanceAttachedDiskArgs(source=disk.id, device_name=f"logbrook-{name}", mode="READ_WRITE")
+                {"source": disk.id, "device_name": f"logbrook-{name}", "mode": "READ_WRITE"}
                 for name, disk in self.disks.items()
             ],
-            network_interfaces=[
-                # No access_configs: no public address.
-                args.InstanceNetworkInterfaceArgs(subnetwork=network.vm_subnet.id, network_ip=network.address.address)
-            ],
+            # No access_configs: no public address.
+            network_interfaces=[{"subnetwork": network.vm_subnet.id, "network_ip": network.address.address}],
             metadata=metadata,
             # Secret Manager accepts only this scope: the account's rights limit it, and containers do not get its token
             # (guard in boot/node.sh). https://cloud.google.com/secret-manager/docs/accessing-the-api (read 2026-11-28)
-            service_account=args.InstanceServiceAccountArgs(email=identity.email, scopes=["cloud-platform"]),
-            shielded_instance_config=args.InstanceShieldedInstanceConfigArgs(
-                enable_secure_boot=True, enable_vtpm=True, enable_integrity_monitoring=True
-            ),
-            scheduling=args.InstanceSchedulingArgs(automatic_restart=True, on_host_maintenance="MIGRATE"),
+            service_account={"email": identity.email, "scopes": ["cloud-platform"]},
+            shielded_instance_config={
+                "enable_secure_boot": True,
+                "enable_vtpm": True,
+                "enable_integrity_monitoring": True,
+            },
+            scheduling={"automatic_restart": True, "on_host_maintenance": "MIGRATE"},
             opts=pulumi.ResourceOptions(
                 parent=self,
                 depends_on=before,

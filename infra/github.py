@@ -69,7 +69,7 @@ class GitHub(pulumi.ComponentResource):
                 "attribute.act": "assertion.event_name == 'pull_request' ? 'preview' : 'deploy'",
             },
             attribute_condition=f"{ours} && (assertion.event_name == 'pull_request' || ({merged}))",
-            oidc=gcp.iam.WorkloadIdentityPoolProviderOidcArgs(issuer_uri=ISSUER),
+            oidc={"issuer_uri": ISSUER},
             opts=child,
         )
         self.identities = {}

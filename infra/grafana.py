@@ -7,13 +7,14 @@ need different dashboards.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import pulumi
 import pulumi_gcp as gcp
 import yaml
 
 from infra import render
-from infra.backend import Backend, Environment, service_variables
+from infra.backend import Backend, Environment, probe, variables
 from infra.config import Settings
 from infra.foundation import Foundation
 from infra.identity import Identity
@@ -105,34 +106,26 @@ class Grafana(pulumi.ComponentResource):
         identity: Identity,
         needs: Sequence[pulumi.Input[pulumi.Resource]],
     ) -> gcp.cloudrunv2.Service:
-        args, settings, network = gcp.cloudrunv2, self.settings, foundation.network
+        settings = self.settings
         compose = yaml.safe_load((render.ROOT / "compose/compose.yaml").read_text())["services"]["grafana"]
         plain = {name: value for name, value in compose["environment"].items() if name.startswith("GF_")}
         environment = Environment(plain, {"CLICKHOUSE_READONLY_PASSWORD": "clickhouse-reader-password"})
-        grafana = args.ServiceTemplateContainerArgs(
-            name="grafana",
-            image=f"{foundation.images.mirror}/{render.image_of('LOGBROOK_GRAFANA_IMAGE')}",
-            envs=service_variables(environment, foundation.store),
-            ports=args.ServiceTemplateContainerPortsArgs(container_port=PORT),
-            resources=args.ServiceTemplateContainerResourcesArgs(
-                limits={"cpu": "1", "memory": "512Mi"}, cpu_idle=True, startup_cpu_boost=True
-            ),
-            volume_mounts=[args.ServiceTemplateContainerVolumeMountArgs(name="etc", mount_path="/etc/grafana")],
-            startup_probe=args.ServiceTemplateContainerStartupProbeArgs(
-                http_get=args.ServiceTemplateContainerStartupProbeHttpGetArgs(path="/api/health", port=PORT),
-                period_seconds=5,
-                timeout_seconds=5,
-                failure_threshold=48,
-            ),
-        )
-        frontend = args.ServiceTemplateContainerArgs(
-            name="frontend",
-            image=FRONTEND,
-            args=[f"--web.listen-address=:{FRONTEND_PORT}", f"--query.project-id={settings.project}"],
-            resources=args.ServiceTemplateContainerResourcesArgs(limits={"cpu": "1", "memory": "256Mi"}, cpu_idle=True),
-        )
-        files_of_bucket = args.ServiceTemplateVolumeGcsArgs(bucket=bucket.name, read_only=True)
-        return args.Service(
+        grafana: Any = {
+            "name": "grafana",
+            "image": f"{foundation.images.mirror}/{render.image_of('LOGBROOK_GRAFANA_IMAGE')}",
+            "envs": variables(environment, foundation.store),
+            "ports": {"container_port": PORT},
+            "resources": {"limits": {"cpu": "1", "memory": "512Mi"}, "cpu_idle": True, "startup_cpu_boost": True},
+            "volume_mounts": [{"name": "etc", "mount_path": "/etc/grafana"}],
+            "startup_probe": probe(PORT, 5, 5, 48, "/api/health"),
+        }
+        frontend: Any = {
+            "name": "frontend",
+            "image": FRONTEND,
+            "args": [f"--web.listen-address=:{FRONTEND_PORT}", f"--query.project-id={settings.project}"],
+            "resources": {"limits": {"cpu": "1", "memory": "256Mi"}, "cpu_idle": True},
+        }
+        return gcp.cloudrunv2.Service(
             "grafana",
             name=f"{settings.name}-grafana",
             project=settings.project,
@@ -141,14 +134,14 @@ class Grafana(pulumi.ComponentResource):
             # https://cloud.google.com/run/docs/securing/identity-aware-proxy-cloud-run: on the service itself.
             iap_enabled=True,
             deletion_protection=settings.guarded,
-            template=args.ServiceTemplateArgs(
-                service_account=identity.email,
-                execution_environment="EXECUTION_ENVIRONMENT_GEN2",
-                containers=[grafana, frontend],
-                volumes=[args.ServiceTemplateVolumeArgs(name="etc", gcs=files_of_bucket)],
-                scaling=args.ServiceTemplateScalingArgs(min_instance_count=0, max_instance_count=1),
-                vpc_access=network.vpc_access(),
-            ),
+            template={
+                "service_account": identity.email,
+                "execution_environment": "EXECUTION_ENVIRONMENT_GEN2",
+                "containers": [grafana, frontend],
+                "volumes": [{"name": "etc", "gcs": {"bucket": bucket.name, "read_only": True}}],
+                "scaling": {"min_instance_count": 0, "max_instance_count": 1},
+                "vpc_access": foundation.network.vpc_access(),
+            },
             opts=pulumi.ResourceOptions(parent=self, depends_on=needs),
         )
 

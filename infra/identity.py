@@ -1,5 +1,7 @@
 """A service account for each role, with only those rights that the role is explicitly given."""
 
+from typing import Any
+
 import pulumi
 import pulumi_gcp as gcp
 
@@ -23,9 +25,7 @@ class Identity(pulumi.ComponentResource):
         self.member: pulumi.Output[str] = self.account.email.apply(lambda email: f"serviceAccount:{email}")
         self.register_outputs({})
 
-    def in_project(
-        self, settings: Settings, role: str, condition: gcp.projects.IAMMemberConditionArgs | None = None
-    ) -> gcp.projects.IAMMember:
+    def in_project(self, settings: Settings, role: str, condition: Any = None) -> gcp.projects.IAMMember:
         """A right on the whole project: only where Google offers no smaller one (policy.py has the list)."""
         return gcp.projects.IAMMember(
             f"{self.role}-{role.rpartition('.')[2]}",

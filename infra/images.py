@@ -4,6 +4,7 @@ import hashlib
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pulumi
 import pulumi_docker_build as docker_build
@@ -92,7 +93,6 @@ class Images(pulumi.ComponentResource):
         ]
 
     def _own_repository(self) -> gcp.artifactregistry.Repository:
-        policy = gcp.artifactregistry.RepositoryCleanupPolicyArgs
         return gcp.artifactregistry.Repository(
             "repository",
             repository_id=self.settings.name,
@@ -100,35 +100,26 @@ class Images(pulumi.ComponentResource):
             location=self.settings.region,
             format="DOCKER",
             description="Logbrook's own images",
-            docker_config=gcp.artifactregistry.RepositoryDockerConfigArgs(immutable_tags=True),
+            docker_config={"immutable_tags": True},
             cleanup_policies=[
-                policy(
-                    id="keep-recent",
-                    action="KEEP",
-                    most_recent_versions=gcp.artifactregistry.RepositoryCleanupPolicyMostRecentVersionsArgs(
-                        keep_count=10
-                    ),
-                ),
-                policy(
-                    id="delete-old",
-                    action="DELETE",
-                    condition=gcp.artifactregistry.RepositoryCleanupPolicyConditionArgs(
-                        tag_state="ANY", older_than=f"{30 * 86400}s"
-                    ),
-                ),
+                {"id": "keep-recent", "action": "KEEP", "most_recent_versions": {"keep_count": 10}},
+                {
+                    "id": "delete-old",
+                    "action": "DELETE",
+                    "condition": {"tag_state": "ANY", "older_than": f"{30 * 86400}s"},
+                },
             ],
             opts=self._child,
         )
 
     def _mirror_repository(self) -> gcp.artifactregistry.Repository:
         """Many machines behind one NAT address soon reach Docker Hub's limit; here each image is fetched once."""
-        args = gcp.artifactregistry
         credentials, rights = self._docker_hub()
-        remote = args.RepositoryRemoteRepositoryConfigArgs(
-            description="Docker Hub",
-            docker_repository=args.RepositoryRemoteRepositoryConfigDockerRepositoryArgs(public_repository="DOCKER_HUB"),
-            upstream_credentials=credentials,
-        )
+        remote: Any = {
+            "description": "Docker Hub",
+            "docker_repository": {"public_repository": "DOCKER_HUB"},
+            "upstream_credentials": credentials,
+        }
         return gcp.artifactregistry.Repository(
             "mirror",
             repository_id=f"{self.settings.name}-mirror",
@@ -141,29 +132,21 @@ class Images(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self, depends_on=rights),
         )
 
-    def _docker_hub(
-        self,
-    ) -> tuple[
-        gcp.artifactregistry.RepositoryRemoteRepositoryConfigUpstreamCredentialsArgs | None, list[pulumi.Resource]
-    ]:
+    def _docker_hub(self) -> tuple[Any, list[pulumi.Resource]]:
         """Who pulls from Docker Hub. Artifact Registry's own account reads the token.
 
         https://github.com/hashicorp/terraform-provider-google-beta/blob/93c65b2d60fe/website/docs/r/artifact_registry_repository.html.markdown
         """
         if not self.settings.docker_hub_user:
             return None, []
-        args = gcp.artifactregistry
         agent = gcp.projects.ServiceIdentity(
             "registry-agent", project=self.settings.project, service="artifactregistry.googleapis.com", opts=self._child
         )
-        password = args.RepositoryRemoteRepositoryConfigUpstreamCredentialsUsernamePasswordCredentialsArgs(
-            username=self.settings.docker_hub_user,
-            password_secret_version=self.store.versions[DOCKER_HUB.name].name,
-        )
-        credentials = args.RepositoryRemoteRepositoryConfigUpstreamCredentialsArgs(
-            username_password_credentials=password
-        )
-        return credentials, self.store.let_read("mirror", agent.member)
+        password = {
+            "username": self.settings.docker_hub_user,
+            "password_secret_version": self.store.versions[DOCKER_HUB.name].name,
+        }
+        return {"username_password_credentials": password}, self.store.let_read("mirror", agent.member)
 
     def _build(self, name: str) -> docker_build.Image:
         service = ROOT / "service"

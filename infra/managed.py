@@ -1,9 +1,11 @@
 """The backend for when one VM is too small: Google's Kafka, and a ClickHouse that somebody else runs."""
 
+from typing import Any
+
 import pulumi
 import pulumi_gcp as gcp
 
-from infra.backend import TOPIC, Backend, Environment, clickhouse, job_variables, kafka
+from infra.backend import TOPIC, Backend, Environment, clickhouse, kafka, variables
 from infra.foundation import Foundation
 from infra.identity import Identity
 
@@ -36,22 +38,18 @@ class Managed(pulumi.ComponentResource):
         self.register_outputs({})
 
     def _cluster(self) -> gcp.managedkafka.Cluster:
-        args, settings, network = gcp.managedkafka, self.foundation.settings, self.foundation.network
-        return args.Cluster(
+        settings = self.foundation.settings
+        return gcp.managedkafka.Cluster(
             "kafka",
             cluster_id=settings.name,
             project=settings.project,
             location=settings.region,
-            capacity_config=args.ClusterCapacityConfigArgs(
-                vcpu_count=str(settings.managed_kafka_cpus),
-                memory_bytes=str(settings.managed_kafka_memory_gib * 2**30),
-            ),
-            gcp_config=args.ClusterGcpConfigArgs(
-                access_config=args.ClusterGcpConfigAccessConfigArgs(
-                    network_configs=[args.ClusterGcpConfigAccessConfigNetworkConfigArgs(subnet=network.run_subnet.id)]
-                )
-            ),
-            rebalance_config=args.ClusterRebalanceConfigArgs(mode="AUTO_REBALANCE_ON_SCALE_UP"),
+            capacity_config={
+                "vcpu_count": str(settings.managed_kafka_cpus),
+                "memory_bytes": str(settings.managed_kafka_memory_gib * 2**30),
+            },
+            gcp_config={"access_config": {"network_configs": [{"subnet": self.foundation.network.run_subnet.id}]}},
+            rebalance_config={"mode": "AUTO_REBALANCE_ON_SCALE_UP"},
             opts=pulumi.ResourceOptions(parent=self, protect=settings.protect_data),
         )
 
@@ -76,7 +74,7 @@ class Managed(pulumi.ComponentResource):
         )
 
     def _migrate(self) -> gcp.cloudrunv2.Job:
-        args, foundation, settings = gcp.cloudrunv2, self.foundation, self.foundation.settings
+        foundation, settings = self.foundation, self.foundation.settings
         identity = Identity(settings, "migrate", "creates the tables", self._child)
         rights = [
             *foundation.store.grant(identity),
@@ -96,26 +94,26 @@ class Managed(pulumi.ComponentResource):
                 }
             )
         )
-        template = args.JobTemplateTemplateArgs(
-            service_account=identity.email,
-            max_retries=3,
-            timeout="600s",
-            containers=[
-                args.JobTemplateTemplateContainerArgs(
-                    image=foundation.images.image,
-                    args=["migrate"],
-                    envs=job_variables(environment, foundation.store),
-                    resources=args.JobTemplateTemplateContainerResourcesArgs(limits={"cpu": "1", "memory": "512Mi"}),
-                )
+        template: Any = {
+            "service_account": identity.email,
+            "max_retries": 3,
+            "timeout": "600s",
+            "containers": [
+                {
+                    "image": foundation.images.image,
+                    "args": ["migrate"],
+                    "envs": variables(environment, foundation.store),
+                    "resources": {"limits": {"cpu": "1", "memory": "512Mi"}},
+                }
             ],
-            vpc_access=foundation.network.vpc_access(),
-        )
-        return args.Job(
+            "vpc_access": foundation.network.vpc_access(),
+        }
+        return gcp.cloudrunv2.Job(
             "migrate",
             name=f"{settings.name}-migrate",
             project=settings.project,
             location=settings.region,
             deletion_protection=settings.guarded,
-            template=args.JobTemplateArgs(template=template),
+            template={"template": template},
             opts=pulumi.ResourceOptions(parent=self, depends_on=[*rights, *self.backend.ready]),
         )

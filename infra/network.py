@@ -70,28 +70,17 @@ class Network(pulumi.ComponentResource):
 
     def _way_out(self, subnet: gcp.compute.Subnetwork) -> gcp.compute.RouterNat:
         """For the data node to fetch packages: it can reach out, but can't be reached."""
-        common = {"project": self.settings.project, "region": self.settings.region}
-        router = gcp.compute.Router(
-            "router",
-            name=self.settings.name,
-            project=common["project"],
-            region=common["region"],
-            network=self.vpc.id,
-            opts=self._child,
-        )
+        where: Any = {"name": self.settings.name, "project": self.settings.project, "region": self.settings.region}
+        router = gcp.compute.Router("router", network=self.vpc.id, opts=self._child, **where)
         return gcp.compute.RouterNat(
             "nat",
-            name=self.settings.name,
-            project=common["project"],
-            region=common["region"],
             router=router.name,
             nat_ip_allocate_option="AUTO_ONLY",
             source_subnetwork_ip_ranges_to_nat="LIST_OF_SUBNETWORKS",
-            subnetworks=[
-                gcp.compute.RouterNatSubnetworkArgs(name=subnet.id, source_ip_ranges_to_nats=["PRIMARY_IP_RANGE"])
-            ],
-            log_config=gcp.compute.RouterNatLogConfigArgs(enable=True, filter="ERRORS_ONLY"),
+            subnetworks=[{"name": subnet.id, "source_ip_ranges_to_nats": ["PRIMARY_IP_RANGE"]}],
+            log_config={"enable": True, "filter": "ERRORS_ONLY"},
             opts=self._child,
+            **where,
         )
 
     def _firewall(self, name: str, ports: list[str], source: str, node: pulumi.Input[str], why: str) -> None:
@@ -102,9 +91,9 @@ class Network(pulumi.ComponentResource):
             description=why,
             network=self.vpc.id,
             direction="INGRESS",
-            allows=[gcp.compute.FirewallAllowArgs(protocol="tcp", ports=ports)],
+            allows=[{"protocol": "tcp", "ports": ports}],
             source_ranges=[source],
             target_service_accounts=[node],
-            log_config=gcp.compute.FirewallLogConfigArgs(metadata="INCLUDE_ALL_METADATA"),
+            log_config={"metadata": "INCLUDE_ALL_METADATA"},
             opts=self._child,
         )

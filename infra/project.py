@@ -54,7 +54,7 @@ class Project(pulumi.ComponentResource):
             "secret-reads",
             project=settings.project,
             service="secretmanager.googleapis.com",
-            audit_log_configs=[gcp.projects.IAMAuditConfigAuditLogConfigArgs(log_type="DATA_READ")],
+            audit_log_configs=[{"log_type": "DATA_READ"}],
             opts=pulumi.ResourceOptions(parent=self, provider=self.provider),
         )
         self.register_outputs({})

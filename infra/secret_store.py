@@ -109,11 +109,7 @@ class SecretStore(pulumi.ComponentResource):
             name,
             secret_id=f"{self.settings.name}-{name}",
             project=self.settings.project,
-            replication=gcp.secretmanager.SecretReplicationArgs(
-                user_managed=gcp.secretmanager.SecretReplicationUserManagedArgs(
-                    replicas=[gcp.secretmanager.SecretReplicationUserManagedReplicaArgs(location=self.settings.region)]
-                )
-            ),
+            replication={"user_managed": {"replicas": [{"location": self.settings.region}]}},
             deletion_protection=self.settings.guarded,
             opts=child,
         )

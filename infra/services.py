@@ -1,11 +1,12 @@
 """The two Cloud Run services: the gateway, open to the internet behind its tokens, and the query API behind IAM."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import pulumi
 import pulumi_gcp as gcp
 
-from infra.backend import Backend, Environment, clickhouse, kafka, service_variables
+from infra.backend import Backend, Environment, clickhouse, kafka, probe, variables
 from infra.foundation import Foundation
 from infra.identity import Identity
 
@@ -15,12 +16,7 @@ _ANY = "0.0.0.0"  # noqa: S104 - inside the container; Cloud Run's front is what
 class Gateway(pulumi.ComponentResource):
     """HTTPS in, Kafka messages out. `url` is where clients send."""
 
-    def __init__(
-        self,
-        foundation: Foundation,
-        backend: Backend,
-        opts: pulumi.ResourceOptions | None = None,
-    ) -> None:
+    def __init__(self, foundation: Foundation, backend: Backend, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("logbrook:infra:Gateway", "gateway", None, opts)
         settings, images, store = foundation.settings, foundation.images, foundation.store
         child = pulumi.ResourceOptions(parent=self)
@@ -33,12 +29,8 @@ class Gateway(pulumi.ComponentResource):
         )
         # Every sender has one of the gateway's own tokens; OTLP clients can't log in with Cloud Run's IAM.
         shape = _Shape("gateway", 4318, (settings.gateway_min, settings.gateway_max), environment, open_to_all=True)
-        self.service = _service(
-            foundation,
-            shape,
-            self.identity,
-            pulumi.ResourceOptions(parent=self, depends_on=[*rights, *backend.ready]),
-        )
+        after = pulumi.ResourceOptions(parent=self, depends_on=[*rights, *backend.ready])
+        self.service = _service(foundation, shape, self.identity, after)
         self.url: pulumi.Output[str] = self.service.uri
         self.register_outputs({"url": self.url})
 
@@ -46,12 +38,7 @@ class Gateway(pulumi.ComponentResource):
 class Query(pulumi.ComponentResource):
     """The query API and the log explorer, for the members in `queryUsers`."""
 
-    def __init__(
-        self,
-        foundation: Foundation,
-        backend: Backend,
-        opts: pulumi.ResourceOptions | None = None,
-    ) -> None:
+    def __init__(self, foundation: Foundation, backend: Backend, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("logbrook:infra:Query", "query", None, opts)
         settings, images, store = foundation.settings, foundation.images, foundation.store
         child = pulumi.ResourceOptions(parent=self)
@@ -63,12 +50,8 @@ class Query(pulumi.ComponentResource):
         # A live tail or an export is one request, which may last an hour.
         instances = settings.query_min, settings.query_max
         shape = _Shape("query", 8080, instances, environment, timeout_seconds=3600)
-        self.service = _service(
-            foundation,
-            shape,
-            self.identity,
-            pulumi.ResourceOptions(parent=self, depends_on=[*rights, *backend.ready]),
-        )
+        after = pulumi.ResourceOptions(parent=self, depends_on=[*rights, *backend.ready])
+        self.service = _service(foundation, shape, self.identity, after)
         for number, member in enumerate(settings.query_users):
             gcp.cloudrunv2.ServiceIamMember(
                 f"query-user-{number}",
@@ -97,31 +80,18 @@ class _Shape:
 def _service(
     foundation: Foundation, shape: _Shape, identity: Identity, opts: pulumi.ResourceOptions
 ) -> gcp.cloudrunv2.Service:
-    settings, network, (least, most) = foundation.settings, foundation.network, shape.instances
-    args = gcp.cloudrunv2
-    container = args.ServiceTemplateContainerArgs(
-        image=foundation.images.image,
-        args=[shape.command],
-        envs=service_variables(shape.environment, foundation.store),
-        ports=args.ServiceTemplateContainerPortsArgs(container_port=shape.port),
-        resources=args.ServiceTemplateContainerResourcesArgs(
-            limits={"cpu": "1", "memory": "1Gi"}, cpu_idle=least == 0, startup_cpu_boost=True
-        ),
+    settings, (least, most) = foundation.settings, shape.instances
+    container: Any = {
+        "image": foundation.images.image,
+        "args": [shape.command],
+        "envs": variables(shape.environment, foundation.store),
+        "ports": {"container_port": shape.port},
+        "resources": {"limits": {"cpu": "1", "memory": "1Gi"}, "cpu_idle": least == 0, "startup_cpu_boost": True},
         # The first connection out of a new instance takes up to a minute, and its first attempts fail.
-        startup_probe=args.ServiceTemplateContainerStartupProbeArgs(
-            http_get=args.ServiceTemplateContainerStartupProbeHttpGetArgs(path="/healthz", port=shape.port),
-            period_seconds=5,
-            timeout_seconds=5,
-            failure_threshold=48,
-        ),
-        liveness_probe=args.ServiceTemplateContainerLivenessProbeArgs(
-            http_get=args.ServiceTemplateContainerLivenessProbeHttpGetArgs(path="/healthz", port=shape.port),
-            period_seconds=30,
-            timeout_seconds=10,
-            failure_threshold=4,
-        ),
-    )
-    return args.Service(
+        "startup_probe": probe(shape.port, 5, 5, 48),
+        "liveness_probe": probe(shape.port, 30, 10, 4),
+    }
+    return gcp.cloudrunv2.Service(
         shape.command,
         name=f"{settings.name}-{shape.command}",
         project=settings.project,
@@ -129,12 +99,12 @@ def _service(
         ingress="INGRESS_TRAFFIC_ALL",
         invoker_iam_disabled=shape.open_to_all,
         deletion_protection=settings.guarded,
-        template=args.ServiceTemplateArgs(
-            service_account=identity.email,
-            containers=[container],
-            scaling=args.ServiceTemplateScalingArgs(min_instance_count=least, max_instance_count=most),
-            timeout=f"{shape.timeout_seconds}s",
-            vpc_access=network.vpc_access(),
-        ),
+        template={
+            "service_account": identity.email,
+            "containers": [container],
+            "scaling": {"min_instance_count": least, "max_instance_count": most},
+            "timeout": f"{shape.timeout_seconds}s",
+            "vpc_access": foundation.network.vpc_access(),
+        },
         opts=opts,
     )

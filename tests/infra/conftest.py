@@ -15,8 +15,10 @@ from tests.tools import build
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     importlib.import_module("infra.__main__")
+    gcp = importlib.import_module("pulumi_gcp")
     # Used within functions alone.
-    assert importlib.import_module("pulumi_gcp").storage.Bucket
+    assert gcp.storage.Bucket
+    assert gcp.monitoring.AlertPolicy
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
