@@ -140,7 +140,6 @@ class Autoscaler(pulumi.ComponentResource):
         parameter = gcp.parametermanager.Parameter(
             "crema",
             parameter_id=self._parameter_id,
-            project=self.settings.project,
             format="YAML",
             opts=self._child,
         )
@@ -161,7 +160,6 @@ class Autoscaler(pulumi.ComponentResource):
         rights: list[pulumi.Resource] = [
             gcp.cloudrunv2.WorkerPoolIamMember(
                 "autoscaler-scales-consumer",
-                project=self.settings.project,
                 location=self.settings.region,
                 name=consumer.pool.name,
                 role="roles/run.developer",
@@ -189,7 +187,6 @@ class Autoscaler(pulumi.ComponentResource):
         return gcp.cloudrunv2.Service(
             "crema",
             name=f"{self.settings.name}-crema",
-            project=self.settings.project,
             location=self.settings.region,
             ingress="INGRESS_TRAFFIC_INTERNAL_ONLY",
             deletion_protection=False,

@@ -27,7 +27,6 @@ class Backups(pulumi.ComponentResource):
             "backups",
             # Bucket names are global.
             name=f"{settings.project}-{settings.name}-backups",
-            project=settings.project,
             location=settings.region,
             uniform_bucket_level_access=True,
             public_access_prevention="enforced",
@@ -48,9 +47,7 @@ class Backups(pulumi.ComponentResource):
             member=identity.member,
             opts=child,
         )
-        key = gcp.storage.HmacKey(
-            "backup-key", project=settings.project, service_account_email=identity.email, opts=child
-        )
+        key = gcp.storage.HmacKey("backup-key", service_account_email=identity.email, opts=child)
         store.add(SECRET, key.secret, readers=("node",))
         self.url = bucket.name.apply(lambda name: f"https://storage.googleapis.com/{name}/clickhouse")
         self.key_id: pulumi.Output[str] = key.access_id

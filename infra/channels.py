@@ -29,7 +29,6 @@ def declare(settings: Settings, opts: pulumi.ResourceOptions) -> Channels:
         made = gcp.monitoring.NotificationChannel(
             name,
             display_name=f"Logbrook {settings.environment}: {name}",
-            project=settings.project,
             type=kind,
             labels=public,
             sensitive_labels=secret,

@@ -40,7 +40,6 @@ class Consumer(pulumi.ComponentResource):
         self.pool = gcp.cloudrunv2.WorkerPool(
             "pool",
             name=f"{settings.name}-consumer",
-            project=settings.project,
             location=settings.region,
             deletion_protection=settings.guarded,
             # From here on, the autoscaler sets the number of instances.

@@ -73,7 +73,6 @@ class DataNode(pulumi.ComponentResource):
         policy = gcp.compute.ResourcePolicy(
             "snapshots",
             name=f"{self.settings.name}-daily",
-            project=self.settings.project,
             region=self.settings.region,
             snapshot_schedule_policy={
                 "schedule": {"daily_schedule": {"days_in_cycle": 1, "start_time": "03:00"}},
@@ -90,7 +89,6 @@ class DataNode(pulumi.ComponentResource):
                 f"{name}-snapshots",
                 name=policy.name,
                 disk=disk.name,
-                project=self.settings.project,
                 zone=self.settings.zone,
                 opts=self._child,
             )
@@ -142,7 +140,6 @@ class DataNode(pulumi.ComponentResource):
         return gcp.compute.Instance(
             "node",
             name=f"{self.settings.name}-node",
-            project=self.settings.project,
             zone=self.settings.zone,
             machine_type=self.settings.machine_type,
             # Changing the machine type means stop, resize, start; the disks stay.
@@ -186,7 +183,6 @@ class DataNode(pulumi.ComponentResource):
         for number, member in enumerate(self.settings.ssh_users):
             gcp.iap.TunnelInstanceIAMMember(
                 f"tunnel-{number}",
-                project=self.settings.project,
                 zone=self.settings.zone,
                 instance=self.instance.name,
                 role="roles/iap.tunnelResourceAccessor",
@@ -195,7 +191,6 @@ class DataNode(pulumi.ComponentResource):
             )
             gcp.compute.InstanceIAMMember(
                 f"login-{number}",
-                project=self.settings.project,
                 zone=self.settings.zone,
                 instance_name=self.instance.name,
                 role="roles/compute.osAdminLogin",

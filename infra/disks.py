@@ -41,7 +41,6 @@ def declare(settings: Settings, disk: Disk, opts: pulumi.ResourceOptions) -> gcp
     return gcp.compute.Disk(
         f"{disk.name}-disk",
         name=name,
-        project=settings.project,
         zone=settings.zone,
         type=settings.disk_type,
         size=max(configured, least),

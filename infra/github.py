@@ -54,14 +54,12 @@ class GitHub(pulumi.ComponentResource):
         merged += f" && assertion.environment == '{pulumi.get_stack()}'"
         pool = gcp.iam.WorkloadIdentityPool(
             "github",
-            project=settings.project,
             workload_identity_pool_id=f"{settings.name}-github",
             display_name=f"Logbrook {settings.environment}: GitHub",
             opts=child,
         )
         provider = gcp.iam.WorkloadIdentityPoolProvider(
             "github",
-            project=settings.project,
             workload_identity_pool_id=pool.workload_identity_pool_id,
             workload_identity_pool_provider_id="actions",
             attribute_mapping={

@@ -75,7 +75,6 @@ class Grafana(pulumi.ComponentResource):
         bucket = gcp.storage.Bucket(
             "grafana",
             name=f"{self.settings.project}-{self.settings.name}-grafana",
-            project=self.settings.project,
             location=self.settings.region,
             uniform_bucket_level_access=True,
             public_access_prevention="enforced",
@@ -128,7 +127,6 @@ class Grafana(pulumi.ComponentResource):
         return gcp.cloudrunv2.Service(
             "grafana",
             name=f"{settings.name}-grafana",
-            project=settings.project,
             location=settings.region,
             ingress="INGRESS_TRAFFIC_ALL",
             # https://cloud.google.com/run/docs/securing/identity-aware-proxy-cloud-run: on the service itself.
@@ -148,12 +146,9 @@ class Grafana(pulumi.ComponentResource):
     def _let_in(self) -> None:
         """IAP checks who the user is, and then calls the service as itself."""
         settings = self.settings
-        agent = gcp.projects.ServiceIdentity(
-            "iap", project=settings.project, service="iap.googleapis.com", opts=self._child
-        )
+        agent = gcp.projects.ServiceIdentity("iap", service="iap.googleapis.com", opts=self._child)
         gcp.cloudrunv2.ServiceIamMember(
             "iap-calls-grafana",
-            project=settings.project,
             location=settings.region,
             name=self.service.name,
             role="roles/run.invoker",
@@ -163,7 +158,6 @@ class Grafana(pulumi.ComponentResource):
         for number, member in enumerate(settings.query_users):
             gcp.iap.WebCloudRunServiceIamMember(
                 f"grafana-user-{number}",
-                project=settings.project,
                 location=settings.region,
                 cloud_run_service_name=self.service.name,
                 role="roles/iap.httpsResourceAccessor",

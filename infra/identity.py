@@ -17,7 +17,6 @@ class Identity(pulumi.ComponentResource):
         self.account = gcp.serviceaccount.Account(
             f"{role}-account",
             account_id=f"{settings.name}-{role}",
-            project=settings.project,
             display_name=f"{settings.name}: {meaning}",
             opts=pulumi.ResourceOptions(parent=self),
         )

@@ -81,7 +81,6 @@ class Images(pulumi.ComponentResource):
         return [
             gcp.artifactregistry.RepositoryIamMember(
                 f"{identity.role}-pulls-{name}",
-                project=self.settings.project,
                 location=self.settings.region,
                 repository=repository.repository_id,
                 role="roles/artifactregistry.reader",
@@ -96,7 +95,6 @@ class Images(pulumi.ComponentResource):
         return gcp.artifactregistry.Repository(
             "repository",
             repository_id=self.settings.name,
-            project=self.settings.project,
             location=self.settings.region,
             format="DOCKER",
             description="Logbrook's own images",
@@ -123,7 +121,6 @@ class Images(pulumi.ComponentResource):
         return gcp.artifactregistry.Repository(
             "mirror",
             repository_id=f"{self.settings.name}-mirror",
-            project=self.settings.project,
             location=self.settings.region,
             format="DOCKER",
             mode="REMOTE_REPOSITORY",
@@ -140,7 +137,7 @@ class Images(pulumi.ComponentResource):
         if not self.settings.docker_hub_user:
             return None, []
         agent = gcp.projects.ServiceIdentity(
-            "registry-agent", project=self.settings.project, service="artifactregistry.googleapis.com", opts=self._child
+            "registry-agent", service="artifactregistry.googleapis.com", opts=self._child
         )
         password = {
             "username": self.settings.docker_hub_user,

@@ -42,7 +42,6 @@ class Managed(pulumi.ComponentResource):
         return gcp.managedkafka.Cluster(
             "kafka",
             cluster_id=settings.name,
-            project=settings.project,
             location=settings.region,
             capacity_config={
                 "vcpu_count": str(settings.managed_kafka_cpus),
@@ -59,7 +58,6 @@ class Managed(pulumi.ComponentResource):
             "topic",
             topic_id=TOPIC,
             cluster=self.cluster.cluster_id,
-            project=settings.project,
             location=settings.region,
             partition_count=settings.kafka_partitions,
             replication_factor=REPLICAS,
@@ -111,7 +109,6 @@ class Managed(pulumi.ComponentResource):
         return gcp.cloudrunv2.Job(
             "migrate",
             name=f"{settings.name}-migrate",
-            project=settings.project,
             location=settings.region,
             deletion_protection=settings.guarded,
             template={"template": template},

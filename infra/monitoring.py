@@ -28,9 +28,7 @@ class Monitoring(pulumi.ComponentResource):
         if node_id is not None:
             self._out_of_memory(node_id)
         self._uptime(gateway_host)
-        gcp.monitoring.Dashboard(
-            "pipeline", project=settings.project, dashboard_json=dashboard.document(settings), opts=self._child
-        )
+        gcp.monitoring.Dashboard("pipeline", dashboard_json=dashboard.document(settings), opts=self._child)
         if settings.billing_account:
             self._budget()
         self.register_outputs({})
@@ -78,7 +76,6 @@ class Monitoring(pulumi.ComponentResource):
         gcp.monitoring.AlertPolicy(
             name,
             display_name=f"Logbrook {self.settings.environment}: {summary}",
-            project=self.settings.project,
             combiner="OR",
             conditions=[{"display_name": summary, **condition}],
             severity="CRITICAL" if critical else "WARNING",
@@ -93,7 +90,6 @@ class Monitoring(pulumi.ComponentResource):
         check = gcp.monitoring.UptimeCheckConfig(
             "gateway",
             display_name=f"{self.settings.name}-gateway",
-            project=self.settings.project,
             timeout="10s",
             period="300s",
             monitored_resource={

@@ -19,9 +19,7 @@ class Network(pulumi.ComponentResource):
         super().__init__("logbrook:infra:Network", "network", None, opts)
         self.settings = settings
         self._child = pulumi.ResourceOptions(parent=self)
-        self.vpc = gcp.compute.Network(
-            "vpc", name=settings.name, project=settings.project, auto_create_subnetworks=False, opts=self._child
-        )
+        self.vpc = gcp.compute.Network("vpc", name=settings.name, auto_create_subnetworks=False, opts=self._child)
         self.run_subnet = self._subnet("run", settings.run_subnet)
         self.vm_subnet: gcp.compute.Subnetwork | None = None
         self.address: gcp.compute.Address | None = None
@@ -47,7 +45,6 @@ class Network(pulumi.ComponentResource):
         return gcp.compute.Subnetwork(
             f"{name}-subnet",
             name=f"{self.settings.name}-{name}",
-            project=self.settings.project,
             region=self.settings.region,
             network=self.vpc.id,
             ip_cidr_range=addresses,
@@ -59,7 +56,6 @@ class Network(pulumi.ComponentResource):
         return gcp.compute.Address(
             "node-address",
             name=f"{self.settings.name}-node",
-            project=self.settings.project,
             region=self.settings.region,
             address_type="INTERNAL",
             purpose="GCE_ENDPOINT",
@@ -70,7 +66,7 @@ class Network(pulumi.ComponentResource):
 
     def _way_out(self, subnet: gcp.compute.Subnetwork) -> gcp.compute.RouterNat:
         """For the data node to fetch packages: it can reach out, but can't be reached."""
-        where: Any = {"name": self.settings.name, "project": self.settings.project, "region": self.settings.region}
+        where: Any = {"name": self.settings.name, "region": self.settings.region}
         router = gcp.compute.Router("router", network=self.vpc.id, opts=self._child, **where)
         return gcp.compute.RouterNat(
             "nat",
@@ -87,7 +83,6 @@ class Network(pulumi.ComponentResource):
         gcp.compute.Firewall(
             name,
             name=f"{self.settings.name}-{name}",
-            project=self.settings.project,
             description=why,
             network=self.vpc.id,
             direction="INGRESS",

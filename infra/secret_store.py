@@ -108,7 +108,6 @@ class SecretStore(pulumi.ComponentResource):
         self.secrets[name] = gcp.secretmanager.Secret(
             name,
             secret_id=f"{self.settings.name}-{name}",
-            project=self.settings.project,
             replication={"user_managed": {"replicas": [{"location": self.settings.region}]}},
             deletion_protection=self.settings.guarded,
             opts=child,
@@ -129,7 +128,6 @@ class SecretStore(pulumi.ComponentResource):
         return [
             gcp.secretmanager.SecretIamMember(
                 f"{role}-reads-{name}",
-                project=self.settings.project,
                 secret_id=self.secrets[name].secret_id,
                 role="roles/secretmanager.secretAccessor",
                 member=member,

@@ -55,7 +55,6 @@ class Query(pulumi.ComponentResource):
         for number, member in enumerate(settings.query_users):
             gcp.cloudrunv2.ServiceIamMember(
                 f"query-user-{number}",
-                project=settings.project,
                 location=settings.region,
                 name=self.service.name,
                 role="roles/run.invoker",
@@ -94,7 +93,6 @@ def _service(
     return gcp.cloudrunv2.Service(
         shape.command,
         name=f"{settings.name}-{shape.command}",
-        project=settings.project,
         location=settings.region,
         ingress="INGRESS_TRAFFIC_ALL",
         invoker_iam_disabled=shape.open_to_all,

@@ -156,6 +156,8 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
 
     def __init__(self, cloud: Cloud) -> None:
         self.cloud = cloud
+        # "If it is not provided, the provider project is used": the SDK's words for `project` of nearly every resource.
+        self._project: dict[str, Any] = {}
 
     def Handshake(self, request: Any, context: Any) -> Any:  # noqa: N802 - the protocol's names
         return provider_pb2.ProviderHandshakeResponse(accept_secrets=True)
@@ -173,6 +175,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         return provider_pb2.DiffResponse()
 
     def Configure(self, request: Any, context: Any) -> Any:  # noqa: N802
+        self._project = {"project": plain(request.args).get("project", "")}
         return provider_pb2.ConfigureResponse(acceptSecrets=True, supportsPreview=True)
 
     def Attach(self, request: Any, context: Any) -> Any:  # noqa: N802
@@ -220,7 +223,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
     def Create(self, request: Any, context: Any) -> Any:  # noqa: N802
         """Create, or at preview say what is not known yet."""
         token, name = _names(request.urn)
-        inputs = plain(request.properties)
+        inputs = self._project | plain(request.properties)
         if request.preview:
             with self.cloud.lock:
                 self.cloud.unknown |= {(name, path[1:]) for path in _find_unknown("", inputs)}
@@ -261,7 +264,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
     def Update(self, request: Any, context: Any) -> Any:  # noqa: N802
         """Send the whole object, as the provider's PATCH does."""
         token, name = _names(request.urn)
-        inputs = plain(request.news)
+        inputs = self._project | plain(request.news)
         if request.preview:
             return provider_pb2.UpdateResponse(properties=request.news)
         outputs = computed(token, inputs)

@@ -35,11 +35,14 @@ class NotFound(grpc.RpcError):  # type: ignore[misc]
 class _Mocks(mocks.Mocks):
     def __init__(self) -> None:
         self.bundle = ""
+        self.provider = {"project": ""}
 
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[Any, Any]]:
+        if args.typ == "pulumi:providers:gcp":
+            self.provider = {"project": args.inputs["project"]}
         if not args.typ.startswith(("gcp:", "docker-build:")):
             return args.name, args.inputs
-        inputs = dict(args.inputs)
+        inputs = self.provider | dict(args.inputs)
         if args.typ == "gcp:compute/instance:Instance":
             self.bundle = inputs.get("metadata", {}).get("logbrook-bundle", "")
         return identifier(args.typ, inputs, args.name), inputs | computed(args.typ, inputs)
