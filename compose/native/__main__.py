@@ -181,13 +181,10 @@ def main() -> None:
     """Run the command line; a Failure is shown with what to do about it."""
     try:
         app()
-    except Failure as failure:
-        console.print(f"[bold red]✗[/] {escape(failure.what)}", highlight=False, soft_wrap=True)
-        if failure.advice:
-            console.print(f"  {escape(failure.advice)}", highlight=False, soft_wrap=True)
-        sys.exit(1)
-    except LogbrookError as error:
+    except (Failure, LogbrookError) as error:
         console.print(f"[bold red]✗[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+        if advice := getattr(error, "advice", ""):
+            console.print(f"  {escape(advice)}", highlight=False, soft_wrap=True)
         sys.exit(1)
 
 

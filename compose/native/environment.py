@@ -4,18 +4,15 @@ import hashlib
 import os
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import cast
 
 from logbrook import config
 from native.failure import Failure
 
 REPOSITORY = Path(__file__).parent.parent.parent
 DEFAULT_STATE = REPOSITORY / ".local"
-# Settings that only this stack and the Compose file have: the service knows them as parts of others.
-KAFKA_PORT, ZOOKEEPER_PORT = "LOGBROOK_KAFKA_PORT", "LOGBROOK_ZOOKEEPER_PORT"
-AUDIT_PORT, PROMETHEUS_PORT = "LOGBROOK_AUDIT_PORT", "LOGBROOK_PROMETHEUS_PORT"
-KAFKA_METRICS_PORT, ZOOKEEPER_METRICS_PORT = "LOGBROOK_KAFKA_METRICS_PORT", "LOGBROOK_ZOOKEEPER_METRICS_PORT"
 READER_PASSWORD = "CLICKHOUSE_READONLY_PASSWORD"  # noqa: S105 - a variable's name
 
 _TOKENS = {"LOGBROOK_TOKEN", "LOGBROOK_GATEWAY_TOKENS"}
@@ -31,34 +28,31 @@ _SECRETS: Mapping[str, set[str]] = {
 }
 
 
+def _port(variable: str, default: int) -> int:
+    return field(default=default, metadata={"variable": variable})
+
+
 @dataclass(frozen=True)
 class Ports:
-    """Where everything listens, on loopback."""
+    """Where everything listens, on loopback, unless the environment says otherwise."""
 
-    zookeeper: int
-    kafka: int
-    clickhouse: int
-    gateway: int
-    consumer: int
-    query: int
-    audit: int
-    kafka_metrics: int
-    zookeeper_metrics: int
-    prometheus: int
+    zookeeper: int = _port("LOGBROOK_ZOOKEEPER_PORT", 2181)
+    kafka: int = _port("LOGBROOK_KAFKA_PORT", 9092)
+    clickhouse: int = _port("LOGBROOK_CLICKHOUSE_PORT", config.ClickHouse.port)
+    gateway: int = _port("LOGBROOK_GATEWAY_PORT", config.Gateway.port)
+    consumer: int = _port("LOGBROOK_CONSUMER_HEALTH_PORT", config.Consumer.health_port)
+    query: int = _port("LOGBROOK_QUERY_PORT", config.Query.port)
+    audit: int = _port("LOGBROOK_AUDIT_PORT", 9465)
+    kafka_metrics: int = _port("LOGBROOK_KAFKA_METRICS_PORT", 9404)
+    zookeeper_metrics: int = _port("LOGBROOK_ZOOKEEPER_METRICS_PORT", 9405)
+    # Not 9090: Debian's package starts its own Prometheus there.
+    prometheus: int = _port("LOGBROOK_PROMETHEUS_PORT", 9095)
 
     def variables(self) -> dict[str, tuple[int, str]]:
         """Each port by the name of its process, with the variable that changes it."""
         return {
-            "zookeeper": (self.zookeeper, ZOOKEEPER_PORT),
-            "kafka": (self.kafka, KAFKA_PORT),
-            "clickhouse": (self.clickhouse, "LOGBROOK_CLICKHOUSE_PORT"),
-            "gateway": (self.gateway, "LOGBROOK_GATEWAY_PORT"),
-            "consumer": (self.consumer, "LOGBROOK_CONSUMER_HEALTH_PORT"),
-            "query": (self.query, "LOGBROOK_QUERY_PORT"),
-            "audit": (self.audit, AUDIT_PORT),
-            "kafka's metrics": (self.kafka_metrics, KAFKA_METRICS_PORT),
-            "zookeeper's metrics": (self.zookeeper_metrics, ZOOKEEPER_METRICS_PORT),
-            "prometheus": (self.prometheus, PROMETHEUS_PORT),
+            each.name.replace("_metrics", "'s metrics"): (getattr(self, each.name), each.metadata["variable"])
+            for each in fields(self)
         }
 
 
@@ -76,19 +70,9 @@ class Environment:
 
     @property
     def ports(self) -> Ports:
-        """The default ports, unless the variables of `Ports.variables` change them."""
+        """The ports, as the variables have them. Raises Failure if one is not a port."""
         return Ports(
-            self._port(ZOOKEEPER_PORT, 2181),
-            self._port(KAFKA_PORT, 9092),
-            self._port("LOGBROOK_CLICKHOUSE_PORT", config.ClickHouse.port),
-            self._port("LOGBROOK_GATEWAY_PORT", config.Gateway.port),
-            self._port("LOGBROOK_CONSUMER_HEALTH_PORT", config.Consumer.health_port),
-            self._port("LOGBROOK_QUERY_PORT", config.Query.port),
-            self._port(AUDIT_PORT, 9465),
-            self._port(KAFKA_METRICS_PORT, 9404),
-            self._port(ZOOKEEPER_METRICS_PORT, 9405),
-            # Not 9090: Debian's package starts its own Prometheus there.
-            self._port(PROMETHEUS_PORT, 9095),
+            **{each.name: self._port(each.metadata["variable"], cast(int, each.default)) for each in fields(Ports)}
         )
 
     @property

@@ -78,15 +78,8 @@ def _fetch(directory: Path, progress: Callable[[str], None]) -> None:
         raise Failure(
             "Maven (mvn) is not on PATH: it fetches Kafka and ZooKeeper.", "Install it: apt-get install maven"
         )
-    command = [
-        maven,
-        "-B",
-        "-C",
-        "-f",
-        str(POM),
-        "dependency:copy-dependencies",
-        f"-DoutputDirectory={directory}",
-    ]
+    goal = ("dependency:copy-dependencies", f"-DoutputDirectory={directory}")
+    command = [maven, "-B", "-C", "-f", str(POM), *goal]
     with tempfile.NamedTemporaryFile("w+", encoding="utf-8", errors="replace") as output:
         # Java's default is a share of the machine's memory; fetching needs little.
         environment = {"MAVEN_OPTS": "-Xmx256m", **os.environ}

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
-import logbrook.cli
 from native import brokers, prometheus
 from native.clickhouse import ALIVE_TIMEOUT_SECONDS, answers, clickhouse
 from native.environment import Environment
@@ -35,8 +34,7 @@ def services(environment: Environment, jars: Path) -> list[Service]:
     program = prometheus.installed()
     if program:
         reader["LOGBROOK_QUERY_PROMETHEUS_URL"] = f"http://127.0.0.1:{ports.prometheus}"
-    if _has_command("query"):
-        found.append(_logbrook("query", {**own("query"), **reader}, port=ports.query, needs=("clickhouse", "migrate")))
+    found.append(_logbrook("query", {**own("query"), **reader}, port=ports.query, needs=("clickhouse", "migrate")))
     found.append(_audit({**own("audit"), "LOGBROOK_CONSUMER_HEALTH_PORT": str(ports.audit)}, ports.audit))
     if program:
         found.append(prometheus.prometheus(program, data / "prometheus", ports))
@@ -76,20 +74,6 @@ def _ship(state: Path, environment: Mapping[str, str], names: list[str]) -> Serv
     positions = state / "data" / "ship" / "positions.json"
     positions.parent.mkdir(parents=True, exist_ok=True)
     files = [f"--file={log_file(state, name)}" for name in names]
-    command = [
-        sys.executable,
-        "-m",
-        "logbrook",
-        "produce",
-        "--follow",
-        "--to=gateway",
-        "--service={file}",
-        f"--state={positions}",
-        *files,
-    ]
+    options = ("--follow", "--to=gateway", "--service={file}", f"--state={positions}", *files)
+    command = [sys.executable, "-m", "logbrook", "produce", *options]
     return Service("ship", command, positions.exists, None, environment, needs=("gateway",))
-
-
-def _has_command(name: str) -> bool:
-    commands = logbrook.cli.app.registered_commands
-    return any(name in (each.name, each.callback and each.callback.__name__) for each in commands)

@@ -1,6 +1,6 @@
 """One request's statement, run in its own thread while the event loop reads its result from a pipe."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from native.front import guard, revision, sql
@@ -13,43 +13,10 @@ _GET_IMPLIES_READONLY = (
     _READONLY + ". For queries over HTTP, method GET implies readonly. You should use method POST for modifying queries"
 )
 _NOT_HERE = {(b"SYSTEM", b"SHUTDOWN"), (b"SYSTEM", b"KILL")}
-_WITH_RESULT = {
-    b"SELECT",
-    b"WITH",
-    b"FROM",
-    b"(",
-    b"SHOW",
-    b"DESCRIBE",
-    b"DESC",
-    b"EXISTS",
-    b"EXPLAIN",
-    b"CHECK",
-    b"KILL",
-}
+_WITH_RESULT = set(b"SELECT WITH FROM ( SHOW DESCRIBE DESC EXISTS EXPLAIN CHECK KILL".split())
 # Statements that put something on the disk, not those that remove something.
-_WRITES = {
-    b"INSERT",
-    b"CREATE",
-    b"ALTER",
-    b"ATTACH",
-    b"RENAME",
-    b"EXCHANGE",
-    b"RESTORE",
-    b"BACKUP",
-    b"UPDATE",
-    b"DELETE",
-}
+_WRITES = set(b"INSERT CREATE ALTER ATTACH RENAME EXCHANGE RESTORE BACKUP UPDATE DELETE".split())
 _SYSTEM_PROCESSES = [b"SYSTEM", b".", b"PROCESSES"]
-
-
-@dataclass(frozen=True)
-class External:
-    """A temporary table that comes with a request: its columns as SQL, and a file with its rows."""
-
-    name: str
-    structure: str
-    format: str
-    path: str
 
 
 @dataclass(frozen=True)
@@ -69,7 +36,6 @@ class Statement:
     compression: str | None = None
     in_blocks: str | None = None
     protocol_version: int = 0
-    externals: Sequence[External] = ()
     insert: sql.Insert | sql.InsertFromInput | None = None
     data: tuple[str, str] | None = None
 
@@ -104,9 +70,6 @@ class Statement:
         mark = {"log_comment": tag(self.query_id, self.settings.get("log_comment", ""))}
         if session is not None:
             session.apply({**self.settings, **mark}, self.database)
-            for table in self.externals:
-                session.temporary.append(table.name)
-                _create(connection, table)
             return
         if self.reader:
             connection.set({**SERVER_SETTINGS, **guard.settings(self.settings), **mark, "readonly": "1"})
@@ -115,8 +78,6 @@ class Statement:
             connection.set({**SERVER_SETTINGS, **self.settings, **mark, **readonly})
         if self.database is not None:
             connection.use(self.database)
-        for table in self.externals:
-            _create(connection, table)
 
     def run(self, connection: Connection, pipe: int, connect: Callable[[], Connection]) -> Outcome:
         """Run it to the end. A big result goes to the pipe (which stays open), a small one into the outcome."""
@@ -160,15 +121,6 @@ class Statement:
         # This comes last: it runs an EXPLAIN of the statement, which would obey an INTO OUTFILE.
         if self.reader:
             guard.check(connection, self.text, self.parameters)
-
-
-def _create(connection: Connection, table: External) -> None:
-    name = sql.identifier(table.name)
-    connection.run(b"CREATE TEMPORARY TABLE %s (%s) ENGINE = Memory" % (name, table.structure.encode()))
-    infile = sql.literal(table.path)
-    connection.run(
-        b"INSERT INTO %s FROM INFILE %s COMPRESSION 'none' FORMAT %s" % (name, infile, table.format.encode())
-    )
 
 
 def _with_query_ids(text: bytes) -> bytes:
