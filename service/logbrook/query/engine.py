@@ -65,7 +65,7 @@ class Statement:
 
 
 class Engine:
-    """The one connection pool of the process. Use it as a context: it closes what it opened."""
+    """The one connection pool to ClickHouse of the process. `close` it before its event loop ends."""
 
     def __init__(self, clickhouse: config.ClickHouse, query: config.Query) -> None:
         self.clickhouse, self.query = clickhouse, query
@@ -76,9 +76,6 @@ class Engine:
             timeout=httpx.Timeout(query.timeout_seconds + 10, connect=clickhouse.connect_timeout_seconds),
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=64),
             trust_env=False,
-        )
-        self.prometheus = (
-            httpx.AsyncClient(base_url=query.prometheus_url, trust_env=False) if query.prometheus_url else None
         )
         self._lanes = {
             "search": asyncio.Semaphore(query.max_concurrent_statements),
@@ -104,8 +101,6 @@ class Engine:
         for task in self._kills:
             task.cancel()
         await self._client.aclose()
-        if self.prometheus is not None:
-            await self.prometheus.aclose()
 
     async def rows(self, statement: Statement, spent: Spent | None = None) -> list[list[Any]]:
         """The rows of a result. Raises RejectedError past a limit, UnavailableError if ClickHouse can't answer now."""

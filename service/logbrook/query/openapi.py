@@ -24,7 +24,8 @@ _ALWAYS = (400, 403, 422, 429, 503)
 
 def document() -> dict[str, Any]:
     """The document for this version of the service."""
-    types = [route.answer for route in ROUTES] + [route.parameters for route in ROUTES if route.method == "POST"]
+    declared = [(route, *route.declared[1:]) for route in ROUTES]
+    types = [answer for *_, answer in declared] + [taken for route, taken, _ in declared if route.method == "POST"]
     _, components = msgspec.json.schema_components([*types, ErrorAnswer], ref_template="#/components/schemas/{name}")
     paths: dict[str, Any] = {route.path: {route.method.lower(): _operation(route)} for route in ROUTES}
     paths["/v1/tail"] = {
@@ -40,13 +41,12 @@ def document() -> dict[str, Any]:
 
 
 def _operation(route: Route) -> dict[str, Any]:
-    in_url = Nothing if route.method == "POST" else route.parameters
+    _, parameters, answer = route.declared
+    in_url = Nothing if route.method == "POST" else parameters
     operation = _operation_of(route.summary, described(in_url, route.path), (*_ALWAYS, *route.statuses))
-    answer = {"application/json": {"schema": {"$ref": f"#/components/schemas/{route.answer.__name__}"}}}
-    operation["responses"]["200"] = {"description": (route.answer.__doc__ or "").strip(), "content": answer}
+    operation["responses"]["200"] = {"description": (answer.__doc__ or "").strip(), "content": _json(answer)}
     if route.method == "POST":
-        body = {"application/json": {"schema": {"$ref": f"#/components/schemas/{route.parameters.__name__}"}}}
-        operation["requestBody"] = {"required": True, "content": body}
+        operation["requestBody"] = {"required": True, "content": _json(parameters)}
         operation["responses"]["415"] = _error(415)
     return operation
 
@@ -67,5 +67,8 @@ def _operation_of(summary: str, parameters: list[dict[str, Any]], statuses: tupl
 
 
 def _error(status: int) -> dict[str, Any]:
-    schema = {"$ref": "#/components/schemas/ErrorAnswer"}
-    return {"description": _ERRORS[status], "content": {"application/json": {"schema": schema}}}
+    return {"description": _ERRORS[status], "content": _json(ErrorAnswer)}
+
+
+def _json(kind: type[msgspec.Struct]) -> dict[str, Any]:
+    return {"application/json": {"schema": {"$ref": f"#/components/schemas/{kind.__name__}"}}}

@@ -3,7 +3,8 @@
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from functools import cached_property
+from typing import Annotated, Any, Literal, get_type_hints
 
 from msgspec import UNSET, Meta, Struct, field
 
@@ -136,15 +137,19 @@ class Sql(Struct, forbid_unknown_fields=True):
 
 @dataclass(frozen=True)
 class Route:
-    """A route that answers with one JSON document."""
+    """A route that answers with one JSON document. What it takes and answers is how `handle` declares it."""
 
     path: str
     summary: str
-    parameters: type[Struct]
-    answer: type[Struct]
-    handle: Callable[[Engine, Any], Awaitable[Struct]]
+    handle: Callable[[Any, Any], Awaitable[Struct]]
     method: str = "GET"
     statuses: tuple[int, ...] = ()
+
+    @cached_property
+    def declared(self) -> tuple[type[Any], type[Struct], type[Struct]]:
+        """What `handle` asks, a struct of its parameters, and one of its answer."""
+        asked, parameters, answer = get_type_hints(self.handle).values()
+        return asked, parameters, answer
 
 
 async def _search(engine: Engine, given: _Search) -> answers.SearchAnswer:
@@ -223,8 +228,8 @@ async def _patterns(engine: Engine, given: _Patterns) -> answers.PatternsAnswer:
     return await patterns.patterns(engine, given.selection(), given.limit)
 
 
-async def _status(engine: Engine, _given: Nothing) -> answers.StatusAnswer:
-    return await status.status(engine.prometheus)
+async def _status(prometheus: status.Prometheus, _given: Nothing) -> answers.StatusAnswer:
+    return await status.status(prometheus)
 
 
 async def _sql(engine: Engine, given: Sql) -> answers.SqlAnswer:
@@ -243,61 +248,35 @@ async def _sql(engine: Engine, given: Sql) -> answers.SqlAnswer:
 
 ROUTES = (
     Route(
-        "/v1/search",
-        "Events, the newest first, page by page; pages stay the same while new events arrive.",
-        _Search,
-        answers.SearchAnswer,
-        _search,
+        "/v1/search", "Events, the newest first, page by page; pages stay the same while new events arrive.", _search
     ),
-    Route(
-        "/v1/histogram",
-        "Counts over time, by level, service or any other field.",
-        _Histogram,
-        answers.HistogramAnswer,
-        _histogram,
-    ),
-    Route("/v1/fields", "The fields that a query may name.", _Range, answers.FieldsAnswer, _fields),
-    Route(
-        "/v1/values", "The most frequent values of a field, for autocomplete.", _Values, answers.ValuesAnswer, _values
-    ),
-    Route(
-        "/v1/facets",
-        "The most frequent values of several fields among the matching events.",
-        _Facets,
-        answers.FacetsAnswer,
-        _facets,
-    ),
-    Route("/v1/events/{id}", "One event with its whole body.", _Event, answers.EventAnswer, _event, statuses=(404,)),
+    Route("/v1/histogram", "Counts over time, by level, service or any other field.", _histogram),
+    Route("/v1/fields", "The fields that a query may name.", _fields),
+    Route("/v1/values", "The most frequent values of a field, for autocomplete.", _values),
+    Route("/v1/facets", "The most frequent values of several fields among the matching events.", _facets),
+    Route("/v1/events/{id}", "One event with its whole body.", _event, statuses=(404,)),
     Route(
         "/v1/context",
         "The lines around one event, of the same service and the same instance, pod, container or host.",
-        _Context,
-        answers.ContextAnswer,
         _context,
         statuses=(404,),
     ),
-    Route("/v1/traces/{trace_id}", "All events of a trace in order of time.", _Trace, answers.TraceAnswer, _trace),
+    Route("/v1/traces/{trace_id}", "All events of a trace in order of time.", _trace),
     Route(
         "/v1/stats",
         "The services with the most errors, their rates and sizes; freshness and size of the table.",
-        _Stats,
-        answers.StatsAnswer,
         _stats,
     ),
-    Route("/v1/patterns", "Similar lines grouped.", _Patterns, answers.PatternsAnswer, _patterns),
+    Route("/v1/patterns", "Similar lines grouped.", _patterns),
     Route(
         "/v1/status",
         "How the platform itself is: figures, alerts, and which processes answer. Needs Prometheus.",
-        Nothing,
-        answers.StatusAnswer,
         _status,
         statuses=(404,),
     ),
     Route(
         "/v1/sql",
         "One read-only SELECT on otel_logs. The body is the statement as text.",
-        Sql,
-        answers.SqlAnswer,
         _sql,
         method="POST",
         statuses=(413,),

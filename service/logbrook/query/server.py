@@ -30,6 +30,7 @@ from logbrook.query import openapi, parameters, routes, streams
 from logbrook.query.engine import PRIVILEGED, Engine, Statement
 from logbrook.query.http import Guard, Handler, Stream, error_answer, unless_left
 from logbrook.query.http import json_answer as answer_json
+from logbrook.query.status import Prometheus
 from logbrook.query.timerange import TimeRange
 from logbrook.query.turns import Turns
 
@@ -50,6 +51,7 @@ class Api:
     def __init__(self, query: config.Query, clickhouse: config.ClickHouse) -> None:
         self.query = query
         self.engine = Engine(clickhouse, query)
+        self.prometheus = Prometheus(query.prometheus_url)
         self.turns = Turns(query.max_concurrent_requests, query.max_waiting_requests, query.wait_seconds)
         self.sql_turns = Turns(query.max_concurrent_sql, query.max_waiting_requests, query.wait_seconds)
         self.streams = Turns(query.max_streams, 0, query.wait_seconds)
@@ -68,7 +70,8 @@ class Api:
 
     async def _in_turn(self, route: routes.Route, given: msgspec.Struct) -> msgspec.Struct:
         async with (self.sql_turns if route.path == SQL else self.turns).turn():
-            return await route.handle(self.engine, given)
+            asked = self.prometheus if route.declared[0] is Prometheus else self.engine
+            return await route.handle(asked, given)
 
     async def tail(self, request: Request) -> Response:
         """GET /v1/tail."""
@@ -131,7 +134,7 @@ async def _given(request: Request, route: routes.Route) -> msgspec.Struct:
     """The values of a request's parameters or body. Raises RejectedError."""
     in_url = [*request.query_params.multi_items(), *request.path_params.items()]
     if route.method != "POST":
-        return parameters.read(route.parameters, in_url)
+        return parameters.read(route.declared[1], in_url)
     parameters.read(routes.Nothing, in_url)
     if request.headers.get("content-type", "").split(";")[0].strip().lower() != "application/json":
         raise RejectedError(415, "not_json", 'expected Content-Type: application/json and {"sql": "SELECT ..."}')
@@ -141,7 +144,7 @@ async def _given(request: Request, route: routes.Route) -> msgspec.Struct:
         if len(body) > _MAX_BODY_BYTES:
             raise RejectedError(413, "body_too_large", f"the body has more than {_MAX_BODY_BYTES} bytes")
     try:
-        return msgspec.json.decode(body, type=route.parameters)
+        return msgspec.json.decode(body, type=route.declared[1])
     except msgspec.MsgspecError as error:
         raise RejectedError(400, "bad_body", f'expected {{"sql": "SELECT ..."}}: {error}') from None
 
@@ -186,6 +189,7 @@ def app(query: config.Query, clickhouse: config.ClickHouse) -> ASGIApp:
         yield
         telling.cancel()
         await api.engine.close()
+        await api.prometheus.close()
 
     # An id may hold a slash.
     served = [

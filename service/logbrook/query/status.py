@@ -36,15 +36,34 @@ FIGURES = (
 )
 
 
-async def status(prometheus: httpx.AsyncClient | None) -> StatusAnswer:
-    """Figures, alerts and who answers. Raises RejectedError without a Prometheus, UnavailableError if it is away."""
-    if prometheus is None:
-        raise RejectedError(404, "no_prometheus", "no Prometheus is configured: set LOGBROOK_QUERY_PROMETHEUS_URL")
-    queries = [_ask(prometheus, "query", query=promql) for *_, promql in FIGURES]
+class Prometheus:
+    """A client of the Prometheus that watches the platform; an empty `url` means that there is none."""
+
+    def __init__(self, url: str) -> None:
+        self._client = httpx.AsyncClient(base_url=url, trust_env=False) if url else None
+
+    async def close(self) -> None:
+        """Close all connections."""
+        if self._client is not None:
+            await self._client.aclose()
+
+    async def ask(self, path: str, **parameters: str) -> Any:
+        """The data of an answer. Raises RejectedError if there is no Prometheus, HTTPError if it can't answer."""
+        if self._client is None:
+            raise RejectedError(404, "no_prometheus", "no Prometheus is configured: set LOGBROOK_QUERY_PROMETHEUS_URL")
+        response = await self._client.get(f"/api/v1/{path}", params=parameters)
+        response.raise_for_status()
+        return response.json()["data"]
+
+
+async def status(prometheus: Prometheus) -> StatusAnswer:
+    """Figures, alerts, and which processes answer.
+
+    Raises RejectedError if no Prometheus is configured, and UnavailableError if it can't answer.
+    """
+    queries = [prometheus.ask("query", query=promql) for promql in ("up", *(each[-1] for each in FIGURES))]
     try:
-        up, alerts, *figures = await asyncio.gather(
-            _ask(prometheus, "query", query="up"), _ask(prometheus, "alerts"), *queries
-        )
+        alerts, up, *figures = await asyncio.gather(prometheus.ask("alerts"), *queries)
     except (httpx.HTTPError, KeyError, ValueError) as error:
         reason = f"Prometheus can't be asked: {type(error).__name__}"
         raise UnavailableError("prometheus_unavailable", reason, 10) from error
@@ -59,12 +78,6 @@ async def status(prometheus: httpx.AsyncClient | None) -> StatusAnswer:
             for each in sorted(up["result"], key=lambda each: str(each["metric"]["job"]))
         ],
     )
-
-
-async def _ask(prometheus: httpx.AsyncClient, path: str, **parameters: str) -> Any:
-    response = await prometheus.get(f"/api/v1/{path}", params=parameters)
-    response.raise_for_status()
-    return response.json()["data"]
 
 
 def _value(found: Any) -> float | None:
