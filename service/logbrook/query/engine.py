@@ -16,9 +16,9 @@ import orjson
 import structlog
 
 from logbrook import config, metrics
-from logbrook.errors import ClickHouseUnavailableError, RejectedError, UnavailableError
+from logbrook.errors import ClickHouseUnavailableError, UnavailableError
 from logbrook.query.answers import Cost
-from logbrook.query.refusals import StatementError, from_clickhouse
+from logbrook.query.refusals import PastLimitsError, StatementError, from_clickhouse
 
 log = structlog.get_logger()
 # It logs every statement with its values at INFO.
@@ -115,7 +115,7 @@ class Engine:
                 body += piece
                 if len(body) > most:
                     hint = "choose fewer or shorter columns, or fewer rows"
-                    raise RejectedError(422, "query_past_limits", f"the result has more than {most} bytes; {hint}")
+                    raise PastLimitsError(f"the result has more than {most} bytes; {hint}")
         try:
             result = orjson.loads(body)
         except orjson.JSONDecodeError:

@@ -7,10 +7,10 @@ from typing import Any
 
 import msgspec
 
-from logbrook.errors import RejectedError
 from logbrook.query import catalog, timerange
 from logbrook.query.columns import COLUMNS, Column, Event
 from logbrook.query.filters import Parameters
+from logbrook.query.refusals import BadRequestError
 
 # The order of every list of events: by time, and where two have the same, by identity.
 _ORDER = ("Timestamp", "KafkaTopicId", "KafkaPartition", "KafkaOffset", "KafkaIndex")
@@ -115,8 +115,8 @@ def position(text: str, name: str) -> Position:
     return Position(nanoseconds, topic_id, partition, offset, index)
 
 
-def _bad_position(name: str) -> RejectedError:
-    return RejectedError(400, "bad_position", f"{name}: not what an answer of this API had there", parameter=name)
+def _bad_position(name: str) -> BadRequestError:
+    return BadRequestError("bad_position", f"{name}: not what an answer of this API had there", parameter=name)
 
 
 class _Cursor(msgspec.Struct, array_like=True):

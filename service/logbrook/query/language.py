@@ -15,8 +15,8 @@ import math
 import re
 from collections.abc import Callable, Iterable
 
-from logbrook.errors import RejectedError
 from logbrook.query import catalog
+from logbrook.query.refusals import BadRequestError
 from logbrook.query.syntax import (
     All,
     Any,
@@ -58,11 +58,11 @@ _NETWORK = re.compile(r"[0-9A-Fa-f.:]+/\d{1,3}")
 MAX_PATTERN_CHARACTERS = 500
 
 
-class QuerySyntaxError(RejectedError):
+class QuerySyntaxError(BadRequestError):
     """The query can't be understood: `position` is the character (from 0), `expected` what would fit there."""
 
     def __init__(self, position: int, message: str, expected: str) -> None:
-        super().__init__(400, "query_syntax", message, position=position, expected=expected)
+        super().__init__("query_syntax", message, position=position, expected=expected)
 
 
 def parse(text: str) -> Node:

@@ -3,11 +3,11 @@
 import asyncio
 import dataclasses
 
-from logbrook.errors import RejectedError
 from logbrook.query import events, filters, search, timerange
 from logbrook.query.answers import ContextAnswer, EventAnswer, TraceAnswer
 from logbrook.query.columns import Event
 from logbrook.query.engine import Engine, Spent, Statement
+from logbrook.query.refusals import BadRequestError, NotThereError
 from logbrook.query.selection import Selection
 from logbrook.query.syntax import All, Equals, Field, Node, Place
 from logbrook.query.timerange import TimeRange
@@ -36,7 +36,7 @@ async def _event(engine: Engine, event_id: str, body_characters: int | None, spe
     )
     rows = await engine.rows(Statement(sql, parameters.values), spent)
     if not rows:
-        raise RejectedError(404, "no_such_event", "there is no such event; it may have passed its retention")
+        raise NotThereError("no_such_event", "there is no such event; it may have passed its retention")
     return events.from_row(rows[0])
 
 
@@ -84,7 +84,7 @@ async def trace(engine: Engine, trace_id: str, limit: int) -> TraceAnswer:
     """The events of a trace in order of time, whenever they were."""
     wanted = trace_id.replace("-", "").lower()
     if not wanted or len(wanted) > _MAX_TRACE_ID or not wanted.isalnum():
-        raise RejectedError(400, "bad_trace_id", "trace_id: expected hexadecimal digits", parameter="trace_id")
+        raise BadRequestError("bad_trace_id", "trace_id: expected hexadecimal digits", parameter="trace_id")
     spent, parameters = Spent(), filters.Parameters()
     sql = (
         f"SELECT {events.columns(engine.query.max_body_characters)} FROM otel_logs "

@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from logbrook.errors import RejectedError
+from logbrook.query.refusals import BadRequestError
 
 Declared = TypeVar("Declared", bound=msgspec.Struct)
 
@@ -17,14 +17,14 @@ def read(declared: type[Declared], given: list[tuple[str, str]]) -> Declared:
     for name, text in given:
         if name not in known:
             message = f"{name[:64]!r} is not a parameter here; use one of: {', '.join(known) or 'none'}"
-            raise RejectedError(400, "unknown_parameter", message, parameter=name[:64])
+            raise BadRequestError("unknown_parameter", message, parameter=name[:64])
         if name in values:
-            raise RejectedError(400, "repeated_parameter", f"{name} is given twice", parameter=name)
+            raise BadRequestError("repeated_parameter", f"{name} is given twice", parameter=name)
         try:
             values[name] = msgspec.convert(text, known[name], strict=False)
         except msgspec.ValidationError:
             expected = _expected(msgspec.json.schema(known[name]))
-            raise RejectedError(400, "bad_parameter", f"{name}: expected {expected}", parameter=name) from None
+            raise BadRequestError("bad_parameter", f"{name}: expected {expected}", parameter=name) from None
     return msgspec.convert(values, declared)
 
 

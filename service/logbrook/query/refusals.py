@@ -18,11 +18,32 @@ _BUSY = {202, 439, 394}  # too many queries, no thread, cancelled by an administ
 _QUOTA_EXCEEDED = 201
 
 
-class StatementError(RejectedError):
+class BadRequestError(RejectedError):
+    """A request that can't be understood as it is."""
+
+    def __init__(self, code: str, message: str, **place: int | str) -> None:
+        super().__init__(400, code, message, **place)
+
+
+class NotThereError(RejectedError):
+    """What a request names does not exist."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(404, code, message)
+
+
+class PastLimitsError(RejectedError):
+    """A statement that took more time, memory, or rows than it may."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(422, "query_past_limits", message)
+
+
+class StatementError(BadRequestError):
     """ClickHouse refused a statement; `clickhouse_code` is its own code."""
 
     def __init__(self, clickhouse_code: int, message: str) -> None:
-        super().__init__(400, "statement_refused", message)
+        super().__init__("statement_refused", message)
         self.clickhouse_code = clickhouse_code
 
 
@@ -35,15 +56,15 @@ def from_clickhouse(  # noqa: PLR0911 - one for each kind
     message = re.sub(r"\s*\(version [^)]*\)\s*$", "", (found[2] if found else text)[:2000].strip())
     if code in _PAST_LIMITS:
         hint = "choose a shorter time range or a narrower query"
-        return RejectedError(422, "query_past_limits", f"the query {_PAST_LIMITS[code]}; {hint}")
+        return PastLimitsError(f"the query {_PAST_LIMITS[code]}; {hint}")
     if code == _MEMORY_LIMIT_EXCEEDED:
         if "(total)" in message:
             return UnavailableError("clickhouse_busy", "ClickHouse is short of memory", 5)
-        return RejectedError(422, "query_past_limits", "the query needs more memory than the limit; narrow it")
+        return PastLimitsError("the query needs more memory than the limit; narrow it")
     if code == _CANNOT_COMPILE_REGEXP:
         reason = re.sub(r"[,.;]?\s*(?:Look at https|: ?while |In scope ).*", "", message, flags=re.DOTALL)
         expected = "a regular expression of RE2: without lookaround and backreferences"
-        return RejectedError(400, "query_syntax", reason, expected=expected)
+        return BadRequestError("query_syntax", reason, expected=expected)
     if code in _BUSY:
         return UnavailableError("clickhouse_busy", "ClickHouse has too much to do or stopped the query", 2)
     if code == _QUOTA_EXCEEDED:

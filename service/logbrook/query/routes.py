@@ -8,7 +8,6 @@ from typing import Annotated, Any, Literal, get_type_hints
 
 from msgspec import UNSET, Meta, Struct, field
 
-from logbrook.errors import RejectedError
 from logbrook.query import (
     answers,
     counts,
@@ -23,6 +22,7 @@ from logbrook.query import (
     values,
 )
 from logbrook.query.engine import Engine, Spent, Statement
+from logbrook.query.refusals import BadRequestError
 from logbrook.query.selection import Selection, select
 
 
@@ -194,15 +194,15 @@ async def _values(engine: Engine, given: _Values) -> answers.ValuesAnswer:
 async def _facets(engine: Engine, given: _Facets) -> answers.FacetsAnswer:
     names = [_name(name.strip(), "fields") for name in given.fields.split(",") if name.strip()]
     if len(names) > 10:
-        raise RejectedError(400, "bad_parameter", "fields: at most 10 names", parameter="fields")
+        raise BadRequestError("bad_parameter", "fields: at most 10 names", parameter="fields")
     return await values.facets(engine, given.selection(), names, given.limit)
 
 
 def _name(name: str, parameter: str) -> str:
     """The name of a field. Raises RejectedError if it can't be one."""
     if not name or len(name) > 256 or not name.isprintable():
-        raise RejectedError(
-            400, "bad_parameter", f"{parameter}: expected the name of a field, such as service or attr.user.id",
+        raise BadRequestError(
+            "bad_parameter", f"{parameter}: expected the name of a field, such as service or attr.user.id",
             parameter=parameter,
         )  # fmt: skip
     return name

@@ -3,8 +3,8 @@
 import re
 from dataclasses import dataclass
 
-from logbrook.errors import RejectedError
 from logbrook.query import catalog, filters, language, syntax
+from logbrook.query.refusals import BadRequestError
 from logbrook.query.syntax import All, Equals, Node, Severity
 from logbrook.query.timerange import TimeRange
 
@@ -66,8 +66,7 @@ def select(query: str, period: TimeRange, service: str = "", severity: str = "")
         level = catalog.level(severity)
         if level is None:
             names = ", ".join(catalog.LEVELS)
-            raise RejectedError(
-                400,
+            raise BadRequestError(
                 "bad_severity",
                 f"severity: {severity[:32]!r} is not one of {names}, or 0 to 24",
                 parameter="severity",

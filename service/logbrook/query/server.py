@@ -30,6 +30,7 @@ from logbrook.query import openapi, parameters, routes, streams
 from logbrook.query.engine import PRIVILEGED, Engine, Statement
 from logbrook.query.http import Guard, Handler, Stream, error_answer, unless_left
 from logbrook.query.http import json_answer as answer_json
+from logbrook.query.refusals import BadRequestError
 from logbrook.query.status import Prometheus
 from logbrook.query.timerange import TimeRange
 from logbrook.query.turns import Turns
@@ -146,7 +147,7 @@ async def _given(request: Request, route: routes.Route) -> msgspec.Struct:
     try:
         return msgspec.json.decode(body, type=route.declared[1])
     except msgspec.MsgspecError as error:
-        raise RejectedError(400, "bad_body", f'expected {{"sql": "SELECT ..."}}: {error}') from None
+        raise BadRequestError("bad_body", f'expected {{"sql": "SELECT ..."}}: {error}') from None
 
 
 async def _alive(_request: Request) -> Response:

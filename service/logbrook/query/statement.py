@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from logbrook.errors import RejectedError
 from logbrook.query import functions
 from logbrook.query.filters import Parameters
+from logbrook.query.refusals import BadRequestError
 
 MAX_CHARACTERS = 20_000
 MAX_NODES = 5_000
@@ -89,7 +90,7 @@ async def check(text: str, database: str, max_rows: int, ask: Ask) -> str:
         canonical = (await ask(f"SELECT formatQuerySingleLine({bound.text(text)})", bound.values)).rstrip("\n")
     except RejectedError as error:
         # Behind the reason stands the statement that asked, which is ours.
-        raise RejectedError(400, "sql_syntax", str(error).split(": In scope SELECT formatQuery")[0]) from None
+        raise BadRequestError("sql_syntax", str(error).split(": In scope SELECT formatQuery")[0]) from None
     if not re.match(r"(?:\(*SELECT|WITH)\b", canonical):
         raise _refused("expected one SELECT")
     # A name with a line break or an escape in it could pass for a node of its own in the printed tree.
@@ -101,8 +102,8 @@ async def check(text: str, database: str, max_rows: int, ask: Ask) -> str:
     return statement
 
 
-def _refused(message: str) -> RejectedError:
-    return RejectedError(400, "sql_not_allowed", message)
+def _refused(message: str) -> BadRequestError:
+    return BadRequestError("sql_not_allowed", message)
 
 
 def _tree(printed: str) -> Node:

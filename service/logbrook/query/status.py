@@ -6,8 +6,9 @@ from typing import Any
 
 import httpx
 
-from logbrook.errors import RejectedError, UnavailableError
+from logbrook.errors import UnavailableError
 from logbrook.query.answers import Alert, Figure, Process, StatusAnswer
+from logbrook.query.refusals import NotThereError
 
 # Name, unit, meaning, PromQL.
 FIGURES = (
@@ -50,7 +51,7 @@ class Prometheus:
     async def ask(self, path: str, **parameters: str) -> Any:
         """The data of an answer. Raises RejectedError if there is no Prometheus, HTTPError if it can't answer."""
         if self._client is None:
-            raise RejectedError(404, "no_prometheus", "no Prometheus is configured: set LOGBROOK_QUERY_PROMETHEUS_URL")
+            raise NotThereError("no_prometheus", "no Prometheus is configured: set LOGBROOK_QUERY_PROMETHEUS_URL")
         response = await self._client.get(f"/api/v1/{path}", params=parameters)
         response.raise_for_status()
         return response.json()["data"]

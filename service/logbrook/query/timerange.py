@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from logbrook.errors import RejectedError
+from logbrook.query.refusals import BadRequestError
 
 SECOND = 10**9
 _UNITS = {"ms": SECOND // 1000, "s": SECOND, "m": 60 * SECOND, "h": 3600 * SECOND, "d": 86400 * SECOND}
@@ -81,8 +81,7 @@ def parse(text: str, now: int, name: str) -> int:
     try:
         return _rfc3339(text)
     except (ValueError, OverflowError):
-        raise RejectedError(
-            400,
+        raise BadRequestError(
             "bad_time",
             f"{name}: {text[:64]!r} is not a time; write 2026-01-31T12:00:00Z, seconds since 1970, or 15m, 2h, 7d",
             parameter=name,
@@ -117,7 +116,7 @@ def parse_range(start: str, end: str, now: int) -> TimeRange:
     """`from` and `to` of a request. Raises RejectedError if they are the wrong way round."""
     period = TimeRange(parse(start, now, "from"), parse(end, now, "to"))
     if period.start >= period.end:
-        raise RejectedError(400, "bad_range", "from must be before to", parameter="from")
+        raise BadRequestError("bad_range", "from must be before to", parameter="from")
     return period
 
 
