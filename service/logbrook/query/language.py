@@ -10,59 +10,27 @@
 Words next to each other must all match. `AND` (`&&`), `OR` (`||`) and `NOT` are operators in capitals only.
 """
 
-import ipaddress
-import math
 import re
-from collections.abc import Callable, Iterable
 
 from logbrook.query import catalog
-from logbrook.query.refusals import BadRequestError
-from logbrook.query.syntax import (
-    All,
-    Any,
-    Compares,
-    Equals,
-    Everything,
-    Exists,
-    Field,
-    Fits,
-    InNetwork,
-    Matches,
-    Node,
-    Not,
-    Place,
-    Severity,
-    Text,
-    TextGlob,
-)
+from logbrook.query.meaning import NUMBER, QuerySyntaxError, any_of, body_text, comparison, matches, value_of
+from logbrook.query.syntax import All, Any, Everything, Exists, Node, Not, Place, Text
 
 MAX_CHARACTERS = 4096
 MAX_DEPTH = 24
 MAX_TERMS = 100
 # Thousands of them in one pattern keep ClickHouse busy for minutes in one block, where it looks at no deadline.
 MAX_WILDCARDS = 100
-_MAX_INTEGER = 2**63 - 1
 
 _FIELD = re.compile(
     r'(?:([^\W\d][\w.@/-]*|@[\w.@/-]*)|(?:(attr|attributes|resource|scope)\.)?"((?:[^"\\]|\\.)+)")'
     r"(:|\s*(?:=~|!~|!=|==?|>=|<=|>|<)(?![=>~])\s*)"
 )
-_NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d{1,3})?", re.ASCII)
 _OPERATOR = re.compile(r"=~|!~|!=|>=|<=|>|<|=")
 _KEYWORDS = {"AND": "AND", "OR": "OR", "NOT": "NOT", "&&": "AND", "||": "OR"}
 _KEYWORD = re.compile(r"(AND|OR|NOT|&&|\|\|)(?=[\s()]|$)")
 _REGEX = re.compile(r"/((?:\\.|[^/\\])+)/(?=[\s)]|$)")
 _RANGE = re.compile(r"([\[{])\s*([^\s\[\]{}]+)\s+TO\s+([^\s\[\]{}]+)\s*([\]}])(?=[\s)]|$)")
-_NETWORK = re.compile(r"[0-9A-Fa-f.:]+/\d{1,3}")
-# Longer ones keep ClickHouse busy in one block, where it looks at no deadline (as in functions.py).
-MAX_PATTERN_CHARACTERS = 500
-
-
-class QuerySyntaxError(BadRequestError):
-    """The query can't be understood: `position` is the character (from 0), `expected` what would fit there."""
-
-    def __init__(self, position: int, message: str, expected: str) -> None:
-        super().__init__("query_syntax", message, position=position, expected=expected)
 
 
 def parse(text: str) -> Node:
@@ -187,7 +155,7 @@ class _Parser:
         start = self.at
         found = _FIELD.match(self.text, start)
         if found is None or not self._is_field(found):
-            return Text(self._quoted()) if self.text[start] == '"' else self._glob(self._raw('\\s()"'))
+            return Text(self._quoted()) if self.text[start] == '"' else body_text(self._raw('\\s()"'))
         key = found[3] and re.sub(r"\\(.)", r"\1", found[3])
         name = found[1] or (f"{found[2]}.{key}" if found[2] else key)
         self.at = found.end()
@@ -197,10 +165,7 @@ class _Parser:
         node = self._value(depth, name)
         # It may be a text as well: programs write `user=bob` into their lines.
         text = self.text[start : self.at]
-        return node if found[3] or catalog.is_known(name) or "(" in text else Any((node, self._glob(text)))
-
-    def _glob(self, raw: str) -> Node:
-        return _glob_or_text(raw, Text, TextGlob)
+        return node if found[3] or catalog.is_known(name) or "(" in text else Any((node, body_text(text)))
 
     def _is_field(self, found: re.Match[str]) -> bool:
         """Whether this is meant as a field, and not as text that happens to have a colon or a > in it."""
@@ -212,7 +177,7 @@ class _Parser:
             return False
         if found[2] or (found[1] and catalog.is_known(found[1])):
             return True
-        return has_value if operator[0] in "=!" else _NUMBER.match(rest) is not None
+        return has_value if operator[0] in "=!" else NUMBER.match(rest) is not None
 
     def _value(self, depth: int, name: str) -> Node:
         start = self.at
@@ -223,17 +188,17 @@ class _Parser:
         if self.text[start] == "(":
             return self._group(depth, name)
         if self.text[start] == '"':
-            return self._meaning(name, self._quoted(), start, quoted=True)
+            return value_of(name, self._quoted(), start, quoted=True)
         if regex := _REGEX.match(self.text, start):
             self.at = regex.end()
-            return self._matches(name, regex[1].replace("\\/", "/"), start)
+            return matches(name, regex[1].replace("\\/", "/"), start)
         if limits := _RANGE.match(self.text, start):
             self.at = limits.end()
             return self._range(name, limits)
         if operator := _OPERATOR.match(self.text, start):
             self.at = operator.end()
             return self._related(name, operator[0], depth)
-        return self._meaning(name, self._raw("\\s()"), start, quoted=False)
+        return value_of(name, self._raw("\\s()"), start, quoted=False)
 
     def _related(self, name: str, operator: str, depth: int) -> Node:
         """What `name` and an operator ask for; the value is next."""
@@ -242,31 +207,20 @@ class _Parser:
             node: Node = Not(self._value(depth, name))
             fields = catalog.fields(name)
             is_attribute = fields[-1].place is not Place.COLUMN and not catalog.is_body(name)
-            return All((_any_of(fields, Exists), node)) if is_attribute and not catalog.is_level(name) else node
+            return All((any_of(fields, Exists), node)) if is_attribute and not catalog.is_level(name) else node
         value = self._quoted() if self.text.startswith('"', start) else self._raw_or_nothing()
         if operator in ("=~", "!~"):
-            node = self._matches(name, value, start)
+            node = matches(name, value, start)
             return Not(node) if operator == "!~" else node
-        return self._comparison(name, operator, value, start)
-
-    def _matches(self, name: str, pattern: str, start: int) -> Node:
-        if not pattern or len(pattern) > MAX_PATTERN_CHARACTERS:
-            expected = f"one to {MAX_PATTERN_CHARACTERS} characters"
-            raise QuerySyntaxError(start, f"the regular expression has {len(pattern)} characters", expected)
-        if catalog.is_body(name):
-            return Matches(Field(Place.COLUMN, "Body"), pattern)
-        fields = (catalog.COLUMNS["severity_text"],) if catalog.is_level(name) else catalog.fields(name)
-        if any(field.numeric for field in fields):
-            raise QuerySyntaxError(start, f"{name} is a number and has no text to match", f"{name}:>0 or {name}:0")
-        return _any_of(fields, lambda field: Matches(field, pattern))
+        return comparison(name, operator, value, start)
 
     def _range(self, name: str, limits: re.Match[str]) -> Node:
         """`[1 TO 5]` with its ends, `{1 TO 5}` without, `*` for no end."""
         lowest = (">=" if limits[1] == "[" else ">", limits[2], limits.start(2))
         highest = ("<=" if limits[4] == "]" else "<", limits[3], limits.start(3))
-        parts = [self._comparison(name, *each) for each in (lowest, highest) if each[1] != "*"]
+        parts = [comparison(name, *each) for each in (lowest, highest) if each[1] != "*"]
         if not parts:
-            return self._meaning(name, "*", limits.start(), quoted=False)
+            return value_of(name, "*", limits.start(), quoted=False)
         return parts[0] if len(parts) == 1 else All(tuple(parts))
 
     def _raw(self, stops: str) -> str:
@@ -277,98 +231,5 @@ class _Parser:
         self.at = found.end()
         return found[0]
 
-    def _meaning(self, name: str, value: str, start: int, *, quoted: bool) -> Node:
-        """What `name:value` asks for."""
-        if catalog.is_body(name):
-            if not quoted and value == "*":
-                return Not(Equals(Field(Place.COLUMN, "Body"), ""))
-            return Text(value) if quoted else self._glob(value)
-        if catalog.is_level(name):
-            return Severity(1, catalog.HIGHEST_SEVERITY) if value == "*" else Severity(*self._level(value, start))
-        node = _any_of(catalog.fields(name), lambda field: self._equals(field, value, start, quoted=quoted))
-        if catalog.is_level_key(name) and (level := catalog.level(value)):
-            return Any((Severity(*level), node))
-        return node
-
-    def _equals(self, field: Field, value: str, start: int, *, quoted: bool) -> Node:
-        if not quoted and set(value) == {"*"}:
-            return Exists(field)
-        if field.numeric:
-            return Compares(field, "=", self._number(value, start, field))
-        if field.name in ("TraceId", "SpanId") and field.place is Place.COLUMN:
-            value = value.replace("-", "").lower()
-        if quoted:
-            return Equals(field, value)
-        if _NETWORK.fullmatch(value) and (network := _network(value)):
-            return Any((Equals(field, value), InNetwork(field, network)))
-        return _glob_or_text(value, lambda text: Equals(field, text), lambda glob: Fits(field, glob))
-
-    def _comparison(self, name: str, operator: str, value: str, start: int) -> Node:
-        if catalog.is_level(name) or catalog.is_level_key(name):
-            lowest, highest = self._level(value, start)
-            ranges = {
-                ">=": (lowest, catalog.HIGHEST_SEVERITY),
-                ">": (highest + 1, catalog.HIGHEST_SEVERITY),
-                "<=": (0, highest),
-                "<": (0, lowest - 1),
-                "=": (lowest, highest),
-            }
-            return Severity(*ranges[operator])
-        fields = [field for field in catalog.fields(name) if field.numeric or field.place is not Place.COLUMN]
-        if catalog.is_body(name) or not fields:
-            raise QuerySyntaxError(start - len(operator), f"{name} is text and has no order", f"{name}:value")
-        return _any_of(fields, lambda field: Compares(field, operator, self._number(value, start, field)))
-
     def _raw_or_nothing(self) -> str:
         return "" if self.at == len(self.text) or self.text[self.at] in " \t\r\n()" else self._raw("\\s()")
-
-    def _level(self, value: str, start: int) -> tuple[int, int]:
-        level = catalog.level(value)
-        if level is None:
-            names = ", ".join(catalog.LEVELS)
-            raise QuerySyntaxError(
-                start, f"{value or 'nothing'!r} is not a level", f"one of {names}, or a number from 0 to 24"
-            )
-        return level
-
-    def _number(self, value: str, start: int, field: Field) -> float:
-        if not _NUMBER.fullmatch(value) or not math.isfinite(float(value)):
-            raise QuerySyntaxError(start, f"{value!r} is not a number", "a number such as 500 or 0.25")
-        if not field.numeric:
-            return float(value)
-        if not re.fullmatch(r"[+-]?\d+", value) or abs(int(value)) > _MAX_INTEGER:
-            raise QuerySyntaxError(start, f"{value!r} is not a whole number", "a whole number of at most 64 bits")
-        return int(value)
-
-
-def _any_of(fields: Iterable[Field], make: Callable[[Field], Node]) -> Node:
-    nodes = tuple(make(field) for field in fields)
-    return nodes[0] if len(nodes) == 1 else Any(nodes)
-
-
-def _network(text: str) -> str | None:
-    try:
-        return str(ipaddress.ip_network(text, strict=False))
-    except ValueError:
-        return None
-
-
-def _glob_or_text(raw: str, text: Callable[[str], Node], glob: Callable[[str], Node]) -> Node:
-    """What a raw value means: a glob if a wildcard is in it that no backslash takes away, else text."""
-    pieces: list[tuple[str, bool]] = []
-    escaped = False
-    for character in raw:
-        if escaped:
-            pieces.append((character, False))
-            escaped = False
-        elif character == "\\":
-            escaped = True
-        else:
-            pieces.append((character, character in "*?"))
-    if escaped:
-        pieces.append(("\\", False))
-    if not any(wild for _, wild in pieces):
-        return text("".join(character for character, _ in pieces))
-    if all(wild and character == "*" for character, wild in pieces):
-        return Everything()
-    return glob("".join(c if wild or c not in "*?\\" else "\\" + c for c, wild in pieces))
