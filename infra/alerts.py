@@ -16,8 +16,6 @@ from infra.config import NAMESPACE, Settings
 
 ROOT = Path(__file__).parent.parent
 LOCAL, GCP = ROOT / "compose/prometheus/rules.yml", Path(__file__).parent / "alerts.yml"
-# https://cloud.google.com/monitoring/api/ref_v3/rest/v3/projects.alertPolicies#Documentation
-MAX_CONTENT_CHARACTERS = 8192
 # A metric with its labels, unless it is part of a longer name or of a string.
 _SELECTOR = re.compile(
     r"(?<![\w:\"])((?:up|(?:consumer|gateway|query|audit|backup|kafka|zookeeper|process|node|ClickHouse[A-Za-z]+)_\w+"

@@ -28,11 +28,6 @@ def most_instances(settings: Settings) -> int:
     return min(settings.consumer_max, settings.kafka_partitions)
 
 
-def desired_instances(settings: Settings, lag: int) -> int:
-    """The number of instances that CREMA derives from a lag with this configuration."""
-    return min(max(-(-lag // lag_threshold(settings)), settings.consumer_min), most_instances(settings))
-
-
 def crema_config(settings: Settings, bootstrap: str) -> str:
     """The autoscaler's configuration as YAML."""
     if settings.on_vm:
@@ -138,10 +133,7 @@ class Autoscaler(pulumi.ComponentResource):
 
     def _parameter(self, backend: Backend) -> gcp.parametermanager.ParameterVersion:
         parameter = gcp.parametermanager.Parameter(
-            "crema",
-            parameter_id=self._parameter_id,
-            format="YAML",
-            opts=self._child,
+            "crema", parameter_id=self._parameter_id, format="YAML", opts=self._child
         )
         data = pulumi.Output.from_input(backend.kafka_bootstrap).apply(
             lambda bootstrap: crema_config(self.settings, bootstrap)

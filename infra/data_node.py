@@ -86,11 +86,7 @@ class DataNode(pulumi.ComponentResource):
         )
         for name, disk in self.disks.items():
             gcp.compute.DiskResourcePolicyAttachment(
-                f"{name}-snapshots",
-                name=policy.name,
-                disk=disk.name,
-                zone=self.settings.zone,
-                opts=self._child,
+                f"{name}-snapshots", name=policy.name, disk=disk.name, zone=self.settings.zone, opts=self._child
             )
 
     def _bundle(self, foundation: Foundation) -> pulumi.Output[str]:

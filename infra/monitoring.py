@@ -92,10 +92,7 @@ class Monitoring(pulumi.ComponentResource):
             display_name=f"{self.settings.name}-gateway",
             timeout="10s",
             period="300s",
-            monitored_resource={
-                "type": "uptime_url",
-                "labels": {"project_id": self.settings.project, "host": host},
-            },
+            monitored_resource={"type": "uptime_url", "labels": {"project_id": self.settings.project, "host": host}},
             http_check={
                 # Google's front end keeps /healthz for itself. Without a token, the gateway returns 401: it is up.
                 "path": "/v1/logs",

@@ -24,6 +24,13 @@ class Declared:
         """`Instance` of `gcp:compute/instance:Instance`. An API of the project is not one of Cloud Run's services."""
         return "Api" if self.token.startswith("gcp:projects/service:") else self.token.rpartition(":")[2]
 
+    @property
+    def runs(self) -> dict[str, Any]:
+        """What it runs on Cloud Run, with its containers; empty for anything else."""
+        template = self.inputs["template"] if self.kind in ("Service", "WorkerPool", "Job") else {}
+        found: dict[str, Any] = template.get("template", template)
+        return found
+
 
 # Stands for what is known only after the deploy: rules check it then.
 UNKNOWN = "<known after the deploy>"
@@ -77,10 +84,8 @@ def own_service_account(resource: Declared) -> Iterator[str]:
     account: Any = "none is needed"
     if resource.kind == "Instance":
         account = (resource.inputs.get("serviceAccount") or {}).get("email")
-    elif resource.kind in ("Service", "WorkerPool"):
-        account = resource.inputs["template"].get("serviceAccount")
-    elif resource.kind == "Job":
-        account = resource.inputs["template"]["template"].get("serviceAccount")
+    elif resource.runs:
+        account = resource.runs.get("serviceAccount")
     if not account or DEFAULT_ACCOUNT.search(str(account)):
         yield "runs as the project's default service account"
 
@@ -108,10 +113,7 @@ def only_the_gateway_is_open(resource: Declared) -> Iterator[str]:
 
 def by_digest(resource: Declared) -> Iterator[str]:
     """Our own image is deployed by its digest. Other images have the tags that are pinned here."""
-    if resource.kind not in ("Service", "WorkerPool", "Job"):
-        return
-    template = resource.inputs["template"]
-    for container in template.get("template", template)["containers"]:
+    for container in resource.runs.get("containers", []):
         image = str(container["image"])
         if "@sha256:" not in image and image != UNKNOWN and not TAGGED_IMAGES.search(image):
             yield f"runs {image} by its tag"
@@ -119,12 +121,10 @@ def by_digest(resource: Declared) -> Iterator[str]:
 
 def no_clear_secret(resource: Declared) -> Iterator[str]:
     """Programs get names of secrets. A variable that sounds like a secret must not have a plain value."""
-    if resource.kind in ("Service", "WorkerPool", "Job"):
-        template = resource.inputs["template"]
-        for container in template.get("template", template)["containers"]:
-            for each in container.get("envs", []):
-                if re.search(r"PASSWORD|TOKEN|SECRET", each["name"]) and each.get("value"):
-                    yield f"has {each['name']} in clear"
+    for container in resource.runs.get("containers", []):
+        for each in container.get("envs", []):
+            if re.search(r"PASSWORD|TOKEN|SECRET", each["name"]) and each.get("value"):
+                yield f"has {each['name']} in clear"
     if resource.kind == "Instance":
         if re.search(r"PASSWORD'?\s*[=:]\s*['\"]?[A-Za-z0-9_-]{24,}", json.dumps(resource.inputs.get("metadata", {}))):
             yield "has a password in its metadata"
@@ -155,10 +155,9 @@ def kept_data(resource: Declared) -> Iterator[str]:
 
 def private_egress(resource: Declared) -> Iterator[str]:
     """Programs on Cloud Run reach the network directly, and only its private ranges."""
-    if resource.kind not in ("Service", "WorkerPool", "Job"):
+    if not resource.runs:
         return
-    template = resource.inputs["template"]
-    access = template.get("template", template).get("vpcAccess") or {}
+    access = resource.runs.get("vpcAccess") or {}
     if access.get("egress") != "PRIVATE_RANGES_ONLY" or not access.get("networkInterfaces"):
         yield "is not in the network"
 

@@ -63,11 +63,6 @@ def boot_file(name: str) -> str:
     return GENERATED.get(name) or (BOOT / name).read_text()
 
 
-def vm_bootstrap(settings: Settings) -> str:
-    """Where Cloud Run's Kafka clients connect: the address that the broker advertises."""
-    return f"{settings.node_address}:{KAFKA_PORT}"
-
-
 def image_of(variable: str) -> str:
     """The image that compose.yaml runs when the variable is not set: its version is only stated there."""
     found = re.search(r"\$\{" + variable + r":-([^}]+)\}", (ROOT / "compose/compose.yaml").read_text())

@@ -44,12 +44,21 @@ class KafkaBroker:
         return config.Kafka(bootstrap_servers=self.bootstrap_servers, topic=topic)
 
 
+def wait_ready(service: processes.Service, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Wait until it works; its last log lines if it exits or takes too long."""
+    deadline = time.monotonic() + service.ready_seconds
+    while not service.ready():
+        assert process.poll() is None, f"{service.name} exited with {process.returncode}:\n{processes.tail(log)}"
+        assert time.monotonic() < deadline, f"{service.name} is not ready:\n{processes.tail(log)}"
+        time.sleep(0.05)
+
+
 @contextmanager
 def running(service: processes.Service, log: Path) -> Iterator[None]:
     """The process for the time of the block, ready to be used."""
     process = processes.start(service, log)
     try:
-        processes.wait_ready(service, process, log)
+        wait_ready(service, process, log)
         yield
     finally:
         processes.stop(service, process)

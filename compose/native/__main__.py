@@ -106,8 +106,7 @@ def show_logs(
 
 @app.command()
 def reset(
-    state: State = DEFAULT_STATE,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    state: State = DEFAULT_STATE, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False
 ) -> None:
     """Stop the stack and delete its data, logs and passwords; ports and other settings stay. Asks first."""
     state = state.resolve()

@@ -110,10 +110,7 @@ def _container(known: dict[str, object]) -> Container:
 def _raise_if_one_failed(env_file: Path, found: list[Container], normal_restarts: int) -> None:
     for each in found:
         if why := each.failure(normal_restarts):
-            raise Failure(
-                f"{each.service} {why}. Its last lines:\n{last_lines(env_file, each.service)}",
-                _advice(each),
-            )
+            raise Failure(f"{each.service} {why}. Its last lines:\n{last_lines(env_file, each.service)}", _advice(each))
 
 
 def _advice(container: Container) -> str:

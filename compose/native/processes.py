@@ -5,12 +5,9 @@ import ctypes
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-
-from native.failure import Failure
 
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None)
@@ -59,19 +56,6 @@ def start(service: Service, log: Path) -> subprocess.Popen[bytes]:
             start_new_session=True,
             preexec_fn=_die_with_parent,  # noqa: PLW1509 - calls prctl only
         )
-
-
-def wait_ready(service: Service, process: subprocess.Popen[bytes], log: Path) -> None:
-    """Wait until it works. Raises Failure with its last log lines if it exits or takes too long."""
-    deadline = time.monotonic() + service.ready_seconds
-    while not service.ready():
-        if process.poll() is not None:
-            raise Failure(f"{service.name} exited with {process.returncode}:\n{tail(log)}", f"All of it: {log}")
-        if time.monotonic() > deadline:
-            raise Failure(
-                f"{service.name} is not ready after {service.ready_seconds:.0f} s:\n{tail(log)}", f"All of it: {log}"
-            )
-        time.sleep(0.05)
 
 
 def stop(service: Service, process: subprocess.Popen[bytes]) -> None:

@@ -115,9 +115,7 @@ def usage(
 
 
 @app.command()
-def backup(
-    name: str | None = typer.Argument(None, help="Its name (default: logbrook- and the time)."),
-) -> None:
+def backup(name: str | None = typer.Argument(None, help="Its name (default: logbrook- and the time).")) -> None:
     """Back up the tables to the bucket or to ClickHouse's backup folder, while everything runs."""
     from logbrook import backup as archive
 
@@ -149,9 +147,7 @@ def restore(name: str = typer.Argument(help="What `logbrook backup` printed, or 
 
 
 @app.command()
-def migrate(
-    plan: bool = typer.Option(False, "--plan", help="Print what would be done, and do nothing."),
-) -> None:
+def migrate(plan: bool = typer.Option(False, "--plan", help="Print what would be done, and do nothing.")) -> None:
     """Create or update the tables, the views, and the topic. It is safe to run again."""
     from logbrook import migrate as migration
     from logbrook import topic

@@ -19,9 +19,7 @@ PREFIX = "LOGBROOK_"
 def setting(default: Any, meaning: str, *, secret: bool = False) -> Any:
     """Declare a setting. A default of `...` makes it required; a secret is left out of `repr`."""
     return field(
-        default=MISSING if default is ... else default,
-        repr=not secret,
-        metadata={"meaning": meaning, "secret": secret},
+        default=MISSING if default is ... else default, repr=not secret, metadata={"meaning": meaning, "secret": secret}
     )
 
 

@@ -71,7 +71,7 @@ def topic_id(settings: Kafka, timeout_seconds: float) -> str:
     Raises LogbrookError if there is no such topic, UnavailableError if the brokers do not answer.
     """
     wanted = TopicCollection([settings.topic])
-    admin = _admin(settings)
+    admin = _lookups(settings)
     admin.poll(0)  # hands on what it has logged
     try:
         described = admin.describe_topics(wanted, request_timeout=timeout_seconds)[settings.topic].result()
@@ -89,16 +89,19 @@ def end_offsets(settings: Kafka, partitions: Iterable[int], timeout_seconds: flo
     """
     latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
     asked = {TopicPartition(settings.topic, partition): latest for partition in partitions}
-    admin = _admin(settings)
+    admin = _lookups(settings)
     admin.poll(0)  # as above: without it, the lines of an outage pile up
     answers = admin.list_offsets(asked, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=timeout_seconds)
     return {place.partition: answer for place, answer in answers.items()}
 
 
-@cache
-def _admin(settings: Kafka) -> AdminClient:
-    """One connection for all lookups."""
+def admin_client(settings: Kafka) -> AdminClient:
+    """A client that describes and changes what the brokers have."""
     admin = AdminClient(client_config(settings))
     if settings.sasl_mechanism == "OAUTHBEARER":
         admin.poll(1)  # serves the request for a token, which nothing else does for this kind of client
     return admin
+
+
+_lookups = cache(admin_client)
+"""One connection for all lookups."""

@@ -55,9 +55,7 @@ consumer_take_overs_total = Counter("consumer_take_overs_total", "Takeovers of p
 consumer_rebalances_total = Counter("consumer_rebalances_total", "Changes of the consumer's partitions.")
 consumer_pauses_total = Counter("consumer_pauses_total", "Times that fetching was paused because the buffer was full.")
 consumer_lag_messages = Gauge(
-    "consumer_lag_messages",
-    "Messages in Kafka that are not stored yet, in the partitions it owns.",
-    ["partition"],
+    "consumer_lag_messages", "Messages in Kafka that are not stored yet, in the partitions it owns.", ["partition"]
 )
 consumer_stalled_seconds = Gauge(
     "consumer_stalled_seconds",

@@ -65,12 +65,7 @@ def metrics_page() -> str:
 
 def with_vocabulary(page: str) -> str:
     """docs/schema.md with what the parser recognizes: its levels, and a row for each time format."""
-    lines = [
-        "## Levels",
-        "",
-        "| Number | Text | Values, in any case |",
-        "|---|---|---|",
-    ]
+    lines = ["## Levels", "", "| Number | Text | Values, in any case |", "|---|---|---|"]
     for number, words in parsing.VOCABULARY["levels"].items():
         values = ", ".join(f"`{word}`" for word in words)
         lines.append(f"| {number} | {parsing.LEVEL_TEXTS[int(number) - 1]} | {values} |")

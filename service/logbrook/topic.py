@@ -18,7 +18,7 @@ from confluent_kafka.admin import (
 
 from logbrook import config
 from logbrook.errors import KafkaUnavailableError, SchemaError
-from logbrook.kafka import client_config
+from logbrook.kafka import admin_client
 from logbrook.waiting import WAIT_SECONDS, up_to
 
 log = structlog.get_logger()
@@ -36,14 +36,14 @@ def create_topic(kafka: config.Kafka, wait_seconds: float = WAIT_SECONDS) -> boo
     The number of partitions is raised if configured higher, but never lowered: Kafka can't do that.
     Raises SchemaError if Kafka refuses, UnavailableError if it does not answer within `wait_seconds`.
     """
-    admin, settings = _admin(kafka), _settings(kafka)
+    admin, settings = admin_client(kafka), _settings(kafka)
     timeout_seconds = min(wait_seconds, _KAFKA_TIMEOUT_SECONDS)
     return up_to(wait_seconds, "Kafka", lambda: _created(admin, kafka, settings, timeout_seconds))
 
 
 def plan(kafka: config.Kafka) -> list[str]:
     """What `create` would change, in words. Raises UnavailableError if Kafka does not answer."""
-    admin, settings = _admin(kafka), _settings(kafka)
+    admin, settings = admin_client(kafka), _settings(kafka)
     partitions = _partitions(admin, kafka)
     if partitions == 0:
         return [f"create the topic with {kafka.partitions} partitions"]
@@ -57,18 +57,8 @@ def plan(kafka: config.Kafka) -> list[str]:
     return changes + [f"{kafka.partitions} partitions, now {partitions}"] * (partitions < kafka.partitions)
 
 
-def _admin(kafka: config.Kafka) -> AdminClient:
-    admin = AdminClient(client_config(kafka))
-    if kafka.sasl_mechanism == "OAUTHBEARER":
-        admin.poll(1)  # serves the request for a token, which nothing else does for this kind of client
-    return admin
-
-
 def _settings(kafka: config.Kafka) -> dict[str, str]:
-    return {
-        "retention.ms": str(kafka.retention_hours * 3_600_000),
-        "retention.bytes": str(kafka.retention_bytes),
-    }
+    return {"retention.ms": str(kafka.retention_hours * 3_600_000), "retention.bytes": str(kafka.retention_bytes)}
 
 
 def _created(admin: AdminClient, kafka: config.Kafka, settings: Mapping[str, str], timeout_seconds: float) -> bool:

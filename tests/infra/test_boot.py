@@ -261,7 +261,7 @@ def test_two_listeners(configured: dict[str, Any]) -> None:
     environment = configured["services"]["kafka"]["environment"]
     advertised = dict(each.split("://") for each in environment["KAFKA_ADVERTISED_LISTENERS"].split(","))
     assert advertised["INTERNAL"] == "kafka:29092"
-    assert advertised["VPC"] == f"{SETTINGS.node_address}:9094" == render.vm_bootstrap(SETTINGS)
+    assert advertised["VPC"] == f"{SETTINGS.node_address}:9094" == f"{SETTINGS.node_address}:{render.KAFKA_PORT}"
     protocols = dict(each.split(":") for each in environment["KAFKA_LISTENER_SECURITY_PROTOCOL_MAP"].split(","))
     assert protocols["VPC"] == "SASL_PLAINTEXT"
     assert advertised.keys() == protocols.keys()

@@ -22,7 +22,7 @@ from native import __main__ as native_command
 from native import ports, processes
 from native.clickhouse import clickhouse as service
 from native.front.app import MAX_READS
-from tests.components import ClickHouseServer, running, until
+from tests.components import ClickHouseServer, running, until, wait_ready
 
 SECRET = "a-password"
 
@@ -280,7 +280,7 @@ def test_what_was_acknowledged_survives(tmp_path: Path, number: signal.Signals) 
     front, log = service(tmp_path / "data", port, SECRET), tmp_path / "log"
     settings = config.ClickHouse(port=port, password=SECRET, database="default")
     process = processes.start(front, log)
-    processes.wait_ready(front, process, log)
+    wait_ready(front, process, log)
     client = connection.connect(settings)
     client.command("CREATE TABLE t (a UInt64) ENGINE = MergeTree ORDER BY a")
     client.raw_insert("t", insert_block=b"1\n2\n3\n", fmt="TSV")
@@ -317,7 +317,7 @@ def test_memory_stays_bounded(tmp_path: Path) -> None:
     }
     process = processes.start(front, log)
     try:
-        processes.wait_ready(front, process, log)
+        wait_ready(front, process, log)
         base, headers = f"http://127.0.0.1:{port}", {"X-ClickHouse-Key": SECRET}
         with httpx.Client(base_url=base, headers=headers, timeout=100) as http, _Watch(process.pid) as watch:
             assert http.post("/", content="CREATE TABLE t (s String) ENGINE = Null").is_success

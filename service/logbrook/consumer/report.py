@@ -46,7 +46,7 @@ def _totals(findings: list[Finding]) -> dict[str, int]:
 
 def _show(findings: list[Finding], totals: Mapping[str, int], stalled_after_seconds: float) -> None:
     table = Table(title="Kafka's offsets against ClickHouse's rows")
-    columns = (
+    columns = [
         "partition",
         "first_offset",
         "end_offset",
@@ -56,7 +56,7 @@ def _show(findings: list[Finding], totals: Mapping[str, int], stalled_after_seco
         "flagged",
         "repeated",
         "pending",
-    )
+    ]
     for column in columns:
         table.add_column(column.replace("_", " "), justify="right")
     for each in findings:

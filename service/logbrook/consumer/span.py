@@ -42,12 +42,7 @@ def reader(kafka: config.Kafka, group: str) -> Consumer:
     """A client that reads by offset: it never joins the group and never commits."""
     return Consumer(
         client_config(kafka)
-        | {
-            "group.id": group,
-            "enable.auto.commit": False,
-            "auto.offset.reset": "error",
-            "enable.partition.eof": True,
-        }
+        | {"group.id": group, "enable.auto.commit": False, "auto.offset.reset": "error", "enable.partition.eof": True}
     )
 
 

@@ -11,12 +11,7 @@ _TICK_SECONDS = 0.05
 
 
 def batches(
-    take: Callable[[int], bytes],
-    stop: Stop,
-    *,
-    count: int | None,
-    per_message: int,
-    pace: Pace | None,
+    take: Callable[[int], bytes], stop: Stop, *, count: int | None, per_message: int, pace: Pace | None
 ) -> Iterator[Batch]:
     """`count` events (None: until the user stops), at most `per_message` in a batch.
 

@@ -31,11 +31,7 @@ class KafkaTarget:
         self._producer = Producer(
             # librdkafka's word for "never" is 0.
             kafka.producer_config(settings, timeout_seconds if math.isfinite(timeout_seconds) else 0)
-            | {
-                "queue.buffering.max.kbytes": _MAX_QUEUED_KILOBYTES,
-                "error_cb": self._note,
-                "log_level": 0,
-            }
+            | {"queue.buffering.max.kbytes": _MAX_QUEUED_KILOBYTES, "error_cb": self._note, "log_level": 0}
         )
         self._look_up()
         self._report: Callable[[int], Any] = lru_cache(1024)(lambda events: partial(self._delivered, events))

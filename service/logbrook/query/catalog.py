@@ -34,12 +34,7 @@ BODY_NAMES = frozenset({"body", "message", "msg"})
 LEVEL_NAMES = frozenset({"level", "severity"})
 _LEVEL_KEYS = frozenset(parsing.FIELDS["level"]) - LEVEL_NAMES - {"levelno", "severity_text", "severitytext"}
 # A prefix says whose attribute it is; without one the event's own are looked at, then its resource's.
-PREFIXES = {
-    "attr": Place.LOG,
-    "attributes": Place.LOG,
-    "resource": Place.RESOURCE,
-    "scope": Place.SCOPE,
-}
+PREFIXES = {"attr": Place.LOG, "attributes": Place.LOG, "resource": Place.RESOURCE, "scope": Place.SCOPE}
 LEVELS = {"none": 0, "trace": 1, "debug": 5, "info": 9, "warn": 13, "error": 17, "fatal": 21}
 _LEVEL_ALIASES = {
     "unset": "none",

@@ -50,12 +50,7 @@ async def context(engine: Engine, event_id: str, before: int, after: int) -> Con
         _around(search.Look(engine, selection, spent, after=at), before),
         _around(search.Look(engine, selection, spent, after=at, oldest_first=True), after),
     )
-    return ContextAnswer(
-        before=older[::-1],
-        event=found,
-        after=newer,
-        cost=await engine.cost(spent),
-    )
+    return ContextAnswer(before=older[::-1], event=found, after=newer, cost=await engine.cost(spent))
 
 
 def _same_source(found: Event) -> Node:

@@ -67,9 +67,7 @@ def select(query: str, period: TimeRange, service: str = "", severity: str = "")
         if level is None:
             names = ", ".join(catalog.LEVELS)
             raise BadRequestError(
-                "bad_severity",
-                f"severity: {severity[:32]!r} is not one of {names}, or 0 to 24",
-                parameter="severity",
+                "bad_severity", f"severity: {severity[:32]!r} is not one of {names}, or 0 to 24", parameter="severity"
             )
         parts.append(Severity(level[0], catalog.HIGHEST_SEVERITY))
     flat = [piece for part in parts for piece in (part.parts if isinstance(part, All) else (part,))]

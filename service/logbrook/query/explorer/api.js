@@ -35,9 +35,6 @@ export async function get(path, parameters = {}, kind = path) {
   }
 }
 
-/** Give up a request that is under way. */
-export const cancel = (kind) => running.get(kind)?.abort();
-
 /** The URL of a route with parameters. */
 export function address(path, parameters = {}) {
   const given = new URLSearchParams(

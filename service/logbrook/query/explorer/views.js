@@ -7,7 +7,7 @@ import { change, state } from "./state.js";
 import { term, withTerm } from "./terms.js";
 
 /** A pattern as a term: its variable places become wildcards. */
-export function patternTerm(pattern) {
+function patternTerm(pattern) {
   return pattern
     .split("<*>")
     .map((text) => text.replace(/[^\w]/g, "\\$&"))
