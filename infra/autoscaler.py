@@ -118,13 +118,12 @@ class Autoscaler(pulumi.ComponentResource):
         self, foundation: Foundation, backend: Backend, consumer: Consumer, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         super().__init__("logbrook:infra:Autoscaler", "autoscaler", None, opts)
-        settings, network, images, store = foundation.settings, foundation.network, foundation.images, foundation.store
-        self.settings = settings
+        self.settings = settings = foundation.settings
         self._child = pulumi.ResourceOptions(parent=self)
         self.identity = Identity(settings, "autoscaler", "scales the consumer", self._child)
         version = self._parameter(backend)
-        rights = [*store.grant(self.identity), *images.grant(self.identity), *self._rights(consumer)]
-        self.service = self._service(network, version, rights)
+        rights = [*foundation.rights(self.identity), *self._rights(consumer)]
+        self.service = self._service(foundation.network, version, rights)
         self.register_outputs({})
 
     @property

@@ -33,6 +33,11 @@ class Backend:
         """False where the service account itself is the user."""
         return self.sasl_mechanism != "OAUTHBEARER"
 
+    @property
+    def kafka_roles(self) -> tuple[str, ...]:
+        """What a program's account needs in the project in order to log in to Kafka."""
+        return () if self.kafka_has_passwords else ("roles/managedkafka.client",)
+
 
 @dataclass(frozen=True)
 class Environment:

@@ -19,12 +19,10 @@ class Consumer(pulumi.ComponentResource):
 
     def __init__(self, foundation: Foundation, backend: Backend, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("logbrook:infra:Consumer", "consumer", None, opts)
-        settings, network, images, store = foundation.settings, foundation.network, foundation.images, foundation.store
+        settings = foundation.settings
         self._child = pulumi.ResourceOptions(parent=self)
         self.identity = Identity(settings, "consumer", "Kafka to ClickHouse", self._child)
-        rights = [*store.grant(self.identity), *images.grant(self.identity)]
-        if not backend.kafka_has_passwords:
-            rights.append(self.identity.in_project(settings, "roles/managedkafka.client"))
+        rights = foundation.rights(self.identity, *backend.kafka_roles)
         containers: list[Any] = []
         if settings.consumer_metrics:
             rights.append(self.identity.in_project(settings, "roles/monitoring.metricWriter"))
@@ -47,7 +45,7 @@ class Consumer(pulumi.ComponentResource):
             template={
                 "service_account": self.identity.email,
                 "containers": [_container(foundation, environment), *containers],
-                "vpc_access": network.vpc_access(),
+                "vpc_access": foundation.network.vpc_access(),
             },
             opts=pulumi.ResourceOptions(
                 parent=self,

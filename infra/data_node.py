@@ -33,20 +33,17 @@ class DataNode(pulumi.ComponentResource):
 
     def __init__(self, foundation: Foundation, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("logbrook:infra:DataNode", "data-node", None, opts)
-        settings, network, images, store = foundation.settings, foundation.network, foundation.images, foundation.store
+        settings, network = foundation.settings, foundation.network
         assert network.address is not None
         assert network.vm_subnet is not None
         assert network.nat is not None
         self.settings = settings
         self._child = pulumi.ResourceOptions(parent=self)
-        self.backups = Backups(settings, store, self._child)
+        self.backups = Backups(settings, foundation.store, self._child)
         identity = Identity(settings, "node", "the data node", self._child)
         network.admit(identity.email)
         before: list[pulumi.Resource] = [
-            *store.grant(identity),
-            *images.grant(identity),
-            identity.in_project(settings, "roles/logging.logWriter"),
-            identity.in_project(settings, "roles/monitoring.metricWriter"),
+            *foundation.rights(identity, "roles/logging.logWriter", "roles/monitoring.metricWriter"),
             *self.backups.ready,
             # The first thing it does is fetch packages.
             network.nat,

@@ -2,7 +2,10 @@
 
 from dataclasses import dataclass
 
+import pulumi
+
 from infra.config import Settings
+from infra.identity import Identity
 from infra.images import Images
 from infra.network import Network
 from infra.secret_store import SecretStore
@@ -16,3 +19,11 @@ class Foundation:
     network: Network
     images: Images
     store: SecretStore
+
+    def rights(self, identity: Identity, *project_roles: str) -> list[pulumi.Resource]:
+        """Let an identity read its secrets and pull its images, and give it roles in the project.
+
+        Whatever it starts should wait for the result.
+        """
+        in_project = [identity.in_project(self.settings, role) for role in project_roles]
+        return [*self.store.grant(identity), *self.images.grant(identity), *in_project]

@@ -56,15 +56,10 @@ class Grafana(pulumi.ComponentResource):
 
     def __init__(self, foundation: Foundation, backend: Backend, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("logbrook:infra:Grafana", "grafana", None, opts)
-        settings, images, store = foundation.settings, foundation.images, foundation.store
-        self.settings = settings
+        self.settings = foundation.settings
         self._child = pulumi.ResourceOptions(parent=self)
-        identity = Identity(settings, "grafana", "dashboards", self._child)
-        rights: list[pulumi.Resource] = [
-            *store.grant(identity),
-            *images.grant(identity),
-            identity.in_project(settings, "roles/monitoring.viewer"),
-        ]
+        identity = Identity(foundation.settings, "grafana", "dashboards", self._child)
+        rights = foundation.rights(identity, "roles/monitoring.viewer")
         bucket = self._bucket(identity, backend, rights)
         self.service = self._service(foundation, bucket, identity, [*rights, *backend.ready])
         self._let_in()

@@ -74,11 +74,7 @@ class Managed(pulumi.ComponentResource):
     def _migrate(self) -> gcp.cloudrunv2.Job:
         foundation, settings = self.foundation, self.foundation.settings
         identity = Identity(settings, "migrate", "creates the tables", self._child)
-        rights = [
-            *foundation.store.grant(identity),
-            *foundation.images.grant(identity),
-            identity.in_project(settings, "roles/managedkafka.client"),
-        ]
+        rights = foundation.rights(identity, *self.backend.kafka_roles)
         environment = (
             kafka(self.backend, "migrate")
             | clickhouse(self.backend, "logbrook", "clickhouse-admin-password")

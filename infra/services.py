@@ -18,12 +18,9 @@ class Gateway(pulumi.ComponentResource):
 
     def __init__(self, foundation: Foundation, backend: Backend, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("logbrook:infra:Gateway", "gateway", None, opts)
-        settings, images, store = foundation.settings, foundation.images, foundation.store
-        child = pulumi.ResourceOptions(parent=self)
-        self.identity = Identity(settings, "gateway", "HTTP to Kafka", child)
-        rights = [*store.grant(self.identity), *images.grant(self.identity)]
-        if not backend.kafka_has_passwords:
-            rights.append(self.identity.in_project(settings, "roles/managedkafka.client"))
+        settings = foundation.settings
+        self.identity = Identity(settings, "gateway", "HTTP to Kafka", pulumi.ResourceOptions(parent=self))
+        rights = foundation.rights(self.identity, *backend.kafka_roles)
         environment = kafka(backend, "gateway") | Environment(
             {"LOGBROOK_GATEWAY_HOST": _ANY}, {"LOGBROOK_GATEWAY_TOKENS": "gateway-tokens"}
         )
@@ -40,10 +37,9 @@ class Query(pulumi.ComponentResource):
 
     def __init__(self, foundation: Foundation, backend: Backend, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("logbrook:infra:Query", "query", None, opts)
-        settings, images, store = foundation.settings, foundation.images, foundation.store
-        child = pulumi.ResourceOptions(parent=self)
+        settings, child = foundation.settings, pulumi.ResourceOptions(parent=self)
         self.identity = Identity(settings, "query", "ClickHouse to HTTP", child)
-        rights = [*store.grant(self.identity), *images.grant(self.identity)]
+        rights = foundation.rights(self.identity)
         environment = clickhouse(backend, "reader", "clickhouse-reader-password") | Environment(
             {"LOGBROOK_QUERY_HOST": _ANY}
         )
