@@ -1,1 +1,1 @@
-"""Made-up or real logs into the pipeline: what `logbrook produce` does."""
+"""Sends sample logs or log files into the pipeline: what `logbrook produce` does."""

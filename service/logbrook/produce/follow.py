@@ -1,8 +1,8 @@
 """Follow log files as `tail -F` does, through rotation and truncation, and resume where an earlier run stopped.
 
 A chunk (some whole events of a file) is first written down as pending, then sent under keys made of the file's id and
-the chunk's place, then, all of it acknowledged, counted as done. Whenever the process dies, the same bytes go out again
-under the same keys: nothing is lost, and the consumer stores none twice.
+the chunk's place, and counted as done once all of it is acknowledged. Whenever the process dies, the same bytes are
+sent again under the same keys: nothing is lost, and the consumer stores none twice.
 """
 
 import io
@@ -23,7 +23,7 @@ from logbrook.produce.target import Batch, Stop
 _LOOK_EVERY_SECONDS = 0.2
 # An event whose next line may still belong to it waits this long for it.
 _SETTLED_SECONDS = 0.5
-# A rotated file is read on for so long after its last change: its writer may still hold it open.
+# How long a rotated file is read after its last change: its writer may still have it open.
 _ROTATED_SECONDS = 5.0
 _COMPRESSED = {".gz", ".zst", ".bz2", ".xz"}
 
@@ -42,7 +42,7 @@ class Follow:
         return None
 
     def batches(self, stop: Stop) -> Iterator[Batch | None]:
-        """What is appended to the files, until the user stops. None: go on when all before is acknowledged."""
+        """What is appended to the files, until the user stops. None: go on once everything before is acknowledged."""
         if STDIN in self.paths:
             raise ConfigError("--follow needs files: standard input ends when its writer does")
         positions = Positions(self.state)
@@ -56,7 +56,7 @@ class Follow:
 
 
 def _rounds(names: Sequence["_Name"], positions: Positions, stop: Stop) -> Iterator[Batch | None]:
-    """Look at all files in turns. What is under way goes to disk before it is sent, what is done before the next."""
+    """Look at all files in turns. What is pending is recorded before it is sent, what is done before the next turn."""
     ending = False
     while not ending:
         ending = bool(stop.level)
@@ -146,7 +146,7 @@ class _Tail:
         return self._file.closed
 
     def close(self) -> None:
-        """Let the file go."""
+        """Close the file."""
         self._file.close()
 
 
@@ -178,7 +178,7 @@ class _Name:
         return self.open
 
     def close(self) -> None:
-        """Let all files go."""
+        """Close all files."""
         for tail in self.open:
             tail.close()
 

@@ -1,4 +1,4 @@
-"""Made-up events as bytes: seeded, fast, in OpenTelemetry's names.
+"""Sample events as bytes: seeded, fast, with OpenTelemetry's names.
 
 Events come in blocks of 500. A block's layout (which service writes which line, in which trace) is one of a few
 dozen that are drawn once; for every block its slots get new values. Rendering an event is then a handful of list
@@ -17,7 +17,7 @@ from logbrook.produce.slots import HEX_SLOTS, POOL_SIZE, TRACE_SLOTS, pools, str
 
 BLOCK_EVENTS = 500
 _LAYOUTS = 48
-# Every so many blocks one service has a bad time, for a few blocks on end.
+# Once in this many blocks, one service is in trouble for a few blocks in a row.
 _INCIDENT_EVERY_BLOCKS = 40
 _SLOT = re.compile(r"<([a-z]+)>")
 _SERVICES = {service.name: service for service in SERVICES}
@@ -63,7 +63,7 @@ class Events:
         order = layout.order
         if last - first < BLOCK_EVENTS:
             order = order[layout.starts[first] : layout.starts[last]]
-        # Each line ends with its newline; the last one's goes.
+        # Each line ends with its newline; the last one is cut off.
         return b"".join(map(values.__getitem__, order))[:-1]
 
     def _begin(self, block: int) -> None:

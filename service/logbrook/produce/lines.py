@@ -1,8 +1,8 @@
 """Bytes of a log file to lines, lines to events, events to batches. No byte of a line is changed or lost.
 
-A line ends at LF or CRLF. A line of text becomes `{"body": ...}`; what is no UTF-8 can't be JSON and goes as a message
-of its own, or as ISO 8859-1 if a service is to stand beside it. A line of JSON goes as it is. What only files have is
-left out: the zeros of one that was cut while it was written.
+A line ends at LF or CRLF. A line of text becomes `{"body": ...}`; what is not UTF-8 can't be JSON and is sent as a
+message of its own, or as ISO 8859-1 if a service has to be named with it. A line of JSON is sent as it is. What only
+files have is left out: the zeros of one that was cut while it was written.
 """
 
 import re
@@ -20,7 +20,7 @@ Format = Literal["auto", "text", "json"]
 
 MAX_BATCH_EVENTS = 1_000
 MAX_BATCH_BYTES = 512 * 1024
-# Above this an event fits into no Kafka message (1 MB by default) and is cut into several.
+# Above this, an event does not fit into a Kafka message (1 MB by default) and is cut into several.
 MAX_EVENT_BYTES = 800_000
 # As JSON, a byte may become six: a piece fits whatever is in it.
 _PIECE_BYTES = MAX_EVENT_BYTES // 6 - 100
@@ -124,7 +124,7 @@ def _text(lines: Iterable[bytes], prefix: bytes, *, named: bool) -> Iterator[Eve
 
 
 def _pieces(line: bytes) -> Iterator[bytes]:
-    """A long line in several, none of them cut inside of a character."""
+    """A long line in several pieces, none of which splits a character."""
     start = 0
     while start < len(line):
         end = start + _PIECE_BYTES

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-# What a rate is kept to: after a longer hold-up the missed events are not made up for.
+# How far a rate catches up: after a longer delay, missed events are not made up for.
 _CATCH_UP_SECONDS = 1.0
 
 

@@ -17,7 +17,7 @@ _HEAD_BYTES = 256
 class Position:
     """One file, known by device, inode and first bytes (a name moves on, an inode is used again).
 
-    `offset` is behind the last byte that was acknowledged. `pending` is the end of what was being sent: exactly these
+    `offset` comes after the last byte that was acknowledged. `pending` is the end of what was being sent: exactly these
     bytes are sent again under the same key, so that they are stored once. `id` makes keys unique: a file that was
     truncated is a new one.
     """

@@ -39,7 +39,7 @@ class Source(Protocol):
         """The number of events to come, None if it is not known."""
 
     def batches(self, stop: Stop) -> Iterator[Batch | None]:
-        """The events; None: go on only when all before is acknowledged. Ends soon after the user stops."""
+        """The events; None: go on only once everything before is acknowledged. Ends soon after the user stops."""
 
 
 @dataclass(frozen=True, kw_only=True)

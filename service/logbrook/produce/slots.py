@@ -43,7 +43,7 @@ def pools(rng: random.Random) -> dict[str, list[bytes]]:
 
 
 def stretch(pool: list[bytes], start: int, size: int) -> list[bytes]:
-    """`size` values of a pool from `start`, round its end as often as it takes."""
+    """`size` values of a pool from `start`, wrapping around as often as needed."""
     end = start + size
     if end <= len(pool):
         return pool[start:end]

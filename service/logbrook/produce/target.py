@@ -1,4 +1,4 @@
-"""What every way out of the producer shares: a batch of events, the tally, and the wish to stop."""
+"""What all destinations share: a batch of events, the tally, and the wish to stop."""
 
 import threading
 from dataclasses import dataclass, field
@@ -71,7 +71,7 @@ class Stop:
     level: int = 0
 
     def request(self, signal: int) -> None:
-        """Raise the urgency; the first signal decides the exit status. Fit for a signal handler."""
+        """Raise the urgency; the first signal decides the exit status. Safe in a signal handler."""
         self.signal = self.signal or signal
         self.level += 1
 
@@ -92,4 +92,4 @@ class Target(Protocol):
         """Wait a moment for answers."""
 
     def close(self) -> None:
-        """Let go of connections and threads."""
+        """Release connections and threads."""

@@ -37,7 +37,7 @@ class KafkaTarget:
         self._report: Callable[[int], Any] = lru_cache(1024)(lambda events: partial(self._delivered, events))
 
     def _look_up(self) -> None:
-        """See that the topic is there."""
+        """Check that the topic exists."""
         try:
             found = self._producer.list_topics(self._topic, timeout=_LOOK_UP_SECONDS).topics[self._topic]
         except KafkaException as error:

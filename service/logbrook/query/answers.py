@@ -1,4 +1,4 @@
-"""What the API answers, as types: they are encoded as they are, and the OpenAPI document is made from them."""
+"""The API's answers as types: they are encoded as they are, and the OpenAPI document is generated from them."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ class SearchAnswer(Struct, kw_only=True, rename={"from_": "from"}):
     """Events, the newest first."""
 
     events: list[Event]
-    hints: list[str]  # what of the query is read otherwise than elsewhere, or why nothing was found
+    hints: list[str]  # how the query is read where other tools differ, or why nothing was found
     cursor: str | None  # for the next page; null on the last one
     from_: str
     to: str
@@ -67,26 +67,26 @@ class Series(Struct, kw_only=True):
 
 
 class HistogramAnswer(Struct, kw_only=True):
-    """Counts over time. The first and last bucket count their whole step, also what lies outside from and to."""
+    """Counts over time. The first and last bucket count their whole step, including what is outside `from` and `to`."""
 
     by: str
     step_seconds: float
-    buckets: list[str]  # their beginnings
+    buckets: list[str]  # when they begin
     series: list[Series]
     total: int
     cost: Cost
 
 
 class FieldInfo(Struct, kw_only=True):
-    """A field that queries may name."""
+    """A field that a query can name."""
 
     name: str
     kind: str  # column, attribute or resource
-    events: int  # that have it; 0 where that was not counted
+    events: int  # how many have it; 0 if that was not counted
 
 
 class FieldsAnswer(Struct, kw_only=True):
-    """The fields there are in a range of time."""
+    """The fields of a time range."""
 
     fields: list[FieldInfo]
     cost: Cost
@@ -216,7 +216,7 @@ class Process(Struct, kw_only=True):
 
 
 class StatusAnswer(Struct, kw_only=True):
-    """How the platform itself is."""
+    """The state of the platform itself."""
 
     figures: list[Figure]
     alerts: list[Alert]

@@ -1,4 +1,4 @@
-"""The fields that everybody may name in a query, and the names of the severities."""
+"""The fields that a query can name, and the names of the severities."""
 
 import re
 
@@ -14,7 +14,7 @@ def _folded(name: str) -> str:
 COLUMNS = {
     typed: Field(Place.COLUMN, each.sql, each.kind == "number") for each in columns.COLUMNS for typed in each.typed
 } | {"idempotency_key": Field(Place.COLUMN, "IdempotencyKey")}
-# What the parser takes for the same column, and other ways to write the names: an attribute may have such a name, too.
+# Other names of the same columns: the parser's, and other spellings. An attribute may have such a name, too.
 _ALIASES = {
     "service": parsing.FIELDS["service"],
     "trace_id": parsing.FIELDS["trace"],
@@ -33,7 +33,7 @@ _BY_ALIAS = (
 BODY_NAMES = frozenset({"body", "message", "msg"})
 LEVEL_NAMES = frozenset({"level", "severity"})
 _LEVEL_KEYS = frozenset(parsing.FIELDS["level"]) - LEVEL_NAMES - {"levelno", "severity_text", "severitytext"}
-# A prefix says whose attribute it is; without one the event's own are looked at, then its resource's.
+# A prefix says whose attribute it is; without one, the event's own are searched, then its resource's.
 PREFIXES = {"attr": Place.LOG, "attributes": Place.LOG, "resource": Place.RESOURCE, "scope": Place.SCOPE}
 LEVELS = {"none": 0, "trace": 1, "debug": 5, "info": 9, "warn": 13, "error": 17, "fatal": 21}
 _LEVEL_ALIASES = {
@@ -55,7 +55,7 @@ SHOWN = ("service", "level", "body", "trace_id", "span_id", "event", "scope", "s
 
 
 def fields(name: str) -> tuple[Field, ...]:
-    """The fields that a typed name may mean: a column by its names, and the attribute that is called so."""
+    """The fields that a typed name can mean: a column, by any of its names, and the attribute of that name."""
     if found := COLUMNS.get(name) or _BY_SQL.get(name):
         return (found,)
     prefix, dot, rest = name.partition(".")
@@ -67,7 +67,7 @@ def fields(name: str) -> tuple[Field, ...]:
 
 
 def field(name: str) -> Field:
-    """The field that a typed name means first of all; an unknown name is an attribute."""
+    """The first field that a typed name can mean; an unknown name is an attribute."""
     return fields(name)[0]
 
 
@@ -82,12 +82,12 @@ def is_level(name: str) -> bool:
 
 
 def is_level_key(name: str) -> bool:
-    """Whether events have their level under such a name; an attribute may be called so, too."""
+    """Whether events may carry their level under this name; it may also be an attribute."""
     return name.lower() in _LEVEL_KEYS
 
 
 def is_known(name: str) -> bool:
-    """Whether the name can only mean a field: `level=error` is then no text."""
+    """Whether the name can only mean a field: `level=error` is then not text."""
     return is_body(name) or is_level(name) or is_level_key(name) or fields(name)[0].place is not Place.ANYWHERE
 
 

@@ -1,4 +1,4 @@
-"""Counting events: histograms and what the services send, from the counts by minute wherever those can tell."""
+"""Counting events: histograms and what the services send, from the counts by minute where those suffice."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ OTHER = "(other)"
 
 
 def value_sql(field: Field, parameters: filters.Parameters) -> str:
-    """SQL for a field's value as text; '' where it is not there."""
+    """SQL for a field's value as text; '' if the event does not have it."""
     if field.place is Place.COLUMN:
         return f"toString({field.name})" if field.numeric else field.name
     key = parameters.text(field.name)
@@ -59,7 +59,7 @@ async def histogram(engine: Engine, selection: Selection, by: str, buckets: int)
 
 
 def _frequent_values(sql: str) -> str:
-    """The same counts with all but the most frequent values thrown together, so that the result stays small."""
+    """The same counts with all but the most frequent values lumped together, so that the result stays small."""
     return (
         f"WITH counts AS ({sql.replace('count() FROM', 'count() AS events FROM', 1)}), frequent AS "
         f"(SELECT value FROM counts GROUP BY value ORDER BY sum(events) DESC LIMIT {_MAX_SERIES:d}) "
@@ -69,7 +69,7 @@ def _frequent_values(sql: str) -> str:
 
 
 def _step(period: TimeRange, buckets: int) -> int:
-    """The shortest round step, in nanoseconds, that needs no more buckets."""
+    """The shortest round step, in nanoseconds, that needs no more buckets than that."""
     for seconds in _STEPS_SECONDS:
         step = int(seconds * SECOND)
         aligned = period.aligned(step)
@@ -79,14 +79,14 @@ def _step(period: TimeRange, buckets: int) -> int:
 
 
 def _bucket(selection: Selection, period: TimeRange, step: int, *, counted: bool) -> tuple[str, str]:
-    """SQL for the number of an event's bucket, and for the range; by whole minutes where the counts can answer."""
+    """SQL for the number of an event's bucket, and for the range; in whole minutes if the counts can answer."""
     lowest, highest = timerange.BUCKET_RANGE
     by_minute = step % (60 * SECOND) == 0 and lowest <= period.start and period.end <= highest
     if counted and by_minute and selection.is_counted():
         start = period.start // SECOND
         bucket = f"intDiv(toUnixTimestamp(toStartOfMinute(Timestamp)) - {start:d}, {step // SECOND:d})"
         return bucket, search.minutes(period)
-    # In seconds wherever that is exact: centuries in nanoseconds are more than 64 bits hold.
+    # In seconds where that is exact: centuries in nanoseconds do not fit into 64 bits.
     unit, name = (SECOND, "Second") if step % SECOND == 0 else (1, "Nano")
     bucket = f"intDiv(toUnixTimestamp64{name}(Timestamp) - {period.start // unit:d}, {step // unit:d})"
     return bucket, period.condition()
@@ -140,7 +140,7 @@ _BYTES = "SELECT total_bytes FROM system.tables WHERE database = currentDatabase
 
 
 async def _table_bytes(engine: Engine, spent: Spent) -> int | None:
-    """The size on disk; None for a user who may not look into `system.tables`."""
+    """The size on disk; None for a user who may not read `system.tables`."""
     try:
         rows = await engine.rows(Statement(_BYTES), spent)
     except StatementError:

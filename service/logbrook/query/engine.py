@@ -1,4 +1,4 @@
-"""Statements to ClickHouse over HTTP: limited, counted, and cancelled when nobody waits for them any more."""
+"""Statements to ClickHouse over HTTP: limited, counted, and cancelled when nobody waits for them anymore."""
 
 import asyncio
 import contextlib
@@ -55,7 +55,7 @@ class Spent:
 
 @dataclass
 class Statement:
-    """SQL without FORMAT, the values bound to it, and settings beside the engine's limits."""
+    """SQL without FORMAT, the values bound to it, and settings in addition to the engine's limits."""
 
     sql: str
     parameters: Mapping[str, str] = field(default_factory=dict)
@@ -107,7 +107,7 @@ class Engine:
         return (await self.result(statement, spent))["data"]  # type: ignore[no-any-return]
 
     async def result(self, statement: Statement, spent: Spent | None = None) -> dict[str, Any]:
-        """A whole result as ClickHouse's JSONCompact has it: `meta`, `data`, `statistics`."""
+        """A whole result in ClickHouse's JSONCompact: `meta`, `data`, `statistics`."""
         most = self.query.max_sql_result_bytes if statement.lane == "sql" else self.query.max_result_bytes
         body = bytearray()
         async with self._send(statement, "JSONCompact") as response:
@@ -119,7 +119,7 @@ class Engine:
         try:
             result = orjson.loads(body)
         except orjson.JSONDecodeError:
-            # An error after the first rows is written behind them.
+            # An error that comes after the first rows is written after them.
             raise from_clickhouse(body.decode(errors="replace")) from None
         if "exception" in result:
             raise from_clickhouse(result["exception"])
@@ -140,7 +140,7 @@ class Engine:
             yield response.aiter_bytes()
 
     async def cost(self, spent: Spent) -> Cost:
-        """What a request spent, beside the size of the table."""
+        """What a request spent, and the size of the table."""
         table_rows = await self.table_rows()
         return Cost(
             elapsed_ms=round(spent.elapsed_seconds * 1000, 3),
@@ -164,7 +164,7 @@ class Engine:
         url = {"database": self.clickhouse.database, "query_id": query_id}
         url |= await self._limits(statement)
         url["default_format"] = output_format or "TabSeparatedRaw"
-        # As fields of a form: a text of the longest kind does not fit into a URL.
+        # As fields of a form: the longest texts do not fit into a URL.
         fields = {"query": statement.sql, **{f"param_{name}": text for name, text in statement.parameters.items()}}
         form = {name: (None, text.encode()) for name, text in fields.items()}
         request = self._client.build_request("POST", "/", params=url, files=form)
@@ -206,7 +206,7 @@ class Engine:
     async def _end(self, query_id: str, lane: asyncio.Semaphore) -> None:
         """Stop a statement that nobody waits for, and keep its place in the lane until ClickHouse is done with it.
 
-        Closing the connection asks for it, KILL QUERY makes sure. Some functions look at neither before they have
+        Closing the connection asks for that, and KILL QUERY makes sure. Some functions check neither until they have
         finished a block.
         """
         kill = f"KILL QUERY WHERE query_id = '{query_id}' ASYNC".encode()
@@ -219,7 +219,7 @@ class Engine:
             lane.release()
 
     async def _has_ended(self, query_id: str) -> bool:
-        """Whether ClickHouse is surely done with a statement: whoever asks may take its query id.
+        """Whether ClickHouse is certainly done with a statement: its query id can then be used again.
 
         While it runs, the answer is error 216. Any other error (too many statements, a quota) says nothing about it.
         A server that refuses connections runs nothing.
@@ -256,7 +256,7 @@ class Engine:
         return {name: str(value) for name, value in limits.items()}
 
     async def _try_sql_limits(self) -> None:
-        """Do without limits of its own for /v1/sql where the user's profile does not let them be changed."""
+        """Drop the limits of /v1/sql if the user's profile does not allow them to be changed."""
         try:
             await self._ask("SELECT 1", self._sql_limits)
         except StatementError as error:
@@ -270,7 +270,7 @@ class Engine:
     async def may_only_read(self) -> bool:
         """Whether this process is logged in as a user that can read the log table and nothing else.
 
-        Tried rather than asked: its profile is read-only, and neither a system table nor another table of ours answers.
+        It tries instead of asking: the profile is read-only, and neither a system table nor another of ours answers.
         """
         if await self._ask("SELECT getSetting('readonly')") != "1":
             return False

@@ -1,4 +1,4 @@
-"""Events in a list: the rows that are selected, what names an event, and where a page ended."""
+"""Events in a list: the rows that are selected, what identifies an event, and where a page ended."""
 
 import base64
 import re
@@ -12,7 +12,7 @@ from logbrook.query.columns import COLUMNS, Column, Event
 from logbrook.query.filters import Parameters
 from logbrook.query.refusals import BadRequestError
 
-# The order of every list of events: by time, and where two have the same, by identity.
+# The order of every list of events: by time, then by identity.
 _ORDER = ("Timestamp", "KafkaTopicId", "KafkaPartition", "KafkaOffset", "KafkaIndex")
 NEWEST_FIRST = ", ".join(f"{column} DESC" for column in _ORDER)
 OLDEST_FIRST = ", ".join(_ORDER)
@@ -20,7 +20,7 @@ OLDEST_FIRST = ", ".join(_ORDER)
 _TOPIC_ID = re.compile(r"[\w+/=-]{0,64}", re.ASCII)
 
 
-# Of one event in a list: the first attributes of each map, and of a name and a value the first characters.
+# How much of an event a list has: the first attributes of each map, and the first characters of each name and value.
 _LISTED_ATTRIBUTES, _LISTED_NAME, _LISTED_VALUE = 100, 256, 1024
 
 
@@ -66,7 +66,7 @@ def _is_cut(column: str) -> str:
 
 @dataclass(frozen=True)
 class Position:
-    """Where an event stands in the order of all events; also what names it."""
+    """An event's place in the order of all events, which also identifies it."""
 
     nanoseconds: int
     topic_id: str

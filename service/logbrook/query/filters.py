@@ -1,8 +1,8 @@
 """The query's tree as a condition in SQL: every value a bound parameter, every predicate in the form its index takes.
 
-The text index is on `lower(Body)`, split at everything that is no ASCII letter or digit (bytes above 127 count as
-letters), and on the attributes' `key=value` items; only `hasAllTokens`, `LIKE` and `has` on just these expressions
-prune.
+The text index is on `lower(Body)`, split at everything that is not an ASCII letter or digit (bytes above 127 count
+as letters), and on the attributes' `key=value` items; only `hasAllTokens`, `LIKE`, and `has` on exactly these
+expressions prune.
 """
 
 import re
@@ -47,7 +47,7 @@ class Parameters:
     values: dict[str, str] = field(default_factory=dict)
 
     def add(self, kind: str, value: str | float) -> str:
-        """Bind a value; what stands for it in the statement."""
+        """Bind a value; returns what stands for it in the statement."""
         name = f"p{len(self.values)}"
         self.values[name] = value.translate(_ESCAPES) if isinstance(value, str) else repr(value)
         return f"{{{name}:{kind}}}"
@@ -83,7 +83,7 @@ def condition(node: Node, parameters: Parameters) -> str:  # noqa: PLR0911 - one
 
 
 def is_indexed(node: Node) -> bool:
-    """Whether its condition is nothing but what a text index answers by itself."""
+    """Whether a text index alone can answer its condition."""
     match node:
         case Equals(field=Field(place=place, name=key), value=value):
             return place in _ITEMS and "=" not in key + value
@@ -200,7 +200,7 @@ def _attribute_equals(place: Place, key: str, wanted: str, parameters: Parameter
     conditions: list[str] = []
     if place in _ITEMS:
         conditions.append(f"has({_ITEMS[place]}, {parameters.text(f'{key}={wanted}')})")
-    # `a=b` with the value c and `a` with the value b=c are the same item: only then the row itself must be looked at.
+    # `a=b` with the value c and `a` with the value b=c are the same item: only then must the row itself be checked.
     if place not in _ITEMS or "=" in key + wanted:
         bound = parameters.text(key)
         conditions.append(f"mapContains({place.value}, {bound})")

@@ -5,8 +5,8 @@ somebody has looked at it. Left out on purpose: whatever reads files, dictionari
 (file, dictGet, joinGet, getSetting, version, user, ...), waits (sleep) or raises (throwIf), and functions whose single
 call can run for minutes on one block of rows, where ClickHouse does not look at its deadline (editDistance,
 arrayReduce, arrayPartialSort, arrayShuffle, base58Encode, parseReadableSize..., sparseGrams, multiFuzzyMatch...,
-ngrams) or take memory that it does not count (printf with a width). tests/query/test_functions.py holds the list
-against the engine.
+ngrams) or take memory that it does not count (printf with a width). tests/query/test_functions.py compares the
+list with the engine.
 """
 
 import re
@@ -127,7 +127,7 @@ SIZED = {
     **dict.fromkeys(("repeat", "space"), (slice(-1, None), 10_000)),
     **dict.fromkeys(_names("leftPad lpad leftPadUTF8 rightPad rpad rightPadUTF8 toFixedString"), (slice(1, 2), 10_000)),
 }
-"""Functions whose result grows with a number: which arguments say it, and the largest number allowed."""
+"""Functions whose result grows with a number: which arguments give it, and the largest number allowed."""
 PATTERN = dict.fromkeys(
     _names(
         "like notLike ilike notILike match notMatch countMatches countMatchesCaseInsensitive extract extractAll "

@@ -1,7 +1,7 @@
-"""What a query may have meant instead: said beside its answer, in plain sentences.
+"""What a query may have meant instead, said next to its answer in plain sentences.
 
-Some things that other tools understand are text here. Those are said whatever was found; why nothing was found is
-looked up only if nothing was.
+Some of what other tools understand is text here: that is always said. Why nothing was found is looked up only if
+nothing was.
 """
 
 import contextlib
@@ -40,7 +40,7 @@ _LOOKS_LIKE = tuple(
 
 
 def of_query(query: str, node: Node) -> list[str]:
-    """What of a query is read otherwise than by other tools."""
+    """What in a query is read differently by other tools."""
     bare = _QUOTED.sub('""', query)
     found = [
         hint.format(*match.groups()) for pattern, hint in _LOOKS_LIKE if (match := pattern.search(bare)) is not None
@@ -59,7 +59,7 @@ def of_query(query: str, node: Node) -> list[str]:
 
 
 def _positive(node: Node) -> Iterator[Node]:
-    """A tree's nodes but for those that it leaves out."""
+    """A tree's nodes, except those that it excludes."""
     yield node
     if isinstance(node, (All, Any)):
         for part in node.parts:

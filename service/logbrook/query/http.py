@@ -1,4 +1,4 @@
-"""What all answers have in common: JSON, errors, headers, and that nobody works for a client who left."""
+"""What all answers have in common: JSON, errors, headers, and no work for a client that has left."""
 
 import asyncio
 import time
@@ -35,7 +35,7 @@ HEADERS = {
 
 
 class ClientLeftError(LogbrookError):
-    """Nobody waits for the answer any more."""
+    """Nobody waits for the answer anymore."""
 
 
 def json_answer(answer: msgspec.Struct, status: int = 200, headers: dict[str, str] | None = None) -> Response:
@@ -45,7 +45,7 @@ def json_answer(answer: msgspec.Struct, status: int = 200, headers: dict[str, st
 
 
 def error_answer(error: Exception, *, statement_is_theirs: bool = False) -> Response:
-    """The answer to a request that failed; what is nobody's business goes to the log instead."""
+    """The answer to a request that failed; what callers need not know goes to the log instead."""
     if isinstance(error, ClientLeftError):
         return Response(status_code=CLIENT_LEFT)
     if isinstance(error, StatementError) and not statement_is_theirs:
@@ -117,7 +117,7 @@ class Stream(Response):
 
 
 class Guard:
-    """Outermost: security headers on every answer, figures about it, and no request that another site made."""
+    """The outermost layer: security headers and metrics for every answer, and no requests from other sites' pages."""
 
     def __init__(self, app: ASGIApp, known_path: Callable[[Scope], str]) -> None:
         self._app, self._known_path = app, known_path

@@ -19,7 +19,7 @@ from logbrook.query.syntax import All, Any, Everything, Exists, Node, Not, Place
 MAX_CHARACTERS = 4096
 MAX_DEPTH = 24
 MAX_TERMS = 100
-# Thousands of them in one pattern keep ClickHouse busy for minutes in one block, where it looks at no deadline.
+# Thousands of them in one pattern keep ClickHouse busy for minutes within one block, where it does not check deadlines.
 MAX_WILDCARDS = 100
 
 _FIELD = re.compile(
@@ -50,7 +50,7 @@ def parse(text: str) -> Node:
 
 
 class _Parser:
-    """A recursive descent over the characters; each method leaves `at` behind what it took."""
+    """A recursive descent over the characters; each method leaves `at` after what it took."""
 
     def __init__(self, text: str) -> None:
         self.text, self.at, self.terms = text, 0, 0
@@ -73,7 +73,7 @@ class _Parser:
         return _KEYWORDS[found[1]] if found else None
 
     def _take(self, keyword: str) -> bool:
-        """Go behind a keyword if it is here."""
+        """Move past a keyword if it is here."""
         found = _KEYWORD.match(self.text, self.at)
         if found is None or _KEYWORDS[found[1]] != keyword:
             return False
@@ -163,7 +163,7 @@ class _Parser:
         if operator not in ("=", "=="):
             return self._value(depth, name) if operator == ":" else self._related(name, operator, depth)
         node = self._value(depth, name)
-        # It may be a text as well: programs write `user=bob` into their lines.
+        # It may be text as well: programs write `user=bob` into their lines.
         text = self.text[start : self.at]
         return node if found[3] or catalog.is_known(name) or "(" in text else Any((node, body_text(text)))
 

@@ -15,12 +15,12 @@ from logbrook.query.timerange import TimeRange
 _NEAR = (5 * 60 * timerange.SECOND, 3600 * timerange.SECOND)
 _FAR = 7 * 86400 * timerange.SECOND
 _MAX_TRACE_ID = 64
-# What tells one source from another among the attributes of a resource, as far as it is there.
+# The attributes of a resource that tell one source from another, if it has them.
 _SOURCE_KEYS = ("service.instance.id", "k8s.pod.uid", "k8s.pod.name", "container.id", "host.id", "host.name")
 
 
 async def event(engine: Engine, event_id: str) -> EventAnswer:
-    """One event with its whole body. Raises RejectedError 404 if it is not there (any more)."""
+    """One event with its whole body. Raises RejectedError if it does not exist (anymore)."""
     spent = Spent()
     found = await _event(engine, event_id, None, spent)
     return EventAnswer(event=found, cost=await engine.cost(spent))

@@ -16,7 +16,7 @@ MARK = "<*>"
 
 
 async def patterns(engine: Engine, selection: Selection, limit: int) -> PatternsAnswer:
-    """The most frequent patterns among the newest matching events, with how often, how grave and where."""
+    """The most frequent patterns among the newest matching events, with their counts, severity, and services."""
     spent, parameters = Spent(), filters.Parameters()
     sample = await sampling.sample(engine, selection, spent)
     variable, mark = parameters.text(_VARIABLE), parameters.text(MARK)

@@ -1,4 +1,4 @@
-"""ClickHouse's exceptions as what the API answers."""
+"""What the API refuses, and ClickHouse's exceptions as the API's errors."""
 
 import re
 

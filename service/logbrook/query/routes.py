@@ -1,4 +1,4 @@
-"""Every route of the API: its parameters, what it answers, and the function that does it."""
+"""Every route of the API: its parameters, its answer, and the function that makes it."""
 
 import time
 from collections.abc import Awaitable, Callable
@@ -30,7 +30,7 @@ def _says(meaning: str, example: str | None = None) -> Meta:
     return Meta(description=meaning, examples=[example] if example else None)
 
 
-def _most(highest: int, lowest: int = 1, meaning: str = "Most of them in the answer.") -> Meta:
+def _most(highest: int, lowest: int = 1, meaning: str = "The most to return.") -> Meta:
     return Meta(description=meaning, ge=lowest, le=highest)
 
 
@@ -50,7 +50,7 @@ class Filter(Struct):
         str, _says("Query language; nothing matches everything.", 'connection "timed out" level>=warn')
     ] = ""
     service: Annotated[str, _says("Only this service.")] = ""
-    severity: Annotated[str, _says("Only this level and graver ones: trace, debug, info, warn, error, fatal.")] = ""
+    severity: Annotated[str, _says("Only this level and higher ones: trace, debug, info, warn, error, fatal.")] = ""
 
     def within(self, period: timerange.TimeRange) -> Selection:
         """The events of a range. Raises RejectedError."""
@@ -85,7 +85,7 @@ def _period(given: Selected | _Range) -> timerange.TimeRange:
 
 class _Search(Selected):
     limit: Annotated[int, _most(1000)] = 100
-    cursor: Annotated[str, _says("`cursor` of the page before: goes on behind it, with the same query.")] = ""
+    cursor: Annotated[str, _says("`cursor` of the previous page: continues after it, with the same query.")] = ""
     explain: Annotated[bool, _says("Add ClickHouse's plan and what its indexes prune.")] = False
 
 
@@ -96,13 +96,13 @@ class _Histogram(Selected):
 
 class _Values(Selected):
     field: Annotated[str, _says("The field: level, service, attr.http.route.", "service")] = ""
-    prefix: Annotated[str, _says("Only values that begin so, in any case.")] = ""
-    contains: Annotated[str, _says("Only values that have this in them, in any case.")] = ""
+    prefix: Annotated[str, _says("Only values that begin with this, ignoring case.")] = ""
+    contains: Annotated[str, _says("Only values that contain this, ignoring case.")] = ""
     limit: Annotated[int, _most(1000)] = 20
 
 
 class _Facets(Selected):
-    fields: Annotated[str, _says("Names, comma-separated; without: service, level and the attributes worth it.")] = ""
+    fields: Annotated[str, _says("Names, comma-separated; default: service, level, and useful attributes.")] = ""
     limit: Annotated[int, _most(100)] = 10
 
 

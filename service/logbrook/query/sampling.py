@@ -1,4 +1,4 @@
-"""Which of too many events to look at: the newest, as many as a sample needs, and enough of them that match.
+"""Which events to look at if there are too many: the newest, as many as a sample needs, with enough that match.
 
 Facets, values and patterns read wide columns. Over a day of millions of events they would take seconds; the newest
 hundred thousand tell nearly the same, and the answer says that it is from those.
@@ -12,7 +12,7 @@ from logbrook.query.search import Look
 from logbrook.query.selection import Selection
 from logbrook.query.timerange import TimeRange
 
-# Matches that make a sample worth it, and how much more than its size may be looked at to get them.
+# How many matches make a useful sample, and how many times its size may be looked at to get them.
 _ENOUGH_MATCHES = 1000
 _MOST_WIDENING = 20
 
@@ -38,7 +38,7 @@ class Sample:
 
 
 async def sample(engine: Engine, selection: Selection, spent: Spent) -> Sample:
-    """The newest part of the selection that is worth looking at."""
+    """The newest part of the selection, as large as a sample needs."""
     size = engine.query.sample_events
     period = await _period(Look(engine, selection, spent), size)
     return Sample(Selection(selection.node, period), period == selection.period, size)

@@ -17,14 +17,14 @@ from logbrook.query.selection import Selection
 from logbrook.query.timerange import TimeRange
 
 _MINUTE = 60 * timerange.SECOND
-# Enough events for a first look when the filter is one that the counts know nothing of.
+# Enough events for a first look if the counts know nothing about the filter.
 _FIRST_LOOK_EVENTS = 20_000
-# The newest hours are counted minute by minute, what is before in this many steps.
+# The newest hours are counted minute by minute, older ones in this many steps.
 _STEPS = 500
-# Within this the counts cost more than they spare.
+# Within this, the counts cost more than they save.
 SHORT = 5 * _MINUTE
 _EVERYTHING = 2**62
-# So few matches are read by their number alone, and so much more than are wanted: they do not come evenly.
+# Up to this many matches are read by their number alone, with this margin: they are not spread evenly.
 _FEW_MATCHES = 1_000
 _MARGIN = 1.3
 
@@ -49,7 +49,7 @@ class Look:
     explained: list[str] | None = None
 
     def split(self, period: TimeRange, at: int) -> tuple[TimeRange, TimeRange]:
-        """A range in two: what is read first, and what is read then."""
+        """A range in two: what is read first, and what is read next."""
         older, newer = TimeRange(period.start, at), TimeRange(at, period.end)
         return (older, newer) if self.oldest_first else (newer, older)
 
@@ -120,7 +120,7 @@ async def _periods(look: Look, wanted: int, found: list[Event]) -> AsyncIterator
 async def _shares(
     look: Look, rest: TimeRange, wanted: int, matches: int, found: list[Event]
 ) -> AsyncIterator[TimeRange]:
-    """The parts of a range with few matches: first the share that should do if they are spread evenly."""
+    """The parts of a range with few matches: first the share that suffices if they are spread evenly."""
     length = rest.end - rest.start
     share = _MARGIN * wanted / max(matches, 1)
     while rest.start < rest.end:
@@ -133,7 +133,7 @@ async def _shares(
 
 
 async def _few_matches(look: Look) -> int | None:
-    """How much of the whole table matches at most, where an index knows that it is little: in milliseconds."""
+    """The most events of the whole table that can match, if an index knows that they are few: in milliseconds."""
     part = look.selection.indexed_part()
     if part is None:
         return None
@@ -217,7 +217,7 @@ def _first_segment(period: TimeRange, oldest_first: bool) -> int:
 
 
 async def _counts(look: Look, period: TimeRange) -> tuple[int, list[tuple[int, int]]]:
-    """The length of a step, and (beginning, events) of the steps that have any, by what of the filter is counted."""
+    """The length of a step, and (beginning, events) of the steps that have any, by the counted part of the filter."""
     counted = TimeRange(max(period.start, 0), min(period.end, timerange.BUCKET_RANGE[1])).aligned(_MINUTE)
     if counted.start >= counted.end:
         return 0, []
@@ -235,7 +235,7 @@ async def _counts(look: Look, period: TimeRange) -> tuple[int, list[tuple[int, i
 
 
 def _inside(count: int, start: int, end: int, counted: TimeRange, period: TimeRange) -> int:
-    """What of a step's count lies in a range if it is spread evenly: the range begins and ends within a minute."""
+    """How much of a step's count is in a range if it is spread evenly: the range begins and ends within a minute."""
     start, end = max(start, counted.start), min(end, counted.end)
     return count * max(min(end, period.end) - max(start, period.start), 0) // (end - start)
 
@@ -251,7 +251,7 @@ def minutes(period: TimeRange) -> str:
 
 
 def _window(look: Look, rest: TimeRange, densities: list[tuple[int, int]], wanted: int) -> tuple[TimeRange, TimeRange]:
-    """The part of `rest` to read next, that holds about `wanted` events by the counts, and what is left then."""
+    """The part of `rest` to read next, with about `wanted` events by the counts, and what is left after it."""
     total = 0
     indexes = range(len(densities)) if look.oldest_first else range(len(densities) - 1, -1, -1)
     for index in indexes:
@@ -267,7 +267,7 @@ def _window(look: Look, rest: TimeRange, densities: list[tuple[int, int]], wante
 
 
 async def explain(engine: Engine, statement: Statement) -> list[str]:
-    """ClickHouse's plan of a statement, with what each index prunes; or why it does not say."""
+    """ClickHouse's plan of a statement, with what each index prunes; or why there is none."""
     try:
         rows = await engine.rows(Statement(f"EXPLAIN indexes = 1 {statement.sql}", statement.parameters))
     except StatementError as error:

@@ -25,7 +25,7 @@ class Selection:
         return f"{self.period.condition()} AND ({filters.condition(self.node, parameters)})"
 
     def is_counted(self) -> bool:
-        """Whether the counts by minute, service and severity tell all about the filter."""
+        """Whether the counts by minute, service, and severity can answer the filter."""
         return syntax.columns(self.node) <= _COUNTED
 
     def is_rare(self) -> bool:
@@ -39,7 +39,7 @@ class Selection:
         return next((part for part in parts if filters.is_indexed(part)), None)
 
     def counted_part(self) -> Node:
-        """What of the filter the counts can tell: it matches these events and possibly others."""
+        """The part of the filter that the counts can answer: it matches these events and possibly others."""
         if self.is_counted():
             return self.node
         parts = self.node.parts if isinstance(self.node, All) else ()

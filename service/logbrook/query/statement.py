@@ -89,7 +89,7 @@ async def check(text: str, database: str, max_rows: int, ask: Ask) -> str:
         bound = Parameters()
         canonical = (await ask(f"SELECT formatQuerySingleLine({bound.text(text)})", bound.values)).rstrip("\n")
     except RejectedError as error:
-        # Behind the reason stands the statement that asked, which is ours.
+        # After the reason comes the statement that asked, which is ours.
         raise BadRequestError("sql_syntax", str(error).split(": In scope SELECT formatQuery")[0]) from None
     if not re.match(r"(?:\(*SELECT|WITH)\b", canonical):
         raise _refused("expected one SELECT")
@@ -145,7 +145,7 @@ def _check(tree: Node, statement: str, database: str) -> None:
 
 
 def _check_bare_names(tree: Node) -> None:
-    """A name that could be a function's is a column of the same SELECT: of its lists, or of a subquery behind FROM."""
+    """A name that could be a function's is a column of the same SELECT: of its lists, or of a subquery after FROM."""
     waiting: list[tuple[Node, set[str]]] = [(tree, set())]
     while waiting:
         node, columns = waiting.pop()
@@ -171,7 +171,7 @@ def _aliases(select: Node) -> set[str]:
 
 def _check_function(node: Node) -> None:
     name, arguments = node.text, node.arguments
-    # Behind IN, ClickHouse reads a lone name as a table's.
+    # After IN, ClickHouse reads a lone name as a table's.
     if _IN.fullmatch(name) and (len(arguments) != 2 or arguments[1].kind in ("Identifier", "TableIdentifier")):
         raise _refused("IN takes a list of values or a SELECT in brackets, not the name of a table")
     if not functions.is_allowed(name):
@@ -225,7 +225,7 @@ def _check_tables(tree: Node, with_names: dict[int, str], database: str) -> None
                 raise _refused(f"the table {node.text} is not allowed; the tables are " + ", ".join(sorted(TABLES)))
         elif node.kind == "SelectQuery":
             for child in node.children:
-                # The list behind WITH comes first; each of its elements sees those before it.
+                # The list after WITH comes first; each of its elements sees those before it.
                 parts = child.children if any(each.kind == "WithElement" for each in child.children) else [child]
                 for part in parts:
                     waiting.append((part, scope))

@@ -1,4 +1,4 @@
-"""How the platform itself is, from the figures that Prometheus has of it."""
+"""The state of the platform itself, from Prometheus's figures."""
 
 import asyncio
 import math

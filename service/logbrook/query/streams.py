@@ -1,4 +1,4 @@
-"""Answers that go on: the live tail and the export of all matches, both in bounded memory."""
+"""Answers that keep coming: the live tail and the export of all matches, both in bounded memory."""
 
 import asyncio
 import time
@@ -14,7 +14,7 @@ from logbrook.query.search import Look
 from logbrook.query.selection import Selection
 from logbrook.query.syntax import Node
 
-# An insert becomes visible some time after the moment that its rows carry: look back this far, and leave out the seen.
+# An insert becomes visible some time after the moment that its rows carry: look back this far, and skip what was seen.
 _OVERLAP_SECONDS = 15
 _TAIL_EVENTS = 500
 _SILENCE_SECONDS = 10.0
@@ -102,8 +102,8 @@ def _exported(column: Column, *, csv: bool) -> str:
 
 
 async def since(engine: Engine, last_event_id: str | None) -> int:
-    """The arrival, in ms by ClickHouse's clock, to begin a tail behind: where the client left if it was not long ago,
-    else now."""
+    """The arrival, in ms by ClickHouse's clock, after which a tail begins: where the client left, if not long ago, else
+    now."""
     now_ms = int((await engine.rows(Statement("SELECT toUnixTimestamp64Milli(now64(3))")))[0][0])
     if last_event_id and last_event_id.isascii() and last_event_id.isdigit():
         return max(min(int(last_event_id), now_ms), now_ms - 60_000)

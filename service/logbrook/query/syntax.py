@@ -1,7 +1,7 @@
-"""What the query language can say: the tree that the parser builds and that becomes SQL.
+"""What the query language can say: the tree that the parser builds, and that becomes SQL.
 
-Text is compared in any case in the body (`spellings`), exactly everywhere else. A *glob* is text in which `*`
-stands for any run of characters, `?` for one, and a backslash takes the meaning from the next character.
+In the body, text is compared ignoring case (`spellings`), elsewhere exactly. A *glob* is text in which `*` stands for
+any run of characters, `?` for one, and a backslash takes away the next character's meaning.
 """
 
 import re
@@ -42,7 +42,7 @@ class Text:
 
 @dataclass(frozen=True)
 class TextGlob:
-    """Without punctuation: a word of the body fits `glob`; with: a part of the body does."""
+    """Without punctuation, a word of the body fits `glob`; with it, a part of the body does."""
 
     glob: str
 
@@ -135,7 +135,7 @@ _UNSPACED = re.compile(
 
 
 def is_unspaced(text: str) -> bool:
-    """Whether a text has characters of a script without blanks between words, so that its words can't be told."""
+    """Whether a text has characters of a script without blanks between words, so that its words can't be told apart."""
     return _UNSPACED.search(text) is not None
 
 
@@ -173,7 +173,7 @@ def escaped(text: str) -> str:
 
 
 def fields_of(node: Node) -> tuple[Field, ...]:
-    """The field that a node is about, if it is about one."""
+    """The field that a node is about, if any."""
     return (node.field,) if isinstance(node, OfField) else ()
 
 

@@ -23,7 +23,7 @@ _STYLES = {
     "error": "bold red",
     "fatal": "bold white on red",
 }
-# Control characters and those that reorder or hide text: a log line must not take the terminal over.
+# Control characters and those that reorder or hide text: a log line must not take over the terminal.
 _HIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
 _PAGE = 1000
 
@@ -43,7 +43,7 @@ class Wanted:
 
 
 def run(url: str, wanted: Wanted, *, follow: bool, as_json: bool) -> None:
-    """Print the newest matches, oldest of them first; go on with what arrives if `follow`. Raises LogbrookError."""
+    """Print the newest matches, oldest of them first; keep printing what arrives if `follow`. Raises LogbrookError."""
     console = Console(highlight=False, soft_wrap=True)
     show = _show_json if as_json else _show
     try:
@@ -130,7 +130,7 @@ def _show(console: Console, event: dict[str, Any]) -> None:
     line.append(event["timestamp"][:23].replace("T", " ") + "Z", style="dim")
     line.append(f" {event['severity']:<5} ", style=_STYLES[event["severity"]])
     line.append(visible(event["service"]).replace("\n", "\\n") or "-", style="green")
-    # Indented, so that no line of a body passes for an event of its own.
+    # Indented, so that no line of a body looks like an event of its own.
     line.append(" " + visible(event["body"]).replace("\n", "\n    "))
     if event["truncated"]:
         line.append(f" … {event['body_bytes']} bytes, id {event['id']}", style="dim")

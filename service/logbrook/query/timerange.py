@@ -17,7 +17,7 @@ LOWEST, HIGHEST = -(2**63) // SECOND * SECOND + SECOND, (2**63 - 1) // SECOND * 
 BUCKET_SECONDS = 300
 # Where the sorting key's bucket, a 32-bit count of seconds, is the time's own.
 BUCKET_RANGE = (0, (2**32 - 600) * SECOND)
-# Up to this, the rows at the edges of the buckets would be a good part of all: there the key looks at the time as well.
+# Up to this, rows at the edges of the buckets would be a large share: there, the key is compared with the time as well.
 _FEW_BUCKETS = 6 * BUCKET_SECONDS * SECOND
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -113,7 +113,7 @@ def _rfc3339(text: str) -> int:
 
 
 def parse_range(start: str, end: str, now: int) -> TimeRange:
-    """`from` and `to` of a request. Raises RejectedError if they are the wrong way round."""
+    """`from` and `to` of a request. Raises RejectedError if they are in the wrong order."""
     period = TimeRange(parse(start, now, "from"), parse(end, now, "to"))
     if period.start >= period.end:
         raise BadRequestError("bad_range", "from must be before to", parameter="from")

@@ -1,4 +1,4 @@
-"""Whose turn it is: few requests ask ClickHouse at a time, some wait, the rest is told to come back."""
+"""Admission control: a few requests run at a time, some wait, and the rest get 503."""
 
 import asyncio
 from collections.abc import AsyncIterator

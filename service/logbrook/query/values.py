@@ -1,4 +1,4 @@
-"""The fields there are and their most frequent values: for autocomplete, facets and the field list.
+"""The fields of events and their most frequent values: for autocomplete, facets, and the field list.
 
 Attributes have no columns of their own. Without a filter their values come from sketches by hour (a projection); with
 one, from the newest matching events. Answers say which: `exact`, `events_counted`.
@@ -204,7 +204,7 @@ def _most_frequent(counts: dict[str, int], wanted: Wanted) -> list[ValueCount]:
 
 
 async def facets(engine: Engine, selection: Selection, names: list[str], limit: int) -> FacetsAnswer:
-    """The most frequent values of the named fields; of service, level and the attributes worth it if none is named."""
+    """The most frequent values of the named fields; of service, level, and useful attributes if none is named."""
     spent = Spent()
     found: list[Facet] = []
     all_counted: list[Counted] = []
