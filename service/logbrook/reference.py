@@ -12,10 +12,8 @@ from logbrook.doctor import diagnosis
 from logbrook.query import columns
 from logbrook.schema import parsing
 
-_DIAGNOSES = "<!-- From here on made by `make docs` from service/logbrook/doctor: edit that. -->"
-_VOCABULARY = "<!-- From here on made by `make docs` from service/logbrook/schema/vocabulary.toml: edit that. -->"
-_COLUMNS = "<!-- From here on made by `make docs` from service/logbrook/query/columns.py: edit that. -->"
 _NOTE = "<!-- Made by `make docs` from {source}: edit that. -->\n"
+_NOTE_BELOW = "<!-- From here on made by `make docs` from service/logbrook/{source}: edit that. -->"
 
 
 def settings_page() -> str:
@@ -63,8 +61,8 @@ def metrics_page() -> str:
     return "\n".join(lines) + "\n"
 
 
-def with_vocabulary(page: str) -> str:
-    """docs/schema.md with what the parser recognizes: its levels, and a row for each time format."""
+def vocabulary() -> list[str]:
+    """For docs/schema.md, what the parser recognizes: its levels, and a row for each time format."""
     lines = ["## Levels", "", "| Number | Text | Values, in any case |", "|---|---|---|"]
     for number, words in parsing.VOCABULARY["levels"].items():
         values = ", ".join(f"`{word}`" for word in words)
@@ -84,44 +82,49 @@ def with_vocabulary(page: str) -> str:
         "| Format | Example |",
         "|---|---|",
     ]
-    lines += [f"| {each['name']} | `{each['example'][0]}` |" for each in parsing.TIMES]
-    return page.partition(_VOCABULARY)[0] + "\n".join([_VOCABULARY, "", *lines]) + "\n"
+    return lines + [f"| {each['name']} | `{each['example'][0]}` |" for each in parsing.TIMES]
 
 
-def with_columns(page: str) -> str:
-    """docs/query.md with a row for each field of an event."""
+def fields_of_events() -> list[str]:
+    """For docs/query.md, a row for each field of an event."""
     lines = ["## Fields", "", "| In answers | In queries | Column | |", "|---|---|---|---|"]
     for each in columns.COLUMNS:
         typed = ", ".join(f"`{name}`" for name in each.typed)
         lines.append(f"| `{each.name}` | {typed} | `{each.sql}` | {each.meaning} |")
-    return page.partition(_COLUMNS)[0] + "\n".join([_COLUMNS, "", *lines]) + "\n"
+    return lines
 
 
-def with_diagnoses(page: str) -> str:
-    """docs/doctor.md with its table as the code has it: one row for each diagnosis."""
+def diagnoses() -> list[str]:
+    """For docs/doctor.md, a row for each diagnosis."""
     rows = [
         f"| `{each.code}` | {each.severity} | {each.wrong} | {each.remedy.format(command='COMMAND')} |"
         for each in diagnosis.CATALOG.values()
     ]
-    head = ["", "| Diagnosis | | What is wrong | What to change |", "|---|---|---|---|"]
-    return page.partition(_DIAGNOSES)[0] + "\n".join([_DIAGNOSES, *head, *rows]) + "\n"
+    return ["| Diagnosis | | What is wrong | What to change |", "|---|---|---|---|", *rows]
 
 
 PAGES: dict[str, Callable[[], str]] = {"configuration.md": settings_page, "metrics.md": metrics_page}
-# Pages whose beginning is written by hand.
-PARTLY: dict[str, Callable[[str], str]] = {
-    "doctor.md": with_diagnoses,
-    "query.md": with_columns,
-    "schema.md": with_vocabulary,
+# Pages whose beginning is written by hand: where the rest comes from, and what it is.
+PARTLY: dict[str, tuple[str, Callable[[], list[str]]]] = {
+    "doctor.md": ("doctor", diagnoses),
+    "query.md": ("query/columns.py", fields_of_events),
+    "schema.md": ("schema/vocabulary.toml", vocabulary),
 }
+
+
+def completed(name: str, page: str) -> str:
+    """One of those pages, with its end made again."""
+    source, lines = PARTLY[name]
+    note = _NOTE_BELOW.format(source=source)
+    return page.partition(note)[0] + "\n".join([note, "", *lines()]) + "\n"
 
 
 def main(folder: Path) -> None:
     """Write all pages into `folder`."""
     for name, page in PAGES.items():
         (folder / name).write_text(page())
-    for name, completed in PARTLY.items():
-        (folder / name).write_text(completed((folder / name).read_text()))
+    for name in PARTLY:
+        (folder / name).write_text(completed(name, (folder / name).read_text()))
 
 
 if __name__ == "__main__":
