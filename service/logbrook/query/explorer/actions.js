@@ -71,7 +71,7 @@ export function help() {
 async function share() {
   const fixed = { from: moment(state.from).toISOString(), to: moment(state.to).toISOString(), live: "" };
   await copy(new URL(asSearch(fixed), location.href).href);
-  toast("Link copied; it shows this very range of time");
+  toast("Link copied; it shows exactly this time range");
 }
 
 function exported(format) {

@@ -72,7 +72,7 @@ async function search() {
   }
 }
 
-/** How the query was read, where that is not as in other tools, and why it found nothing. */
+/** How the query was read where other tools differ, and why it found nothing. */
 function hintsOf(answer) {
   if (!answer.hints.length) return "";
   return el(

@@ -198,7 +198,7 @@ function around(body) {
   });
 }
 
-/** An event among others, with what stands before its message; a click opens it. */
+/** An event among others, with what is before its message; a click opens it. */
 function line(event, ...before) {
   const onclick = () => {
     shown = event;

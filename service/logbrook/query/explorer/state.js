@@ -10,7 +10,7 @@ function read() {
   for (const [key, value] of Object.entries(DEFAULTS)) state[key] = given.get(key) ?? value;
 }
 
-/** The state as the query part of a URL, without what is as always. */
+/** The state as the query part of a URL, without the defaults. */
 export function asSearch(changes = {}) {
   const all = { ...state, ...changes };
   const given = new URLSearchParams();

@@ -66,7 +66,7 @@ export class Table {
     this.render();
   }
 
-  /** Add newer events at the top; whoever has scrolled down keeps the place. */
+  /** Add newer events at the top; a reader who has scrolled down keeps the place. */
   prepend(events, most) {
     this.events.unshift(...events);
     this.events.length = Math.min(this.events.length, most);
