@@ -6,7 +6,6 @@ import random
 import threading
 import time
 import uuid
-from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from logbrook import __version__
@@ -21,26 +20,6 @@ _ANSWER_SECONDS = 30.0
 _CONNECTION_ERRORS = (OSError, http.client.HTTPException)
 
 
-@dataclass(frozen=True)
-class _Address:
-    """Where the gateway is, from its URL."""
-
-    secure: bool
-    netloc: str
-    path: str
-
-    @classmethod
-    def of(cls, url: str) -> "_Address":
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query:
-            raise ConfigError(f"LOGBROOK_GATEWAY_URL: {url!r} is not of the form http(s)://HOST[:PORT]")
-        return cls(parts.scheme == "https", parts.netloc, parts.path.rstrip("/") + "/ingest")
-
-    def connect(self, timeout_seconds: float) -> http.client.HTTPConnection:
-        kind = http.client.HTTPSConnection if self.secure else http.client.HTTPConnection
-        return kind(self.netloc, timeout=timeout_seconds)
-
-
 class GatewayTarget:
     """Posts batches to `/ingest`; see Target."""
 
@@ -49,8 +28,12 @@ class GatewayTarget:
 
         Raises ConfigError on a bad URL.
         """
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query:
+            raise ConfigError(f"LOGBROOK_GATEWAY_URL: {url!r} is not of the form http(s)://HOST[:PORT]")
         self.tally = Tally()
-        self._address = _Address.of(url)
+        self._kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+        self._netloc, self._path = parts.netloc, parts.path.rstrip("/") + "/ingest"
         self._headers = {"User-Agent": f"logbrook/{__version__}"}
         if token:
             self._headers["Authorization"] = f"Bearer {token}"
@@ -96,7 +79,7 @@ class GatewayTarget:
             thread.join(0.2)
 
     def _work(self) -> None:
-        connection = self._address.connect(min(self._timeout_seconds, _ANSWER_SECONDS))
+        connection = self._kind(self._netloc, timeout=min(self._timeout_seconds, _ANSWER_SECONDS))
         while (item := self._queue.get()) is not None:
             key, batch = item
             if not self._fatal:
@@ -113,7 +96,7 @@ class GatewayTarget:
                 status, retry_after, answer = self._post(connection, key, batch)
             except _CONNECTION_ERRORS as error:
                 connection.close()
-                reason = f"{self._address.netloc}: {error or type(error).__name__}"
+                reason = f"{self._netloc}: {error or type(error).__name__}"
             else:
                 reason = f"the gateway answered {status}: {answer}"
                 if 200 <= status < 300:
@@ -134,7 +117,7 @@ class GatewayTarget:
     def _post(self, connection: http.client.HTTPConnection, key: str, batch: Batch) -> tuple[int, float, str]:
         """One attempt: status, Retry-After in seconds (0 if absent), the start of the answer."""
         headers = self._headers | {"Content-Type": batch.kind, "Idempotency-Key": key}
-        connection.request("POST", self._address.path, batch.payload, headers)
+        connection.request("POST", self._path, batch.payload, headers)
         response = connection.getresponse()
         answer = response.read().decode(errors="replace")
         retry_after = response.getheader("Retry-After", "")

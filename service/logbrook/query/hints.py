@@ -96,11 +96,8 @@ async def of_nothing(engine: Engine, selection: Selection, spent: Spent) -> list
         part.glob for part in parts if isinstance(part, TextGlob)
     ]
     if words:
-        found.append(
-            f"Words are looked for in the body only; a value is found by its field: attr.NAME:{words[0]}"
-            if re.fullmatch(r"[\w.-]+", words[0])
-            else "Words are looked for in the body only; a value is found by its field: attr.NAME:value"
-        )
+        value = words[0] if re.fullmatch(r"[\w.-]+", words[0]) else "value"
+        found.append(f"Words are looked for in the body only; a value is found by its field: attr.NAME:{value}")
     return found
 
 

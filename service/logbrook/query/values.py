@@ -132,20 +132,13 @@ async def _values(
         return _most_frequent(counts, wanted), counted
     if _is_sketched(selection) and field.place in (Place.LOG, Place.RESOURCE, Place.ANYWHERE):
         log, resource, _ = await attributes(engine, selection, spent)
-        known = _attribute_of(field, log, resource)
+        places = {Place.LOG: log, Place.RESOURCE: resource}
+        known = places.get(field.place, resource | log).get(field.name)
         if known is None:
             return [], Counted(0, exact=True)
         if known.complete:
             return _most_frequent(known.values, wanted), Counted(known.events, exact=True)
     return await _sampled_values(engine, selection, field, wanted, spent)
-
-
-def _attribute_of(field: Field, log: Attributes, resource: Attributes) -> Attribute | None:
-    if field.place is Place.LOG:
-        return log.get(field.name)
-    if field.place is Place.RESOURCE:
-        return resource.get(field.name)
-    return log.get(field.name) or resource.get(field.name)
 
 
 async def _sampled_values(
