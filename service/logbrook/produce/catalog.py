@@ -41,6 +41,9 @@ def _lines(rows: Sequence[Sequence[Any]]) -> tuple[Line, ...]:
 
 
 _OCCASIONS = ("requests", "background", "failures")
-SERVICES = tuple(Service(**each | {name: _lines(each[name]) for name in _OCCASIONS}) for each in _SHOP["services"])
+SERVICES = tuple(
+    Service(name=name, **each | {occasion: _lines(each[occasion]) for occasion in _OCCASIONS})
+    for name, each in _SHOP["services"].items()
+)
 FLOWS: Sequence[Sequence[str]] = _SHOP["flows"]
 """Requests by decreasing frequency: the services that each crosses, in order."""
