@@ -20,4 +20,4 @@ def test_the_rest_of_a_page_is_in_step(name: str) -> None:
     """Whatever `logbrook doctor` can say, and whatever the parser recognizes, has its row."""
     page = (DOCS / name).read_text()
 
-    assert page == reference.PARTLY[name](page), "run `make docs`"
+    assert page == reference.completed(name, page), "run `make docs`"
