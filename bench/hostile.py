@@ -11,7 +11,6 @@ import argparse
 import contextlib
 import itertools
 import logging
-import queue
 import random
 import secrets
 import sys
@@ -20,6 +19,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -154,15 +154,14 @@ class Meanwhile:
         """Run them for the time of the block."""
         self._stop.clear()
         works = (("search", self._search, 0.1), ("insert", self._insert, 0.25), ("/healthz", self._healthy, 0.05))
-        threads = [threading.Thread(target=self._repeat, args=each) for each in works]
-        for thread in threads:
-            thread.start()
-        try:
-            yield
-        finally:
-            self._stop.set()
-            for thread in threads:
-                thread.join()
+        with ThreadPoolExecutor(len(works)) as pool:
+            repeated = [pool.submit(self._repeat, *each) for each in works]
+            try:
+                yield
+            finally:
+                self._stop.set()
+        for each in repeated:
+            each.result()
 
 
 class Attack:
@@ -178,17 +177,17 @@ class Attack:
 
     def run(self, chosen: list[tuple[str, bool]], clients: int) -> None:
         """Send all of them; returns when the last is answered."""
-        waiting: queue.SimpleQueue[tuple[str, bool]] = queue.SimpleQueue()
-        for each in chosen:
-            waiting.put(each)
-        threads = [threading.Thread(target=self._client, args=(waiting,)) for _ in range(clients)]
-        watch = threading.Thread(target=self._watch)
-        for thread in (*threads, watch):
-            thread.start()
-        for thread in threads:
-            thread.join()
-        self._over.set()
-        watch.join()
+        with (
+            httpx.Client(base_url=self.url, timeout=300, trust_env=False) as door,
+            ThreadPoolExecutor(clients + 1) as pool,
+        ):
+            watch = pool.submit(self._watch)
+            try:
+                for _ in pool.map(lambda each: self._send(door, *each), chosen):
+                    pass
+            finally:
+                self._over.set()
+            watch.result()
 
     def _watch(self) -> None:
         """Look in ClickHouse for what goes on past its deadline, until nothing runs any more."""
@@ -203,15 +202,6 @@ class Attack:
                     self.late[str(query_id)] = float(seconds), str(text)
             running_now = bool(rows)
             time.sleep(0.5)
-
-    def _client(self, waiting: "queue.SimpleQueue[tuple[str, bool]]") -> None:
-        with httpx.Client(base_url=self.url, timeout=300, trust_env=False) as door:
-            while True:
-                try:
-                    text, forbidden = waiting.get_nowait()
-                except queue.Empty:
-                    return
-                self._send(door, text, forbidden)
 
     def _send(self, door: httpx.Client, text: str, forbidden: bool) -> None:
         while True:

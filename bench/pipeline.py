@@ -8,7 +8,6 @@ Everything shares this machine's cores, so ratios count, not figures.
 """
 
 import argparse
-import http.client
 import json
 import logging
 import os
@@ -20,10 +19,11 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+import httpx
 import psutil
 import structlog
 
@@ -32,7 +32,7 @@ from logbrook import clickhouse, config, migrate
 from logbrook.topic import create_topic
 from native import brokers, jars, ports
 from native.clickhouse import clickhouse as clickhouse_service
-from tests.components import running
+from tests.components import running, until
 
 REPOSITORY = Path(__file__).parent.parent
 LONGEST_SECONDS = 600.0
@@ -237,24 +237,11 @@ def engine(stack: Stack, name: str, count: int, insert: Callable[[config.ClickHo
         drop(room)
 
 
-def until(condition: Callable[[], bool]) -> None:
-    """Wait for a condition, at most a minute."""
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 def ready(port: int) -> bool:
     """Whether /readyz says so."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
-    try:
-        connection.request("GET", "/readyz")
-        return connection.getresponse().status == 200
-    except OSError:
-        return False
-    finally:
-        connection.close()
+    with suppress(httpx.HTTPError):
+        return httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=2, trust_env=False).status_code == 200
+    return False
 
 
 def run(stack: Stack, count: int) -> Iterator[Figures]:

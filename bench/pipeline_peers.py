@@ -15,7 +15,7 @@ from typing import Any
 from confluent_kafka import Consumer
 
 from logbrook import clickhouse, config
-from logbrook.consumer.batch import ROW_COLUMNS
+from logbrook.consumer.batch import ROW_COLUMNS, string
 from logbrook.kafka import client_config
 from logbrook.produce.generator import BLOCK_EVENTS, Events
 from logbrook.schema import INSERT_SETTINGS
@@ -77,7 +77,7 @@ def engine_plain(database: config.ClickHouse, count: int) -> float:
     bodies = [b"\n".join(messages) for messages in _messages(count)]
     began = time.perf_counter()
     for body in bodies:
-        client.raw_insert("plain_logs", insert_block=body, settings=_settings(), fmt="JSONEachRow")
+        client.raw_insert("plain_logs", insert_block=body, settings=dict(INSERT_SETTINGS), fmt="JSONEachRow")
     return time.perf_counter() - began
 
 
@@ -90,7 +90,7 @@ def engine_view(database: config.ClickHouse, count: int) -> float:
         offset += len(messages)
     began = time.perf_counter()
     for body in bodies:
-        client.raw_insert("arrivals", ("topic", "topic_id", *ROW_COLUMNS), body, _settings(), "RowBinary")
+        client.raw_insert("arrivals", ("topic", "topic_id", *ROW_COLUMNS), body, dict(INSERT_SETTINGS), "RowBinary")
     return time.perf_counter() - began
 
 
@@ -108,18 +108,9 @@ def _messages(count: int) -> Iterator[list[bytes]]:
 
 
 def _arrival(offset: int, payload: bytes) -> bytes:
-    size, length = len(payload), bytearray()
-    while size > 0x7F:
-        length.append(size & 0x7F | 0x80)
-        size >>= 7
-    length.append(size)
     # topic, topic_id, partition, offset, timestamp_ms, source, idempotency_key
     head = b"\x01t\x01i" + struct.pack("<iqq", 0, offset, time.time_ns() // 1_000_000) + b"\x00\x00"
-    return head + bytes(length) + payload
-
-
-def _settings() -> dict[str, Any]:
-    return dict(INSERT_SETTINGS)
+    return head + string(payload)
 
 
 if __name__ == "__main__":

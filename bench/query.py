@@ -19,6 +19,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +28,6 @@ import psutil
 
 from bench import query_data
 from logbrook import clickhouse, config, migrate
-from logbrook.clickhouse import HttpClient
 from native import ports
 from native.clickhouse import clickhouse as clickhouse_service
 from tests.components import running, until
@@ -52,8 +52,9 @@ class Shape:
 class Bench:
     """One run: what was loaded, and the way to ask."""
 
-    def __init__(self, rows: int, client: HttpClient, api: httpx.Client) -> None:
-        self.rows, self.client, self.api = rows, client, api
+    def __init__(self, rows: int, settings: config.ClickHouse, api: httpx.Client) -> None:
+        self.rows, self.settings, self.api = rows, settings, api
+        self.client = clickhouse.connect(settings)
         self.chance = random.Random(7)
         self.end = time.time_ns() // 10**9 * 10**9
         self.start, self.step = self.end - DAY_NS, DAY_NS / rows
@@ -215,20 +216,15 @@ class Bench:
                     shape = self.chance.choice(shapes)
                     statuses[client.get(f"/v1/{shape.path}", params=shape.parameters).status_code] += 1
 
-        threads = [threading.Thread(target=ask, args=(list(self.shapes()),)) for _ in range(clients)]
-        for thread in threads:
-            thread.start()
-        while time.monotonic() < until_then:
-            largest = max(largest, *(child.memory_info().rss / 2**20 for child in self.api_processes()))
-            time.sleep(0.5)
-        for thread in threads:
-            thread.join()
+        [api_process] = [child for child in psutil.Process().children() if "logbrook" in child.cmdline()]
+        with ThreadPoolExecutor(clients) as pool:
+            asked = [pool.submit(ask, list(self.shapes())) for _ in range(clients)]
+            while time.monotonic() < until_then:
+                largest = max(largest, api_process.memory_info().rss / 2**20)
+                time.sleep(0.5)
+        for each in asked:
+            each.result()
         say(f"{clients} clients for {seconds:.0f} s: {dict(statuses)}; the API took at most {largest:.0f} MiB")
-
-    @staticmethod
-    def api_processes() -> list[psutil.Process]:
-        """The process of the API."""
-        return [child for child in psutil.Process().children() if "logbrook" in child.cmdline()]
 
     @contextlib.contextmanager
     def ingesting(self) -> Iterator[None]:
@@ -245,18 +241,16 @@ class Bench:
                 inserted += half
                 stop.wait(max(0.0, inserted / INGEST_PER_SECOND - (time.monotonic() - began)))
 
-        thread = threading.Thread(target=insert)
-        thread.start()
-        try:
-            yield
-        finally:
-            stop.set()
-            thread.join()
-            seconds = time.monotonic() - began
-            say(f"ingested {inserted:,} events meanwhile, {inserted / seconds:,.0f}/s")
-            client.close()
-
-    settings: config.ClickHouse
+        with ThreadPoolExecutor(1) as pool:
+            inserting = pool.submit(insert)
+            try:
+                yield
+            finally:
+                stop.set()
+        inserting.result()
+        seconds = time.monotonic() - began
+        say(f"ingested {inserted:,} events meanwhile, {inserted / seconds:,.0f}/s")
+        client.close()
 
 
 def processor_seconds() -> float:
@@ -336,14 +330,12 @@ def run(arguments: argparse.Namespace, directory: Path) -> None:
     with running(service, directory / "front.log"):
         settings = config.ClickHouse(port=port, password=password, database="bench", timeout_seconds=3600)
         migrate.apply(config.Schema(), settings)
-        client = clickhouse.connect(settings)
         user = config.ClickHouse(
             port=port, database="bench", username=arguments.user,
             password=reader_password if arguments.user == "reader" else password,
         )  # fmt: skip
         with api(user) as door:
-            bench = Bench(arguments.rows, client, door)
-            bench.settings = settings
+            bench = Bench(arguments.rows, settings, door)
             bench.load()
             bench.measure(2)
             medians = {"hot": report("hot", bench.measure(arguments.rounds))}
@@ -362,7 +354,6 @@ def run(arguments: argparse.Namespace, directory: Path) -> None:
                 say(f"\nall shapes together, by their medians: {ratio:.1f} times as fast as the plain table")
         if arguments.json:
             Path(arguments.json).write_text(json.dumps(medians, indent=1))
-        client.close()
 
 
 def plain(bench: Bench, settings: config.ClickHouse, rounds: int) -> dict[str, float]:
