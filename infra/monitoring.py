@@ -71,13 +71,14 @@ class Monitoring(pulumi.ComponentResource):
         )
 
     def _policy(self, name: str, summary: str, condition: dict[str, Any], content: str, critical: bool = True) -> None:
+        conditions: Any = [{"display_name": summary, **condition}]
         # Required for a policy on a log, and for no other.
         strategy: Any = {"notification_rate_limit": {"period": "300s"}, "auto_close": "86400s"}
         gcp.monitoring.AlertPolicy(
             name,
             display_name=f"Logbrook {self.settings.environment}: {summary}",
             combiner="OR",
-            conditions=[{"display_name": summary, **condition}],
+            conditions=conditions,
             severity="CRITICAL" if critical else "WARNING",
             notification_channels=self.channels.critical if critical else self.channels.every,
             documentation={"content": content, "mime_type": "text/markdown"},

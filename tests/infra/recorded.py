@@ -35,7 +35,7 @@ class NotFound(grpc.RpcError):  # type: ignore[misc]
 class _Mocks(mocks.Mocks):
     def __init__(self) -> None:
         self.bundle = ""
-        self.provider = {"project": ""}
+        self.provider: dict[str, Any] = {"project": ""}
 
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[Any, Any]]:
         if args.typ == "pulumi:providers:gcp":
