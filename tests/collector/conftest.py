@@ -10,7 +10,7 @@ import pytest
 from native import ports
 from tests.collector.collector import CONFIGURATIONS, PROCESSORS, Gateway, loopback, processors_of, ready, running
 
-SOURCES = [CONFIGURATIONS / f"{name}.yaml" for name in ("files", "syslog", "forward", "docker", "pods")]
+SOURCES = [CONFIGURATIONS / f"{name}.yaml" for name in ("files", "syslog", "forward", "docker", "pods", "otlp")]
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
+import grpc
 import pytest
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2_grpc import LogsServiceStub
 
-from native import ports
-from tests.collector.collector import CONFIGURATIONS, Gateway, post, ready, running
+from tests.collector.collector import CONFIGURATIONS, Gateway, loopback, ready, running
 from tests.components import until
 
 KILLS = 6
@@ -36,7 +37,7 @@ def load(send: Callable[[int], None]) -> Iterator[list[int]]:
         while not stop.is_set():
             try:
                 send(number)
-            except (httpx.TransportError, AssertionError):
+            except grpc.RpcError:
                 time.sleep(0.02)
                 continue
             taken.append(number)
@@ -83,22 +84,21 @@ def collector(directory: Path, gateway: Gateway) -> Any:
 
 
 def test_what_the_collector_took_by_otlp_is_not_lost(gateway: Gateway, tmp_path: Path) -> None:
-    """An OTLP request that was answered 200 is on the disk: no death of Collector or gateway loses it."""
-    [port] = ports.free(1)
-    overrides = {
-        "receivers": {"otlp": {"protocols": {"http": {"endpoint": f"127.0.0.1:{port}"}}}},
-        "service": {"pipelines": {"logs/otlp": {"receivers": ["otlp"], "exporters": ["forward"]}}},
-    }
+    """An OTLP request that was answered is on the disk: no death of Collector or gateway loses it."""
+    otlp, host = CONFIGURATIONS / "otlp.yaml", loopback()
 
     def send(number: int) -> None:
-        post(port, [{"body": {"stringValue": f"record {number}"}}])
+        request = ExportLogsServiceRequest()
+        request.resource_logs.add().scope_logs.add().log_records.add().body.string_value = f"record {number}"
+        LogsServiceStub(channel).Export(request, timeout=10)  # type: ignore[no-untyped-call]
 
-    with load(send) as taken:
+    options = [("grpc.max_reconnect_backoff_ms", 100), ("grpc.initial_reconnect_backoff_ms", 100)]
+    with grpc.insecure_channel(f"{host}:4317", options) as channel, load(send) as taken:
         for kill in range(KILLS):
             gateway.away = kill % 2 == 0
             before = len(taken)
-            with running(tmp_path, gateway, overrides=overrides):
+            with running(tmp_path, gateway, otlp, COLLECTOR_HOST=host):
                 until(lambda: len(taken) > before + 20)  # noqa: B023
     gateway.away = False
-    with running(tmp_path, gateway, overrides=overrides):
+    with running(tmp_path, gateway, otlp, COLLECTOR_HOST=host):
         until(lambda: gateway.bodies >= {f"record {number}" for number in taken})
