@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import grpc  # type: ignore[import-untyped]
+import grpc
 import pulumi
 import yaml
 from pulumi.runtime import mocks, rpc
@@ -20,7 +20,7 @@ from tests.infra.engine import ROOT, secrets_of, settings_of
 from tests.infra.fake_gcp import Cloud, computed, identifier, look_up
 
 
-class NotFound(grpc.RpcError):  # type: ignore[misc]
+class NotFound(grpc.RpcError):
     """What the engine answers when a data source finds nothing."""
 
     def code(self) -> grpc.StatusCode:

@@ -6,7 +6,7 @@ from concurrent import futures
 from pathlib import Path
 from typing import Any
 
-import grpc  # type: ignore[import-untyped]
+import grpc
 import pulumi_gcp as gcp
 import pytest
 from pulumi.runtime import Settings
