@@ -1,6 +1,8 @@
 """Work that does not move is seen by everybody who is asked, and moves again when its cause is gone."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from threading import Event
 
 import pytest
 from confluent_kafka import Producer
@@ -9,6 +11,8 @@ from prometheus_client import REGISTRY
 from logbrook import clickhouse, config
 from logbrook.consumer import report
 from logbrook.consumer.audit import Finding, audit
+from logbrook.consumer.batch import Fetched
+from logbrook.consumer.member import Member
 from logbrook.consumer.replay import replay
 from logbrook.consumer.span import Bounds
 from logbrook.errors import KafkaUnavailableError
@@ -41,6 +45,20 @@ def test_partitions_that_were_revoked_while_paused_are_fetched_again(
     assert bodies(database) == [each.decode() for each in numbered(0, 2000)]
 
 
+def before_the_next_fetch(member: Member, work: Callable[[], None]) -> None:
+    """Do it in the thread that fetches: any other one waits for librdkafka, for a minute on a busy machine."""
+    fetch, done = member.fetch, Event()
+
+    def fetch_then(most: int) -> list[Fetched]:
+        work()
+        member.fetch = fetch  # type: ignore[method-assign]
+        done.set()
+        return fetch(most)
+
+    member.fetch = fetch_then  # type: ignore[method-assign]
+    assert done.wait(60)
+
+
 def test_what_does_not_move_is_not_called_well(topic: config.Kafka, database: config.ClickHouse) -> None:
     """A partition that is not fetched for whatever reason: /readyz, the lag, the audit and its exit status say so."""
 
@@ -53,7 +71,7 @@ def test_what_does_not_move_is_not_called_well(topic: config.Kafka, database: co
         send(topic, *numbered(0, 100))
         eventually(lambda: len(bodies(database)) == 100)
         member = running.loop.member
-        member._consumer.pause(member._partitions({3}))
+        before_the_next_fetch(member, lambda: member._consumer.pause(member._partitions({3})))
         send(topic, *numbered(100, 200), partition=3)
         send(topic, *numbered(200, 300), partition=4)
 
@@ -64,7 +82,7 @@ def test_what_does_not_move_is_not_called_well(topic: config.Kafka, database: co
         findings = audit(IMPATIENT, topic, database, Bounds())
         assert [each.stalled for each in findings] == [0, 0, 0, 100, 0, 0, 0, 0]
 
-        member._consumer.resume(member._partitions({3}))
+        before_the_next_fetch(member, lambda: member._consumer.resume(member._partitions({3})))
         eventually(lambda: running.loop.unready() is None)
         assert not any(each.stalled for each in audit(IMPATIENT, topic, database, Bounds()))
 
