@@ -17,12 +17,13 @@ READER_PASSWORD = "CLICKHOUSE_READONLY_PASSWORD"  # noqa: S105 - a variable's na
 
 _TOKENS = {"LOGBROOK_TOKEN", "LOGBROOK_GATEWAY_TOKENS"}
 _KAFKA, _CLICKHOUSE = "LOGBROOK_KAFKA_SASL_PASSWORD", "LOGBROOK_CLICKHOUSE_PASSWORD"
-# The secrets that each process needs. The query API gets the reader's password instead of this one.
+# The secrets that each process needs. The query API and the alerts get the reader's password instead of this one.
 _SECRETS: Mapping[str, set[str]] = {
     "migrate": {_KAFKA, _CLICKHOUSE},
     "gateway": {_KAFKA, "LOGBROOK_GATEWAY_TOKENS"},
     "consumer": {_KAFKA, _CLICKHOUSE},
     "query": set(),
+    "alert": set(),
     "audit": {_KAFKA, _CLICKHOUSE, "LOGBROOK_BACKUP_KEY_SECRET"},
     "ship": {"LOGBROOK_TOKEN"},
 }
@@ -43,6 +44,7 @@ class Ports:
     consumer: int = _port("LOGBROOK_CONSUMER_HEALTH_PORT", config.Consumer.health_port)
     query: int = _port("LOGBROOK_QUERY_PORT", config.Query.port)
     audit: int = _port("LOGBROOK_AUDIT_PORT", 9465)
+    alert: int = _port("LOGBROOK_ALERT_HEALTH_PORT", config.Alert.health_port)
     kafka_metrics: int = _port("LOGBROOK_KAFKA_METRICS_PORT", 9404)
     zookeeper_metrics: int = _port("LOGBROOK_ZOOKEEPER_METRICS_PORT", 9405)
     # Not 9090: Debian's package starts its own Prometheus there.

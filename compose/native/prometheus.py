@@ -52,6 +52,7 @@ def _configuration(ports: Ports) -> dict[str, object]:
         "consumer": ports.consumer,
         "query": ports.query,
         "audit": ports.audit,
+        "alert": ports.alert,
         "zookeeper": ports.zookeeper_metrics,
         "kafka": ports.kafka_metrics,
         "clickhouse": ports.clickhouse,

@@ -11,8 +11,9 @@ from native.environment import Environment
 from native.processes import Service
 
 AUDIT_EVERY_SECONDS = 300
+RULES = Path(__file__).parent.parent / "alerts.yaml"
 # The processes whose logs are shipped through the stack itself. Not the shipper's own: that would never end.
-SHIPPED = ("zookeeper", "kafka", "clickhouse", "gateway", "consumer", "query", "audit")
+SHIPPED = ("zookeeper", "kafka", "clickhouse", "gateway", "consumer", "query", "audit", "alert")
 
 
 def services(environment: Environment, jars: Path) -> list[Service]:
@@ -34,7 +35,16 @@ def services(environment: Environment, jars: Path) -> list[Service]:
     program = prometheus.installed()
     if program:
         reader["LOGBROOK_QUERY_PROMETHEUS_URL"] = f"http://127.0.0.1:{ports.prometheus}"
+    reader["LOGBROOK_QUERY_ALERTS_URL"] = f"http://127.0.0.1:{ports.alert}"
     found.append(_logbrook("query", {**own("query"), **reader}, port=ports.query, needs=("clickhouse", "migrate")))
+    alert = {
+        "LOGBROOK_ALERT_RULES": str(RULES),
+        "LOGBROOK_ALERT_STATE": str(data / "alert" / "state"),
+        "LOGBROOK_ALERT_EXPLORER_URL": f"http://127.0.0.1:{ports.query}",
+        **own("alert"),
+        **reader,
+    }
+    found.append(_logbrook("alert", alert, port=ports.alert, needs=("clickhouse", "migrate")))
     found.append(_audit({**own("audit"), "LOGBROOK_CONSUMER_HEALTH_PORT": str(ports.audit)}, ports.audit))
     if program:
         found.append(prometheus.prometheus(program, data / "prometheus", ports))

@@ -187,6 +187,32 @@ def query() -> None:
     server.run(config.load(config.Query), config.load(config.ClickHouse))
 
 
+alerts = typer.Typer(help="Alerts on what logs say: rules in a file, delivered by Alertmanager.", no_args_is_help=False)
+app.add_typer(alerts, name="alert")
+
+
+@alerts.callback(invoke_without_command=True)
+def alert(context: typer.Context) -> None:
+    """Evaluate the rules of LOGBROOK_ALERT_RULES until stopped, and tell Alertmanager what fires."""
+    if context.invoked_subcommand is None:
+        from logbrook.alert import evaluator
+
+        log.configure("logbrook-alert")
+        evaluator.run(config.load(config.Alert), config.load(config.Query), config.load(config.ClickHouse))
+
+
+@alerts.command("test")
+def alert_test(
+    file: Annotated[Path, typer.Argument(help="The file with the rules.")],
+    backfill: str | None = typer.Option(None, help="Evaluate every window of this long: 24h, 7d (default: the last)."),
+) -> None:
+    """Check a file of rules, and show when they would have fired."""
+    from logbrook.alert import report
+
+    back = options.duration(backfill)
+    report.run(file, int(back.total_seconds()) * 10**9 if back else 0)
+
+
 @app.command()
 def search(  # noqa: PLR0913, PLR0917 - each is an option of the command
     words: Annotated[

@@ -236,6 +236,31 @@ class Query:
     sample_events: int = setting(100_000, "Newest matching events that patterns and facets look at if there are more.")
     tail_poll_seconds: float = setting(0.5, "Pause between two checks for new events in a live tail.")
     prometheus_url: str = setting("", "URL of the Prometheus behind /v1/status, the explorer's *Health* view.")
+    alerts_url: str = setting(
+        "", "URL of the health port of `logbrook alert`, behind /v1/alerts and the explorer's *Alerts* view."
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alert:
+    """The process that evaluates alert rules. Its statements have the limits of the query API's."""
+
+    rules: str = setting("alerts.yaml", "File with the rules.")
+    state: str = setting("alerts.state", "File in which it remembers its alerts: on a disk that survives restarts.")
+    alertmanager_url: str = setting(
+        "", "URL of Alertmanager. Empty: alerts are in the log and the metrics, and nobody is told."
+    )
+    explorer_url: str = setting("http://127.0.0.1:8080", "URL of the log explorer, for the links in alerts.")
+    incomplete_after_seconds: float = setting(
+        300.0, "Age of what is stored at which windows have waited too long: then the alert `AlertsIncomplete` fires."
+    )
+    catch_up_hours: float = setting(
+        6.0,
+        "Oldest windows that are still evaluated, after an outage of the evaluator or of the events before it. An "
+        "alert about what is longer ago helps nobody.",
+    )
+    health_host: str = setting("127.0.0.1", "Address of /healthz, /readyz and /metrics.")
+    health_port: int = setting(9466, "Port of /healthz, /readyz and /metrics.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -254,7 +279,7 @@ class Usage:
     dollars_per_month: float = setting(0.0, "What the whole stack costs per month; 0: no costs are shown.")
 
 
-SECTIONS = (Kafka, ClickHouse, Schema, Backup, Gateway, Consumer, Query, Log, Usage)
+SECTIONS = (Kafka, ClickHouse, Schema, Backup, Gateway, Consumer, Query, Alert, Log, Usage)
 # Only the command line reads these: where `logbrook produce --to gateway` sends, with which token, where to search,
 # and what else `logbrook doctor` checks.
 CLIENT_VARIABLES = ("LOGBROOK_TOKEN", "LOGBROOK_GATEWAY_URL", "LOGBROOK_QUERY_URL", "LOGBROOK_ZOOKEEPER_ADDRESS")

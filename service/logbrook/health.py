@@ -2,7 +2,7 @@
 
 import sys
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from socketserver import ThreadingMixIn
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
@@ -34,8 +34,11 @@ class _Quiet(WSGIRequestHandler):
         """Probes and scrapes do not deserve a log line each."""
 
 
-def serve(host: str, port: int, unhealthy: Complaint, unready: Complaint) -> WSGIServer:
-    """Answer on `host`:`port` from a separate thread: 200, or 503 with the complaint as text."""
+def serve(
+    host: str, port: int, unhealthy: Complaint, unready: Complaint, documents: Mapping[str, Callable[[], bytes]] = {}
+) -> WSGIServer:
+    """Answer on `host`:`port` from a separate thread: 200, or 503 with the complaint as text. `documents`: more JSON,
+    by path."""
     checks = {"/healthz": unhealthy, "/readyz": unready}
     scrape = make_wsgi_app()
 
@@ -43,6 +46,9 @@ def serve(host: str, port: int, unhealthy: Complaint, unready: Complaint) -> WSG
         path = environ["PATH_INFO"]
         if path == "/metrics":
             return scrape(environ, start_response)  # type: ignore[no-any-return]
+        if path in documents:
+            start_response("200 OK", [("Content-Type", "application/json")])
+            return [documents[path]()]
         if path not in checks:
             start_response("404 Not Found", [("Content-Type", "text/plain")])
             return [b"/healthz, /readyz or /metrics\n"]

@@ -70,6 +70,11 @@ def topic_id(settings: Kafka, timeout_seconds: float) -> str:
 
     Raises LogbrookError if there is no such topic, UnavailableError if the brokers do not answer.
     """
+    return topic_shape(settings, timeout_seconds)[0]
+
+
+def topic_shape(settings: Kafka, timeout_seconds: float) -> tuple[str, int]:
+    """The topic's id and how many partitions it has. Raises what `topic_id` raises."""
     wanted = TopicCollection([settings.topic])
     admin = _lookups(settings)
     admin.poll(0)  # hands on what it has logged
@@ -79,19 +84,24 @@ def topic_id(settings: Kafka, timeout_seconds: float) -> str:
         if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
             raise LogbrookError(f"topic {settings.topic!r} does not exist: run `logbrook migrate` first") from error
         raise KafkaUnavailableError(f"Kafka at {settings.bootstrap_servers}: {error}") from error
-    return str(described.topic_id)
+    return str(described.topic_id), len(described.partitions)
 
 
-def end_offsets(settings: Kafka, partitions: Iterable[int], timeout_seconds: float = 10.0) -> dict[int, Future[Any]]:
+def end_offsets(
+    settings: Kafka,
+    partitions: Iterable[int],
+    timeout_seconds: float = 10.0,
+    isolation: IsolationLevel = IsolationLevel.READ_COMMITTED,
+) -> dict[int, Future[Any]]:
     """By partition, where its messages end (`.offset` of the result), according to the broker; returns at once.
 
-    Messages of an open transaction do not count: they can't be read yet.
+    With READ_COMMITTED, those behind the beginning of an open transaction do not count: they can't be read yet.
     """
     latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
     asked = {TopicPartition(settings.topic, partition): latest for partition in partitions}
     admin = _lookups(settings)
     admin.poll(0)  # as above: without it, the lines of an outage pile up
-    answers = admin.list_offsets(asked, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=timeout_seconds)
+    answers = admin.list_offsets(asked, isolation_level=isolation, request_timeout=timeout_seconds)
     return {place.partition: answer for place, answer in answers.items()}
 
 

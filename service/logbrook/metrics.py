@@ -93,3 +93,12 @@ query_rejected_total = Counter("query_rejected_total", "Requests refused, by err
 query_requests_in_flight = Gauge("query_requests_in_flight", "Requests being processed, including those that wait.")
 query_streams_open = Gauge("query_streams_open", "Open live tails and exports.")
 query_cancelled_total = Counter("query_cancelled_total", "Requests whose client left before the answer.")
+
+# Alerts
+logbrook_alert_matches = Gauge(
+    "logbrook_alert_matches", "Events that a rule's query matched in the last window that was evaluated.", ["rule"]
+)
+alert_firing = Gauge("alert_firing", "Alerts of a rule that fire.", ["rule"])
+alert_evaluations_total = Counter("alert_evaluations_total", "Windows of rules, by outcome.", ["outcome"])
+alert_deliveries_total = Counter("alert_deliveries_total", "Requests to Alertmanager, by outcome.", ["outcome"])
+alert_behind_seconds = Gauge("alert_behind_seconds", "How long ago the time is until which all events are stored.")

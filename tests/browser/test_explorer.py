@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable
+from pathlib import Path
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
@@ -12,8 +13,15 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
-from logbrook import config
+from logbrook import config, health
+from logbrook.alert.rules import parse
+from logbrook.alert.show import shows
+from tests.alert.test_evaluator import evaluating, failure
+from tests.components import ClickHouseServer
+from tests.query import door
+from tests.query.conftest import as_reader
 from tests.query.door import Door, event, store
+from tests.query.test_completeness import report
 
 PATIENCE = 60
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -395,3 +403,59 @@ def test_it_works_at_the_width_of_a_phone(page: Chrome) -> None:
     page.execute_script("document.querySelector('.row').click()")
     wait(page, lambda: texts(page, "#drawer dt"))
     assert one(page, "#drawer").size["width"] == 390
+
+
+def test_it_shows_until_when_an_answer_is_complete(page: Chrome, database: config.ClickHouse) -> None:
+    """Quietly while that is now; clearly when events wait, and when nobody knows; a live tail goes on showing it."""
+    report(database, {})
+    page.refresh()
+    wait(page, lambda: texts(page, "#status .detail:last-child")[0].startswith("complete up to "))
+
+    report(database, {"ago": 60, "end": 14_007})
+    page.refresh()
+    wait(page, lambda: texts(page, "#status .late")[0].endswith("; 14,000 messages pending"))
+
+    one(page, "#live").click()
+    report(database, {"ago": 60, "at": 60})
+    wait(page, lambda: texts(page, "#status .late")[0].startswith("not known to be complete since "))
+    report(database, {})
+    wait(page, lambda: not texts(page, "#status .late"))
+
+
+def test_a_search_becomes_a_rule(page: Chrome) -> None:
+    """The menu makes a rule of alerts.yaml of what is searched for, and the file's own check takes it."""
+    type_query(page, 'level>=error "charge failed"')
+    one(page, "#more").click()
+    page.find_element(By.XPATH, "//button[text()='Alert on this search …']").click()
+    wait(page, lambda: one(page, "#dialog textarea").is_displayed())
+
+    [rule] = parse(f"rules:\n{one(page, '#dialog textarea').get_property('value')}", "alerts.yaml")
+    assert rule.query == 'level>=error "charge failed"'
+
+
+def test_alerts_are_shown(
+    browser: Chrome, clickhouse: ClickHouseServer, database: config.ClickHouse, tmp_path: Path
+) -> None:
+    """Rules, what fires, and what happened; an alert leads to its lines. Without an evaluator it says what to set."""
+    rules = (
+        "rules:\n  - name: Shop\n    query: charge failed\n    condition: count > 2\n    window: 1m\n    every: 10s\n"
+    )
+    with evaluating(rules, tmp_path / "state", database) as running:
+        running.complete(40)
+        store(database, [failure(n, 11) for n in range(3)])
+        running.complete(50)
+        shown = shows(running.evaluator.rules, running.state, running.evaluator.matches)
+    evaluator = health.serve("127.0.0.1", 0, lambda: None, lambda: None, {"/alerts": lambda: shown})
+    settings = config.Query(alerts_url=f"http://127.0.0.1:{evaluator.server_port}")
+    with door.serving(settings, as_reader(clickhouse, database)) as service:
+        open_page(browser, service, view="alerts")
+
+        wait(browser, lambda: texts(browser, ".alerts .bad") == ["warning"])
+        assert texts(browser, ".alerts .name") == ["Shop"] * 3
+        one(browser, ".alerts a").click()
+        wait(browser, lambda: messages(browser) == ["charge 2 failed", "charge 1 failed", "charge 0 failed"])
+    evaluator.shutdown()
+    evaluator.server_close()
+    with door.serving(config.Query(), as_reader(clickhouse, database)) as service:
+        open_page(browser, service, view="alerts")
+        wait(browser, lambda: "LOGBROOK_QUERY_ALERTS_URL" in texts(browser, ".empty")[0])

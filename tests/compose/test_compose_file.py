@@ -21,7 +21,7 @@ from tests.compose.compose_file import (
 
 SERVICES = services()
 # Asked while it is there, and waited for by nobody.
-SOFT = {("query", "prometheus")}
+SOFT = {("query", "prometheus"), ("query", "alert"), ("alert", "alertmanager")}
 # They run once and end; whoever needs them waits for their success.
 ONE_SHOT = {"migrate", "spool"}
 LONG_RUNNING = sorted(set(SERVICES) - ONE_SHOT)
@@ -210,7 +210,7 @@ def test_our_processes_know_their_settings(name: str) -> None:
     """A variable that the service doesn't know would stop it at start; each value has the type that it wants."""
     given = environment(SERVICES[name])
 
-    for section in (config.Kafka, config.ClickHouse, config.Schema, config.Gateway, config.Consumer, config.Query):
+    for section in config.SECTIONS:
         config.load(section, {"LOGBROOK_CLICKHOUSE_PASSWORD": "x"} | given)
 
 

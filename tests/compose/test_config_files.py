@@ -47,7 +47,10 @@ def test_the_query_api_may_only_read_events() -> None:
     """Its user has the rights that it needs and none besides, and can't raise a limit."""
     users = ET.parse(COMPOSE / "clickhouse" / "users.xml")
 
-    assert [node.text for node in users.iterfind("users/reader/grants/query")] == ["GRANT SELECT ON otel.otel_logs"]
+    assert [node.text for node in users.iterfind("users/reader/grants/query")] == [
+        "GRANT SELECT ON otel.otel_logs",
+        "GRANT SELECT ON otel.partition_progress",
+    ]
     assert users.findtext("users/reader/profile") == "reader"
     assert users.findtext("profiles/reader/readonly") == "1"
     assert services()["query"]["environment"]["LOGBROOK_CLICKHOUSE_USERNAME"] == "reader"

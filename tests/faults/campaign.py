@@ -4,7 +4,8 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
@@ -13,6 +14,7 @@ from tests.faults.ledger import Ledger, Sender, Verdict, check, compare
 from tests.faults.processes import Process, until
 from tests.faults.proxy import Fault, Proxy
 from tests.faults.stack import Place
+from tests.faults.witness import Witness
 
 Progress = Callable[[str], None]
 """Prints a line about a fault that was injected."""
@@ -56,7 +58,15 @@ class Campaign:
         self.rng = random.Random(self.seed)
         self.ledger = Ledger()
         self.sender = Sender(self.ledger, self.place.kafka, self.seed, self.messages_per_second)
+        self.witness = Witness(self.place)
         self.began = time.monotonic()
+
+    @contextmanager
+    def _sending(self) -> Iterator[None]:
+        """Load, and somebody who takes answers meanwhile and until `_check`."""
+        self.witness.start()
+        with self.sender.sending():
+            yield
 
     def generator(self, number: int) -> random.Random:
         """Randomness of a thread's own, from the same seed."""
@@ -88,7 +98,7 @@ class Campaign:
                     # One that does not come so far is killed from outside, and not counted.
                     self.progress(f"kill {done.total()}: {point}:{passing}{'' if reached else ' (not reached)'}")
 
-        with self.sender.sending():
+        with self._sending():
             threads = [threading.Thread(target=lane, name=f"lane {number}") for number in range(lanes)]
             for each in threads:
                 each.start()
@@ -101,7 +111,9 @@ class Campaign:
         return self.outcome("consumer killed at its points (kill -9)", done.total(), self._check())
 
     def _check(self) -> Verdict:
-        return check(self.ledger, self.place, drain_seconds=PATIENCE_SECONDS)
+        verdict = check(self.ledger, self.place, drain_seconds=PATIENCE_SECONDS)
+        self.witness.check(self.ledger)
+        return verdict
 
     def _kill_at(self, point: str, passing: int, delay: float) -> bool:
         """One consumer's life; False if it did not come to its point in time, and was killed from outside."""
@@ -120,7 +132,7 @@ class Campaign:
     def clickhouse_kills(self, kills: int) -> Outcome:
         """ClickHouse killed while it inserts."""
         self.place.supervised(FAULT_SLOW_INSERT="0.1")
-        with self.sender.sending():
+        with self._sending():
             for number in range(1, kills + 1):
                 self._grows()
                 until(self.place.insert_queries, PATIENCE_SECONDS, "an insert is under way", poll_seconds=0.01)
@@ -139,7 +151,7 @@ class Campaign:
         """Kafka killed under load."""
         for _ in range(2):
             self.place.supervised()
-        with self.sender.sending():
+        with self._sending():
             for number in range(1, kills + 1):
                 self._grows()
                 time.sleep(self.rng.random())
@@ -160,7 +172,7 @@ class Campaign:
             ]
             faults = self._faults(proxy, consumers)
             count = 0
-            with self.sender.sending():
+            with self._sending():
                 for turn in range(1, turns + 1):
                     self._grows()
                     chosen = self.rng.sample(sorted(faults), self.rng.choice((2, 3)))

@@ -28,7 +28,7 @@ import urllib3.connection
 
 from logbrook import cli
 from logbrook.clickhouse import ClickHouseError, HttpClient
-from logbrook.consumer import inlet, loop, member
+from logbrook.consumer import completeness, inlet, loop, member
 from logbrook.consumer.batch import ROW_COLUMNS, Batch
 from logbrook.consumer.inlet import Inlet
 from logbrook.consumer.loop import Loop
@@ -301,6 +301,12 @@ def _own_clock() -> None:
     setattr(Inlet, "now_seconds", lambda _: time.time())  # noqa: B010
 
 
+def _early_completeness() -> None:
+    """What is reported as complete is so a while later."""
+    asked = inlet.server_time
+    setattr(completeness, "server_time", lambda client: asked(client) + 3)  # noqa: B010
+
+
 def _never_raw() -> None:
     """What is refused alone is tried again and again."""
     setattr(Inlet, "insert_raw", lambda self, row, _: self.insert([row]))  # noqa: B010
@@ -333,6 +339,7 @@ MUTANTS: dict[str, Callable[[], None]] = {
     "no_forgetting": _no_forgetting,
     "pause_stays": _pause_stays,
     "own_clock": _own_clock,
+    "early_completeness": _early_completeness,
     "never_raw": _never_raw,
     "early_acknowledgement": _early_acknowledgement,
 }

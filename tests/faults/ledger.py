@@ -37,6 +37,8 @@ class Ledger:
 
     sent: dict[str, int] = field(default_factory=dict)
     acknowledged: set[str] = field(default_factory=set)
+    in_kafka_at_ms: dict[str, float] = field(default_factory=dict)
+    """When the first acknowledgement of Kafka came, Unix time; not of what a follower of files promised."""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def event(self, rng: random.Random, timestamp: int | str | None = None) -> tuple[str, bytes]:
@@ -54,10 +56,13 @@ class Ledger:
         }
         return name, json.dumps(event).encode()
 
-    def acknowledge(self, names: list[str]) -> None:
+    def acknowledge(self, names: list[str], *, by_kafka: bool = True) -> None:
         """They are promised."""
+        now_ms = time.time() * 1000
         with self.lock:
             self.acknowledged.update(names)
+            for name in names if by_kafka else ():
+                self.in_kafka_at_ms.setdefault(name, now_ms)
 
 
 class Sender:

@@ -152,7 +152,7 @@ class Mixture(Campaign):
             self.place.keep_running(process)
         faults, drawn = self._kinds(), Counter[str]()
         deck: list[str] = []
-        with Watch(self.place, self.consumers) as watch, self.sender.sending(), self._others():
+        with Watch(self.place, self.consumers) as watch, self._sending(), self._others():
             for turn in range(1, turns + 1):
                 self._patiently(self._grows)
                 # Like cards: each kind comes once before any comes again.
@@ -224,7 +224,7 @@ class Mixture(Campaign):
                 name, line = self.ledger.event(rng)
                 file.write(line + b"\n")
                 # The follower promises every line, however often it is killed.
-                self.ledger.acknowledge([name])
+                self.ledger.acknowledge([name], by_kafka=False)
 
     def _kinds(self) -> dict[str, Callable[[], None]]:
         stack = self.place.stack

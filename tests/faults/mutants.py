@@ -30,6 +30,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "no_forgetting": ("test_rebalances.py::test_given_up_and_back_while_inserting",),
     "pause_stays": ("test_rebalances.py::test_revoked_while_paused",),
     "own_clock": ("test_kills.py::test_killed_with_a_wrong_clock",),
+    "early_completeness": ("test_completeness.py::test_answers_keep_their_word",),
     "never_raw": ("test_messages.py::test_refused_whatever_the_reason",),
     "no_disk_check": ("../native/test_full_disk.py::test_an_insert_that_meets_a_full_disk_fails",),
     "no_disk_reserve": ("../native/test_full_disk.py::test_an_insert_begins_only_if_there_is_room",),

@@ -216,7 +216,7 @@ class Place:
 
     def insert_queries(self) -> int:
         """How many inserts into this database ClickHouse is working on."""
-        condition = "query_kind = 'Insert' AND current_database = currentDatabase()"
+        condition = "query_kind = 'Insert' AND current_database = currentDatabase() AND query LIKE '%inlet\\_%'"
         return int(self.client.query(f"SELECT count() FROM system.processes WHERE {condition}").result_rows[0][0])
 
     def stored(self) -> int:

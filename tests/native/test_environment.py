@@ -88,7 +88,8 @@ def test_no_process_gets_a_secret_of_another(tmp_path: Path, monkeypatch: pytest
 
     assert given == {
         "clickhouse": {"clickhouse", "reader"}, "migrate": {"clickhouse"}, "gateway": {"digests"},
-        "consumer": {"clickhouse"}, "query": {"reader"}, "audit": {"clickhouse", "bucket"}, "ship": {"token"},
+        "consumer": {"clickhouse"}, "query": {"reader"}, "alert": {"reader"}, "audit": {"clickhouse", "bucket"},
+        "ship": {"token"},
     }  # fmt: skip
 
 

@@ -26,6 +26,7 @@ VARIABLES = (
     "LOGBROOK_CONSUMER_HEALTH_PORT",
     "LOGBROOK_QUERY_PORT",
     "LOGBROOK_AUDIT_PORT",
+    "LOGBROOK_ALERT_HEALTH_PORT",
     "LOGBROOK_KAFKA_METRICS_PORT",
     "LOGBROOK_ZOOKEEPER_METRICS_PORT",
     "LOGBROOK_PROMETHEUS_PORT",
@@ -90,7 +91,18 @@ def count(native: Native) -> int:
 def test_up_says_why_it_runs_this_way_and_what_runs_where(up: str, variables: dict[str, str]) -> None:
     """The reason in one line, each step, and then addresses, versions and the events that arrived."""
     assert "Running native: RUNTIME=native says so." in up
-    for name in ("zookeeper", "kafka", "clickhouse", "migrate", "gateway", "consumer", "query", "audit", "ship"):
+    for name in (
+        "zookeeper",
+        "kafka",
+        "clickhouse",
+        "migrate",
+        "gateway",
+        "consumer",
+        "query",
+        "alert",
+        "audit",
+        "ship",
+    ):
         assert f"✓ {name} " in up
     assert (f"127.0.0.1:{variables['LOGBROOK_PROMETHEUS_PORT']}" in up) or "not installed: apt-get install prom" in up
     for variable in VARIABLES[:5]:

@@ -36,9 +36,10 @@ def drop(settings: config.ClickHouse) -> None:
 
 @pytest.fixture
 def database(shared_database: config.ClickHouse) -> config.ClickHouse:
-    """The shared database, its table empty."""
+    """The shared database, its tables empty."""
     client = connection.connect(shared_database)
-    client.command("TRUNCATE TABLE otel_logs")
+    for table in ("otel_logs", "partition_progress"):
+        client.command(f"TRUNCATE TABLE {table}")
     client.close()
     return shared_database
 

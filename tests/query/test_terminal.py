@@ -9,6 +9,7 @@ import threading
 from logbrook import config
 from logbrook.query.terminal import visible
 from tests.query.door import Door, event, store
+from tests.query.test_completeness import report
 
 
 def command(service: Door, *arguments: str) -> list[str]:
@@ -134,3 +135,17 @@ def test_no_event_passes_for_another_or_steers_the_terminal(service: Door, datab
     assert "\x9b" not in text + as_json
     assert "\u202e" not in text + as_json
     assert json.loads(as_json)["body"] == body
+
+
+def test_it_is_said_until_when_a_search_is_complete(service: Door, database: config.ClickHouse) -> None:
+    """Beside the events: that it is now, what is pending if it is not, or since when nobody knows."""
+    store(database, [event(1)])
+    report(database, {})
+    assert "complete up to 20" in search(service, "--since", "2025-11-24").stderr
+
+    report(database, {"ago": 60, "end": 14_007})
+    late = search(service, "--since", "2025-11-24").stderr
+    assert "; 14,000 messages pending" in late
+
+    report(database, {"ago": 60, "at": 60})
+    assert "not known to be complete since 20" in search(service, "--since", "2025-11-24").stderr

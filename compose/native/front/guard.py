@@ -33,7 +33,8 @@ CHANGEABLE = {
     "os_threads_nice_value_query": (0, 19),
 }
 _TABLE = re.compile(
-    r"(?!system\.|information_schema\.)(?:\w+\.)?otel_\w+|system\.(?:one|numbers|settings)", re.IGNORECASE
+    r"(?!system\.|information_schema\.)(?:\w+\.)?(?:otel_\w+|partition_progress)|system\.(?:one|numbers|settings)",
+    re.IGNORECASE,
 )
 _TABLE_FUNCTIONS = {"numbers", "values"}
 # A name alone is enough: `arrayMap(file, ['/etc/passwd'])` calls one without parentheses.

@@ -23,6 +23,7 @@ from confluent_kafka import KafkaException
 
 from logbrook import clickhouse, config, health, metrics
 from logbrook.consumer.batch import Batch
+from logbrook.consumer.completeness import Completeness
 from logbrook.consumer.inlet import Inlet, Position, take_over
 from logbrook.consumer.member import Member
 from logbrook.consumer.pieces import Pieces
@@ -90,6 +91,7 @@ class Loop:
         self.client = clickhouse.connect(database)
         self.member = Member(settings, kafka, self._changing, self._changed)
         self.progress = Progress(kafka, settings.stalled_after_seconds)
+        self.completeness = Completeness(self.member.topic, kafka, database, self._stored)
         self.worker = ThreadPoolExecutor(1, thread_name_prefix="clickhouse")
         self.pieces = Pieces(settings.max_batch_messages, settings.parallel_inserts)
         self.filling = Batch()
@@ -104,6 +106,7 @@ class Loop:
     def run(self, stop: threading.Event) -> None:
         """Loop until `stop` is set."""
         log.info("consuming", topic=self.member.topic.name, group=self.settings.group)
+        self.completeness.start()
         try:
             while not stop.is_set():
                 self.step()
@@ -139,8 +142,12 @@ class Loop:
             self._start()
         if self.ticked_at >= self.lag_due:
             self.member.commit_again()
-            self.progress.look({partition: at.offset for partition, at in self.member.positions().items()})
+            self.progress.look(self._stored())
             self.lag_due = self.ticked_at + _LAG_EVERY_SECONDS
+
+    def _stored(self) -> dict[int, int]:
+        """By owned partition, the offset below which everything is stored."""
+        return {partition: at.offset for partition, at in self.member.positions().items()}
 
     def _full(self) -> bool:
         return (
@@ -277,6 +284,7 @@ class Loop:
         What is buffered is left to the next owner: it was not committed.
         """
         log.info("stopping")
+        self.completeness.stop()
         deadline = time.monotonic() + self.settings.stop_seconds
         if self.job is not None:
             wait_for([self.job], timeout=self.settings.stop_seconds)

@@ -13,7 +13,7 @@ from logbrook.doctor.place import Place
 
 # What compose/clickhouse/cloud-users.xml grants to `reader` and `writer`.
 _RIGHTS = {
-    "query": ("SELECT ON {0}.otel_logs",),
+    "query": ("SELECT ON {0}.otel_logs", "SELECT ON {0}.partition_progress"),
     "consumer": (
         *(
             f"{each} ON {{0}}.*"

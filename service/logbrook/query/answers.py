@@ -18,7 +18,16 @@ class Cost(Struct, kw_only=True):
     pruned: bool  # fewer rows were read than the table has
 
 
-class SearchAnswer(Struct, kw_only=True, rename={"from_": "from"}):
+class Answer(Struct, kw_only=True):
+    """What every answer says about itself: whether it has all that Kafka had taken (docs/query.md)."""
+
+    complete_until: str | None = None  # it has all that arrived by then, by ClickHouse's clock; null: never known
+    behind_seconds: float | None = None  # how long ago that was
+    pending_messages: int | None = None  # in Kafka and still to be stored; null: not known now
+    unknown_since: str | None = None  # since when nobody has reported how far a partition is stored
+
+
+class SearchAnswer(Answer, kw_only=True, rename={"from_": "from"}):
     """Events, the newest first."""
 
     events: list[Event]
@@ -30,14 +39,14 @@ class SearchAnswer(Struct, kw_only=True, rename={"from_": "from"}):
     explain: list[str] | UnsetType = UNSET  # ClickHouse's plan with its indexes, if `explain` was asked for
 
 
-class EventAnswer(Struct, kw_only=True):
+class EventAnswer(Answer, kw_only=True):
     """One event with its whole body."""
 
     event: Event
     cost: Cost
 
 
-class ContextAnswer(Struct, kw_only=True):
+class ContextAnswer(Answer, kw_only=True):
     """What the same source logged around one event, each list in order of time."""
 
     before: list[Event]
@@ -46,7 +55,7 @@ class ContextAnswer(Struct, kw_only=True):
     cost: Cost
 
 
-class TraceAnswer(Struct, kw_only=True):
+class TraceAnswer(Answer, kw_only=True):
     """The events of one trace in order of time."""
 
     trace_id: str
@@ -66,7 +75,7 @@ class Series(Struct, kw_only=True):
     counts: list[int]
 
 
-class HistogramAnswer(Struct, kw_only=True):
+class HistogramAnswer(Answer, kw_only=True):
     """Counts over time. The first and last bucket count their whole step, including what is outside `from` and `to`."""
 
     by: str
@@ -85,7 +94,7 @@ class FieldInfo(Struct, kw_only=True):
     events: int  # how many have it; 0 if that was not counted
 
 
-class FieldsAnswer(Struct, kw_only=True):
+class FieldsAnswer(Answer, kw_only=True):
     """The fields of a time range."""
 
     fields: list[FieldInfo]
@@ -99,7 +108,7 @@ class ValueCount(Struct, kw_only=True):
     count: int
 
 
-class ValuesAnswer(Struct, kw_only=True):
+class ValuesAnswer(Answer, kw_only=True):
     """The values of a field, the most frequent first."""
 
     field: str
@@ -116,7 +125,7 @@ class Facet(Struct, kw_only=True):
     values: list[ValueCount]
 
 
-class FacetsAnswer(Struct, kw_only=True):
+class FacetsAnswer(Answer, kw_only=True):
     """The values of several fields among the matching events."""
 
     facets: list[Facet]
@@ -137,7 +146,7 @@ class ServiceStats(Struct, kw_only=True):
     last_ingested_at: str
 
 
-class StatsAnswer(Struct, kw_only=True):
+class StatsAnswer(Answer, kw_only=True):
     """The services, the busiest first, and the table as a whole."""
 
     services: list[ServiceStats]
@@ -160,7 +169,7 @@ class Pattern(Struct, kw_only=True):
     example: Event
 
 
-class PatternsAnswer(Struct, kw_only=True):
+class PatternsAnswer(Answer, kw_only=True):
     """Similar lines grouped, the most frequent first."""
 
     patterns: list[Pattern]
@@ -176,7 +185,7 @@ class SqlColumn(Struct, kw_only=True):
     type: str
 
 
-class SqlAnswer(Struct, kw_only=True):
+class SqlAnswer(Answer, kw_only=True):
     """The result of one SELECT."""
 
     columns: list[SqlColumn]
@@ -215,12 +224,53 @@ class Process(Struct, kw_only=True):
     up: bool
 
 
-class StatusAnswer(Struct, kw_only=True):
+class StatusAnswer(Answer, kw_only=True):
     """The state of the platform itself."""
 
     figures: list[Figure]
     alerts: list[Alert]
     processes: list[Process]
+
+
+class RuleState(Struct, kw_only=True):
+    """A rule of `logbrook alert`, and how far it is."""
+
+    name: str
+    query: str
+    condition: str
+    severity: str
+    matches: int | None  # of its query, in the last window; null: not evaluated since the start
+    evaluated_until: str | None
+
+
+class RuleAlert(Struct, kw_only=True):
+    """An alert of a rule: for one group, if the rule has groups."""
+
+    rule: str
+    group: dict[str, str]
+    severity: str
+    firing: bool  # false: it has not held for long enough
+    since: str
+    description: str
+    link: str
+
+
+class RuleChange(Struct, kw_only=True):
+    """What happened to an alert."""
+
+    at: str
+    rule: str
+    group: dict[str, str]
+    what: str  # fired, or resolved
+    link: str
+
+
+class AlertsAnswer(Answer, kw_only=True):
+    """The rules on what logs say, what holds, and what happened, the latest first."""
+
+    rules: list[RuleState]
+    firing: list[RuleAlert]
+    history: list[RuleChange]
 
 
 class ErrorBody(Struct, kw_only=True, omit_defaults=True):

@@ -15,15 +15,17 @@ _POSITION = ("toUnixTimestamp64Nano(Timestamp)", "KafkaTopicId", "KafkaPartition
 MARK = "<*>"
 
 
+def pattern_sql(parameters: filters.Parameters) -> str:
+    """SQL for the pattern of a body."""
+    variable, mark = parameters.text(_VARIABLE), parameters.text(MARK)
+    return f"replaceRegexpAll(substringUTF8(Body, 1, {_PATTERN_CHARACTERS}), {variable}, {mark})"
+
+
 async def patterns(engine: Engine, selection: Selection, limit: int) -> PatternsAnswer:
     """The most frequent patterns among the newest matching events, with their counts, severity, and services."""
     spent, parameters = Spent(), filters.Parameters()
     sample = await sampling.sample(engine, selection, spent)
-    variable, mark = parameters.text(_VARIABLE), parameters.text(MARK)
-    columns = (
-        f"replaceRegexpAll(substringUTF8(Body, 1, {_PATTERN_CHARACTERS}), {variable}, {mark}) AS pattern, "
-        f"SeverityNumber, ServiceName, ({', '.join(_POSITION)}) AS position"
-    )
+    columns = f"{pattern_sql(parameters)} AS pattern, SeverityNumber, ServiceName, ({', '.join(_POSITION)}) AS position"
     sql = (
         "SELECT pattern, count() AS events, max(SeverityNumber), arraySort(groupUniqArray(10)(ServiceName)), "
         f"max(position), sum(count()) OVER () FROM ({sample.source(columns, parameters)}) "

@@ -141,12 +141,12 @@ class Route:
 
     path: str
     summary: str
-    handle: Callable[[Any, Any], Awaitable[Struct]]
+    handle: Callable[[Any, Any], Awaitable[answers.Answer]]
     method: str = "GET"
     statuses: tuple[int, ...] = ()
 
     @cached_property
-    def declared(self) -> tuple[type[Any], type[Struct], type[Struct]]:
+    def declared(self) -> tuple[type[Any], type[Struct], type[answers.Answer]]:
         """What `handle` asks, a struct of its parameters, and one of its answer."""
         asked, parameters, answer = get_type_hints(self.handle).values()
         return asked, parameters, answer
@@ -232,6 +232,10 @@ async def _status(prometheus: status.Prometheus, _given: Nothing) -> answers.Sta
     return await status.status(prometheus)
 
 
+async def _alerts(evaluator: status.Evaluator, _given: Nothing) -> answers.AlertsAnswer:
+    return await evaluator.alerts()
+
+
 async def _sql(engine: Engine, given: Sql) -> answers.SqlAnswer:
     rows_limit = engine.query.max_result_rows
     sql = await statement.check(given.sql, engine.clickhouse.database, rows_limit, engine.text)
@@ -272,6 +276,12 @@ ROUTES = (
         "/v1/status",
         "How the platform itself is: figures, alerts, and which processes answer. Needs Prometheus.",
         _status,
+        statuses=(404,),
+    ),
+    Route(
+        "/v1/alerts",
+        "Alerts on what logs say: rules, what holds, and what happened. Needs `logbrook alert`.",
+        _alerts,
         statuses=(404,),
     ),
     Route(

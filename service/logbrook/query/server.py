@@ -27,11 +27,13 @@ from logbrook import config, metrics
 from logbrook.connection import Connection
 from logbrook.errors import ConfigError, LogbrookError, RejectedError, UnavailableError
 from logbrook.query import openapi, parameters, routes, streams
+from logbrook.query.answers import Answer
+from logbrook.query.completeness import Completeness
 from logbrook.query.engine import PRIVILEGED, Engine, Statement
 from logbrook.query.http import Guard, Handler, Stream, error_answer, unless_left
 from logbrook.query.http import json_answer as answer_json
 from logbrook.query.refusals import BadRequestError
-from logbrook.query.status import Prometheus
+from logbrook.query.status import Evaluator, Prometheus
 from logbrook.query.timerange import TimeRange
 from logbrook.query.turns import Turns
 
@@ -52,7 +54,8 @@ class Api:
     def __init__(self, query: config.Query, clickhouse: config.ClickHouse) -> None:
         self.query = query
         self.engine = Engine(clickhouse, query)
-        self.prometheus = Prometheus(query.prometheus_url)
+        self.prometheus, self.evaluator = Prometheus(query.prometheus_url), Evaluator(query.alerts_url)
+        self.completeness = Completeness(self.engine)
         self.turns = Turns(query.max_concurrent_requests, query.max_waiting_requests, query.wait_seconds)
         self.sql_turns = Turns(query.max_concurrent_sql, query.max_waiting_requests, query.wait_seconds)
         self.streams = Turns(query.max_streams, 0, query.wait_seconds)
@@ -69,10 +72,14 @@ class Api:
 
         return handle
 
-    async def _in_turn(self, route: routes.Route, given: msgspec.Struct) -> msgspec.Struct:
+    async def _in_turn(self, route: routes.Route, given: msgspec.Struct) -> Answer:
         async with (self.sql_turns if route.path == SQL else self.turns).turn():
-            asked = self.prometheus if route.declared[0] is Prometheus else self.engine
-            return await route.handle(asked, given)
+            known = await self.completeness.known()
+            asked = {Prometheus: self.prometheus, Evaluator: self.evaluator}.get(route.declared[0], self.engine)
+            answer: Answer = await route.handle(asked, given)
+        for name, value in known.items():
+            setattr(answer, name, value)
+        return answer
 
     async def tail(self, request: Request) -> Response:
         """GET /v1/tail."""
@@ -80,7 +87,8 @@ class Api:
             given = parameters.read(routes.Filter, request.query_params.multi_items())
             node = given.within(TimeRange(0, 1)).node
             since = await streams.since(self.engine, request.headers.get("last-event-id"))
-            return await self._stream(streams.tail(self.engine, node, since), "text/event-stream", {})
+            source = streams.tail(self.engine, self.completeness, node, since)
+            return await self._stream(source, "text/event-stream", {})
         except Exception as error:
             return error_answer(error)
 
@@ -90,8 +98,12 @@ class Api:
             given = parameters.read(routes.Export, request.query_params.multi_items())
             source = streams.export(self.engine, given.selection(), given.format)
             media_type = "text/csv" if given.format == "csv" else "application/x-ndjson"
-            name = {"Content-Disposition": f'attachment; filename="logs.{given.format}"'}
-            return await self._stream(source, media_type, name)
+            known = await self.completeness.known()
+            headers = {
+                "Content-Disposition": f'attachment; filename="logs.{given.format}"',
+                "Complete-Until": known["complete_until"] or "unknown",
+            }
+            return await self._stream(source, media_type, headers)
         except Exception as error:
             return error_answer(error)
 
@@ -191,6 +203,7 @@ def app(query: config.Query, clickhouse: config.ClickHouse) -> ASGIApp:
         telling.cancel()
         await api.engine.close()
         await api.prometheus.close()
+        await api.evaluator.close()
 
     # An id may hold a slash.
     served = [

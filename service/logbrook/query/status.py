@@ -5,9 +5,10 @@ import math
 from typing import Any
 
 import httpx
+import msgspec
 
 from logbrook.errors import UnavailableError
-from logbrook.query.answers import Alert, Figure, Process, StatusAnswer
+from logbrook.query.answers import Alert, AlertsAnswer, Figure, Process, StatusAnswer
 from logbrook.query.refusals import NotThereError
 
 # Name, unit, meaning, PromQL.
@@ -55,6 +56,30 @@ class Prometheus:
         response = await self._client.get(f"/api/v1/{path}", params=parameters)
         response.raise_for_status()
         return response.json()["data"]
+
+
+class Evaluator:
+    """A client of `logbrook alert`; an empty `url` means that there is none."""
+
+    def __init__(self, url: str) -> None:
+        self._client = httpx.AsyncClient(base_url=url, trust_env=False) if url else None
+
+    async def close(self) -> None:
+        """Close all connections."""
+        if self._client is not None:
+            await self._client.aclose()
+
+    async def alerts(self) -> AlertsAnswer:
+        """What it says. Raises RejectedError if there is none, and UnavailableError if it can't answer."""
+        if self._client is None:
+            raise NotThereError("no_alerts", "no `logbrook alert` is configured: set LOGBROOK_QUERY_ALERTS_URL")
+        try:
+            response = await self._client.get("/alerts")
+            response.raise_for_status()
+            return msgspec.json.decode(response.content, type=AlertsAnswer)
+        except (httpx.HTTPError, msgspec.MsgspecError) as error:
+            reason = f"`logbrook alert` can't be asked: {type(error).__name__}"
+            raise UnavailableError("alerts_unavailable", reason, 10) from error
 
 
 async def status(prometheus: Prometheus) -> StatusAnswer:

@@ -3,12 +3,14 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from typing import Any
 
 import msgspec
 
 from logbrook.errors import LogbrookError
 from logbrook.query import events, filters, search, timerange
 from logbrook.query.columns import COLUMNS, Column
+from logbrook.query.completeness import Completeness
 from logbrook.query.engine import Engine, Spent, Statement
 from logbrook.query.search import Look
 from logbrook.query.selection import Selection
@@ -23,14 +25,17 @@ _EXPORT_EVENTS = 50_000
 _FORMULA = "^[=+@\\t\\r-]"
 
 
-async def tail(engine: Engine, node: Node, since_ms: int) -> AsyncIterator[bytes]:
+async def tail(engine: Engine, completeness: Completeness, node: Node, since_ms: int) -> AsyncIterator[bytes]:
     """Server-sent events: `events` with a JSON array of what arrived, oldest first; `skipped` with how many were not
-    sent because more arrived than anybody can read; a comment in silence. The id resumes where a client left.
+    sent because more arrived than anybody can read; `complete` with the fields of Answer when they change; a comment
+    in silence. The id resumes where a client left.
     """
+    told: dict[str, Any] = {}
     seen: dict[str, int] = {}
     newest, silent_since = since_ms, time.monotonic()
     yield b": connected\n\n"
     while True:
+        known = await completeness.known()
         try:
             rows = await engine.rows(_arrivals(engine, node, max(since_ms, newest - _OVERLAP_SECONDS * 1000)))
         except LogbrookError as error:
@@ -48,6 +53,9 @@ async def tail(engine: Engine, node: Node, since_ms: int) -> AsyncIterator[bytes
         elif time.monotonic() - silent_since > _SILENCE_SECONDS:
             silent_since = time.monotonic()
             yield b": nothing new\n\n"
+        if known != told:
+            told = known
+            yield _message("complete", known)
         await asyncio.sleep(engine.query.tail_poll_seconds)
 
 

@@ -26,6 +26,8 @@ _STYLES = {
 # Control characters and those that reorder or hide text: a log line must not take over the terminal.
 _HIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
 _PAGE = 1000
+# What consumers are behind by when nothing is wrong: a batch, and a report each second.
+_MOMENT_SECONDS = 5.0
 
 
 class SearchError(LogbrookError):
@@ -55,9 +57,17 @@ def run(url: str, wanted: Wanted, *, follow: bool, as_json: bool) -> None:
             for hint in answer["hints"]:
                 Console(stderr=True, highlight=False, soft_wrap=True).print(visible(hint), style="yellow", markup=False)
             if follow:
-                for event in _followed(client, wanted.query):
-                    if event["id"] not in seen:
-                        show(console, event)
+                late = False
+                for found in _followed(client, wanted.query):
+                    if isinstance(found, dict):
+                        # Only when it changes: a line a second would bury the events.
+                        if _is_late(found) != late:
+                            late = not late
+                            Console(stderr=True, highlight=False).print(_completeness(found), style="yellow")
+                        continue
+                    for event in found:
+                        if event["id"] not in seen:
+                            show(console, event)
             elif not as_json:
                 _summary(answer, wanted)
     except httpx.HTTPError as error:
@@ -107,15 +117,18 @@ def _refused(response: httpx.Response, query: str) -> dict[str, Any]:
     raise SearchError(message)
 
 
-def _followed(client: httpx.Client, query: str) -> Iterator[dict[str, Any]]:
-    """Events as they arrive, without end."""
+def _followed(client: httpx.Client, query: str) -> Iterator[list[dict[str, Any]] | dict[str, Any]]:
+    """Events as they arrive, and until when that is all that arrived; without end."""
+    name = ""
     with client.stream("GET", "/v1/tail", params={"query": query}, timeout=None) as response:
         if response.status_code != 200:
             response.read()
             _refused(response, query)
         for line in response.iter_lines():
-            if line.startswith("data: ["):
-                yield from orjson.loads(line[6:])
+            if line.startswith("event: "):
+                name = line[7:]
+            elif line.startswith("data: ") and name in ("events", "complete"):
+                yield orjson.loads(line[6:])
 
 
 def _show_json(_console: Console, event: dict[str, Any]) -> None:
@@ -150,3 +163,20 @@ def _summary(answer: dict[str, Any], wanted: Wanted) -> None:
         f"{events} in {cost['elapsed_ms']:.0f} ms, {cost['rows_read']} of {cost['table_rows']} rows read{more}",
         style="dim",
     )
+    Console(stderr=True, highlight=False).print(_completeness(answer), style="yellow" if _is_late(answer) else "dim")
+
+
+def _is_late(answer: dict[str, Any]) -> bool:
+    """Whether an answer is known to lack what arrived more than a moment ago, or nobody has said for a while."""
+    if answer["pending_messages"] is None:
+        return answer["unknown_since"] is not None
+    return answer["behind_seconds"] is None or answer["behind_seconds"] > _MOMENT_SECONDS
+
+
+def _completeness(answer: dict[str, Any]) -> str:
+    """Until when an answer has all that arrived, in words."""
+    until, pending, since = (answer[name] for name in ("complete_until", "pending_messages", "unknown_since"))
+    if pending is None:
+        return f"not known to be complete since {since[:19]}Z" if since else "not known whether complete"
+    waiting = f"; {pending:,} messages pending" if _is_late(answer) else ""
+    return f"complete up to {until[:19]}Z{waiting}" if until else f"not complete{waiting}"

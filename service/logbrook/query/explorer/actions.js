@@ -1,5 +1,6 @@
 // What the menu offers: link, export, saved searches, appearance, help.
 
+import { rule } from "./alerts.js";
 import { address, selection } from "./api.js";
 import { button, byId, copy, el, keep, kept, popup, toast } from "./dom.js";
 import { moment, rangeName } from "./format.js";
@@ -18,7 +19,7 @@ const SHORTCUTS = [
   ["z", "zoom out"],
   ["r", "search again"],
   ["s", "saved searches"],
-  ["1 2 3 4", "events, patterns, services, health"],
+  ["1 2 3 4 5", "events, patterns, services, health, alerts"],
   ["?", "this help"],
 ];
 const LANGUAGE = [
@@ -72,6 +73,22 @@ async function share() {
   const fixed = { from: moment(state.from).toISOString(), to: moment(state.to).toISOString(), live: "" };
   await copy(new URL(asSearch(fixed), location.href).href);
   toast("Link copied; it shows exactly this time range");
+}
+
+/** The present search as a rule of alerts, to be changed and put into the file. */
+function asRule() {
+  const copied = async () => {
+    await copy(text.value);
+    toast("Rule copied");
+  };
+  const text = el("textarea.rule", { readOnly: true, rows: 6, spellcheck: false, "aria-label": "Rule" });
+  text.value = rule();
+  show(
+    "An alert on this search",
+    el("p.note", {}, "Put this below rules: in alerts.yaml (docs/alerts.md), and change the condition."),
+    text,
+    el("button.button.primary", { type: "button", onclick: copied }, "Copy"),
+  );
 }
 
 function exported(format) {
@@ -170,6 +187,7 @@ popup(byId("more"), byId("actions"), (close) => {
   byId("actions").replaceChildren(
     item("Copy link", share),
     item("Saved searches …", saved),
+    item("Alert on this search …", asRule),
     el("hr"),
     item("Export as NDJSON", () => exported("ndjson")),
     item("Export as CSV", () => exported("csv")),

@@ -1,7 +1,9 @@
 // Puts the parts together: what changes in the state is requested again and drawn.
 
 import { help, saved } from "./actions.js";
+import { alerts } from "./alerts.js";
 import { get, selection } from "./api.js";
+import * as completeness from "./completeness.js";
 import { button, byId, el, tab, textNodes } from "./dom.js";
 import * as drawer from "./drawer.js";
 import * as facets from "./facets.js";
@@ -20,8 +22,9 @@ const VIEWS = [
   ["patterns", "Patterns"],
   ["services", "Services"],
   ["health", "Health"],
+  ["alerts", "Alerts"],
 ];
-const DRAW = { patterns, services, health };
+const DRAW = { patterns, services, health, alerts };
 const content = byId("content");
 const status = byId("status");
 let cursor = null;
@@ -45,6 +48,7 @@ const live = new Live(table, {
   onProblem: (message) => {
     status.textContent = message;
   },
+  onComplete: completeness.tell,
 });
 let opened = null;
 
@@ -133,6 +137,7 @@ function told(answer) {
       `${short(cost.rows_read)} of ${short(cost.table_rows)} rows read`,
     ),
   );
+  completeness.tell(answer);
 }
 
 function failed(error) {
@@ -214,7 +219,7 @@ setInterval(() => {
   }
 }, 10_000);
 setInterval(() => {
-  if (state.view === "health" && !document.hidden) view();
+  if (["health", "alerts"].includes(state.view) && !document.hidden) view();
 }, 10_000);
 
 const KEYS = {
@@ -234,6 +239,7 @@ const KEYS = {
   2: () => change({ view: "patterns" }),
   3: () => change({ view: "services" }),
   4: () => change({ view: "health" }),
+  5: () => change({ view: "alerts" }),
   Escape: () => change({ event: "" }, { replace: true }),
 };
 document.addEventListener("keydown", (event) => {

@@ -7,11 +7,11 @@ import { change, state } from "./state.js";
 const MOST_EVENTS = 5000;
 const button = byId("live");
 
-/** Follows the query of the state into a table; `onCount` is told what is held back. */
+/** Follows the query of the state into a table; `onCount` is told what is held back, `onComplete` until when it is all. */
 export class Live {
-  constructor(table, { onCount, onProblem }) {
+  constructor(table, callbacks) {
     this.table = table;
-    this.callbacks = { onCount, onProblem };
+    this.callbacks = callbacks;
     this.source = null;
     this.held = [];
     this.paused = false;
@@ -26,6 +26,7 @@ export class Live {
       this.callbacks.onProblem("More arrives than can be shown: only the newest events are."),
     );
     this.source.addEventListener("problem", (message) => this.callbacks.onProblem(JSON.parse(message.data).message));
+    this.source.addEventListener("complete", (message) => this.callbacks.onComplete(JSON.parse(message.data)));
     this.source.addEventListener("open", () => this.show());
     this.source.addEventListener("error", () => {
       if (this.source?.readyState === EventSource.CLOSED) {

@@ -1,0 +1,97 @@
+"""What evaluating alerts costs: `PYTHONPATH=service:compose:. .venv/bin/python -m bench.alerts`.
+
+Loads an hour of 20 million events a day behind the native front, and evaluates 200 rules of all kinds over ten windows,
+as `logbrook alert` does in ten minutes. Prints the processor time of both processes for each minute.
+"""
+
+import argparse
+import asyncio
+import secrets
+import tempfile
+import time
+from pathlib import Path
+
+import psutil
+
+from bench import query_data
+from logbrook import clickhouse, config, migrate
+from logbrook.alert.evaluator import Evaluator
+from logbrook.alert.rules import parse
+from logbrook.alert.state import State
+from logbrook.query.timerange import SECOND
+from native import ports
+from native.clickhouse import clickhouse as clickhouse_service
+from tests.components import running
+
+EVENTS_PER_DAY = 20_000_000
+KINDS = (
+    "query: service:checkout level>=error, condition: count > 1e9",
+    "query: level>=warn, condition: rate > 1000000, group_by: [service]",
+    "query: '\"timed out\"', condition: count > 1000000",
+    "query: level>=error, ratio_of: level>=info, condition: ratio > 2, group_by: [service]",
+    "query: service:cart, condition: absent",
+    "query: level>=error, condition: distinct(user.id) > 1000000",
+    "query: service:checkout, condition: change > 1000",
+    "query: level>=error, condition: new pattern",
+)
+
+
+def main() -> None:
+    """Load, evaluate, print."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--rules", type=int, default=200)
+    options.add_argument("--minutes", type=int, default=10)
+    given = options.parse_args()
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
+        [port] = ports.free(1)
+        password = secrets.token_hex(8)
+        settings = config.ClickHouse(port=port, password=password)
+        service = clickhouse_service(Path(folder) / "data", port, password, password)
+        with running(service, Path(folder) / "log"):
+            migrate.apply(config.Schema(), settings)
+            client = clickhouse.connect(settings)
+            end = time.time_ns() // (60 * SECOND) * 60 * SECOND
+            rows = EVENTS_PER_DAY // 24
+            for first in range(0, rows, query_data.CHUNK):
+                count = min(query_data.CHUNK, rows - first)
+                query_data.insert(client, first, count, end - 3600 * SECOND, 3600 * SECOND / rows)
+            kinds = [KINDS[number % len(KINDS)] for number in range(given.rules)]
+            text = "\n".join(f"  - {{name: Rule{number}, {kind}}}" for number, kind in enumerate(kinds))
+            reader = config.ClickHouse(port=port, username="reader", password=password)
+            asyncio.run(_evaluate(f"rules:\n{text}\n", reader, Path(folder) / "state", end, given.minutes))
+
+
+async def _evaluate(rules: str, reader: config.ClickHouse, path: Path, end: int, minutes: int) -> None:
+    state = State(path)
+    evaluator = Evaluator(parse(rules, "bench"), state, config.Alert(), config.Query(), reader)
+    processes = [each for each in psutil.process_iter() if str(reader.port) in " ".join(_command(each))]
+    for rule in evaluator.rules:
+        state.begin(rule.name, end - minutes * 60 * SECOND)
+    before = _seconds([psutil.Process(), *processes])
+    for rule in evaluator.rules:
+        await evaluator.catch_up(rule, end + rule.lateness)
+    after = _seconds([psutil.Process(), *processes])
+    own, server = ((after[place] - before[place]) / minutes for place in (0, 1))
+    print(
+        f"{len(evaluator.rules)} rules: {own + server:.2f} s of processor time a minute ({server:.2f} s in ClickHouse)"
+    )
+    print(f"{(own + server) / 60:.3f} cores")
+    await evaluator.close()
+    state.close()
+
+
+def _command(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
+
+
+def _seconds(processes: list[psutil.Process]) -> tuple[float, float]:
+    """Processor time of this process, and of the others."""
+    own, *others = (sum(each.cpu_times()[:2]) for each in processes)
+    return own, sum(others)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,104 @@
+// The view of alerts: rules, what fires, what happened; and the present search as a rule.
+
+import { get } from "./api.js";
+import { el, textNodes } from "./dom.js";
+import { count, fullTime } from "./format.js";
+import { state } from "./state.js";
+
+const table = (names, rows) =>
+  el(
+    "table.list",
+    {},
+    el(
+      "thead",
+      {},
+      el(
+        "tr",
+        {},
+        names.map((name) => el("th", {}, name)),
+      ),
+    ),
+    el(
+      "tbody",
+      {},
+      rows.map((cells) => el("tr", {}, cells)),
+    ),
+  );
+const named = (each) =>
+  [each.rule, ...Object.entries(each.group).map(([name, value]) => `${name} ${value}`)].join(", ");
+// A link of an alert leads to an explorer, maybe under another name: its state is what counts here.
+const link = (each, text) => (each.link ? el("a", { href: new URL(each.link).search }, text) : text);
+
+/** Fill the content with the alerts. Returns the answer for the status line. */
+export async function alerts(content) {
+  const answer = await get("alerts", {}, "view").catch((error) => {
+    if (error.code === "no_alerts") return null;
+    throw error;
+  });
+  if (answer === undefined) return undefined;
+  if (answer === null) {
+    content.replaceChildren(
+      el(
+        "div.empty",
+        {},
+        el("h2", {}, "No alerts here"),
+        el("p", {}, "Set LOGBROOK_QUERY_ALERTS_URL: docs/alerts.md."),
+      ),
+    );
+    return undefined;
+  }
+  content.replaceChildren(
+    el(
+      "div.scroll.alerts",
+      {},
+      answer.firing.length
+        ? table(
+            ["Alert", "State", "What it says", "Since"],
+            answer.firing.map((each) => [
+              el("td.name", {}, link(each, named(each))),
+              el(`td${each.firing ? ".bad" : ".muted"}`, {}, each.firing ? each.severity : "pending"),
+              el("td", {}, ...textNodes(each.description || "")),
+              el("td.muted", {}, fullTime(each.since)),
+            ]),
+          )
+        : el("p.note", {}, "No alert."),
+      table(
+        ["Rule", "Query", "Condition", "Matches in the last window", "Evaluated until"],
+        answer.rules.map((each) => [
+          el("td.name", {}, each.name),
+          el("td", {}, ...textNodes(each.query)),
+          el("td", {}, each.condition),
+          el("td.number", {}, each.matches === null ? "–" : count(each.matches)),
+          el("td.muted", {}, each.evaluated_until ? fullTime(each.evaluated_until) : "–"),
+        ]),
+      ),
+      table(
+        ["When", "Alert", "What happened"],
+        answer.history.map((each) => [
+          el("td.muted", {}, fullTime(each.at)),
+          el("td.name", {}, link(each, named(each))),
+          el("td", {}, each.what),
+        ]),
+      ),
+    ),
+  );
+  return answer;
+}
+
+/** The present search as a rule of alerts.yaml. */
+export function rule() {
+  const words = state.query.match(/[A-Za-z0-9]+/g) ?? ["Events"];
+  const name = words
+    .slice(0, 4)
+    .map((word) => word[0].toUpperCase() + word.slice(1))
+    .join("");
+  // JSON's texts are YAML's.
+  return [
+    `  - name: ${/^[0-9]/.test(name) ? "_" : ""}${name}`,
+    `    query: ${JSON.stringify(state.query)}`,
+    "    condition: count > 100",
+    "    window: 5m",
+    "    severity: warning",
+    "",
+  ].join("\n");
+}
