@@ -22,6 +22,12 @@ LEVEL_TEXTS = [text for text in ("TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FAT
 _LEVEL_WORDS, _MARKED_WORDS = (VOCABULARY["levels_in_text"][key] for key in ("words", "marked_words"))
 # The longer ones first: the first that fits counts.
 _ANY_LEVEL = "|".join(sorted((*_LEVEL_WORDS, *_MARKED_WORDS), key=len, reverse=True))
+# A level in a text, in brackets, behind a logger's name. In any case a word is one if a mark follows.
+_LEVEL_FORM = (
+    r"(?:[\[<(] *(?:[\w. -]+/)?)?(?:[\w.-]*[:.])?(?:((?i)" + _ANY_LEVEL + r")"
+    r"(?:[ \t]*[\]>):|/]|\t|  |(?: +[\w.-]*\[))"
+    "|(" + "|".join(_LEVEL_WORDS) + r")(?:\s|$)|\[([DIWEFCV])\]|([DIWEF])\d? +[A-Z]{4,})"
+)
 # POSIX counts hours behind Greenwich where all others count those ahead of it: PostgreSQL shows GMT+3 for UTC-3.
 _OFFSETS = {
     **ZONES,
@@ -140,8 +146,9 @@ _EXPRESSIONS: Mapping[str, Callable[[str], str]] = {
     "value_of": lambda field: f"top_values[indexOf(codes, field_codes[{COLUMNS.index(field) + 1}])]",
     "shared": lambda name: f"{_SHARED[name]} AS {name}",
     "level_texts": lambda _: _array(map(_text, LEVEL_TEXTS)),
-    "level_words": lambda _: _text("|".join(_LEVEL_WORDS)),
-    "any_level_word": lambda _: _text(_ANY_LEVEL),
+    # Within a text: a `concat` would be planned wherever the pattern is used.
+    "level_words": lambda _: "|".join(_LEVEL_WORDS),
+    "level_form": lambda _: _text(_LEVEL_FORM)[1:-1],
     # One group for each format. A single pattern costs a fraction of one for each, above all of planning.
     "time_pattern": lambda _: _text(_TIME_PATTERN),
     "time_form": lambda _: _text(_ungrouped(_TIME_PATTERN)),

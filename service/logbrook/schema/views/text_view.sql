@@ -5,17 +5,11 @@ WITH
     {shared: nanoseconds_of},
     {shared: is_impossible},
     {shared: level_of},
-    {level_words} AS level_words,
-    {any_level_word} AS any_level_word,
-    -- What makes a word in any case a level.
-    '(?:[ \\t]*[\\]>):|/]|\\t|  |(?: +[\\w.-]*\\[))' AS level_end,
-    concat('(?:[\\[<(] *(?:[\\w. -]+/)?)?(?:[\\w.-]*[:.])?(?:((?i)', any_level_word, ')', level_end, '|(', level_words, ')(?:\\s|$)|\\[([DIWEFCV])\\]|([DIWEF])\\d? +[A-Z]{4,})') AS level_form,
-    concat('^', level_form, '|^([A-Z]), \\[') AS level_at_start,
+    '^{level_form}|^([A-Z]), \\[' AS level_at_start,
     -- Behind a time: the commonest case, which is quick to find, and all others. Numbers, brackets, dashes, a host and a
     -- program, or a logger's name may come first.
-    concat('^["\\])|, \\t]*(?:(?:\\d+|\\[[^\\]]*\\]|-+) +){0,3}?\\[?(', level_words, ')(?:[\\s\\]]|$)') AS plain_level,
-    concat('^["\\])|>, \\t]*(?:: )?(?:(?:\\d+|\\[[^\\]]*\\]:?|\\([^)]*\\)|\\{[^}]*\\}|-+|\\||(?:stdout|stderr) [FP]|PHP|root|[\\w.$/-]+ +-|',
-        '[\\w.$/@-]*[.$/@_\\d-][\\w.$/@:-]*|\\w+  |\\S+\\[\\d+\\]:|\\S+ [\\w./()-]+(?:\\[\\d+\\])?:)[ \\t]*){0,5}?', level_form) AS level_after_words,
+    '^["\\])|, \\t]*(?:(?:\\d+|\\[[^\\]]*\\]|-+) +){0,3}?\\[?({level_words})(?:[\\s\\]]|$)' AS plain_level,
+    '^["\\])|>, \\t]*(?:: )?(?:(?:\\d+|\\[[^\\]]*\\]:?|\\([^)]*\\)|\\{[^}]*\\}|-+|\\||(?:stdout|stderr) [FP]|PHP|root|[\\w.$/-]+ +-|[\\w.$/@-]*[.$/@_\\d-][\\w.$/@:-]*|\\w+  |\\S+\\[\\d+\\]:|\\S+ [\\w./()-]+(?:\\[\\d+\\])?:)[ \\t]*){0,5}?{level_form}' AS level_after_words,
     -- A line of logfmt, whose level is one of its keys.
     '^["\\s]*(?:[\\w.@-]+=(?:"(?:[^"\\\\]|\\\\.)*"|[^" ]*) +)*(?:level|lvl|severity|loglevel|log_level|log\\.level)="?([A-Za-z]+)' AS level_key,
     {level_texts} AS level_texts,
@@ -66,6 +60,7 @@ zoned AS
 (
     SELECT
         *,
+        {time_replaced} AS time_replaced,
         substring(time_head, position(time_head, time_text) + length(time_text)) AS behind,
         if(time_format IN {formats_zoned}, extract(behind, {zone_pattern}), '') AS zone_text
     FROM timed
@@ -74,13 +69,13 @@ zoned AS
 stamped AS
 (
     SELECT
-        * EXCEPT (behind),
-        concat({time_replaced}, zone_text) AS time_replaced,
-        extract(time_replaced, '(?:[A-Z]{3,4}(?:[-+]\\d{1,2}(?::?\\d\\d)?)?|[A-Z][a-z]+/\\w+|z)$') AS zone,
+        * EXCEPT (behind, time_replaced, zone_text),
+        concat(time_replaced, zone_text) AS time_and_zone,
+        extract(time_and_zone, '(?:[A-Z]{3,4}(?:[-+]\\d{1,2}(?::?\\d\\d)?)?|[A-Z][a-z]+/\\w+|z)$') AS zone,
         if(time_head = head, {extracted: level}, '') AS format_level,
         if(time_head = head, substring(behind, length(zone_text) + 1), head) AS after_time,
         fromUnixTimestamp64Nano(arrived, 'UTC') AS arrival,
-        transform(time_format, range(1, length({completions}) + 1), {completions}, '') AS completion
+        {completions}[time_format] AS completion
     FROM zoned
 ),
 
@@ -88,9 +83,9 @@ stamped AS
 dated AS
 (
     SELECT
-        * EXCEPT (time_text, time_replaced, zone_text, zone),
+        * EXCEPT (time_text, time_and_zone, zone),
         if(time_format = 0, '', concat(
-            replaceOne(substring(time_replaced, 1, length(time_replaced) - length(zone)), ',', '.'),
+            replaceOne(substring(time_and_zone, 1, length(time_and_zone) - length(zone)), ',', '.'),
             if(zone = '', '', transform(replaceRegexpOne(zone, '^(?:GMT|UTC)([-+]\\d\\d:?\\d\\d)$', '\\1'), {zones}, {offsets}, zone)))) AS stamp,
         if(time_format = 0 OR is_impossible(stamp), 0, nanoseconds_of(concat(
             replaceOne(replaceOne(completion, '%F', formatDateTime(arrival, '%F')), '%Y', formatDateTime(arrival, '%Y')), stamp))) AS time_found,
@@ -114,7 +109,7 @@ dated AS
 inferred AS
 (
     SELECT
-        * EXCEPT (stamp, time_found, format_level, arrival, completion, level_word, after_time, latest_usable),
+        * EXCEPT (stamp, time_found, format_level, arrival, completion, level_word, after_time),
         -- What would lie ahead without its year is of the year before; without its date, of the day before.
         multiIf(
             time_format IN {formats_without: date}, time_found - if(time_found > latest_usable, 86400000000000, 0),
@@ -122,7 +117,6 @@ inferred AS
             if(time_found = 0, false, time_found <= arrived + 86400000000000), time_found,
             is_impossible(stamp), 0,
             nanoseconds_of(concat(replaceOne(completion, '%Y', formatDateTime(subtractYears(arrival, 1), '%Y')), stamp))) AS text_time,
-        clamp(text_time, 315532800000000000, latest_usable) = text_time AS text_time_usable,
         level_of(level_word) AS text_level
     FROM dated
 ),
@@ -130,7 +124,8 @@ inferred AS
 judged AS
 (
     SELECT
-        *,
+        * EXCEPT (latest_usable),
+        clamp(text_time, 315532800000000000, latest_usable) = text_time AS text_time_usable,
         SeverityNumber = 0 AS is_level_missing,
         -- A field's text that is a time, or the time in front of a text, unless it is that of the line before.
         NOT time_usable AND NOT text_time_usable AND (time_as_text != '' OR (time_format != 0 AND time_head = head)) AS text_time_bad,
