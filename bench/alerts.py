@@ -25,13 +25,13 @@ from tests.components import running
 
 EVENTS_PER_DAY = 20_000_000
 KINDS = (
-    "query: service:checkout level>=error, condition: count > 1e9",
+    "query: service:checkout level>=error, condition: count > 1000000000",
     "query: level>=warn, condition: rate > 1000000, group_by: [service]",
     "query: '\"timed out\"', condition: count > 1000000",
     "query: level>=error, ratio_of: level>=info, condition: ratio > 2, group_by: [service]",
     "query: service:cart, condition: absent",
     "query: level>=error, condition: distinct(user.id) > 1000000",
-    "query: service:checkout, condition: change > 1000",
+    "query: service:checkout, condition: change > 1000000",
     "query: level>=error, condition: new pattern",
 )
 
