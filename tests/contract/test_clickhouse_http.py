@@ -3,9 +3,11 @@
 The same tests run against a real server, with TEST_CLICKHOUSE_URL=http://default:PASSWORD@127.0.0.1:8123 set.
 """
 
+import bz2
 import contextlib
 import gzip
 import json
+import lzma
 import os
 import struct
 import threading
@@ -310,7 +312,7 @@ def test_compressed_requests(http: httpx.Client, table: str, codec: str, in_body
 
 
 @pytest.mark.parametrize("in_body", [False, True])
-@pytest.mark.parametrize("codec", ["gzip", "deflate", "zstd", "lz4"])
+@pytest.mark.parametrize("codec", ["gzip", "deflate", "zstd", "lz4", "xz", "bz2"])
 def test_several_members_are_one_body(http: httpx.Client, table: str, codec: str, in_body: bool) -> None:
     """A body of several compressed members or frames, as clients send block by block: every row is stored."""
     pieces = [b"".join(b"%d\t%d\n" % (first + number, number) for number in range(1000)) for first in (0, 1000, 2000)]
@@ -340,6 +342,8 @@ def _compress(codec: str, data: bytes) -> bytes:
         "deflate": zlib.compress,
         "lz4": lz4.frame.compress,
         "zstd": zstandard.ZstdCompressor().compress,
+        "xz": lzma.compress,
+        "bz2": bz2.compress,
     }
     return compress[codec](data)
 
@@ -500,11 +504,30 @@ def test_wait_end_of_query_turns_it_into_an_error(http: httpx.Client) -> None:
     assert (complete.status_code, complete.text.count("\n")) == (200, 1_000_000)
 
 
-def test_a_form(http: httpx.Client) -> None:
-    """A form brings a statement and its parameters along, as the query API sends them."""
-    fields = {"query": (None, b"SELECT {text:String}"), "param_text": (None, b"x" * 100_000)}
-    answer = http.post("/", files=fields)
-    assert (answer.status_code, answer.text) == (200, "x" * 100_000 + "\n")
+def test_an_external_table(http: httpx.Client) -> None:
+    """A form brings a temporary table, its statement and its parameters along."""
+    answer = http.post(
+        "/",
+        params={"ids_structure": "id UInt64"},
+        data={"query": "SELECT sum(id) + {p:UInt8} FROM ids", "param_p": "1"},
+        files={"ids": ("ids", b"1\n2\n3\n")},
+    )
+    assert (answer.status_code, answer.text) == (200, "7\n")
+
+
+def test_an_external_table_in_a_session(http: httpx.Client) -> None:
+    """It is there for its request, and gone for the next one of the session."""
+    session = uuid.uuid4().hex
+    for rows_ in (b"1\n2\n", b"5\n"):
+        answer = http.post(
+            "/",
+            params={"ids_structure": "id UInt64", "session_id": session},
+            data={"query": "SELECT sum(id) FROM ids"},
+            files={"ids": ("ids", rows_)},
+        )
+        assert answer.text == f"{sum(map(int, rows_.split()))}\n"
+    after = http.post("/", content="SELECT sum(id) FROM ids", params={"session_id": session})
+    assert after.headers["X-ClickHouse-Exception-Code"] == "60"
 
 
 def test_only_a_result_has_a_format(http: httpx.Client, table: str) -> None:

@@ -50,13 +50,6 @@ def ask(client: httpx.Client, statement: str) -> httpx.Response:
     return client.post("/", content=statement)
 
 
-def test_an_external_table_is_refused(reader: httpx.Client) -> None:
-    """A file of a form, which a server takes for a temporary table, is refused with what to do instead."""
-    answer = reader.post("/", data={"query": "SELECT sum(id) FROM ids"}, files={"ids": ("ids", b"1\n2\n")})
-    assert answer.headers["X-ClickHouse-Exception-Code"] == "48"
-    assert "ids is not supported: store it, or use values()" in answer.text
-
-
 @pytest.mark.parametrize(
     "statement",
     [

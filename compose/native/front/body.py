@@ -4,6 +4,8 @@ The data goes to memory-backed /dev/shm while it is small, and to the data direc
 Python objects beyond the current chunk.
 """
 
+import bz2
+import lzma
 import os
 import shutil
 import zlib
@@ -21,9 +23,9 @@ from native.front.errors import EngineError
 MAX_STATEMENT_BYTES = 256 * 1024
 MEMORY_BYTES = 64 * 2**20
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - files in it are created exclusively, with mode 0600
-# Brotli, as the engine itself inflates it while it reads a file. With others it reads the first member or frame and
-# drops the rest.
-ENGINE_CODEC = "br"
+# HTTP's names of the codecs that the engine itself inflates while it reads a file. With others it reads the first
+# member or frame and drops the rest.
+ENGINE_CODECS = {"br": "br"}
 
 Receive = Callable[[], Awaitable[Any]]
 
@@ -47,8 +49,10 @@ _STREAMS: dict[str, Callable[[], _Stream]] = {
     "deflate": zlib.decompressobj,
     "zstd": lambda: zstandard.ZstdDecompressor().decompressobj(),
     "lz4": lz4.frame.LZ4FrameDecompressor,
+    "xz": lzma.LZMADecompressor,
+    "bz2": bz2.BZ2Decompressor,
 }
-_BROKEN = (zlib.error, zstandard.ZstdError, RuntimeError, EOFError, OSError)
+_BROKEN = (zlib.error, zstandard.ZstdError, lzma.LZMAError, RuntimeError, EOFError, OSError)
 
 
 class Members:

@@ -1,22 +1,28 @@
-"""Requests as multipart/form-data, whose fields count as the URL's parameters: a long text does not fit into a URL."""
+"""Requests as multipart/form-data: parameters as fields, temporary tables as files."""
 
-from collections.abc import AsyncIterator
+import contextlib
+from collections.abc import AsyncIterator, Mapping
 from email.message import Message
+from pathlib import Path
 
 from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser
 
-from native.front.body import MAX_STATEMENT_BYTES
+from native.front.body import MAX_STATEMENT_BYTES, Spool
 from native.front.errors import EngineError
+from native.front.statement import External
 
 _MAX_FIELDS_BYTES = 64 * MAX_STATEMENT_BYTES
 
 
 class Form:
-    """Parses a form as it arrives. Files, which are a server's external tables, are refused."""
+    """Parses a form as it arrives: small fields go into memory, files into spools."""
 
-    def __init__(self, content_type: str) -> None:
+    def __init__(self, content_type: str, directory: Path, stack: contextlib.ExitStack) -> None:
+        """The spools live as long as the stack."""
         self.fields: dict[str, bytes] = {}
+        self.files: dict[str, Spool] = {}
+        self._directory, self._stack = directory, stack
         self._header = [b"", b""]
         self._name = ""
         self._size = 0
@@ -33,15 +39,27 @@ class Form:
             },
         )
 
-    async def read(self, source: AsyncIterator[bytes]) -> dict[str, str]:
-        """Read all of it; returns its fields."""
+    async def read(self, source: AsyncIterator[bytes]) -> None:
+        """Read all of it."""
         try:
             async for chunk in source:
                 self._parser.write(chunk)
             self._parser.finalize()
         except MultipartParseError as error:
             raise EngineError(36, f"Cannot read the multipart/form-data: {error}") from None
-        return {name: value.decode("utf-8", "surrogateescape") for name, value in self.fields.items()}
+
+    def externals(self, options: Mapping[str, str]) -> list[External]:
+        """The temporary tables, whose columns the other parameters describe."""
+        found = []
+        for name, spool in self.files.items():
+            structure = options.get(f"{name}_structure")
+            if structure is None:
+                types = options.get(f"{name}_types", "").split(",")
+                if types == [""]:
+                    raise EngineError(36, f"No {name}_structure or {name}_types for the external table {name}")
+                structure = ", ".join(f"_{index} {kind}" for index, kind in enumerate(types, 1))
+            found.append(External(name, structure, options.get(f"{name}_format", "TabSeparated"), str(spool.path)))
+        return found
 
     def _on_header(self, part: int, data: bytes) -> None:
         self._header[part] += data
@@ -53,10 +71,14 @@ class Form:
         disposition = value.decode("utf-8", "surrogateescape")
         self._name = _parameter(disposition, "content-disposition", "name")
         if _parameter(disposition, "content-disposition", "filename"):
-            raise EngineError(48, f"The external table {self._name} is not supported: store it, or use values()")
-        self.fields[self._name] = b""
+            self.files[self._name] = self._stack.enter_context(Spool(self._directory, 0))
+        else:
+            self.fields[self._name] = b""
 
     def _on_data(self, data: bytes, start: int, end: int) -> None:
+        if self._name in self.files:
+            self.files[self._name].write(memoryview(data)[start:end])
+            return
         self._size += end - start
         if self._size > _MAX_FIELDS_BYTES:
             raise EngineError(36, f"The fields of the form are larger than {_MAX_FIELDS_BYTES} bytes")

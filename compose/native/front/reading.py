@@ -23,13 +23,15 @@ async def read(asked: Request, receive: body.Receive, directory: Path, stack: co
     text = asked.url.get("query", "").encode("utf-8", "surrogateescape")
     content_type = asked.headers.get("content-type", "")
     if content_type.startswith("multipart/form-data"):
-        fields = await Form(content_type).read(body.inflated(source, codec, in_blocks=in_blocks))
-        return _from_form({**asked.url, **fields}, asked)
+        form = Form(content_type, directory, stack)
+        await form.read(body.inflated(source, codec, in_blocks=in_blocks))
+        fields = {name: value.decode("utf-8", "surrogateescape") for name, value in form.fields.items()}
+        return _from_form({**asked.url, **fields}, asked, form)
     insert = sql.insert(text)
     all_data = insert is not None and not text[insert.data_at :].strip()
-    if insert is not None and all_data and codec == body.ENGINE_CODEC and not in_blocks:
+    if insert is not None and all_data and codec in body.ENGINE_CODECS and not in_blocks:
         # All of the body is data: the engine itself inflates it.
-        rest, data_codec = b"", codec
+        rest, data_codec = b"", body.ENGINE_CODECS[codec]
     elif insert is not None and all_data:
         source, rest, data_codec = body.inflated(source, codec, in_blocks=in_blocks), b"", "none"
     else:
@@ -48,13 +50,15 @@ async def read(asked: Request, receive: body.Receive, directory: Path, stack: co
     return _statement(asked, text[: insert.data_at], insert, (str(spool.path), data_codec))
 
 
-def _from_form(options: dict[str, str], asked: Request) -> Statement:
-    """The statement of a form, whose fields count as URL parameters."""
+def _from_form(options: dict[str, str], asked: Request, form: Form) -> Statement:
+    """The statement of a form; its fields count as URL parameters, except those that describe its files."""
     text = options.get("query", "").encode("utf-8", "surrogateescape")
     if sql.insert(text) is not None:
         raise EngineError(48, "INSERT with its data in multipart/form-data is not supported: send it as the body")
-    settings, parameters = request.split(options)
-    return _statement(replace(asked, settings=settings, parameters=parameters), text)
+    described = {f"{name}_{what}" for name in form.files for what in ("structure", "types", "format")}
+    settings, parameters = request.split({name: text for name, text in options.items() if name not in described})
+    asked = replace(asked, settings=settings, parameters=parameters)
+    return replace(_statement(asked, text), externals=form.externals(options))
 
 
 def _statement(

@@ -22,6 +22,8 @@ class Session:
     # What a request changed only for itself, with the values to restore (None: the default).
     changed: dict[str, str | None] = field(default_factory=dict)
     database: str | None = None
+    # Tables that come and go with a request.
+    temporary: list[str] = field(default_factory=list)
 
     def apply(self, settings: Mapping[str, str], database: str | None) -> None:
         """For one request: its settings and current database."""
@@ -39,13 +41,15 @@ class Session:
 
     def restore(self) -> None:
         """Undo what was done for one request."""
+        for name in self.temporary:
+            self.connection.run(b"DROP TEMPORARY TABLE IF EXISTS " + sql.identifier(name))
         defaults = [sql.identifier(name) + b" = DEFAULT" for name, value in self.changed.items() if value is None]
         if defaults:
             self.connection.run(b"SET " + b", ".join(defaults))
         self.connection.set({name: value for name, value in self.changed.items() if value is not None})
         if self.database is not None:
             self.connection.use(self.database)
-        self.changed, self.database = {}, None
+        self.changed, self.database, self.temporary = {}, None, []
 
 
 class Sessions:

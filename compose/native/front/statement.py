@@ -1,6 +1,6 @@
 """One request's statement, run in its own thread while the event loop reads its result from a pipe."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from native.front import guard, revision, sql
@@ -20,6 +20,16 @@ _SYSTEM_PROCESSES = [b"SYSTEM", b".", b"PROCESSES"]
 
 
 @dataclass(frozen=True)
+class External:
+    """A temporary table that comes with a request: its columns as SQL, and a file with its rows."""
+
+    name: str
+    structure: str
+    format: str
+    path: str
+
+
+@dataclass(frozen=True)
 class Statement:
     """What to run, and how. `data` is the file and codec of an INSERT's data."""
 
@@ -36,6 +46,7 @@ class Statement:
     compression: str | None = None
     in_blocks: str | None = None
     protocol_version: int = 0
+    externals: Sequence[External] = ()
     insert: sql.Insert | sql.InsertFromInput | None = None
     data: tuple[str, str] | None = None
 
@@ -70,6 +81,9 @@ class Statement:
         mark = {"log_comment": tag(self.query_id, self.settings.get("log_comment", ""))}
         if session is not None:
             session.apply({**self.settings, **mark}, self.database)
+            for table in self.externals:
+                session.temporary.append(table.name)
+                _create(connection, table)
             return
         if self.reader:
             connection.set({**SERVER_SETTINGS, **guard.settings(self.settings), **mark, "readonly": "1"})
@@ -78,6 +92,8 @@ class Statement:
             connection.set({**SERVER_SETTINGS, **self.settings, **mark, **readonly})
         if self.database is not None:
             connection.use(self.database)
+        for table in self.externals:
+            _create(connection, table)
 
     def run(self, connection: Connection, pipe: int, connect: Callable[[], Connection]) -> Outcome:
         """Run it to the end. A big result goes to the pipe (which stays open), a small one into the outcome."""
@@ -121,6 +137,15 @@ class Statement:
         # This comes last: it runs an EXPLAIN of the statement, which would obey an INTO OUTFILE.
         if self.reader:
             guard.check(connection, self.text, self.parameters)
+
+
+def _create(connection: Connection, table: External) -> None:
+    name = sql.identifier(table.name)
+    connection.run(b"CREATE TEMPORARY TABLE %s (%s) ENGINE = Memory" % (name, table.structure.encode()))
+    infile = sql.literal(table.path)
+    connection.run(
+        b"INSERT INTO %s FROM INFILE %s COMPRESSION 'none' FORMAT %s" % (name, infile, table.format.encode())
+    )
 
 
 def _with_query_ids(text: bytes) -> bytes:
