@@ -127,7 +127,9 @@ def _emptied(client: connection.HttpClient, database: str) -> bool:
         for (name,) in client.query(inlets).result_rows:
             client.command(f"DROP TABLE {database}.{name} SYNC")
         running_now = client.command(f"SELECT count() FROM system.processes WHERE current_database = '{database}'")
-        for name in ("otel_logs", "idempotency_keys"):
+        kept = "endsWith(engine, 'MergeTree') AND name != 'schema_migrations'"
+        tables = f"SELECT name FROM system.tables WHERE database = '{database}' AND {kept}"
+        for (name,) in client.query(tables).result_rows:
             client.command(f"TRUNCATE TABLE {database}.{name}")
             client.command(f"SYSTEM START MERGES {database}.{name}")
     except connection.ClickHouseError:
