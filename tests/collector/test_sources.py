@@ -16,7 +16,7 @@ from fluent import sender
 from tests.collector.collector import CONFIGURATIONS, Gateway, ready, running
 from tests.collector.conftest import Edge
 from tests.components import until
-from tests.e2e.test_recipes import BLOCKS, rsyslog
+from tests.recipes import BLOCKS, rsyslog
 
 LINE = '<165>1 2026-11-28T09:15:02.417Z web-1 nginx 4711 ID47 [origin@32473 ip="203.0.113.9"] a line of RFC 5424'
 OLD_LINE = "<34>Nov 28 09:15:02 web-1 sshd[24]: a line of RFC 3164"

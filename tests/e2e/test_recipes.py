@@ -7,8 +7,6 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +14,8 @@ import httpx
 import pytest
 import yaml
 
-from native import ports
-from tests.components import REPOSITORY, until
 from tests.e2e.pipeline import Pipeline, Position, eventually
-
-PAGE = (REPOSITORY / "docs/sources/recipes.md").read_text()
-BLOCKS: dict[str, str] = {
-    f"{heading} {number}" if number else heading: text
-    for heading, section in re.findall(r"^### (.+?)$(.*?)(?=^##|\Z)", PAGE, re.M | re.S)
-    for number, text in enumerate(re.findall(r"^```\w+\n(.*?)^```$", section, re.M | re.S))
-}
+from tests.recipes import BLOCKS, PAGE, rsyslog
 
 
 def recipe(name: str, pipeline: Pipeline) -> str:
@@ -186,27 +176,6 @@ def post(method: str, url: str, headers: dict[str, str], event: dict[str, Any]) 
     content = gzip.compress(json.dumps(event).encode() + b"\n")
     answer = httpx.request(method.upper(), url, headers=headers, content=content)
     assert answer.status_code == 200, answer.text
-
-
-@contextmanager
-def rsyslog(directory: Path, actions: str) -> Iterator[int]:
-    """A real rsyslog with these actions; the port on which it takes syslog."""
-    if shutil.which("rsyslogd") is None or not list(Path("/usr/lib").glob("*/rsyslog/omkafka.so")):
-        pytest.skip("needs rsyslog with omkafka: apt-get install rsyslog rsyslog-kafka")
-    [port] = ports.free(1)
-    configuration, log = directory / "rsyslog.conf", directory / "rsyslog.log"
-    configuration.write_text(
-        f'global(workDirectory="{directory}")\nmodule(load="imtcp")\n'
-        f'input(type="imtcp" address="127.0.0.1" port="{port}")\n{actions}'
-    )
-    command = ["rsyslogd", "-n", "-f", str(configuration), "-i", str(directory / "pid")]
-    with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output) as process:
-        try:
-            until(lambda: not ports.is_free(port))
-            yield port
-        finally:
-            process.terminate()
-    assert "error" not in log.read_text(), log.read_text()
 
 
 def test_rsyslog_to_kafka(pipeline: Pipeline, tmp_path: Path) -> None:
