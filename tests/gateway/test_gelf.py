@@ -63,7 +63,14 @@ def test_only_keys_lose_their_underscore(door: Door) -> None:
     ]
 
 
-@pytest.mark.parametrize("body", [zlib.compress(b"{" + b" " * 200_000_000), gzip.compress(b"{")[:-9], b"x\x9cnot zlib"])
+BROKEN = {
+    "a bomb": zlib.compress(b"{" + b" " * 40_000_000),
+    "cut off": gzip.compress(b"{")[:-9],
+    "not zlib": b"x\x9cnot zlib",
+}
+
+
+@pytest.mark.parametrize("body", BROKEN.values(), ids=BROKEN)
 def test_limits_hold_as_for_any_encoding(door: Door, body: bytes) -> None:
     """A bomb, a stream that is cut off, and a broken one."""
     assert door.request("POST", "/gelf", body).status_code in (400, 413)
