@@ -26,9 +26,10 @@ from typing import Any, cast
 
 import urllib3.connection
 
-from logbrook import cli
+from logbrook import cli, config, schema
 from logbrook.clickhouse import ClickHouseError, HttpClient
-from logbrook.consumer import completeness, inlet, loop, member
+from logbrook.consumer import batch as batches
+from logbrook.consumer import completeness, inlet, loop, member, progress
 from logbrook.consumer.batch import ROW_COLUMNS, Batch
 from logbrook.consumer.inlet import Inlet
 from logbrook.consumer.loop import Loop
@@ -270,6 +271,30 @@ def _no_keys() -> None:
     setattr(Inlet, "repeated", lambda *_: set())  # noqa: B010
 
 
+def _keys_as_given() -> None:
+    """Keys of any length are recorded and looked up as they came."""
+    setattr(batches, "fixed_key", lambda given: given)  # noqa: B010
+
+
+def _all_keys_at_a_time() -> None:
+    setattr(inlet, "_KEYS_AT_A_TIME", 10**9)  # noqa: B010
+
+
+def _no_bound_of_names() -> None:
+    """An event may have any number of names: for whoever migrates."""
+    usual = schema._in_views
+
+    def unbounded(settings: config.Schema) -> dict[str, int]:
+        return usual(settings) | {"max_event_names": 10**9}
+
+    setattr(schema, "_in_views", unbounded)  # noqa: B010
+
+
+def _nothing_waits() -> None:
+    """What Kafka holds beyond what is stored does not count."""
+    setattr(progress._Partition, "waiting", 0)  # noqa: B010
+
+
 def _no_topic_check() -> None:
     setattr(Member, "check_topic", lambda *_: None)  # noqa: B010
 
@@ -335,6 +360,10 @@ MUTANTS: dict[str, Callable[[], None]] = {
     "committed_instead_of_held": _committed_instead_of_held,
     "commit_hides_what_is_ahead": _commit_hides_what_is_ahead,
     "no_keys": _no_keys,
+    "keys_as_given": _keys_as_given,
+    "all_keys_at_a_time": _all_keys_at_a_time,
+    "no_bound_of_names": _no_bound_of_names,
+    "nothing_waits": _nothing_waits,
     "no_topic_check": _no_topic_check,
     "no_forgetting": _no_forgetting,
     "pause_stays": _pause_stays,
@@ -345,11 +374,15 @@ MUTANTS: dict[str, Callable[[], None]] = {
 }
 
 
+def pytest_configure() -> None:
+    """A plugin of tests that run the product in their own process: it lacks the same part."""
+    MUTANTS.get(os.environ.get("FAULT_MUTANT", ""), lambda: None)()
+
+
 def main() -> None:
     """Prepare what the environment asks for, then be `logbrook`."""
     environ = os.environ
-    if "FAULT_MUTANT" in environ:
-        MUTANTS[environ["FAULT_MUTANT"]]()
+    pytest_configure()
     if "FAULT_SLOW_INSERT" in environ:
         slow_inserts(f"sleep({environ['FAULT_SLOW_INSERT']})")
     if "FAULT_SLOW_ROWS" in environ:

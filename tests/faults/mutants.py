@@ -26,6 +26,10 @@ TESTS: dict[str, tuple[str, ...]] = {
     "committed_instead_of_held": ("test_rebalances.py::test_given_up_and_back_while_inserting",),
     "commit_hides_what_is_ahead": ("test_kills.py::test_killed_long_after_the_one_before",),
     "no_keys": ("test_messages.py::test_repeated_keys",),
+    "keys_as_given": ("test_messages.py::test_a_backlog_of_keyed_messages[1000-20000]",),
+    "all_keys_at_a_time": ("test_messages.py::test_a_backlog_of_keyed_messages[30000-32]",),
+    "no_bound_of_names": ("../schema/test_too_many_names.py::test_an_event_of_tens_of_thousands_of_names_is_stored",),
+    "nothing_waits": ("../consumer/test_progress.py::test_what_does_not_move_is_not_called_well",),
     "no_topic_check": ("test_brokers.py::test_topic_created_anew",),
     "no_forgetting": ("test_rebalances.py::test_given_up_and_back_while_inserting",),
     "pause_stays": ("test_rebalances.py::test_revoked_while_paused",),
@@ -34,6 +38,8 @@ TESTS: dict[str, tuple[str, ...]] = {
     "never_raw": ("test_messages.py::test_refused_whatever_the_reason",),
     "no_disk_check": ("../native/test_full_disk.py::test_an_insert_that_meets_a_full_disk_fails",),
     "no_disk_reserve": ("../native/test_full_disk.py::test_an_insert_begins_only_if_there_is_room",),
+    "no_mending": ("../native/test_full_disk.py::test_a_definition_that_was_cut_short_is_set_aside",),
+    "hangs_on": ("../native/test_supervisor.py::test_one_that_hangs_is_started_again",),
     "early_acknowledgement": ("test_gateways.py::test_killed_after_produce",),
 }
 
@@ -47,6 +53,7 @@ def fails(mutant: str | None, *tests: str) -> str | None:
         **({"FAULT_MUTANT": mutant} if mutant else {}),
     }
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "--tb=line"]
+    command += ["-p", "tests.faults.killing"]
     paths = [f"tests/faults/{test}" for test in tests]
     done = subprocess.run(
         [*command, *paths], cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False

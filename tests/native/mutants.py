@@ -5,7 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from native.front import __main__ as front
+from native.front import metadata
 from native.front.disk import Disk
+from native.supervisor import Supervised
 
 
 def _no_disk_check() -> None:
@@ -21,7 +23,22 @@ def _no_disk_reserve() -> None:
     front._CONFIG_FILE = changed
 
 
-MUTANTS: dict[str, Callable[[], None]] = {"no_disk_check": _no_disk_check, "no_disk_reserve": _no_disk_reserve}
+def _no_mending() -> None:
+    """The engine meets definitions that were cut short."""
+    metadata.mend = lambda data: None
+
+
+def _hangs_on() -> None:
+    """What does not answer is not started again: a part of the supervisor, not of the front."""
+    Supervised._restart = lambda self, why: None  # type: ignore[method-assign]
+
+
+MUTANTS: dict[str, Callable[[], None]] = {
+    "no_disk_check": _no_disk_check,
+    "no_disk_reserve": _no_disk_reserve,
+    "no_mending": _no_mending,
+    "hangs_on": _hangs_on,
+}
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """A supervisor over shell scripts: `python -m tests.native.tiny_stack STATE`, with the processes as JSON on stdin."""
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -11,6 +12,10 @@ from native.supervisor import Supervisor
 def main() -> None:
     """Run it; a process is ready as soon as the file `NAME.ready` is in the state directory."""
     state = Path(sys.argv[1])
+    if "FAULT_MUTANT" in os.environ:
+        from tests.native.mutants import MUTANTS  # noqa: PLC0415 - the front takes long to load
+
+        MUTANTS[os.environ["FAULT_MUTANT"]]()
     services = [
         Service(
             name=each["name"],
