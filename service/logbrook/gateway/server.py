@@ -24,6 +24,7 @@ log = structlog.get_logger()
 _GRACE_SECONDS = 0.5
 # For answers that are being written when the time for draining is over.
 _LAST_ANSWERS_SECONDS = 1
+_TELL_AGAIN_SECONDS = 60.0
 
 
 class _Server(uvicorn.Server):
@@ -75,12 +76,26 @@ class Process:
             loop.add_signal_handler(number, self._told_to_stop)
         if self._rpc:
             await self._rpc.start()
+        telling = loop.create_task(self._tell_until_ready())
         await self._server.serve()
+        telling.cancel()
         if self._rpc:
             await self._rpc.stop()
         left = await self._topic.close(max(0.0, self._deadline - time.monotonic()))
         log.info("gateway stopped", unacknowledged_messages=left)
         return 0 if left == 0 else 1
+
+    async def _tell_until_ready(self) -> None:
+        """Say in the log what requests wait for, once and then every minute, until the topic can be used."""
+        said, said_at = "", 0.0
+        while reason := await self._topic.not_ready():
+            # What follows the colon is librdkafka's, and changes from one time to the next.
+            if (first_words := reason.partition(": ")[0]) != said or time.monotonic() - said_at >= _TELL_AGAIN_SECONDS:
+                log.warning("waiting: requests are answered 503", reason=reason)
+                said, said_at = first_words, time.monotonic()
+            await asyncio.sleep(1)
+        if said:
+            log.info("everything is available now")
 
     def _told_to_stop(self) -> None:
         if self._leaving is None:
