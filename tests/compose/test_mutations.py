@@ -93,7 +93,6 @@ MUTATIONS = {
     "alertmanager-no-tmpfs": ("alertmanager", without_tmpfs("/tmp"), "/tmp/token"),
     "node-curl": ("node", checked_with("curl", "http://127.0.0.1:9100/"), '"curl"'),
     "grafana-read-only": ("grafana", read_only("grafana-data"), "not writable"),
-    "grafana-plugin": ("grafana", with_environment(GF_PLUGINS_PREINSTALL=None), "no plugin grafana-clickhouse"),
 }
 
 
