@@ -94,6 +94,9 @@ _HEAVY = (
     "concat(c, c, c, c, c, c, c, c) AS d, concat(d, d, d, d, d, d, d, d) AS e SELECT length(concat(e, e, e, e))",
     "SELECT * FROM (" + " UNION ALL ".join(["SELECT * FROM otel_logs"] * 100) + ") ORDER BY Body",
     "SELECT count() FROM otel_logs WHERE " + " OR ".join(f"match(Body, '(x.*){{20}}{n}')" for n in range(300)),
+    "SELECT sum(multiMatchAny(Body, arrayMap(x -> concat(Body, toString(x)), range(100)))) FROM otel_logs",
+    "SELECT sum(multiSearchFirstPosition(Body, arrayMap(x -> concat(Body, toString(x)), range(250)))) FROM otel_logs",
+    "SELECT sum(multiSearchAny(Body, ['" + "', '".join("ab" * 12 for _ in range(17)) + "'])) FROM otel_logs",
     "SELECT count() FROM otel_logs WHERE Body IN (SELECT Body FROM otel_logs WHERE SpanId IN (SELECT SpanId FROM "
     "otel_logs))",
 )  # fmt: skip

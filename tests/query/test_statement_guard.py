@@ -175,7 +175,8 @@ def test_sizes_are_bounded(guard: Guard) -> None:
 def test_patterns_are_bounded(guard: Guard) -> None:
     """A pattern is plain text and not long: one of thousands of wildcards takes minutes for a single block."""
     guard(
-        "SELECT Body LIKE '%a_b%', match(Body, '^\\\\d+'), extractAll(Body, '(a|b)'), Body NOT ILIKE 'x' FROM otel_logs"
+        "SELECT Body LIKE '%a_b%', match(Body, '^\\\\d+'), extractAll(Body, '(a|b)'), Body NOT ILIKE 'x', "
+        "multiSearchAny(Body, ['a', 'b']) FROM otel_logs"
     )
     for monster in (
         "SELECT 1 FROM otel_logs WHERE Body ILIKE concat('%', repeat('_%', 2000))",
@@ -184,6 +185,9 @@ def test_patterns_are_bounded(guard: Guard) -> None:
         f"SELECT match(Body, '{'.?' * 300}') FROM otel_logs",
         "SELECT splitByRegexp(repeat('.?', 1000), Body) FROM otel_logs",
         "SELECT replaceRegexpAll(Body, (SELECT any(Body) FROM otel_logs), 'a') FROM otel_logs",
+        "SELECT multiSearchFirstPosition(Body, arrayMap(x -> concat(ServiceName, toString(x)), range(250))) FROM otel_logs",
+        "SELECT multiSearchAny(Body, [ServiceName, 'a']) FROM otel_logs",
+        f"SELECT multiSearchFirstIndex(Body, {['ab' * 25] * 11}) FROM otel_logs",
     ):
         with pytest.raises(RejectedError, match="takes its pattern as text"):
             guard(monster)
@@ -207,6 +211,9 @@ def test_patterns_are_bounded(guard: Guard) -> None:
         "parseReadableSizeOrNull(Body)",
         "printf('%1000000000d', 1)",
         "multiFuzzyMatchAny(Body, 2, ['a'])",
+        "multiMatchAny(Body, ['a'])",
+        "multiMatchAnyIndex(Body, arrayMap(x -> concat(Body, toString(x)), range(100)))",
+        "multiMatchAllIndices(Body, ['a'])",
         "arrayFold((a, x) -> a + x, [1], 0)",
     ],
 )

@@ -4,8 +4,9 @@ An allow list: what is not here is refused, so that a function which a newer Cli
 somebody has looked at it. Left out on purpose: whatever reads files, dictionaries, other tables or the server's state
 (file, dictGet, joinGet, getSetting, version, user, ...), waits (sleep) or raises (throwIf), and functions whose single
 call can run for minutes on one block of rows, where ClickHouse does not look at its deadline (editDistance,
-arrayReduce, arrayPartialSort, arrayShuffle, base58Encode, parseReadableSize..., sparseGrams, multiFuzzyMatch...,
-ngrams) or take memory that it does not count (printf with a width). tests/query/test_functions.py compares the
+arrayReduce, arrayPartialSort, arrayShuffle, base58Encode, parseReadableSize..., sparseGrams, ngrams, multiMatch...,
+multiFuzzyMatch...: even twenty patterns of 500 characters compile for a quarter of a minute, again for each row if they
+differ) or take memory that it does not count (printf with a width). tests/query/test_functions.py compares the
 list with the engine.
 """
 
@@ -82,8 +83,8 @@ _STRINGS = """
     lpad leftPadUTF8 rightPad rpad rightPadUTF8 repeat space countMatches countMatchesCaseInsensitive
     countSubstrings countSubstringsCaseInsensitive extract extractAll extractAllGroups extractAllGroupsVertical
     extractAllGroupsHorizontal extractGroups hasAllTokens hasAnyTokens hasSubsequence hasToken
-    hasTokenCaseInsensitive hasTokenOrNull instr locate multiMatchAny multiMatchAnyIndex multiSearchAny
-    multiSearchAnyCaseInsensitive multiSearchFirstIndex multiSearchFirstPosition position positionCaseInsensitive
+    hasTokenCaseInsensitive hasTokenOrNull instr locate multiSearchAny multiSearchAnyCaseInsensitive
+    multiSearchFirstIndex multiSearchFirstPosition position positionCaseInsensitive
     positionCaseInsensitiveUTF8 positionUTF8 regexpExtract ngramDistance alphaTokens arrayStringConcat splitByAlpha
     splitByChar splitByNonAlpha splitByRegexp splitByString splitByWhitespace tokens JSONArrayLength JSONExtract
     JSONExtractArrayRaw JSONExtractBool JSONExtractFloat JSONExtractInt JSONExtractKeys JSONExtractKeysAndValues
@@ -133,12 +134,13 @@ PATTERN = dict.fromkeys(
         "like notLike ilike notILike match notMatch countMatches countMatchesCaseInsensitive extract extractAll "
         "extractAllGroups extractAllGroupsVertical extractAllGroupsHorizontal extractGroups regexpExtract "
         "replaceRegexpAll replaceRegexpOne mapContainsKeyLike mapContainsValueLike mapExtractKeyLike "
-        "mapExtractValueLike"
+        "mapExtractValueLike multiSearchAny multiSearchAnyCaseInsensitive multiSearchFirstIndex "
+        "multiSearchFirstPosition"
     ),
     1,
 ) | {"splitbyregexp": 0}
-"""Functions that take a pattern, and which argument it is. Matching a crafted pattern of ten thousand wildcards takes
-minutes for one block."""
+"""Functions that take a pattern or a list of texts, and which argument it is. Matching a crafted pattern of ten thousand
+wildcards, or making a search for each row, takes minutes for one block."""
 TYPED = _names("CAST _CAST accurateCast accurateCastOrNull JSONExtract JSONExtractKeysAndValues")
 """Functions whose last argument is the name of a type."""
 MAX_PATTERN_CHARACTERS = 500
