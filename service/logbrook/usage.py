@@ -10,10 +10,12 @@ from datetime import UTC, date, datetime, timedelta
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from logbrook import clickhouse, config
 from logbrook.clickhouse import HttpClient
 from logbrook.errors import LogbrookError
+from logbrook.query.terminal import visible
 
 _DAY_SECONDS = 86_400
 # Merges and new parts need room: a disk fuller than this counts as full.
@@ -193,9 +195,9 @@ def show(found: Usage, console: Console, most: int = 20) -> None:
     if found.dollars_per_month:
         table.add_column("$/month", justify="right")
     for each in found.shares[:most]:
-        cells = [
-            each.source,
-            each.service,
+        cells: list[Text | str] = [
+            Text(visible(each.source).replace("\n", "\\n")),
+            Text(visible(each.service).replace("\n", "\\n")),
             f"{each.events_per_day:,}",
             _size(each.bytes_per_day),
             f"{each.share:.1%}",

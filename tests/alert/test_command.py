@@ -66,6 +66,19 @@ def test_a_backfill_shows_when_it_would_have_fired(
     assert "fired 0 times in the last window" in command(reader, str(file)).stdout
 
 
+def test_no_group_steers_the_terminal(reader: config.ClickHouse, database: config.ClickHouse, tmp_path: Path) -> None:
+    """Senders choose the values of groups: no escape sequence, no markup, no line of their own."""
+    file = tmp_path / "alerts.yaml"
+    file.write_text(RULES)
+    at = int(time.time()) // 60 * 60 - 600
+    store(database, [event(n, "charge failed", Timestamp=f"{at + n}", ServiceName="[/x]\x1b[2J\na") for n in range(9)])
+
+    done = command(reader, str(file), "--backfill", "1h")
+
+    assert done.returncode == 0, done.stderr
+    assert "fires Failing [/x]\\u{1b}[2J\\na: 9, 9 events" in done.stdout
+
+
 def test_the_stacks_own_rules_are_in_order(reader: config.ClickHouse) -> None:
     """compose/alerts.yaml, which both local stacks run, and which people change first."""
     done = command(reader, str(REPOSITORY / "compose" / "alerts.yaml"))

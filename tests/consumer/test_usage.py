@@ -158,3 +158,13 @@ def test_a_full_disk_is_told_in_red() -> None:
 
     assert "full on 2026-04-01 (at most 120%)" in out.getvalue()
     assert "60.0 GiB of 100.0 GiB used, 1.0 GiB a day" in out.getvalue()
+
+
+def test_no_service_steers_the_terminal() -> None:
+    """Senders choose these names: no escape sequence, no markup, no line of their own."""
+    out = io.StringIO()
+    share = usage.Share("\x9b31m", "[/x]\x1b[2J\n[red]b", 1, 1, 1.0, 1, None, 0)
+    usage.show(usage.Usage("2026-03-01", 10, 60.0, None, [], [share]), Console(file=out, width=200))
+
+    assert "\\u{9b}31m" in out.getvalue()
+    assert "[/x]\\u{1b}[2J\\n[red]b" in out.getvalue()

@@ -14,6 +14,7 @@ from logbrook.alert.evaluator import begin
 from logbrook.alert.rules import Rule, load
 from logbrook.alert.state import State
 from logbrook.query.engine import Engine
+from logbrook.query.terminal import visible
 from logbrook.query.timerange import SECOND, rfc3339
 
 
@@ -50,7 +51,11 @@ async def _rule(console: Console, engine: Engine, state: State, rule: Rule, back
         state.record(rule, at, found, holding, {each.group: {} for each in firing})
         fired += len(firing)
         for each in firing:
-            group = f" {', '.join(each.group)}" if each.group else ""
-            console.print(f"{rfc3339(at)[:19]}Z fires {rule.name}{group}: {each.value:g}, {each.events} events")
+            # Senders choose these: no markup, no escape sequence, no further line.
+            group = visible(f" {', '.join(each.group)}" if each.group else "").replace("\n", "\\n")
+            text = f"{rfc3339(at)[:19]}Z fires {rule.name}{group}: {each.value:g}, {each.events} events"
+            console.print(text, markup=False)
     length = f"{(windows[-1] - windows[0]) // SECOND} s" if backfill else "the last window"
-    console.print(f"{rule.name}: {rule.condition.text}: fired {fired} time{'s' * (fired != 1)} in {length}")
+    console.print(
+        f"{rule.name}: {rule.condition.text}: fired {fired} time{'s' * (fired != 1)} in {length}", markup=False
+    )
