@@ -126,6 +126,20 @@ def test_the_reader_does_nothing_else(
     assert connection.connect(logs).command("EXISTS otel_logs") == 1
 
 
+def test_the_reader_brings_no_tables(reader: httpx.Client, logs: config.ClickHouse) -> None:
+    """A table that comes with the request would be made before its statement is checked: only others may send one."""
+    form = {"query": (None, "SELECT * FROM otel_t"), "otel_t": ("otel_t", "1\n")}
+    described = {"otel_t_structure": "a UInt8", "otel_t_format": "TSV"}
+
+    answer = reader.post("/", files=form, params=described)
+    head = {"X-ClickHouse-User": logs.username, "X-ClickHouse-Key": logs.password}
+    others = reader.post("/", files=form, params=described, headers=head)
+
+    assert answer.headers["X-ClickHouse-Exception-Code"] == "497"
+    assert "Not enough privileges: external tables" in answer.text
+    assert others.text == "1\n"
+
+
 @pytest.mark.parametrize(
     "params",
     [
