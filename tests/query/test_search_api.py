@@ -1,11 +1,12 @@
 """Searching over HTTP: pages, ids, neighbors, traces, and what an answer cost."""
 
+import time
 from itertools import pairwise
 
 import pytest
 
 from logbrook import config
-from tests.query.door import Door, event, moment, store
+from tests.query.door import BASE, Door, event, moment, store
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 
@@ -108,7 +109,7 @@ def test_long_bodies_are_cut_in_lists_and_whole_alone(service: Door, database: c
 
 def test_long_attributes_are_cut_in_lists_and_whole_alone(service: Door, database: config.ClickHouse) -> None:
     """A list of the largest events is small: values and names are cut, and only the first attributes are there."""
-    monster = {f"k{number:04d}": "v" * 900 for number in range(1000)}
+    monster = {f"k{number:04d}": "v" * 100 for number in range(1000)}
     store(database, [event(1, LogAttributes=monster), event(2, LogAttributes={"long": "ü" * 900_000, "n" * 5000: "x"})])
     store(database, [event(3, LogAttributes={"a": "b"})])
 
@@ -121,6 +122,30 @@ def test_long_attributes_are_cut_in_lists_and_whole_alone(service: Door, databas
     assert listed[3]["attributes"] == {"a": "b"}
     assert alone["attributes"] == {"long": "ü" * 900_000, "n" * 5000: "x"}
     assert not alone["truncated"]
+
+
+@pytest.mark.parametrize("column", ["ServiceName", "EventName", "LogAttributes"])
+def test_the_largest_events_of_one_sender_hide_nothing(service: Door, database: config.ClickHouse, column: str) -> None:
+    """A hundred events of the largest size, in any text, each byte six in JSON: everybody still gets answers."""
+    many = {f"k{number:03d}": "\x01" * 1010 for number in range(860)}
+    monster = many if column == "LogAttributes" else "\x01" * 880_000
+    for first in range(0, 100, 10):
+        store(database, [event(n) | {column: monster} for n in range(first, first + 10)])
+
+    listed = service.search(limit=100)["events"]
+    around = service.get("context", id=listed[50]["id"])
+    arrived = {"Last-Event-ID": str(int((time.time() - 59) * 1000))}
+    with service.client.stream("GET", "/v1/tail", headers=arrived) as response:
+        told = next(line for line in response.iter_lines() if line in ("event: events", "event: problem"))
+
+    assert len(listed) == 100
+    assert all(each["truncated"] for each in listed)
+    assert around["before"]
+    assert told == "event: events"
+    day = {"from_": BASE["from"], "to": BASE["to"]}
+    asked = {"stats": {}, "patterns": {}, "histogram": {"by": "service"}}
+    for name, parameters in asked.items():
+        assert service.get(name, **day, **parameters)
 
 
 def test_an_unknown_event_is_404(service: Door) -> None:

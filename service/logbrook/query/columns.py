@@ -41,9 +41,7 @@ class Event(Struct, kw_only=True):
     service: Annotated[str, _column("ServiceName", "What sent it.", "service", "service.name", exported=3)]
     body: Annotated[str, _column("Body", "Its text; lists may cut it.", exported=4)]
     body_bytes: Annotated[int, _column("length(Body)", "The size of the whole body.")]
-    truncated: Annotated[
-        bool, Meta(description="The body or attributes are cut here; /v1/events/{id} has all of them.")
-    ]
+    truncated: Annotated[bool, Meta(description="A text or attributes are cut here; /v1/events/{id} has all of them.")]
     trace_id: Annotated[str, _column("TraceId", "The trace that it is part of.", "trace_id", "trace", exported=5)]
     span_id: Annotated[str, _column("SpanId", "The span that it is part of.", "span_id", "span", exported=6)]
     trace_flags: Annotated[int, _column("TraceFlags", "W3C's flags of the trace.", "trace_flags")]

@@ -5,6 +5,7 @@ from typing import Any
 from logbrook.query import catalog, filters, search, timerange
 from logbrook.query.answers import HistogramAnswer, Series, ServiceStats, StatsAnswer
 from logbrook.query.engine import Engine, Spent, Statement
+from logbrook.query.events import beginning
 from logbrook.query.refusals import StatementError
 from logbrook.query.selection import Selection
 from logbrook.query.syntax import Field, Place
@@ -16,6 +17,10 @@ _STEPS_SECONDS = (
 )  # fmt: skip
 MAX_BUCKETS = 500
 _MAX_SERIES = 10
+# Each bucket has it again.
+_SERIES_NAME = 256
+# Of these, the most frequent: who sends has not to name any number of services.
+MAX_GROUPS = 10_000
 OTHER = "(other)"
 
 
@@ -60,10 +65,11 @@ async def histogram(engine: Engine, selection: Selection, by: str, buckets: int)
 
 def _frequent_values(sql: str) -> str:
     """The same counts with all but the most frequent values lumped together, so that the result stays small."""
+    listed = beginning("toString(value)", _SERIES_NAME)
     return (
         f"WITH counts AS ({sql.replace('count() FROM', 'count() AS events FROM', 1)}), frequent AS "
         f"(SELECT value FROM counts GROUP BY value ORDER BY sum(events) DESC LIMIT {_MAX_SERIES:d}) "
-        f"SELECT bucket, if(value IN (SELECT value FROM frequent), toString(value), '{OTHER}') AS series, sum(events) "
+        f"SELECT bucket, if(value IN (SELECT value FROM frequent), {listed}, '{OTHER}') AS series, sum(events) "
         "FROM counts GROUP BY bucket, series"
     )
 
@@ -112,9 +118,10 @@ async def stats(engine: Engine, selection: Selection, limit: int) -> StatsAnswer
     start = min(max(period.start, lowest), highest - 60 * SECOND)
     minute = TimeRange(start, max(min(period.end, highest), start + 1)).aligned(60 * SECOND)
     sql = (
-        "SELECT ServiceName, SeverityNumber, count(), sum(length(Body)), toUnixTimestamp64Milli(max(IngestedAt)) "
+        f"SELECT {beginning('ServiceName')}, SeverityNumber, count() AS n, sum(length(Body)), "
+        "toUnixTimestamp64Milli(max(IngestedAt)) "
         f"FROM otel_logs WHERE {search.minutes(minute)} AND ({filters.condition(selection.node, parameters)}) "
-        "GROUP BY ServiceName, SeverityNumber"
+        f"GROUP BY ServiceName, SeverityNumber ORDER BY n DESC LIMIT {MAX_GROUPS:d}"
     )
     rows = await engine.rows(Statement(sql, parameters.values), spent)
     age_seconds = (await engine.rows(Statement(_NEWEST_AGE), spent))[0][0]

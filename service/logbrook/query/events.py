@@ -20,17 +20,22 @@ OLDEST_FIRST = ", ".join(_ORDER)
 _TOPIC_ID = re.compile(r"[\w+/=-]{0,64}", re.ASCII)
 
 
-# How much of an event a list has: the first attributes of each map, and the first characters of each name and value.
-_LISTED_ATTRIBUTES, _LISTED_NAME, _LISTED_VALUE = 100, 256, 1024
+# How much of an event a list has: the first attributes of each map, of each map so many characters together, and the
+# first characters of each name and value. A hundred events stay below the limit of a result, however they are written.
+_LISTED_ATTRIBUTES, _LISTED_TOGETHER, _LISTED_NAME, _LISTED_VALUE = 100, 16_384, 256, 1024
 
 
 def columns(body_characters: int | None) -> str:
-    """What to select for `from_row`; with `body_characters`, long bodies and attributes are cut, as lists have them."""
+    """What to select for `from_row`; with `body_characters`, long texts and attributes are cut, as lists have them."""
     cut = "false"
     if body_characters is not None:
-        maps = [each.sql for each in COLUMNS if each.kind == "map"]
-        cut = f"length(Body) > length({_beginning(body_characters)}) OR " + " OR ".join(_is_cut(each) for each in maps)
+        cut = " OR ".join(_is_cut(each, body_characters) for each in COLUMNS if each.kind in ("map", "text"))
     return ", ".join([*(_selected(each, body_characters) for each in COLUMNS), "KafkaTopicId", cut])
+
+
+def beginning(sql: str, characters: int = _LISTED_VALUE) -> str:
+    """As much of a text as a list has: one sender's longest must not fill an answer for everybody."""
+    return f"substringUTF8({sql}, 1, {characters:d})"
 
 
 def _selected(column: Column, body_characters: int | None) -> str:
@@ -39,28 +44,32 @@ def _selected(column: Column, body_characters: int | None) -> str:
     if body_characters is None or column.kind not in ("map", "text"):
         return column.sql
     if column.kind == "map":
-        return _listed(column.sql)
-    return _beginning(body_characters) if column.sql == "Body" else column.sql
-
-
-def _beginning(characters: int) -> str:
-    return f"substringUTF8(Body, 1, {characters:d})"
-
-
-def _listed(column: str) -> str:
-    def shortened(what: str, characters: int) -> str:
-        return (
-            f"arrayMap(x -> substringUTF8(x, 1, {characters}), arraySlice({what}({column}), 1, {_LISTED_ATTRIBUTES}))"
+        keys, values = (
+            f"arraySlice(map{what}({column.sql}), 1, {_fitting(column.sql)})" for what in ("Keys", "Values")
         )
+        return (
+            f"mapFromArrays(arrayMap(x -> {beginning('x', _LISTED_NAME)}, {keys}), "
+            f"arrayMap(x -> {beginning('x')}, {values}))"
+        )
+    return beginning(column.sql, body_characters if column.sql == "Body" else _LISTED_VALUE)
 
-    return f"mapFromArrays({shortened('mapKeys', _LISTED_NAME)}, {shortened('mapValues', _LISTED_VALUE)})"
 
-
-def _is_cut(column: str) -> str:
-    return (
-        f"length({column}) > {_LISTED_ATTRIBUTES} OR "
-        f"arrayExists((k, v) -> lengthUTF8(k) > {_LISTED_NAME} OR lengthUTF8(v) > {_LISTED_VALUE}, "
+def _fitting(column: str) -> str:
+    """How many attributes of a map fit into a list."""
+    sizes = (
+        f"arrayMap((k, v) -> least(lengthUTF8(k), {_LISTED_NAME}) + least(lengthUTF8(v), {_LISTED_VALUE}), "
         f"mapKeys({column}), mapValues({column}))"
+    )
+    return f"least({_LISTED_ATTRIBUTES}, arrayCount(x -> x <= {_LISTED_TOGETHER}, arrayCumSum({sizes})))"
+
+
+def _is_cut(column: Column, body_characters: int) -> str:
+    if column.kind == "text":
+        return f"length({column.sql}) > length({_selected(column, body_characters)})"
+    return (
+        f"length({column.sql}) > {_fitting(column.sql)} OR "
+        f"arrayExists((k, v) -> lengthUTF8(k) > {_LISTED_NAME} OR lengthUTF8(v) > {_LISTED_VALUE}, "
+        f"mapKeys({column.sql}), mapValues({column.sql}))"
     )
 
 

@@ -139,8 +139,8 @@ PATTERN = dict.fromkeys(
     ),
     1,
 ) | {"splitbyregexp": 0}
-"""Functions that take a pattern or a list of texts, and which argument it is. Matching a crafted pattern of ten thousand
-wildcards, or making a search for each row, takes minutes for one block."""
+"""Functions that take a pattern or a list of texts, and which argument it is. Matching a crafted pattern of ten
+thousand wildcards, or preparing a search for each row, takes minutes for one block."""
 TYPED = _names("CAST _CAST accurateCast accurateCastOrNull JSONExtract JSONExtractKeysAndValues")
 """Functions whose last argument is the name of a type."""
 MAX_PATTERN_CHARACTERS = 500

@@ -22,18 +22,15 @@ _SOURCE_KEYS = ("service.instance.id", "k8s.pod.uid", "k8s.pod.name", "container
 async def event(engine: Engine, event_id: str) -> EventAnswer:
     """One event with its whole body. Raises RejectedError if it does not exist (anymore)."""
     spent = Spent()
-    found = await _event(engine, event_id, None, spent)
+    found = await _event(engine, event_id, spent)
     return EventAnswer(event=found, cost=await engine.cost(spent))
 
 
-async def _event(engine: Engine, event_id: str, body_characters: int | None, spent: Spent) -> Event:
+async def _event(engine: Engine, event_id: str, spent: Spent) -> Event:
     position = events.position(event_id, "id")
     parameters = filters.Parameters()
     near = TimeRange(position.nanoseconds, position.nanoseconds + 1).condition()
-    sql = (
-        f"SELECT {events.columns(body_characters)} FROM otel_logs "
-        f"WHERE {near} AND {position.identity(parameters)} LIMIT 1"
-    )
+    sql = f"SELECT {events.columns(None)} FROM otel_logs WHERE {near} AND {position.identity(parameters)} LIMIT 1"
     rows = await engine.rows(Statement(sql, parameters.values), spent)
     if not rows:
         raise NotThereError("no_such_event", "there is no such event; it may have passed its retention")
@@ -43,7 +40,7 @@ async def _event(engine: Engine, event_id: str, body_characters: int | None, spe
 async def context(engine: Engine, event_id: str, before: int, after: int) -> ContextAnswer:
     """What the same source logged around one event: same service and same instance, pod, container or host."""
     spent = Spent()
-    found = await _event(engine, event_id, engine.query.max_body_characters, spent)
+    found = await _event(engine, event_id, spent)
     at, source = events.position(found.id, "id"), _same_source(found)
     selection = Selection(source, TimeRange(at.nanoseconds, at.nanoseconds + 1))
     older, newer = await asyncio.gather(

@@ -25,9 +25,12 @@ async def patterns(engine: Engine, selection: Selection, limit: int) -> Patterns
     """The most frequent patterns among the newest matching events, with their counts, severity, and services."""
     spent, parameters = Spent(), filters.Parameters()
     sample = await sampling.sample(engine, selection, spent)
-    columns = f"{pattern_sql(parameters)} AS pattern, SeverityNumber, ServiceName, ({', '.join(_POSITION)}) AS position"
+    columns = (
+        f"{pattern_sql(parameters)} AS pattern, SeverityNumber, {events.beginning('ServiceName')} AS service, "
+        f"({', '.join(_POSITION)}) AS position"
+    )
     sql = (
-        "SELECT pattern, count() AS events, max(SeverityNumber), arraySort(groupUniqArray(10)(ServiceName)), "
+        "SELECT pattern, count() AS events, max(SeverityNumber), arraySort(groupUniqArray(10)(service)), "
         f"max(position), sum(count()) OVER () FROM ({sample.source(columns, parameters)}) "
         f"GROUP BY pattern ORDER BY events DESC, pattern LIMIT {limit:d}"
     )

@@ -12,6 +12,7 @@ from logbrook.query import events, filters, search, timerange
 from logbrook.query.columns import COLUMNS, Column
 from logbrook.query.completeness import Completeness
 from logbrook.query.engine import Engine, Spent, Statement
+from logbrook.query.refusals import PastLimitsError
 from logbrook.query.search import Look
 from logbrook.query.selection import Selection
 from logbrook.query.syntax import Node
@@ -32,12 +33,19 @@ async def tail(engine: Engine, completeness: Completeness, node: Node, since_ms:
     """
     told: dict[str, Any] = {}
     seen: dict[str, int] = {}
-    newest, silent_since = since_ms, time.monotonic()
+    newest, silent_since, most = since_ms, time.monotonic(), _TAIL_EVENTS
     yield b": connected\n\n"
     while True:
         known = await completeness.known()
         try:
-            rows = await engine.rows(_arrivals(engine, node, max(since_ms, newest - _OVERLAP_SECONDS * 1000)))
+            rows = await engine.rows(_arrivals(engine, node, max(since_ms, newest - _OVERLAP_SECONDS * 1000), most))
+        except PastLimitsError as error:
+            # Fewer of the largest events, rather than none.
+            if most > 1:
+                most //= 4
+                continue
+            yield _message("problem", {"message": str(error)})
+            rows = []
         except LogbrookError as error:
             yield _message("problem", {"message": str(error)})
             rows = []
@@ -46,9 +54,9 @@ async def tail(engine: Engine, completeness: Completeness, node: Node, since_ms:
             seen |= {each.id: timerange.parse(each.ingested_at, 0, "ingested_at") // 10**6 for each in arrived}
             newest = max(newest, *(seen[each.id] for each in arrived))
             seen = {name: at for name, at in seen.items() if at >= newest - 2 * _OVERLAP_SECONDS * 1000}
-            if len(rows) == _TAIL_EVENTS:
+            if len(rows) == most:
                 yield _message("skipped", {"at_least": len(rows)})
-            silent_since = time.monotonic()
+            silent_since, most = time.monotonic(), _TAIL_EVENTS
             yield _message("events", arrived[::-1], newest)
         elif time.monotonic() - silent_since > _SILENCE_SECONDS:
             silent_since = time.monotonic()
@@ -59,13 +67,13 @@ async def tail(engine: Engine, completeness: Completeness, node: Node, since_ms:
         await asyncio.sleep(engine.query.tail_poll_seconds)
 
 
-def _arrivals(engine: Engine, node: Node, since_ms: int) -> Statement:
+def _arrivals(engine: Engine, node: Node, since_ms: int, most: int) -> Statement:
     """The newest arrivals since a moment, the latest first."""
     parameters = filters.Parameters()
     sql = (
         f"SELECT {events.columns(engine.query.max_body_characters)} FROM otel_logs "
         f"WHERE IngestedAt > fromUnixTimestamp64Milli({since_ms:d}) AND ({filters.condition(node, parameters)}) "
-        f"ORDER BY IngestedAt DESC, {events.NEWEST_FIRST} LIMIT {_TAIL_EVENTS:d}"
+        f"ORDER BY IngestedAt DESC, {events.NEWEST_FIRST} LIMIT {most:d}"
     )
     return Statement(sql, parameters.values)
 
