@@ -62,7 +62,7 @@ def test_every_image_is_known() -> None:
         if "build" in service:
             assert f"python:{IMAGES['service']['line']}" in (ROOT / "service" / "Dockerfile").read_text()
         else:
-            image, version = service["image"].split(":")
+            image, version = service["image"].partition("@")[0].split(":")
             assert (image, name) == (IMAGES[name]["image"], name)
             assert version == IMAGES[name]["line"] or version.startswith(f"{IMAGES[name]['line']}."), name
     keys = Settings.__dataclass_fields__

@@ -84,7 +84,7 @@ def test_what_is_provisioned_fits_together() -> None:
     }
     # Grafana brings dashboards of an older schema up to its own when it loads them, never back.
     [made_for] = re.findall(r"^grafana-foundation-sdk==\d+!(\d+)", pinned, re.MULTILINE)
-    assert int(made_for) <= int(service["image"].rpartition(":")[2].split(".")[0])
+    assert int(made_for) <= int(service["image"].partition("@")[0].rpartition(":")[2].split(".")[0])
     assert service["environment"]["GF_PLUGINS_PREINSTALL"] == f"grafana-clickhouse-datasource@{panels.PLUGIN}"
     passwords = [each["secureJsonData"]["password"] for each in sources if "secureJsonData" in each]
     assert {each.removeprefix("$") for each in passwords} <= set(service["environment"])
