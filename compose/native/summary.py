@@ -135,10 +135,11 @@ def _arrived(settings: Environment) -> tuple[str, int]:
 
 def _suggestions(settings: Environment) -> list[str]:
     """Lines that work exactly as they are printed."""
-    token = f'"Authorization: Bearer $(sed -n s/^LOGBROOK_TOKEN=//p {settings.env_file})"'
+    # Not among the arguments of curl, which everybody on this machine can see.
+    token = f"sed -n 's/^LOGBROOK_TOKEN=/Authorization: Bearer /p' {settings.env_file}"
     event = """'{"service": "me", "level": "warn", "message": "hello, Logbrook"}'"""
     return [
-        f"curl -H {token} -d {event} http://127.0.0.1:{settings.ports.gateway}/ingest",
+        f"{token} | curl -H @- -d {event} http://127.0.0.1:{settings.ports.gateway}/ingest",
         "make local-sql SQL='SELECT Timestamp, ServiceName, SeverityText, Body FROM otel_logs "
         "ORDER BY Timestamp DESC LIMIT 10'",
         "make produce ARGS='--count 100000 --to gateway'",
