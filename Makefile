@@ -59,12 +59,15 @@ restore: $(VENV)/.native ## Restore a backup, NAME=..., and store what came afte
 
 ##@ Checks
 
-.PHONY: test e2e-test jars tools lint lint-explorer format audit-deps
+.PHONY: test e2e-test jars tools walls-mutants lint lint-explorer format audit-deps
 test: $(VENV)/.tests jars tools ## Every test that does not need Docker, on real Kafka, ZooKeeper and ClickHouse (WORKERS=3, ARGS for pytest)
 	$(BIN)/pytest -m "not docker" -n $(WORKERS) --no-loadscope-reorder $(ARGS)
 
 e2e-test: $(VENV)/.tests ## The end-to-end cases on the whole stack, in containers or without (RUNTIME=auto|native|compose)
 	RUNTIME=$(RUNTIME) $(BIN)/pytest tests/e2e $(ARGS)
+
+walls-mutants: $(VENV)/.tests ## Take guards of docs/security.md out, one at a time: a test must fail for each
+	PYTHONPATH=compose $(BIN)/python -m tests.query.mutants
 
 jars: $(VENV)/.native
 	@$(NATIVE) fetch
@@ -82,7 +85,8 @@ lint: $(VENV)/.tests docs-site ## ruff, mypy --strict, spelling and wording, ziz
 	# The distribution keeps no old versions to pin: those of the day come with the base image's digest.
 	$(BIN)/hadolint --ignore DL3008 service/Dockerfile
 	@if command -v npm > /dev/null; then $(MAKE) lint-explorer; else echo "the explorer's JavaScript: not checked without npm"; fi
-	@if actionlint=$$($(PYTHON) tests/tools/build.py --path actionlint); then echo actionlint && "$$actionlint"; fi
+	@if actionlint=$$($(PYTHON) tests/tools/build.py --path actionlint); then echo actionlint && "$$actionlint"; \
+	    else echo "the GitHub workflows: not checked by actionlint"; fi
 
 lint-explorer: $(EXPLORER)/node_modules/.package-lock.json ## Biome and the TypeScript compiler on the explorer's JavaScript
 	$(EXPLORER)/node_modules/.bin/biome check --error-on-warnings --config-path $(EXPLORER) service/logbrook/query/explorer/*.js
