@@ -33,6 +33,7 @@ WORST = [
     "array of halves of surrogates",
     "OTLP JSON, records",
     "OTLP protobuf, empty resources",
+    "GELF, lines of own fields",
     "Loki JSON, entries",
 ]
 
