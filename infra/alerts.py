@@ -51,6 +51,10 @@ def scopes(settings: Settings) -> dict[str, str]:
         ),
         "run_googleapis_com:container_billable_instance_time": pool,
     }
+    if settings.autoscaler:
+        found["run_googleapis_com:container_instance_count"] = (
+            f'monitored_resource="cloud_run_revision",service_name="{settings.name}-crema"'
+        )
     if settings.on_vm:
         node = f"{settings.name}-node"
         found |= {
@@ -133,6 +137,8 @@ def _scoped(settings: Settings, found: re.Match[str]) -> str:
             return f"{name}{{{labels},{ours}}}" if labels else f"{name}{{{ours}}}"
     if name.startswith("consumer_"):
         raise LookupError(f"{name}: {NAMESPACE}:consumerMetrics is off")
+    if name == "run_googleapis_com:container_instance_count":
+        raise LookupError(f"{name}: {NAMESPACE}:autoscaler is off")
     raise LookupError(f"{name}: nothing sends it to Cloud Monitoring")
 
 

@@ -88,7 +88,14 @@ def _trigger(settings: Settings, bootstrap: str) -> dict[str, Any]:
         "name": "lag",
         "metadata": {
             "projectId": settings.project,
-            "filter": f'metric.type="managedkafka.googleapis.com/offset_lag" AND resource.labels.topic_id="{TOPIC}"',
+            "filter": " AND ".join(
+                (
+                    'metric.type="managedkafka.googleapis.com/offset_lag"',
+                    'resource.type="managedkafka.googleapis.com/TopicPartitionConsumerGroup"',
+                    f'resource.labels.consumer_group_id="{GROUP}"',
+                    f'resource.labels.topic_id="{TOPIC}"',
+                )
+            ),
             "targetValue": str(lag_threshold(settings)),
             "alignmentPeriodSeconds": "60",
             "alignmentAligner": "max",

@@ -16,7 +16,7 @@ LEAST_CLICKHOUSE_MIB = {"dev": 1024, "prod": 4096}
 KAFKA_SEGMENT_BYTES = 256 * 2**20
 # Stored events with their indexes take a fifth of the raw size (62 of 367 bytes were measured), with some margin.
 STORED_SHARE = 0.2
-# Below the alert at 80 %: otherwise a disk that is filled as planned would alert forever.
+# Below the alert at 90 %: otherwise a disk that is filled as planned would alert forever.
 FULL_DISK = 0.75
 # The audit that runs next to the servers: a Python process that counts in ClickHouse.
 AUDIT_MIB = 192

@@ -15,6 +15,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 
 from infra.config import DISKS, NAMESPACE, Disk, Settings, full_key
 from infra.disks import disk_name
@@ -173,19 +174,29 @@ def _newest(settings: Settings, disk: Disk) -> str:
 
 
 def _image_before(stack: Stack) -> str:
-    """The last image that was pushed before the deployed one: a deploy first pushes its image."""
+    """The image that the gateway ran before the deployed one: not one that was only pushed, or that never got ready.
+
+    Each deploy of another image leaves a revision: https://cloud.google.com/run/docs/managing/revisions. The first with
+    the deployed image counts, so that a second rollback goes back further.
+    """
     settings = stack.settings
     now = _ask("pulumi", "stack", "output", "--stack", stack.name, "image")
-    repository = f"{settings.region}-docker.pkg.dev/{settings.project}/{settings.name}/service"
+    place = ("--project", settings.project, "--region", settings.region)
+    service = f"{settings.name}-gateway"
     listed = _ask(
-        *("gcloud", "artifacts", "docker", "images", "list", repository, "--project", settings.project),
-        *("--sort-by=~createTime", "--format=json"),
+        *("gcloud", "run", "revisions", "list", "--service", service, *place),
+        *("--sort-by=~metadata.creationTimestamp", "--format=json"),
     )
-    digests = [str(each["version"]) for each in json.loads(listed)]
-    current = now.partition("@")[2]
-    if current not in digests or digests.index(current) + 1 == len(digests):
-        raise StackError(f"{repository} has no image before {now}: name one with IMAGE=...@sha256:...")
-    return f"{repository}@{digests[digests.index(current) + 1]}"
+    images = [each["spec"]["containers"][0]["image"] for each in json.loads(listed) if _was_ready(each)]
+    since = max((number for number, image in enumerate(images) if image == now), default=len(images))
+    if since + 1 >= len(images):
+        raise StackError(f"{service} ran no image before {now}: name one with IMAGE=...@sha256:...")
+    return str(images[since + 1])
+
+
+def _was_ready(revision: dict[str, Any]) -> bool:
+    ready = [each for each in revision["status"].get("conditions", []) if each["type"] == "Ready"]
+    return not any(each["status"] == "False" and each.get("reason") != "Retired" for each in ready)
 
 
 COMMANDS: dict[str, Callable[[Stack, argparse.Namespace], None]] = {

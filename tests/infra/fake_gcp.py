@@ -175,7 +175,10 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         return provider_pb2.DiffResponse()
 
     def Configure(self, request: Any, context: Any) -> Any:  # noqa: N802
-        self._project = {"project": plain(request.args).get("project", "")}
+        told = plain(request.args)
+        self._project = {"project": told.get("project", "")}
+        if str(told.get("userProjectOverride", "")).lower() == "true":
+            self.cloud.world.quota_project = told.get("billingProject", "")
         return provider_pb2.ConfigureResponse(acceptSecrets=True, supportsPreview=True)
 
     def Attach(self, request: Any, context: Any) -> Any:  # noqa: N802
@@ -280,7 +283,9 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         _, name = _names(request.urn)
         with self.cloud.lock:
             resource = self.cloud.live[request.id]
-            if resource.properties.get("deletionProtection"):
+            # The provider looks at its state first and does not ask Google: `resourceComputeInstanceDelete` of
+            # hashicorp/terraform-provider-google-beta (resource_compute_instance.go at 055f694fb1eb).
+            if plain(request.properties).get("deletionProtection") or resource.properties.get("deletionProtection"):
                 return _refuse(context, 400, f"{name} has deletion protection", empty_pb2.Empty())
             if refusal := self.cloud.world.delete(resource.token, request.id, resource.properties):
                 return _refuse(context, *refusal, empty_pb2.Empty())

@@ -76,6 +76,8 @@ class World:
     """False: an organization's policy forbids them."""
     holds_addresses: bool = True
     """False: the one to two hours have passed in which Cloud Run holds a subnet's addresses."""
+    quota_project: str = ""
+    """The project whose quota requests count against; empty: one of Google's, as with a person's own login."""
     lost_zone: str = ""
     """A zone whose machines nobody can change or delete."""
     programs_wait: bool = False
@@ -87,6 +89,9 @@ class World:
         """Why this can't be made, if so; else remember what follows from it."""
         if refusal := self._api_off(token):
             return refusal
+        if token == "gcp:billing/budget:Budget" and not self.quota_project:
+            # hashicorp/terraform-provider-google's issue 24500 has the words.
+            return 403, "The billingbudgets.googleapis.com API requires a quota project, which is not set by default."
         if token in NAMED and unique in live:
             return 409, f"The resource '{unique}' already exists, alreadyExists"
         if token == "gcp:compute/instance:Instance" and (refusal := _address_held(inputs, live)):

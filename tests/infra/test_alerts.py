@@ -29,6 +29,7 @@ GOOGLE = {
     "run_googleapis_com:request_count",
     "run_googleapis_com:request_latencies_bucket",
     "run_googleapis_com:container_billable_instance_time",
+    "run_googleapis_com:container_instance_count",
     "compute_googleapis_com:instance_uptime",
     "agent_googleapis_com:memory_percent_used",
     "agent_googleapis_com:disk_percent_used",

@@ -107,6 +107,7 @@ def test_another_machine_type_is_an_update(dev: Engine) -> None:
         "LOGBROOK_CLICKHOUSE_MEMORY=4360m"
         in json.loads(machine["metadata"]["logbrook-bundle"])["files"]["logbrook.env"]
     )
+    assert set(dev.up()) == {"same"}
 
 
 def test_a_new_image_keeps_the_scaled_count(dev: Engine) -> None:
@@ -183,7 +184,7 @@ def test_a_stack_that_does_not_fit_fails_at_preview(dev: Engine) -> None:
 
 
 def test_every_option_deploys_and_stays(dev: Engine) -> None:
-    """Grafana, GitHub and every channel; a second deploy changes nothing."""
+    """Grafana, GitHub, a budget, and every channel; a second deploy changes nothing."""
     dev.set(
         grafana="true",
         queryUsers="group:team@example.com",
@@ -198,6 +199,7 @@ def test_every_option_deploys_and_stays(dev: Engine) -> None:
         alertPagerdutyKey="k" * 24,
         alertWebhook="https://hooks.example.com/logbrook",
         alertWebhookPassword="p" * 24,
+        billingAccount="012345-6789AB-CDEF01",
     )
     dev.up()
     assert dev.cloud.problems == []

@@ -58,11 +58,21 @@ def gcloud(cloud: Cloud, words: list[str]) -> str:
             attached = cloud.one("Instance").properties["attachedDisks"]
             assert [key for key in cloud.live if re.search(pattern, key)] == [attached[1]["source"]]
             return "daily-clickhouse"
-        case ["artifacts", "docker", "images"]:
-            return json.dumps([{"version": "sha256:" + digit * 64} for digit in "210"])
+        case ["run", "revisions", "list"]:
+            assert options["service"] == cloud.one("Service", "gateway").properties["name"]
+            return json.dumps([_revision("1"), _revision("2", ready="False"), _revision("0")])
         case _:
             raise AssertionError(words)
     return ""
+
+
+def _revision(digit: str, ready: str = "True") -> dict[str, Any]:
+    """As https://cloud.google.com/run/docs/reference/rest/v1/namespaces.revisions has it."""
+    conditions = [{"type": "Active", "status": "False"}, {"type": "Ready", "status": ready}]
+    return {
+        "spec": {"containers": [{"image": f"{REPOSITORY}@sha256:" + digit * 64}]},
+        "status": {"conditions": conditions},
+    }
 
 
 class Operator:
@@ -287,7 +297,10 @@ def test_a_lost_machine_that_google_keeps_holds_the_address(operator: Operator) 
 
 
 def test_rolling_back(operator: Operator) -> None:
-    """The image before the deployed one runs everywhere, on the node too; there is a limit to it, and a way forward."""
+    """The image that ran before the deployed one runs everywhere, on the node too; one that never got ready does not.
+
+    There is a limit to it, and a way forward.
+    """
     operator.engine.set(image=f"{REPOSITORY}@sha256:" + "1" * 64)
     operator.engine.up()
     assert operator.done("make rollback") == [("update", "node")]
@@ -298,7 +311,7 @@ def test_rolling_back(operator: Operator) -> None:
     assert f"LOGBROOK_IMAGE={before}\n" in bundle["files"]["logbrook.env"]
     ran = operator.make("make rollback")
     assert ran.returncode != 0
-    assert "has no image before" in ran.stderr
+    assert "ran no image before" in ran.stderr
     operator.engine.set(image=None)
 
 
