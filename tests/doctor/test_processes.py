@@ -124,6 +124,21 @@ INSPECTED = [
         "Config": {"Labels": {"com.docker.compose.service": "kafka"}},
     },
 ]
+# What an engine keeps of a health check whose program is not in the image: `Health` of its API's reference, State of
+# https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Container/operation/ContainerInspect.
+NO_SUCH_PROGRAM = 'OCI runtime exec failed: exec failed: exec: "curl": executable file not found in $PATH: unknown'
+UNHEALTHY = {
+    "Name": "/logbrook-clickhouse-1",
+    "RestartCount": 0,
+    "State": {
+        "Status": "running",
+        "Running": True,
+        "OOMKilled": False,
+        "ExitCode": 0,
+        "Health": {"Status": "unhealthy", "FailingStreak": 3, "Log": [{"ExitCode": -1, "Output": NO_SUCH_PROGRAM}]},
+    },
+    "Config": {"Labels": {"com.docker.compose.service": "clickhouse"}},
+}
 
 
 @pytest.mark.parametrize(
@@ -143,9 +158,20 @@ def test_a_container_that_starts_again_and_again(
     assert f"docker logs logbrook-{part}-1" in finding.remedy
 
 
-def fake_docker(directory: Path, monkeypatch: pytest.MonkeyPatch, part: str) -> None:
-    """A `docker` that says what the real one said of one of the two."""
-    (directory / "inspected.json").write_text(json.dumps([each for each in INSPECTED if part in str(each["Name"])]))
+def test_a_container_whose_check_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the check said is the reason, and not the last line of a program that may well be fine."""
+    fake_docker(tmp_path, monkeypatch, "clickhouse", [UNHEALTHY])
+
+    finding = diagnosed(here(tmp_path, clickhouse=True), "process.down")
+
+    assert "clickhouse is unhealthy" in finding.text
+    assert NO_SUCH_PROGRAM in finding.text
+    assert LOG_LINE not in finding.text
+
+
+def fake_docker(directory: Path, monkeypatch: pytest.MonkeyPatch, part: str, known: Any = INSPECTED) -> None:
+    """A `docker` that says what the real one said of one of them."""
+    (directory / "inspected.json").write_text(json.dumps([each for each in known if part in str(each["Name"])]))
     docker = directory / "docker"
     docker.write_text(
         "#!/bin/sh\ncase $1 in ps) echo abc;; inspect) cat $(dirname $0)/inspected.json;;\n"

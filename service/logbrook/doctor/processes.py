@@ -96,6 +96,9 @@ def _containers() -> Iterator[Process]:
         elif shown == "exited" and not code:
             shown = "done"
         last = "" if shown == "healthy" else _last(_docker("logs", "--tail", "5", container))
+        if shown == "unhealthy" and (checks := state["Health"].get("Log")):
+            # What the check itself said: a program that is missing in the container says nothing anywhere else.
+            last = _last(checks[-1]["Output"]) or last
         name = each["Config"]["Labels"]["com.docker.compose.service"]
         yield Process(name, shown, ended, each["RestartCount"], last, f"docker logs {container}")
 
