@@ -149,6 +149,7 @@ def hardened_machine(resource: Declared) -> Iterator[str]:
 def kept_data(resource: Declared) -> Iterator[str]:
     """What holds data can't be deleted by mistake."""
     holds_data = resource.token.endswith(("disk:Disk", "managedkafka/cluster:Cluster", "managedkafka/topic:Topic"))
+    holds_data |= (resource.kind, resource.name) == ("Bucket", "backups")
     if holds_data and not resource.protect:
         yield "holds data and is not protected"
 

@@ -58,7 +58,7 @@ def test_what_does_not_come_up_is_named(
         assert "/var/log/clickhouse-server" in failed.value.what
         assert "make local-logs NAME=clickhouse" in failed.value.advice
         # Compose alone would wait for the health check's start period and all of its retries: 150 s.
-        print(f"named after {time.monotonic() - began:.0f} s")
+        assert time.monotonic() - began < 60
 
 
 def test_the_first_image_that_cannot_be_pulled_is_named(

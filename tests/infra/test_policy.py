@@ -109,6 +109,7 @@ BREAKING = [
     ("hardened_machine", _machine(metadata={}), "without OS Login"),
     ("hardened_machine", _machine(allow_stopping_for_update=None), "machine type"),
     ("kept_data", lambda: _declare(gcp.compute.Disk, {"zone": "z"}), "not protected"),
+    ("kept_data", lambda: gcp.storage.Bucket("backups", location="l") and None, "backups holds data"),
     ("private_egress", _pool(vpcAccess={"egress": "ALL_TRAFFIC", "networkInterfaces": [{}]}), "not in the network"),
     ("private_egress", _pool(vpcAccess=None), "not in the network"),
 ]

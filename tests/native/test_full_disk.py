@@ -31,7 +31,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     place.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=96m", "tmpfs", str(place)]
     if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode != 0:
-        pytest.skip("needs a small file system: may not mount one")
+        pytest.skip("mounting a small file system needs root")
     yield place
     subprocess.run(["umount", "--lazy", str(place)], check=True)
 

@@ -17,6 +17,7 @@ from logbrook.errors import SchemaError, UnavailableError
 from logbrook.kafka import client_config
 from logbrook.schema import File
 from logbrook.topic import _done, create_topic, plan
+from logbrook.waiting import need_tables
 from tests.components import ClickHouseServer, KafkaBroker, until
 
 NAMES = [file.name for file in (*schema.tables(), *schema.views())]
@@ -159,6 +160,17 @@ def test_a_file_that_changed_is_refused(database: config.ClickHouse, client: Htt
         SchemaError, match=rf"{TABLES} .*logbrook backup.*logbrook restore.*#upgrade.*new file with a higher number"
     ):
         migrate.apply(config.Schema(), database)
+
+
+def test_an_older_version_leaves_a_newer_ones_tables_alone(database: config.ClickHouse, client: HttpClient) -> None:
+    """After a rollback: what only the newer version has is neither refused nor changed, and nothing is waited for."""
+    client.command("CREATE TABLE newer (a Int8) ENGINE = MergeTree ORDER BY a")
+    client.command("INSERT INTO schema_migrations (name, checksum) VALUES ('tables/9999_newer.sql', 'of the newer')")
+    before = definition(client, "newer")
+
+    assert migrate.apply(config.Schema(), database) == []
+    need_tables(database)
+    assert definition(client, "newer") == before
 
 
 def test_parameters_are_no_part_of_the_checksum(database: config.ClickHouse, client: HttpClient) -> None:
