@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from infra.lifecycle import _urn
 from infra.node_state import ready
 from tests.infra.computed import Json
 from tests.infra.engine import DeployError, Engine, engine
@@ -76,7 +77,7 @@ def _serving(instance: Json) -> str:
 def test_a_life_with_the_real_provider(deployed: tuple[Engine, Google]) -> None:
     """Deployed, deployed again, changed and destroyed: Google's schemas have every request, and nothing is left.
 
-    A second deploy writes nothing, after the first one and after each change.
+    A second deploy writes nothing, after the first one, after each change, and after the node was renewed.
     """
     stack, google = deployed
     assert google.problems == []
@@ -87,6 +88,13 @@ def test_a_life_with_the_real_provider(deployed: tuple[Engine, Google]) -> None:
         before = len(google.writes())
         assert set(stack.up()) == {"same"}, change
         assert google.writes()[before:] == [], change
+    for machine in [each for key, each in google.resources.items() if "/instances/" in key]:
+        # What `make renew-node` does: gcloud lifts the protection, and the provider's refresh must see that.
+        machine["deletionProtection"] = False
+        stack.pulumi("up", "--yes", "--skip-preview", "--replace", _urn(stack.stack, "instance:Instance", "node"))
+        before = len(google.writes())
+        assert set(stack.up()) == {"same"}
+        assert google.writes()[before:] == []
     with pytest.raises(DeployError, match="protect"):
         stack.destroy()
     stack.set(protectData="false")
