@@ -323,20 +323,20 @@ def test_broken_protobuf_is_refused(body: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "body",
+    ("body", "where"),
     [
-        b"",
-        b"[]",
-        b"{",
-        b'{"resourceLogs": 5}',
-        b'{"resourceLogs": [{"scopeLogs": [{"logRecords": [7]}]}]}',
-        b"[" * 99_999,
-        b'{"logs": [{"body": "x"}]}',
+        (b"", "truncated$"),
+        (b"[]", "Expected `object`, got `array`$"),
+        (b"{", "truncated$"),
+        (b'{"resourceLogs": 5}', r" at `\$\.resourceLogs`$"),
+        (b'{"resourceLogs": [{"scopeLogs": [{"logRecords": [7]}]}]}', r" at `.*scopeLogs\[0\]\.logRecords\[0\]`$"),
+        (b"[" * 99_999, "Expected `object`, got `array`$"),
+        (b'{"logs": [{"body": "x"}]}', "has no resourceLogs, but logs$"),
     ],
 )
-def test_broken_json_is_refused(body: bytes) -> None:
-    """JSON that is no request is answered 400, and the message says where it is wrong."""
-    with pytest.raises(RejectedError) as refused:
+def test_broken_json_is_refused(body: bytes, where: str) -> None:
+    """JSON that is not a request is answered 400, and the message says where it is wrong."""
+    with pytest.raises(RejectedError, match=where) as refused:
         from_json(body)
 
     assert refused.value.status == 400
