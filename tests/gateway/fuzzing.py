@@ -1,4 +1,6 @@
-"""Bodies that nobody should send, to every route: `python -m tests.gateway.fuzzing [--count 100000] [--seed 1]`.
+"""Bodies that nobody should send, to every route and over gRPC: `make fuzz`, or `python -m tests.gateway.fuzzing`.
+
+`--count 100000` bodies, always the same for a `--seed`.
 
 No answer is a 5xx, and what is answered as accepted is as many rows in ClickHouse. It starts a ClickHouse of its own.
 """
@@ -13,10 +15,11 @@ import sys
 import tempfile
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import grpc
 import httpx
 import zstandard
 from google.protobuf import json_format
@@ -26,6 +29,8 @@ from logbrook import clickhouse, config, migrate
 from logbrook.config import Gateway
 from logbrook.gateway.app import App
 from logbrook.gateway.batch import Batch
+from logbrook.gateway.rpc import PATH as GRPC
+from logbrook.gateway.rpc import Rpc
 from logbrook.gateway.tokens import Tokens
 from native import ports
 from native.clickhouse import clickhouse as service
@@ -171,6 +176,11 @@ def _protobuf(chance: random.Random) -> Sent:
     return Sent("/v1/logs", {"content-type": "application/x-protobuf"}, _mutated(chance, body))
 
 
+def _grpc(chance: random.Random) -> Sent:
+    """The same over gRPC, which compresses by itself."""
+    return Sent(GRPC, {"grpc-encoding": "gzip"} if chance.random() < 0.2 else {}, _protobuf(chance).body)
+
+
 def _loki(chance: random.Random) -> Sent:
     """Well-formed JSON with a value in it that does not belong there, or bytes that do not."""
     body = json.dumps(_misplaced(chance, LOKI), indent=chance.choice((None, 1))).encode()
@@ -224,6 +234,7 @@ KINDS = (
     _otlp_json,
     _otlp_json_bytes,
     _protobuf,
+    _grpc,
     _loki,
     _loki_protobuf,
     _bulk,
@@ -251,13 +262,14 @@ def _mutated(chance: random.Random, body: bytes) -> bytes:
 
 def _encoded(chance: random.Random, sent: Sent) -> Sent:
     """The same, compressed now and then, rarely without a fault."""
-    if chance.random() < 0.8 or sent.path == PUSH:
+    if chance.random() < 0.8 or sent.path in (PUSH, GRPC):
         return sent
-    name = chance.choice(("gzip", "zstd", "deflate"))
+    name = chance.choice(("gzip", "zstd", "deflate", "snappy"))
     compress: dict[str, Callable[[bytes], bytes]] = {
         "gzip": gzip.compress,
         "deflate": zlib.compress,
         "zstd": lambda data: zstandard.ZstdCompressor().compress(data),
+        "snappy": push.compressed,
     }
     body = compress[name](sent.body) + (compress[name](sent.body) if chance.random() < 0.2 else b"")
     if chance.random() < 0.3:
@@ -285,13 +297,34 @@ class _Counting(CollectingTopic):
         await super().send(source, batch, key)
 
 
+async def _status(channel: grpc.aio.Channel, sent: Sent) -> int:
+    """The status over HTTP that comes nearest to the code over gRPC."""
+    compression = grpc.Compression.Gzip if sent.headers else grpc.Compression.NoCompression
+    call: Any = channel.unary_unary(GRPC)
+    try:
+        await call(sent.body, timeout=60, compression=compression)
+    except grpc.RpcError as error:
+        return 400 if error.code() in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.RESOURCE_EXHAUSTED) else 500
+    return 200
+
+
 async def _answers(found: list[Sent]) -> list[Outcome]:
-    topic = _Counting(SETTINGS)
-    app = App(SETTINGS, Tokens(SETTINGS.tokens, allow_anonymous=True), topic)
+    settings = replace(SETTINGS, grpc_port=ports.free(1)[0])
+    topic = _Counting(settings)
+    app = App(settings, Tokens(settings.tokens, allow_anonymous=True), topic)
     outcomes = []
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway") as client:
+    rpc = Rpc(settings, app)
+    await rpc.start()
+    async with (
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway") as client,
+        grpc.aio.insecure_channel(f"127.0.0.1:{settings.grpc_port}") as channel,
+    ):
         for sent in found:
             topic.events, first = 0, len(topic.kept)
+            if sent.path == GRPC:
+                status = await _status(channel, sent)
+                outcomes.append(Outcome(sent, status, topic.events, [each.value for each in topic.kept[first:]]))
+                continue
             answer = await client.post(sent.path, content=sent.body, headers=sent.headers)
             if sent.path == "/ingest" and answer.status_code == 200:
                 assert answer.json()["accepted"] == topic.events
@@ -303,6 +336,7 @@ async def _answers(found: list[Sent]) -> list[Outcome]:
                 )
             messages = [each.value for each in topic.kept[first:]]
             outcomes.append(Outcome(sent, answer.status_code, topic.events, messages))
+    await rpc.stop()
     return outcomes
 
 

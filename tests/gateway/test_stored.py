@@ -112,8 +112,8 @@ def test_json_is_what_clickhouse_takes_for_json(database: config.ClickHouse) -> 
 
 
 def test_accepted_is_stored_whatever_is_sent(database: config.ClickHouse) -> None:
-    """A thousand bodies that nobody should send, over all routes: no 5xx, and as many rows as were accepted.
+    """A thousand bodies that nobody should send, over all routes and gRPC: no 5xx, and as many rows as were accepted.
 
-    `python -m tests.gateway.fuzzing` sends 100,000.
+    `make fuzz` sends 100,000.
     """
     assert [wrong for _, found in fuzzing.faults(database, count=1_000, seed=3) for wrong in found] == []
