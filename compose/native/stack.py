@@ -1,6 +1,7 @@
 """The local stack's processes: the order in which they start, and what each is started with."""
 
 import sys
+import time
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -11,6 +12,8 @@ from native.environment import Environment
 from native.processes import Service
 
 AUDIT_EVERY_SECONDS = 300
+# The shipper touches its positions several times a second, unless it waits for the gateway.
+_SHIP_SECONDS = 30.0
 RULES = Path(__file__).parent.parent / "alerts.yaml"
 # The processes whose logs are shipped through the stack itself. Not the shipper's own: that would never end.
 SHIPPED = ("zookeeper", "kafka", "clickhouse", "gateway", "consumer", "query", "audit", "alert")
@@ -48,7 +51,8 @@ def services(environment: Environment, jars: Path) -> list[Service]:
     found.append(_audit({**own("audit"), "LOGBROOK_CONSUMER_HEALTH_PORT": str(ports.audit)}, ports.audit))
     if program:
         found.append(prometheus.prometheus(program, data / "prometheus", ports))
-    found.append(_ship(state, own("ship"), [service.name for service in found if service.name in SHIPPED]))
+    shipped = [service.name for service in found if service.name in SHIPPED]
+    found.append(_ship(state, own("ship"), shipped, ports.gateway))
     return found
 
 
@@ -79,11 +83,16 @@ def _audit(environment: Mapping[str, str], port: int) -> Service:
     return Service("audit", command, healthy, port, environment, needs=("gateway", "consumer"), alive=healthy)
 
 
-def _ship(state: Path, environment: Mapping[str, str], names: list[str]) -> Service:
+def _ship(state: Path, environment: Mapping[str, str], names: list[str], gateway_port: int) -> Service:
     """The stack's own logs, on their way into itself: real input from the first minute."""
     positions = state / "data" / "ship" / "positions.json"
     positions.parent.mkdir(parents=True, exist_ok=True)
     files = [f"--file={log_file(state, name)}" for name in names]
     options = ("--follow", "--to=gateway", "--service={file}", f"--state={positions}", *files)
     command = [sys.executable, "-m", "logbrook", "produce", *options]
-    return Service("ship", command, positions.exists, None, environment, needs=("gateway",))
+
+    def alive() -> bool:
+        moves = positions.exists() and time.time() - positions.stat().st_mtime < _SHIP_SECONDS
+        return moves or not answers(gateway_port, "/readyz")
+
+    return Service("ship", command, positions.exists, None, environment, needs=("gateway",), alive=alive)

@@ -8,13 +8,14 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from native import environment, ports
+from native import environment, jars, ports, stack
 from tests.components import REPOSITORY, until
 
 Native = Callable[..., subprocess.CompletedProcess[str]]
@@ -164,12 +165,13 @@ def test_what_is_killed_comes_back(native: Native, name: str) -> None:
 
 @pytest.mark.usefixtures("up")
 def test_status_tells_what_is_not_well(native: Native) -> None:
-    """One that hangs is shown as such, and the exit status is 1."""
+    """One that hangs is shown as such with what will be done about it, and the exit status is 1."""
     pid = processes(native)["gateway"]["pid"]
     os.kill(pid, signal.SIGSTOP)
     try:
         shown = native("status")
         assert (shown.returncode, "not answering" in shown.stdout) == (1, True)
+        until(lambda: "does not answer; started again after 60 s of it" in native("status").stdout, 50)
     finally:
         os.kill(pid, signal.SIGCONT)
     until(lambda: native("status").returncode == 0)
@@ -201,6 +203,30 @@ def test_data_survives_down_and_up(native: Native, state: Path) -> None:
     assert again.returncode == 0, again.stderr
     assert count(native) >= before
     assert '"created": true' not in (state / "logs" / "migrate.log").read_text().splitlines()[-1]
+
+
+@pytest.mark.usefixtures("up")
+def test_up_after_the_supervisor_was_killed(native: Native, state: Path) -> None:
+    """The processes that are still stopping are waited for: nobody is told that a port is taken."""
+    os.kill(json.loads((state / "run" / "status.json").read_text())["pid"], signal.SIGKILL)
+    again = native("up")
+    assert again.returncode == 0, again.stderr
+    assert "✓ Wait for the processes of a run that was killed" in again.stderr
+
+
+def test_a_shipper_that_hangs_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its positions show that it moves; one that waits for the gateway does not hang."""
+    [*_, ship] = stack.services(environment.load(tmp_path), jars.ensure(REPOSITORY / ".local" / "jars"))
+    positions = tmp_path / "data" / "ship" / "positions.json"
+    assert ship.alive is not None
+    monkeypatch.setattr(stack, "answers", lambda *_: True)
+    assert not ship.alive()
+    positions.touch()
+    assert ship.alive()
+    os.utime(positions, (time.time() - 40,) * 2)
+    assert not ship.alive()
+    monkeypatch.setattr(stack, "answers", lambda *_: False)
+    assert ship.alive()
 
 
 def test_a_port_that_is_taken(tmp_path: Path, variables: dict[str, str]) -> None:

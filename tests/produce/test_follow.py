@@ -97,6 +97,24 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(follow, "_SETTLED_SECONDS", 0.1)
 
 
+def test_a_follower_with_nothing_to_do_shows_that_it_lives(tmp_path: Path) -> None:
+    """Each look at the files renews the time of the remembered positions, which nothing else changes."""
+    log, state = tmp_path / "a.log", tmp_path / "state"
+    log.write_text("a\n")
+    reader = Reader(log, state=state)
+    reader.until("a")
+    for _ in range(2):
+        reader.round()
+        before = state.read_text()
+        os.utime(state, (0, 0))
+        reader.round()
+        assert state.stat().st_mtime > 0
+    assert state.read_text() == before
+    state.unlink()
+    reader.round()
+    assert state.read_text() == before
+
+
 def test_from_the_end_without_memory(log: Path) -> None:
     """What was there before is left out; a line that was being written is taken whole."""
     append(log, "old\nhalf")

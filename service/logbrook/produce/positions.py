@@ -73,9 +73,12 @@ class Positions:
         return self._saved.get(path, [])
 
     def save(self, positions: Iterable[Position]) -> None:
-        """Replace what is on disk, all or nothing, if it changed."""
+        """Replace what is on disk, all or nothing, if it changed; otherwise touch it, as a sign of life."""
         text = json.dumps({"files": [asdict(position) for position in positions]}, indent=1)
-        if self._path is None or text == self._written:
+        if self._path is None:
+            return
+        if text == self._written and self._path.exists():
+            os.utime(self._path)
             return
         draft = self._path.with_name(self._path.name + ".new")
         with draft.open("w") as file:
