@@ -61,6 +61,24 @@ def test_what_does_not_come_up_is_named(
         assert time.monotonic() - began < 60
 
 
+def test_what_hangs_is_named(tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that neither ends nor gets healthy is shown with its last lines, while Compose goes on waiting for it."""
+    node = yaml.safe_load(COMPOSE_FILE.read_text())["services"]["node"]
+    node["entrypoint"] = ["sh", "-c", "echo reading the whole disk; exec sleep 600"]
+    node["healthcheck"]["start_period"] = "300s"
+
+    def say(text: str) -> None:
+        raise Failure(text, "")
+
+    with stack.running(tmp_path, {"services": {}}, request, changed(tmp_path, node=node)) as started:
+        env_file, began = on(started, monkeypatch), time.monotonic()
+
+        with pytest.raises(Failure, match=r"node is not healthy yet\. It says:\nreading the whole disk"):
+            containers.up(env_file, say)
+
+        assert time.monotonic() - began < 60
+
+
 def test_the_first_image_that_cannot_be_pulled_is_named(
     tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
