@@ -6,8 +6,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
-from tests.components import ClickHouseServer
+from logbrook import clickhouse as connection
+from tests.collector.collector import program
+from tests.components import ClickHouseServer, until
 
 _CLIENTS = Path(__file__).parent / "clients"
 # Programs that a client needs, how it is installed, how it is run, and how often it stores and reads.
@@ -48,3 +51,34 @@ def test_a_client_stores_and_reads(language: str, clickhouse: ClickHouseServer, 
     lines = output(f"{run} {clickhouse.host}:{clickhouse.port}").splitlines()
 
     assert lines == [f"2500 {2500 * 2499 // 2} 2500 2500 47"] * times
+
+
+def test_the_collectors_exporter_stores_every_record(clickhouse: ClickHouseServer, tmp_path: Path) -> None:
+    """The OpenTelemetry Collector's clickhouseexporter makes its own table, and 2,500 lines are 2,500 rows."""
+    (tmp_path / "app.log").write_text("".join(f"line {number}\n" for number in range(2_500)))
+    exporter = {
+        "endpoint": f"http://{clickhouse.host}:{clickhouse.port}",
+        "username": "default",
+        "password": clickhouse.password,
+        "database": "collector",
+    }
+    configuration = {
+        "receivers": {"filelog": {"include": [str(tmp_path / "app.log")], "start_at": "beginning"}},
+        "exporters": {"clickhouse": exporter},
+        "service": {
+            "telemetry": {"metrics": {"level": "none"}},
+            "pipelines": {"logs": {"receivers": ["filelog"], "exporters": ["clickhouse"]}},
+        },
+    }
+    (tmp_path / "collector.yaml").write_text(yaml.safe_dump(configuration))
+    command = [str(program()), "--config", str(tmp_path / "collector.yaml")]
+    counts = "SELECT count(), uniqExact(Body) FROM collector.otel_logs"
+    with connection.connect(clickhouse.settings()) as client, (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+        try:
+            until(lambda: client.command("EXISTS collector.otel_logs") == 1, 60)
+            until(lambda: client.query(counts).result_rows == [(2_500, 2_500)], 60)
+        finally:
+            process.terminate()
+            process.wait(30)
+            client.command("DROP DATABASE IF EXISTS collector SYNC")

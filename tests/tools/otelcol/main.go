@@ -1,4 +1,4 @@
-// The OpenTelemetry Collector with the parts that the configurations in compose/collector name.
+// The OpenTelemetry Collector with the parts that the configurations in compose/collector name, and ClickHouse's exporter.
 package main
 
 import (
@@ -15,6 +15,7 @@ import (
 	"go.opentelemetry.io/collector/receiver/otlpreceiver"
 	"go.opentelemetry.io/collector/service/telemetry/otelconftelemetry"
 
+	"github.com/open-telemetry/opentelemetry-collector-contrib/exporter/clickhouseexporter"
 	"github.com/open-telemetry/opentelemetry-collector-contrib/extension/storage/filestorage"
 	"github.com/open-telemetry/opentelemetry-collector-contrib/pkg/stanza/adapter"
 	"github.com/open-telemetry/opentelemetry-collector-contrib/pkg/stanza/operator"
@@ -75,7 +76,7 @@ func components() (otelcol.Factories, error) {
 	if found.Connectors, err = otelcol.MakeFactoryMap[connector.Factory](forwardconnector.NewFactory()); err != nil {
 		return found, err
 	}
-	if found.Exporters, err = otelcol.MakeFactoryMap(otlphttpexporter.NewFactory()); err != nil {
+	if found.Exporters, err = otelcol.MakeFactoryMap(otlphttpexporter.NewFactory(), clickhouseexporter.NewFactory()); err != nil {
 		return found, err
 	}
 	found.Telemetry = otelconftelemetry.NewFactory()
