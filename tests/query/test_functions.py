@@ -55,6 +55,24 @@ def test_functions_that_take_a_function_by_name_are_known(
     assert taking - functions.WITH_A_LAMBDA == set()
 
 
+def test_functions_that_take_a_pattern_are_known(shared_database: config.ClickHouse, known: dict[str, bool]) -> None:
+    """Where ClickHouse compiles a text as a pattern, the guard bounds it: what is not a pattern is then an error."""
+    client = connection.connect(shared_database)
+    taking = set()
+    for name in filter(functions.is_allowed, known):
+        for arguments in ("'a', '('", "'(', 'a'", "'a', '(', 'b'", "map('a', 'b'), '('", "'a', ['(']"):
+            try:
+                client.command(f"SELECT {name}({arguments})")
+            except connection.ClickHouseError as error:
+                # CANNOT_COMPILE_REGEXP of ClickHouse's src/Common/ErrorCodes.cpp.
+                if "Code: 427" in str(error) or "code 427" in str(error):
+                    taking.add(name.lower())
+    client.close()
+
+    assert "match" in taking
+    assert taking - functions.PATTERN.keys() == set()
+
+
 def test_functions_that_need_no_brackets_are_known(shared_database: config.ClickHouse, known: dict[str, bool]) -> None:
     """What ClickHouse calls by its bare name is allowed as a function, or refused as a name."""
     client = connection.connect(shared_database)
