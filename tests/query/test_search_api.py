@@ -144,7 +144,7 @@ def test_the_largest_events_of_one_sender_hide_nothing(service: Door, database: 
     assert around["before"]
     assert told == "event: events"
     day = {"from_": BASE["from"], "to": BASE["to"]}
-    asked = {"stats": {}, "patterns": {}, "histogram": {"by": "service"}}
+    asked = {"facets": {}, "values": {"field": "event"}, "stats": {}, "patterns": {}, "histogram": {"by": "service"}}
     for name, parameters in asked.items():
         assert service.get(name, **day, **parameters)
 

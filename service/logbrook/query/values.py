@@ -9,8 +9,9 @@ from typing import Any
 
 from logbrook.query import catalog, filters, sampling, search, syntax, timerange
 from logbrook.query.answers import Facet, FacetsAnswer, FieldInfo, FieldsAnswer, ValueCount, ValuesAnswer
-from logbrook.query.counts import value_sql
+from logbrook.query.counts import MAX_GROUPS, value_sql
 from logbrook.query.engine import Engine, Spent, Statement
+from logbrook.query.events import beginning
 from logbrook.query.selection import Selection
 from logbrook.query.syntax import Everything, Field, Place
 from logbrook.query.timerange import SECOND, TimeRange
@@ -150,7 +151,7 @@ async def _sampled_values(
     start, part = (parameters.text(syntax.lowered(each)) for each in (wanted.prefix, wanted.part))
     fits = f"value != '' AND startsWith(lower(value), {start}) AND position(lower(value), {part}) > 0"
     sql = (
-        "SELECT value, count(), sum(count()) OVER () FROM ("
+        f"SELECT {beginning('value')}, count(), sum(count()) OVER () FROM ("
         + sample.source(f"{value} AS value", parameters, fits)
         + f") GROUP BY value ORDER BY count() DESC, value LIMIT {wanted.limit:d}"
     )
@@ -179,12 +180,17 @@ async def _column_counts(
         sample = await sampling.sample(engine, selection, spent)
         exact, where = sample.whole, sample.selection.period.condition()
     condition = filters.condition(selection.node, parameters)
-    sql = f"SELECT {column}, count() FROM otel_logs WHERE {where} AND ({condition}) GROUP BY {column}"
+    listed = beginning(column) if column == "ServiceName" else column
+    sql = (
+        f"SELECT {listed}, count() AS n FROM otel_logs WHERE {where} AND ({condition}) GROUP BY {column} "
+        f"ORDER BY n DESC LIMIT {MAX_GROUPS:d}"
+    )
     counts: dict[str, int] = {}
-    for value, count in await engine.rows(Statement(sql, parameters.values), spent):
+    rows = await engine.rows(Statement(sql, parameters.values), spent)
+    for value, count in rows:
         name = catalog.level_name(value) if column == "SeverityNumber" else value
         counts[name] = counts.get(name, 0) + count
-    return counts, Counted(sum(counts.values()), exact=exact)
+    return counts, Counted(sum(counts.values()), exact=exact and len(rows) < MAX_GROUPS)
 
 
 def _most_frequent(counts: dict[str, int], wanted: Wanted) -> list[ValueCount]:
