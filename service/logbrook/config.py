@@ -71,7 +71,7 @@ class Schema:
     max_event_names: int = setting(
         1000,
         "Most names in each of an event's maps (attributes, resource, scope). The rest become one JSON attribute, and "
-        "the event is flagged. Each name takes about 25 kB of ClickHouse's memory while names are counted by the hour.",
+        "the event is flagged. Each takes ClickHouse's memory wherever maps are read or counted.",
     )
     max_ahead_seconds: int = setting(
         300,

@@ -100,6 +100,8 @@ def test_every_path_that_is_written_can_be_written(name: str) -> None:
         if source == "tmpfs":
             # Docker makes a tmpfs root's, for everybody, if it isn't told otherwise.
             assert int(options.get("uid", 0)) == user or options.get("mode", "1777") == "1777"
+            # https://docs.docker.com/reference/cli/docker/container/run/#tmpfs: noexec unless told otherwise.
+            assert "exec" in options or not written.get("executes"), f"{name} can't run what it puts into {path}"
         elif source == "own-logs":
             assert "mode=1777" in LOCAL["volumes"]["own-logs"]["driver_opts"]["o"]
         else:

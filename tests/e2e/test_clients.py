@@ -45,10 +45,12 @@ def arrived(pipeline: Pipeline, service: str, count: int, send: list[str]) -> No
 
 
 @pytest.mark.skipif(not HAS_KCAT, reason="kcat is not installed: apt-get install kcat")
-def test_kcat(pipeline: Pipeline) -> None:
-    """kcat sends a message a line, with other Kafka client code than ours."""
+@pytest.mark.parametrize("codec", ["none", "gzip", "snappy", "lz4", "zstd"])
+def test_kcat(pipeline: Pipeline, codec: str) -> None:
+    """kcat sends a message a line, compressed in each of Kafka's ways: the broker has to read all of them."""
     kafka = pipeline.kafka
-    arrived(pipeline, "from-kcat", 20, ["kcat", "-P", "-b", kafka.bootstrap_servers, "-t", kafka.topic])
+    send = ["kcat", "-P", "-b", kafka.bootstrap_servers, "-t", kafka.topic, "-z", codec]
+    arrived(pipeline, f"from-kcat-{codec}", 20, send)
 
 
 @pytest.mark.parametrize("how", ["file", "chunked"])

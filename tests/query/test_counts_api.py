@@ -91,7 +91,7 @@ def as_counter(values: list[dict[str, int]]) -> Counter[str]:
 
 
 def test_values_of_many_are_found_by_their_beginning(service: Door, database: config.ClickHouse) -> None:
-    """An attribute of more values than a sketch keeps is read from the events: none of its values is made up."""
+    """None of the values of an attribute with many of them is made up."""
     store(database, mixed())
 
     answer = service.get("values", field="attr.request.id", prefix="r-59", limit=100, **DAY)
@@ -135,6 +135,37 @@ def test_fields_are_listed(service: Door, database: config.ClickHouse) -> None:
     assert fields["attr.request.id"] == 30
     assert fields["resource.host.name"] == 30
     assert {"service", "level", "body", "trace_id"} <= set(fields)
+
+
+def test_ids_in_names_stop_nobody(service: Door, database: config.ClickHouse) -> None:
+    """With a hundred thousand names, the common ones are listed and become facets; the rest is bounded."""
+    names = ({f"user.{offset * 1000 + number}": "1" for number in range(1000)} for offset in range(100))
+    store(database, [event(offset, LogAttributes={"code": "200", **each}) for offset, each in enumerate(names)])
+
+    fields = {each["name"]: each["events"] for each in service.get("fields", **DAY)["fields"]}
+    facets = {each["field"]: each["values"] for each in service.get("facets", **DAY)["facets"]}
+    codes = service.get("values", field="attr.code", **DAY)["values"]
+
+    assert fields["attr.code"] == 100
+    assert len(fields) < 2100
+    assert facets["attr.code"] == codes == [{"value": "200", "count": 100}]
+
+
+def test_monstrous_names_and_values_stop_nobody(service: Door, database: config.ClickHouse) -> None:
+    """Names and values of a megabyte are left out or cut: together they would be more than an answer may have."""
+    long = [
+        {f"{offset}{'x' * 880_000}": "1", "text": f"{offset}{'y' * 880_000}", "code": "200"} for offset in range(80)
+    ]
+    store(database, [event(offset, LogAttributes=attributes) for offset, attributes in enumerate(long)])
+
+    fields = {each["name"]: each["events"] for each in service.get("fields", **DAY)["fields"]}
+    facets = {each["field"]: each["values"] for each in service.get("facets", **DAY)["facets"]}
+    texts = service.get("values", field="attr.text", **DAY)["values"]
+
+    assert (fields["attr.code"], fields["attr.text"]) == (80, 80)
+    assert max(map(len, fields)) < 300
+    assert facets["attr.code"] == [{"value": "200", "count": 80}]
+    assert max(len(each["value"]) for each in texts) < 2000
 
 
 def test_statistics_of_the_services(service: Door, database: config.ClickHouse) -> None:

@@ -1,4 +1,4 @@
-"""Events with more names than anybody would send on purpose: stored whole, and cheap enough to store and to count."""
+"""Events with more names than anybody would send on purpose: stored whole, and cheap enough to store."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -7,11 +7,10 @@ from typing import Any
 import pytest
 
 from logbrook import config, migrate
-from logbrook.clickhouse import HttpClient, connect
+from logbrook.clickhouse import connect
 from logbrook.consumer.batch import ROW_COLUMNS
-from logbrook.query.values import _SKETCHES
 from tests.components import ClickHouseServer
-from tests.schema.conftest import ARRIVAL_MS, Row, Store
+from tests.schema.conftest import ARRIVAL_MS, Store
 
 # What one statement has in Compose and on the data node, and the largest message that the gateway makes.
 MEMORY_BYTES, MESSAGE_BYTES = 1_800_000_000, 900_000
@@ -76,20 +75,6 @@ def test_as_many_names_as_allowed_are_kept_as_they_are(store: Store) -> None:
     for event in (canonical(attributes=named(1000)), {"msg": "b", **named(1000)}):
         [[row]] = store([text(event)])
         assert (row["LogAttributes"], row["ParseError"]) == (named(1000), "")
-
-
-def test_such_events_do_not_keep_others_from_counting(store: Store, schema_client: HttpClient) -> None:
-    """With eight of them, what /v1/fields and /v1/facets ask is answered within the memory of one statement."""
-    payloads = [text({"msg": "b", **named(60_000, first=number * 60_000)}) for number in range(8)]
-    assert all(len(payload) <= MESSAGE_BYTES for payload in payloads)
-
-    rows: list[list[Row]] = store(payloads, settings={"max_memory_usage": MEMORY_BYTES})
-
-    assert [len(each) for each in rows] == [1] * 8
-    schema_client.command("OPTIMIZE TABLE otel_logs FINAL")
-    bounds = {"max_memory_usage": MEMORY_BYTES}
-    [row] = schema_client.query(f"{_SKETCHES} FROM otel_logs", settings=bounds).result_rows
-    assert len(row[0]) == 8 * 1000 + 1
 
 
 @pytest.fixture

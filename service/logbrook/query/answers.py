@@ -113,7 +113,7 @@ class ValuesAnswer(Answer, kw_only=True):
 
     field: str
     values: list[ValueCount]
-    exact: bool  # false: counted from a sketch of the most frequent values, or from the newest events only
+    exact: bool  # false: counted from the newest events only
     events_counted: int  # the matching events that were looked at; 0: not known
     cost: Cost
 

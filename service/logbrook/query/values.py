@@ -1,11 +1,13 @@
 """The fields of events and their most frequent values: for autocomplete, facets, and the field list.
 
-Attributes have no columns of their own. Without a filter their values come from sketches by hour (a projection); with
-one, from the newest matching events. Answers say which: `exact`, `events_counted`.
+Which attributes there are is counted by the hour (a projection). Their values come from the newest matching events;
+answers say whether those are all of them: `exact`, `events_counted`.
+
+Whoever sends events chooses names and values, so everything here is bounded, whatever they are: how many names are
+listed, how long names and values are, and how much memory counting them takes.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 from logbrook.query import catalog, filters, sampling, search, syntax, timerange
 from logbrook.query.answers import Facet, FacetsAnswer, FieldInfo, FieldsAnswer, ValueCount, ValuesAnswer
@@ -13,29 +15,19 @@ from logbrook.query.counts import MAX_GROUPS, value_sql
 from logbrook.query.engine import Engine, Spent, Statement
 from logbrook.query.events import beginning
 from logbrook.query.selection import Selection
-from logbrook.query.syntax import Everything, Field, Place
+from logbrook.query.syntax import Field
 from logbrook.query.timerange import SECOND, TimeRange
 
 _HOUR = 3600 * SECOND
-# Shorter ranges are read event by event: the hours around them would say too little about them.
-_SKETCHED_FROM = 2 * _HOUR
-# As in the projection `by_hour`: values that a sketch keeps for each attribute.
-_SKETCH_SIZE = 64
+# More are of no use to a person, and names with ids in them can be any number.
+MAX_NAMES = 2000
+_MAX_NAME_BYTES = 256
 _MAX_FACETS = 12
 _FACET_SHARE = 0.02
-
-
-@dataclass(frozen=True)
-class Attribute:
-    """What is known of one attribute: how many events have it, and its values, the most frequent first."""
-
-    key: str
-    events: int
-    values: dict[str, int]  # none too high: a count that may be too high is left out
-    complete: bool  # there are no other values
-
-
-Attributes = dict[str, Attribute]
+# An attribute is a facet only if it has fewer values; a sketch is exact up to that.
+_SKETCH_SIZE = 64
+# A name's values are counted in one of so many sketches. Two names rarely meet, and then may both not become facets.
+_SKETCHES = 2048
 
 
 @dataclass(frozen=True)
@@ -47,57 +39,43 @@ class Counted:
 
 
 async def fields(engine: Engine, period: TimeRange) -> FieldsAnswer:
-    """The columns, and the attributes that events of this range have."""
+    """The columns, and the most frequent attributes that events of these hours have."""
     spent = Spent()
-    log, resource, _ = await attributes(engine, Selection(Everything(), period), spent)
+    log, resource = await names(engine, period, spent)
     found = [FieldInfo(name=name, kind="column", events=0) for name in catalog.SHOWN]
-    for kind, prefix, known in (("attribute", "attr", log), ("resource", "resource", resource)):
-        ordered = sorted(known.values(), key=lambda each: (-each.events, each.key))
-        found += [FieldInfo(name=f"{prefix}.{each.key}", kind=kind, events=each.events) for each in ordered]
+    for kind, prefix, counts in (("attribute", "attr", log), ("resource", "resource", resource)):
+        found += [FieldInfo(name=f"{prefix}.{name}", kind=kind, events=events) for name, events in counts.items()]
     return FieldsAnswer(fields=found, cost=await engine.cost(spent))
 
 
-async def attributes(engine: Engine, selection: Selection, spent: Spent) -> tuple[Attributes, Attributes, Counted]:
-    """All attributes of the event and of the resource."""
-    if _is_sketched(selection):
-        hours = selection.period.aligned(_HOUR)
-        within = timerange.outside_the_key(
-            f"toStartOfHour(Timestamp) >= toDateTime({hours.start // SECOND:d})",
-            f"toStartOfHour(Timestamp) < toDateTime({hours.end // SECOND:d})",
-        )
-        [row] = await engine.rows(Statement(f"{_SKETCHES} FROM otel_logs WHERE {within}"), spent)
-        return _read_sketches(row[0], row[1]), _read_sketches(row[2], row[3]), Counted(0, exact=True)
-    parameters = filters.Parameters()
-    sample = await sampling.sample(engine, selection, spent)
-    inner = sample.source("LogAttributes, ResourceAttributes", parameters)
-    [row] = await engine.rows(Statement(f"{_SKETCHES}, count() FROM ({inner})", parameters.values), spent)
-    counted = Counted(row[4], exact=sample.is_exact(row[4]))
-    return _read_sketches(row[0], row[1]), _read_sketches(row[2], row[3]), counted
+async def names(engine: Engine, period: TimeRange, spent: Spent) -> tuple[dict[str, int], dict[str, int]]:
+    """How many events have an attribute of this name, and a resource's: the MAX_NAMES most frequent, in that order."""
+    lowest, highest = timerange.BUCKET_RANGE
+    hours = TimeRange(max(period.start, lowest), min(period.end, highest)).aligned(_HOUR)
+    within = timerange.outside_the_key(
+        f"toStartOfHour(Timestamp) >= toDateTime({hours.start // SECOND:d})",
+        f"toStartOfHour(Timestamp) < toDateTime({hours.end // SECOND:d})",
+    )
+    sql = f"SELECT {_names('LogAttributes')}, {_names('ResourceAttributes')} FROM otel_logs WHERE {within}"
+    [[log, resource]] = await engine.rows(Statement(sql), spent)
+    return {name: int(events) for name, events in log}, {name: int(events) for name, events in resource}
 
 
-_SKETCHES = "SELECT " + ", ".join(
-    f"countMap({column}), approx_top_kMap({_SKETCH_SIZE})({column})"
-    for column in ("LogAttributes", "ResourceAttributes")
-)
+def _names(column: str) -> str:
+    """SQL of the names in a map and how many events have them, the most frequent first."""
+    short = f"mapFilter((name, events) -> length(name) <= {_MAX_NAME_BYTES:d}, countMap({column}))"
+    ordered = f"arraySort(each -> (-each.2, each.1), {short}::Array(Tuple(String, Int64)))"
+    return f"arraySlice({ordered}, 1, {MAX_NAMES:d})"
 
 
-def _read_sketches(counts: dict[str, int], sketches: dict[str, list[dict[str, Any]]]) -> Attributes:
-    return {
-        key: Attribute(
-            key,
-            int(events),
-            {item["item"]: int(item["count"]) for item in sketches.get(key, []) if not int(item["error"])},
-            complete=len(sketches.get(key, [])) < _SKETCH_SIZE,
-        )
-        for key, events in counts.items()
-    }
-
-
-def _is_sketched(selection: Selection) -> bool:
-    """Whether the sketches by hour can answer: no filter, and long enough that the edges do not matter."""
-    period, (lowest, highest) = selection.period, timerange.BUCKET_RANGE
-    long_enough = period.end - period.start >= _SKETCHED_FROM
-    return isinstance(selection.node, Everything) and long_enough and lowest <= period.start and period.end <= highest
+def _sketched(column: str) -> str:
+    """SQL of names, their values, and how many events have those, for names whose values are all known."""
+    short = f"mapFilter((name, value) -> length(name) <= {_MAX_NAME_BYTES:d}, {column})"
+    item = f"concat(name, '\\0', substringUTF8(value, 1, {_MAX_NAME_BYTES:d}))"
+    slots = f"mapApply((name, value) -> (toUInt16(cityHash64(name) % {_SKETCHES:d}), {item}), {short})"
+    sketches = f"mapValues(approx_top_kMap({_SKETCH_SIZE:d})({slots}))"
+    whole = f"arrayFilter(sketch -> length(sketch) < {_SKETCH_SIZE:d}, {sketches})"
+    return f"arrayMap(each -> (splitByChar('\\0', each.1, 2), each.2), arrayFlatten({whole}))"
 
 
 @dataclass(frozen=True)
@@ -131,14 +109,6 @@ async def _values(
         column = "SeverityNumber" if wanted.name in catalog.LEVEL_NAMES else "ServiceName"
         counts, counted = await _column_counts(engine, selection, column, spent)
         return _most_frequent(counts, wanted), counted
-    if _is_sketched(selection) and field.place in (Place.LOG, Place.RESOURCE, Place.ANYWHERE):
-        log, resource, _ = await attributes(engine, selection, spent)
-        places = {Place.LOG: log, Place.RESOURCE: resource}
-        known = places.get(field.place, resource | log).get(field.name)
-        if known is None:
-            return [], Counted(0, exact=True)
-        if known.complete:
-            return _most_frequent(known.values, wanted), Counted(known.events, exact=True)
     return await _sampled_values(engine, selection, field, wanted, spent)
 
 
@@ -212,8 +182,8 @@ async def facets(engine: Engine, selection: Selection, names: list[str], limit: 
         found.append(Facet(field=name, values=items))
         all_counted.append(counted)
     if not names:
-        log, resource, counted = await attributes(engine, selection, spent)
-        found += (_worthwhile("attr", log, limit) + _worthwhile("resource", resource, limit))[:_MAX_FACETS]
+        useful, counted = await _useful(engine, selection, limit, spent)
+        found += useful
         all_counted.append(counted)
     return FacetsAnswer(
         facets=found,
@@ -223,18 +193,22 @@ async def facets(engine: Engine, selection: Selection, names: list[str], limit: 
     )
 
 
-def _worthwhile(prefix: str, attributes: Attributes, limit: int) -> list[Facet]:
+async def _useful(engine: Engine, selection: Selection, limit: int, spent: Spent) -> tuple[list[Facet], Counted]:
     """Attributes that many events have and whose values repeat: a facet of request ids helps nobody."""
-    most = max((each.events for each in attributes.values()), default=0)
-    chosen = [
-        each
-        for each in attributes.values()
-        if each.key != "service.name"
-        and each.complete
-        and each.events >= most * _FACET_SHARE
-        and (each.events > len(each.values) or most < _SKETCH_SIZE)
-    ]
-    return [
-        Facet(field=f"{prefix}.{each.key}", values=_most_frequent(each.values, Wanted(each.key, limit)))
-        for each in sorted(chosen, key=lambda each: (-each.events, each.key))
-    ]
+    parameters = filters.Parameters()
+    sample = await sampling.sample(engine, selection, spent)
+    inner = sample.source("LogAttributes, ResourceAttributes", parameters)
+    sql = f"SELECT count(), {_sketched('LogAttributes')}, {_sketched('ResourceAttributes')} FROM ({inner})"
+    [[events, *both]] = await engine.rows(Statement(sql, parameters.values), spent)
+    found: list[Facet] = []
+    for prefix, items in zip(("attr", "resource"), both, strict=True):
+        values: dict[str, dict[str, int]] = {}
+        for (name, value), count in items:
+            values.setdefault(name, {})[value] = int(count)
+        known = [(name, sum(each.values()), each) for name, each in values.items() if name != "service.name"]
+        found += [
+            Facet(field=f"{prefix}.{name}", values=_most_frequent(each, Wanted(name, limit)))
+            for name, total, each in sorted(known, key=lambda each: (-each[1], each[0]))
+            if total >= events * _FACET_SHARE and (total > len(each) or events < _SKETCH_SIZE)
+        ]
+    return found[:_MAX_FACETS], Counted(events, exact=sample.is_exact(events))
