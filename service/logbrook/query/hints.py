@@ -79,7 +79,7 @@ async def of_nothing(engine: Engine, selection: Selection, spent: Spent) -> list
             found += [
                 f"No event in this range has the field `{field.name}`{_near(field.name, there)}"
                 for field in sorted(names, key=lambda field: field.name)
-                # A rare one of very many may be there all the same.
+                # A rare one of very many may still be there.
                 if field.name not in keys.get(field.place, [field.name])
                 and max(len(log), len(resource)) < values.MAX_NAMES
             ]
