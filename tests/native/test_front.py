@@ -85,6 +85,10 @@ def test_the_reader_reads_logs(reader: httpx.Client, statement: str) -> None:
         "SELECT 1; DROP TABLE otel_logs",
         "SELECT 1 INTO OUTFILE '{file}'",
         "EXPLAIN SELECT 1 INTO OUTFILE '{file}'",
+        # What ClickHouse reads as quotation marks, and as words: its Lexer.cpp.
+        "SELECT 1 AS “'” INTO OUTFILE '{file}' --'",
+        "SELECT 1 AS a$$ INTO OUTFILE '{file}' --$$",
+        "SELECT 1 AS “x\n TableIdentifier otel_logs\n”, file('/etc/passwd')",
         "SELECT * FROM skipped_messages",
         "SELECT * FROM otel_logs WHERE Body IN (SELECT payload FROM arrivals)",
         "SELECT * FROM otel_logs WHERE Body IN skipped_messages",

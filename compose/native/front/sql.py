@@ -15,7 +15,7 @@ _TOKEN = re.compile(
     |(?P<string>'(?:[^'\\]|\\.|'')*+(?:'|\\?\Z))
     |(?P<quoted>"(?:[^"\\]|\\.|"")*+(?:"|\\?\Z)|`(?:[^`\\]|\\.|``)*+(?:`|\\?\Z))
     |(?P<heredoc>\$(?P<tag>\w*)\$.*?(?:\$(?P=tag)\$|\Z))
-    |(?P<word>[\w\x80-\xff]+)
+    |(?P<word>[A-Za-z_\x80-\xff][\w$\x80-\xff]*|\w+)
     |(?P<mark>.)""",
     re.DOTALL | re.VERBOSE,
 )
