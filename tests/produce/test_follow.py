@@ -314,6 +314,16 @@ def test_standard_input_can_not_be_followed() -> None:
         next(batches)
 
 
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_a_file_in_utf_16_is_told(log: Path, encoding: str) -> None:
+    """Its line breaks can't be found while it grows: the message says to send it whole."""
+    log.write_bytes(("\ufeff" + "a line\n").encode(encoding))
+    reader = Reader(log)
+    with pytest.raises(ConfigError, match="UTF-16 and can't be followed: send it as it is, without --follow"):
+        reader.round()
+    assert reader.sent == []
+
+
 def test_a_file_that_must_not_be_read(tmp_path: Path) -> None:
     """A path that is a directory is told at once."""
     with pytest.raises(ConfigError, match="directory"):
