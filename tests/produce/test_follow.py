@@ -316,11 +316,18 @@ def test_standard_input_can_not_be_followed() -> None:
 
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
 def test_a_file_in_utf_16_is_told(log: Path, encoding: str) -> None:
-    """Its line breaks can't be found while it grows: the message says to send it whole."""
-    log.write_bytes(("\ufeff" + "a line\n").encode(encoding))
+    """Also if it was there before: the message says to send it whole."""
+    log.write_bytes("\ufeffa line\n".encode(encoding))
     reader = Reader(log)
-    with pytest.raises(ConfigError, match="UTF-16 and can't be followed: send it as it is, without --follow"):
+
+    def while_it_grows() -> None:
         reader.round()
+        with log.open("ab") as file:
+            file.write("another\n".encode(encoding))
+        reader.round()
+
+    with pytest.raises(ConfigError, match="UTF-16 and can't be followed: send it as it is, without --follow"):
+        while_it_grows()
     assert reader.sent == []
 
 

@@ -101,7 +101,8 @@ class _Tail:
         if position.pending is not None:
             return os.pread(number, position.pending - position.offset, position.offset)
         data = os.pread(number, READ_BYTES, position.offset)
-        if position.offset == 0 and data.startswith(UTF_16):
+        # Wherever it is read from: following begins at the end of a file that is there.
+        if data and os.pread(number, 2, 0) in UTF_16:
             raise ConfigError(f"{position.path} is UTF-16 and can't be followed: send it as it is, without --follow")
         end = self._end(data, last=ending and not self._remembered)
         position.pending = position.offset + end if end else None
