@@ -58,7 +58,7 @@ async function search() {
   table.note("");
   document.body.classList.add("busy");
   try {
-    const answer = await get("search", { ...selection(), limit: PAGE }, "search");
+    const answer = await get("search", { ...selection(), limit: PAGE }, "view");
     if (!answer) return;
     showProblem(null);
     cursor = answer.cursor;
