@@ -68,7 +68,7 @@ def check(connection: Connection, text: bytes, parameters: Mapping[str, str]) ->
     selected = sql.select(text)
     if selected is None:
         raise _denied("this user may only SELECT")
-    # In ClickHouse's own words: without heredocs, comments, and the quotation marks of Unicode, which hide quoted names.
+    # In ClickHouse's own words: without heredocs, comments, and Unicode's quotation marks, which hide quoted names.
     canonical = connection.run(
         b"SELECT formatQuerySingleLine(%s)" % sql.literal(selected.head), "TabSeparatedRaw"
     ).result
