@@ -91,7 +91,7 @@ def as_counter(values: list[dict[str, int]]) -> Counter[str]:
 
 
 def test_values_of_many_are_found_by_their_beginning(service: Door, database: config.ClickHouse) -> None:
-    """None of the values of an attribute with many of them is made up."""
+    """Each value that is listed is one that events have, also of an attribute with very many."""
     store(database, mixed())
 
     answer = service.get("values", field="attr.request.id", prefix="r-59", limit=100, **DAY)
