@@ -1,6 +1,7 @@
 """Secrets and settings of the local stack."""
 
 import hashlib
+import re
 import stat
 from collections.abc import Callable
 from functools import partial
@@ -11,6 +12,7 @@ import pytest
 from native import brokers, environment
 from native.failure import Failure
 from native.stack import services
+from tests.components import REPOSITORY
 
 
 @pytest.fixture(autouse=True)
@@ -111,3 +113,12 @@ def test_others_of_this_machine_can_not_read_the_data(
     start(tmp_path / "own", tmp_path, 9092)
 
     assert stat.S_IMODE((tmp_path / "own").stat().st_mode) == 0o700
+
+
+def test_the_local_stack_has_all_that_the_service_needs() -> None:
+    """Each package that the service pins is pinned for the local stack, too, in the same version."""
+    pins = [
+        set(re.findall(r"^([\w.-]+==\S+)", (REPOSITORY / place / "requirements.txt").read_text(), re.MULTILINE))
+        for place in ("service", "compose/native")
+    ]
+    assert pins[0] <= pins[1]
