@@ -129,6 +129,7 @@ def test_a_bucket_holds_full_and_incremental_backups(database: config.ClickHouse
     """The second writes only what is new, names its base, and both can be restored; when it ended is a metric."""
     _fill(database, 0, 20_000)
     full = backup.backup(database, bucket)
+    assert [each.name for each in backup.finished(database, bucket)] == [full]
     _fill(database, 20_000, 200)
     second = backup.backup(database, bucket)
     _fill(database, 20_200, 1)
