@@ -123,7 +123,8 @@ def no_clear_secret(resource: Declared) -> Iterator[str]:
     """Programs get names of secrets. A variable that sounds like a secret must not have a plain value."""
     for container in resource.runs.get("containers", []):
         for each in container.get("envs", []):
-            if re.search(r"PASSWORD|TOKEN|SECRET", each["name"]) and each.get("value"):
+            is_path = each["name"].endswith("_FILE") and str(each.get("value")).startswith("/")
+            if re.search(r"PASSWORD|TOKEN|SECRET", each["name"]) and each.get("value") and not is_path:
                 yield f"has {each['name']} in clear"
     if resource.kind == "Instance":
         if re.search(r"PASSWORD'?\s*[=:]\s*['\"]?[A-Za-z0-9_-]{24,}", json.dumps(resource.inputs.get("metadata", {}))):

@@ -39,7 +39,9 @@ class Declared:
         return f"{NAMESPACE}:{self.key}"
 
 
-TOKENS = Declared("gatewayTokens", ("gateway",), meaning="Sources that may send: name=sha256 of the token, by commas")
+TOKENS = Declared(
+    "gatewayTokens", ("gateway",), meaning="Sources that may send: entries of `logbrook token`, by commas"
+)
 DOCKER_HUB = Declared(
     "dockerHubToken", ("mirror",), ("vm",), "Docker Hub: an access token", ours=False, only_with="docker_hub_user"
 )
@@ -75,8 +77,11 @@ def missing(settings: Settings, configured: frozenset[str]) -> list[str]:
 def checked(key: str, value: str) -> str:
     """The value, if it is valid for this secret; otherwise StackError says what is wrong without showing it."""
     if key == TOKENS.full_key:
-        if not all(re.fullmatch(r"[A-Za-z0-9._-]+=[0-9a-f]{64}", token) for token in value.split(",")):
-            raise StackError(f"{key}: not of the form name=sha256,... with 64 hex digits each")
+        entry = r"[A-Za-z0-9._-]+=[0-9a-f]{64}(;[a-z_]+=[^;,\s]+)*"
+        if not all(re.fullmatch(entry, each) for each in value.split(",")):
+            raise StackError(
+                f"{key}: not of the form name=sha256,... with 64 hex digits each, as `logbrook token` prints"
+            )
     elif not re.fullmatch(r"[A-Za-z0-9_-]{24,}", value):
         raise StackError(f"{key}: use 24 or more letters, digits, _ and -, as `make secrets` does")
     return value

@@ -11,6 +11,7 @@ from infra.foundation import Foundation
 from infra.identity import Identity
 
 _ANY = "0.0.0.0"  # noqa: S104 - inside the container; Cloud Run's front is what the world reaches
+_TOKENS = "gateway-tokens"
 
 
 class Gateway(pulumi.ComponentResource):
@@ -22,11 +23,17 @@ class Gateway(pulumi.ComponentResource):
         self.identity = Identity(settings, "gateway", "HTTP to Kafka", pulumi.ResourceOptions(parent=self))
         rights = foundation.rights(self.identity, *backend.kafka_roles)
         environment = kafka(backend, "gateway") | Environment(
-            {"LOGBROOK_GATEWAY_HOST": _ANY}, {"LOGBROOK_GATEWAY_TOKENS": "gateway-tokens"}
+            {
+                "LOGBROOK_GATEWAY_HOST": _ANY,
+                "LOGBROOK_GATEWAY_TOKENS_FILE": f"/etc/logbrook/{_TOKENS}",
+                "LOGBROOK_GATEWAY_INSTANCES": str(settings.gateway_max),
+            }
         )
         # Every sender has one of the gateway's own tokens; OTLP clients can't log in with Cloud Run's IAM.
-        shape = _Shape("gateway", 4318, (settings.gateway_min, settings.gateway_max), environment, open_to_all=True)
-        after = pulumi.ResourceOptions(parent=self, depends_on=[*rights, *backend.ready])
+        instances = settings.gateway_min, settings.gateway_max
+        shape = _Shape("gateway", 4318, instances, environment, open_to_all=True, mounted=_TOKENS)
+        tokens = foundation.store.versions[_TOKENS]
+        after = pulumi.ResourceOptions(parent=self, depends_on=[*rights, tokens, *backend.ready])
         self.service = _service(foundation, shape, self.identity, after)
         self.url: pulumi.Output[str] = self.service.uri
         self.register_outputs({"url": self.url})
@@ -70,6 +77,12 @@ class _Shape:
     environment: Environment
     open_to_all: bool = False
     timeout_seconds: int = 60
+    mounted: str = ""
+    """A secret that is a file in /etc/logbrook: its newest version at any time, with no new revision.
+
+    https://docs.cloud.google.com/run/docs/configuring/services/secrets (2026-11-29): "When reading a volume, Cloud Run
+    always fetches the secret value from the Secret Manager".
+    """
 
 
 def _service(
@@ -86,6 +99,12 @@ def _service(
         "startup_probe": probe(shape.port, 5, 5, 48),
         "liveness_probe": probe(shape.port, 30, 10, 4),
     }
+    volumes: list[Any] = []
+    if shape.mounted:
+        secret = foundation.store.secrets[shape.mounted].secret_id
+        items = [{"path": shape.mounted, "version": "latest"}]
+        volumes = [{"name": shape.mounted, "secret": {"secret": secret, "items": items}}]
+        container["volume_mounts"] = [{"name": shape.mounted, "mount_path": "/etc/logbrook"}]
     return gcp.cloudrunv2.Service(
         shape.command,
         name=f"{settings.name}-{shape.command}",
@@ -96,6 +115,7 @@ def _service(
         template={
             "service_account": identity.email,
             "containers": [container],
+            "volumes": volumes or None,
             "scaling": {"min_instance_count": least, "max_instance_count": most},
             "timeout": f"{shape.timeout_seconds}s",
             "vpc_access": foundation.network.vpc_access(),

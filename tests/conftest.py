@@ -35,9 +35,9 @@ os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The infrastructure's files come last, the two long ones first: whichever worker is free takes one."""
+    """The infrastructure's two long files come first and its others last: at the end, every worker has something."""
     long = ("test_lifecycle.py", "test_engine.py")
-    items.sort(key=lambda item: 0 if item.path.parent.name != "infra" else 1 if item.path.name in long else 2)
+    items.sort(key=lambda item: 1 if item.path.parent.name != "infra" else 0 if item.path.name in long else 2)
 
 
 def pytest_collection_finish() -> None:

@@ -39,19 +39,37 @@ def gateway() -> None:
 
 
 @app.command()
-def token(
+def token(  # noqa: PLR0913, PLR0917 - each is an option of the command
     name: str = typer.Argument(help="The source that will use it."),
+    expires: str | None = typer.Option(None, help="The last day on which it is good, in UTC: 2027-01-31."),
+    path: Annotated[list[str] | None, typer.Option(help="Where it may be sent: /v1/logs; repeatable.")] = None,
+    bytes_per_second: int | None = typer.Option(None, min=1, help="Bytes of events that the source may send a second."),
+    bytes_per_day: int | None = typer.Option(None, min=1, help="Bytes of events that it may send a day."),
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
 ) -> None:
     """Create a random token for a source. It is shown once; the gateway needs only its SHA-256."""
-    from logbrook.gateway import tokens
+    from logbrook.gateway import token_list
 
-    issued = tokens.issue(name)
-    if as_json:
-        print(json.dumps({"name": name, "token": issued.token, "entry": issued.entry}))  # noqa: T201
-        return
-    print(f"Token (shown once): {issued.token}")  # noqa: T201
-    print(f"Add to LOGBROOK_GATEWAY_TOKENS: {issued.entry}")  # noqa: T201
+    limits = {"expires": expires, "paths": "+".join(path or []), "bytes_per_second": bytes_per_second}
+    token_list.create(name, limits | {"bytes_per_day": bytes_per_day}, as_json=as_json)
+
+
+@app.command()
+def tokens(
+    retire: str | None = typer.Option(None, help="Take these out: all of a source, by its name, or one, by its id."),
+    check: bool = typer.Option(False, "--check", help="Say what the token in LOGBROOK_TOKEN stands for."),
+    as_json: bool = typer.Option(False, "--json", help="Print JSON."),
+) -> None:
+    """List the tokens that the gateway takes, or retire some."""
+    from logbrook.gateway import token_list
+
+    options.need(not (retire and check), "--retire and --check don't go together")
+    if retire:
+        token_list.retire(retire)
+    elif check:
+        token_list.check(config.client_variable("LOGBROOK_TOKEN", ""), as_json=as_json)
+    else:
+        token_list.show(as_json=as_json)
 
 
 @app.command()

@@ -117,9 +117,24 @@ class Gateway:
         "read, it counts as much against `max_buffered_bytes`.",
     )
     tokens: str = setting(
-        "", "Sources that may send: name=sha256 of the token in hex, comma-separated. See `logbrook token`."
+        "",
+        "Sources that may send: name=sha256 of the token in hex, by commas or lines. See `logbrook token`. "
+        "From a file (`LOGBROOK_GATEWAY_TOKENS_FILE`) they are read again every 30 seconds.",
+        secret=True,
     )
     allow_anonymous: bool = setting(False, "Accept requests without a token, as the source `anonymous`.")
+    source_bytes_per_second: int = setting(
+        0, "Bytes of events that a source may send a second, unless its token says otherwise; 0 means any number."
+    )
+    source_burst_seconds: float = setting(
+        10.0, "A source that was silent may send what is due in this many seconds at once: shippers send in bursts."
+    )
+    source_bytes_per_day: int = setting(
+        0, "Bytes of events that a source may send from midnight to midnight UTC, likewise; 0 means any number."
+    )
+    instances: int = setting(
+        1, "Gateways over which a source's requests may be spread: each lets in its share of the source's quotas."
+    )
     max_body_bytes: int = setting(16 * 2**20, "Largest request body as it is sent (OTLP's clients send 4 MiB).")
     max_inflated_bytes: int = setting(64 * 2**20, "Largest body after decompression: limits what a zip bomb costs.")
     max_request_events: int = setting(100_000, "Most events in one request: limits the time that one client takes.")
@@ -321,6 +336,12 @@ def load(section: type[Section], environ: Mapping[str, str] | None = None) -> Se
         elif each.default is MISSING:
             raise ConfigError(f"{name} is not set: {each.metadata['meaning']}")
     return section(**values)
+
+
+def secret_file(section: type, name: str, environ: Mapping[str, str] | None = None) -> Path | None:
+    """The file that a secret setting is read from; None if it is not read from one."""
+    path = (os.environ if environ is None else environ).get(f"{variable(section, name)}_FILE")
+    return Path(path) if path else None
 
 
 def _content(name: str, path: str) -> str:

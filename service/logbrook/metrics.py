@@ -13,6 +13,9 @@ gateway_requests_total = Counter(
 gateway_events_total = Counter("gateway_events_total", "Events that Kafka acknowledged.", ["source"])
 gateway_bytes_total = Counter("gateway_bytes_total", "Bytes of message payload that Kafka acknowledged.", ["source"])
 gateway_rejected_total = Counter("gateway_rejected_total", "Requests refused, by error code.", ["code"])
+gateway_over_quota_total = Counter(
+    "gateway_over_quota_total", "Requests refused because their source had used up its quota.", ["source"]
+)
 gateway_request_seconds = Histogram(
     "gateway_request_seconds",
     "Time from a request's first byte to its answer.",

@@ -107,12 +107,13 @@ def test_records_are_events_as_over_http(compression: grpc.Compression) -> None:
 
 def test_refusals_say_whether_to_try_again() -> None:
     """With RetryInfo where it helps, without where it does not: senders drop what they may not repeat."""
-    shop = issue("shop")
-    ours = settings(tokens=shop.entry, allow_anonymous=False, max_queued_bytes=10_000)
+    shop, elsewhere = issue("shop"), issue("shop", ";paths=/ingest")
+    ours = settings(tokens=f"{shop.entry},{elsewhere.entry}", allow_anonymous=False, max_queued_bytes=10_000)
     door = Door.open(ours)
 
     with serving(door, ours) as channel:
-        answers = [refused(channel, request("a")), refused(channel, b"\xff" * 99, shop.token)]
+        answers = [refused(channel, request("a")), refused(channel, request("a"), elsewhere.token)]
+        answers.append(refused(channel, b"\xff" * 99, shop.token))
         answers.append(refused(channel, request("x" * 20_000), shop.token))
         door.topic.failure = "down"
         answers.append(refused(channel, request("a"), shop.token))
@@ -120,6 +121,7 @@ def test_refusals_say_whether_to_try_again() -> None:
     codes = grpc.StatusCode
     assert [code for code, *_ in answers] == [
         codes.UNAUTHENTICATED,
+        codes.PERMISSION_DENIED,
         codes.INVALID_ARGUMENT,
         codes.RESOURCE_EXHAUSTED,
         codes.UNAVAILABLE,
@@ -128,8 +130,8 @@ def test_refusals_say_whether_to_try_again() -> None:
         assert status is not None
         assert (status.code, status.message) == (code.value[0], text)
     delays = [_retry_seconds(status) for _, _, status in answers]
-    assert delays[:2] == [None, None]
-    assert all(delay is not None and delay > 0 for delay in delays[2:])
+    assert delays[:3] == [None, None, None]
+    assert all(delay is not None and delay > 0 for delay in delays[3:])
     assert door.messages == []
 
 

@@ -1,5 +1,6 @@
 """The gateway as a process: senders of all kinds, and the ways in which it leaves."""
 
+import asyncio
 import http.client
 import json
 import signal
@@ -14,8 +15,10 @@ from typing import Any
 
 import pytest
 
-from logbrook.config import Kafka
+from logbrook.config import Gateway, Kafka, load
 from logbrook.connection import MAX_HEAD_BYTES
+from logbrook.errors import RejectedError
+from logbrook.gateway import server
 from logbrook.gateway.tokens import issue
 from native import ports
 from tests.gateway import reading
@@ -240,3 +243,36 @@ def test_large_bodies_do_not_keep_others_waiting(topic: Kafka, tmp_path: Path) -
 
     assert answers > 0
     assert sum(len(reading.split(each.value)) for each in reading.kept(topic, 4)) == 200_000
+
+
+def test_tokens_in_a_file_are_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One that is added or retired needs no restart; a file that is gone or broken changes nothing, but is named."""
+    one, two, file = issue("one"), issue("two"), tmp_path / "tokens"
+    file.write_text(one.entry)
+    monkeypatch.setenv("LOGBROOK_GATEWAY_TOKENS_FILE", str(file))
+    monkeypatch.setattr(server, "TOKENS_REREAD_SECONDS", 0.01)
+    gateway = server.Process(load(Gateway), nowhere())
+    said = ""
+
+    async def until(words: str) -> None:
+        nonlocal said
+        while words not in said:
+            await asyncio.sleep(0.01)
+            said += capsys.readouterr().out
+        await asyncio.sleep(0.1)
+
+    async def changing() -> None:
+        reading_again = asyncio.create_task(gateway._reread_tokens())
+        for change, words in ((f"{two.entry}\nthree", "has no `=`"), (None, "No such file"), (two.entry, "read again")):
+            assert gateway._tokens.grant(one.token).source == "one"
+            file.unlink() if change is None else file.write_text(change)
+            await until(words)
+        reading_again.cancel()
+
+    asyncio.run(asyncio.wait_for(changing(), 30))
+    assert gateway._tokens.grant(two.token).source == "two"
+    with pytest.raises(RejectedError):
+        gateway._tokens.grant(one.token)
+    assert said.count("No such file") == 1

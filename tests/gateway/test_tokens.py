@@ -3,13 +3,15 @@
 import base64
 import hashlib
 import json
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from logbrook import cli
 from logbrook.errors import ConfigError, RejectedError
-from logbrook.gateway.tokens import Tokens, given_token, issue
+from logbrook.gateway.tokens import Tokens, entries, given_token, issue
 
 
 def basic(user: str, password: str) -> str:
@@ -22,8 +24,8 @@ def test_a_token_stands_for_its_source() -> None:
     one, two = issue("one"), issue("two")
     tokens = Tokens(f"{one.entry}, {two.entry}", allow_anonymous=False)
 
-    assert tokens.source(two.token) == "two"
-    assert tokens.source(one.token) == "one"
+    assert tokens.grant(two.token).source == "two"
+    assert tokens.grant(one.token).source == "one"
 
 
 @pytest.mark.parametrize(
@@ -49,7 +51,7 @@ def test_a_source_can_have_two_tokens() -> None:
     old, new = issue("shop"), issue("shop")
     tokens = Tokens(f"{old.entry},{new.entry}", allow_anonymous=False)
 
-    assert {tokens.source(each.token) for each in (old, new)} == {"shop"}
+    assert {tokens.grant(each.token).source for each in (old, new)} == {"shop"}
 
 
 @pytest.mark.parametrize(
@@ -73,7 +75,7 @@ def test_anything_else_is_refused(sent: str | None) -> None:
     tokens = Tokens(issue("one").entry, allow_anonymous=False)
 
     with pytest.raises(RejectedError) as refused:
-        tokens.source(given_token({} if sent is None else {"authorization": sent}))
+        tokens.grant(given_token({} if sent is None else {"authorization": sent}))
 
     assert refused.value.status == 401
 
@@ -84,16 +86,16 @@ def test_the_stored_digest_is_no_token() -> None:
     tokens = Tokens(entry, allow_anonymous=False)
 
     with pytest.raises(RejectedError):
-        tokens.source(entry.partition("=")[2])
+        tokens.grant(entry.partition("=")[2])
 
 
 def test_anonymous_senders_are_let_in_only_when_told_to() -> None:
     """With anonymous senders allowed a missing token is fine, a wrong one still is not."""
     tokens = Tokens(issue("one").entry, allow_anonymous=True)
 
-    assert tokens.source(None) == "anonymous"
+    assert tokens.grant(None).source == "anonymous"
     with pytest.raises(RejectedError):
-        tokens.source("wrong")
+        tokens.grant("wrong")
 
 
 def test_a_gateway_that_nobody_could_use_does_not_start() -> None:
@@ -102,11 +104,11 @@ def test_a_gateway_that_nobody_could_use_does_not_start() -> None:
         Tokens("", allow_anonymous=False)
 
 
-@pytest.mark.parametrize("entries", ["x", "x=", "x=abc", "=" + "0" * 64, "a b=" + "0" * 64, "anonymous=" + "0" * 64])
-def test_a_malformed_entry_stops_the_start(entries: str) -> None:
+@pytest.mark.parametrize("text", ["x", "x=", "x=abc", "=" + "0" * 64, "a b=" + "0" * 64, "anonymous=" + "0" * 64])
+def test_a_malformed_entry_stops_the_start(text: str) -> None:
     """An entry that is not name=sha256 is refused."""
     with pytest.raises(ConfigError):
-        Tokens(entries, allow_anonymous=True)
+        Tokens(text, allow_anonymous=True)
 
 
 def test_a_token_given_in_place_of_its_digest_is_not_shown() -> None:
@@ -136,3 +138,105 @@ def test_a_pasted_token_is_not_repeated() -> None:
         with pytest.raises(ConfigError) as refused:
             Tokens(text, allow_anonymous=False)
         assert "vN5WzX" not in str(refused.value)
+
+
+def test_an_entry_limits_what_its_token_may_do() -> None:
+    """Limits are read from the entry, and written back as they were; lines and commas both separate entries."""
+    one, two = issue("one", ";expires=2027-01-31;paths=/v1/logs+/ingest;bytes_per_second=20"), issue("two")
+    read = entries(f"{one.entry},\n\n{two.entry}\n")
+
+    assert [str(each) for each in read] == [one.entry, two.entry]
+    assert (read[0].expires, read[0].paths, read[0].bytes_per_second) == (
+        date(2027, 1, 31),
+        ("/v1/logs", "/ingest"),
+        20,
+    )
+    assert read[1].bytes_per_day is None
+
+
+@pytest.mark.parametrize(
+    ("limit", "wanted"),
+    [
+        ("color=red", "expires, paths, bytes_per_second, bytes_per_day"),
+        ("expires=tomorrow", "2027-01-31"),
+        ("expires=2027-02-30", "2027-01-31"),
+        ("paths=v1/logs", "/v1/logs"),
+        ("paths=", "/v1/logs"),
+        ("bytes_per_second=2MB", "2000000"),
+        ("bytes_per_day=0", "10000000000"),
+        ("bytes_per_day=-1", "10000000000"),
+        ("bytes_per_day", "10000000000"),
+    ],
+)
+def test_a_limit_that_can_not_be_read_stops_the_start(limit: str, wanted: str) -> None:
+    """The error names the source, and says what could stand there: a limit that is ignored would be none."""
+    with pytest.raises(ConfigError, match="'shop'") as refused:
+        issue("shop", f";{limit}")
+    assert wanted in str(refused.value)
+
+
+def test_a_token_is_good_until_the_end_of_its_last_day() -> None:
+    """The day is UTC's; afterwards the answer says that it expired, and when."""
+    today = datetime.now(UTC).date()
+    good, over = issue("shop", f";expires={today}"), issue("shop", f";expires={today - timedelta(days=1)}")
+    tokens = Tokens(f"{good.entry}\n{over.entry}", allow_anonymous=False)
+
+    assert tokens.grant(good.token).source == "shop"
+    with pytest.raises(RejectedError, match=str(today - timedelta(days=1))) as refused:
+        tokens.grant(over.token)
+    assert (refused.value.status, refused.value.code) == (401, "expired_token")
+
+
+def test_entries_that_can_not_be_read_change_nothing() -> None:
+    """Whoever was let in before still is."""
+    one, two = issue("one"), issue("two")
+    tokens = Tokens(one.entry, allow_anonymous=False)
+
+    for text in ("one=broken", ""):
+        with pytest.raises(ConfigError):
+            tokens.renew(text)
+    assert tokens.grant(one.token).source == "one"
+    assert tokens.renew(two.entry)
+    assert not tokens.renew(two.entry)
+    with pytest.raises(RejectedError):
+        tokens.grant(one.token)
+
+
+def run(*arguments: str, **variables: str) -> Result:
+    """The command line with these settings."""
+    names = {f"LOGBROOK_{name}": value for name, value in variables.items()}
+    return CliRunner().invoke(cli.app, [*arguments], env=names)
+
+
+def test_tokens_are_made_listed_checked_and_retired_in_a_file(tmp_path: Path) -> None:
+    """Each command does its part of the file, and none shows a token a second time."""
+    file = str(tmp_path / "tokens")
+    made = run("token", "shop", "--expires", "2020-01-31", "--path", "/v1/logs", "--json", GATEWAY_TOKENS_FILE=file)
+    other = run("token", "cart", "--bytes-per-day", "1000", GATEWAY_TOKENS_FILE=file)
+    token, entry = json.loads(made.stdout)["token"], json.loads(made.stdout)["entry"]
+    [listed, second] = json.loads(run("tokens", "--json", GATEWAY_TOKENS_FILE=file).stdout)
+
+    assert Path(file).read_text().startswith(f"{entry}\n")
+    assert file in other.stdout
+    assert (listed["source"], listed["expires"], listed["expired"]) == ("shop", "2020-01-31", True)
+    assert listed["paths"] == ["/v1/logs"]
+    assert (second["source"], second["bytes_per_day"]) == ("cart", 1000)
+    assert "(expired)" in run("tokens", GATEWAY_TOKENS_FILE=file).stdout
+    assert "expired" in str(run("tokens", "--check", GATEWAY_TOKENS_FILE=file, TOKEN=token).exception)
+    assert "1 retired, 1 left" in run("tokens", "--retire", listed["id"], GATEWAY_TOKENS_FILE=file).stdout
+    assert "No source" in str(run("tokens", "--check", GATEWAY_TOKENS_FILE=file, TOKEN=token).exception)
+    assert isinstance(run("tokens", "--retire", "shop", GATEWAY_TOKENS_FILE=file).exception, ConfigError)
+    assert token not in Path(file).read_text() + other.stdout
+
+
+def test_without_a_file_the_setting_that_is_left_is_printed() -> None:
+    """Nothing is written anywhere: the reader is told what to set."""
+    one, two = issue("one"), issue("two", ";bytes_per_day=5")
+    both = f"{one.entry},{two.entry}"
+
+    assert (
+        run("tokens", "--retire", "one", GATEWAY_TOKENS=both).stdout == f"Set LOGBROOK_GATEWAY_TOKENS to: {two.entry}\n"
+    )
+    assert run("tokens", "--check", GATEWAY_TOKENS=both, TOKEN=two.token).stdout.endswith(" of two is good.\n")
+    assert "LOGBROOK_TOKEN" in str(run("tokens", "--check", GATEWAY_TOKENS=both, TOKEN="").exception)
+    assert "no tokens" in run("tokens", GATEWAY_TOKENS="").stdout

@@ -125,12 +125,27 @@ def test_each_identity_has_its_rights_and_no_other(prod: list[Declared]) -> None
 
 def test_programs_get_settings_that_they_know(prod: list[Declared]) -> None:
     """Every variable is one of service/logbrook/config.py: an unknown one would keep a program from starting."""
-    known = {name for _, _, name in config.declared()}
+    known = config.KNOWN
     for kind, name in (("WorkerPool", "pool"), ("Service", "gateway"), ("Service", "query")):
         assert set(_variables(_one(prod, kind, name))) <= known
     managed = record(program, stack_config("dev", backend="managed", clickhouseHost="c.example"))
     job = _one(managed, "Job", "migrate")["template"]
     assert set(_variables(job)) <= known
+
+
+def test_the_gateways_tokens_are_a_file_that_is_always_the_newest(prod: list[Declared]) -> None:
+    """Where its variable says, and only there: a new token makes no new revision."""
+    gateway = _one(prod, "Service", "gateway")
+    [container], [volume] = gateway["template"]["containers"], gateway["template"]["volumes"]
+    [mount], [item] = container["volumeMounts"], volume["secret"]["items"]
+    variables = {each["name"]: each.get("value") for each in container["envs"]}
+
+    assert mount["name"] == volume["name"]
+    assert variables["LOGBROOK_GATEWAY_TOKENS_FILE"] == f"{mount['mountPath']}/{item['path']}"
+    assert volume["secret"]["secret"] == "logbrook-prod-gateway-tokens"
+    assert item["version"] == "latest"
+    assert "LOGBROOK_GATEWAY_TOKENS" not in variables
+    assert variables["LOGBROOK_GATEWAY_INSTANCES"] == str(gateway["template"]["scaling"]["maxInstanceCount"])
 
 
 @pytest.mark.parametrize("cluster", ["", "default"])

@@ -11,7 +11,7 @@ PIECES = st.sampled_from(
         *rb"SELECT|1|FORMAT|JSON|SETTINGS|a=1|INSERT INTO t|VALUES|(|)|'x;y'|`a b`|/* ; */|;|,|''|'|\|INPUT".split(
             b"|"
         ),
-        *(b"--c\n", b"\xff", b"\n", b"$t$ FORMAT $t$", b"{x:UInt8}"),
+        *(b"--c\n", b"\xff", b"\n", b"$t$ FORMAT $t$", b"$x$", b"$", b"{x:UInt8}"),
     ]
 )
 STATEMENTS = st.lists(PIECES, max_size=12).map(b" ".join) | st.binary(max_size=60)
@@ -112,3 +112,29 @@ def test_what_nothing_ends_is_read_once(opening: bytes) -> None:
 
     assert [token.text for token in found[:3]] == [b"SELECT", b"1", b","]
     assert len(found) <= 5
+
+
+@pytest.mark.parametrize(
+    ("text", "kinds"),
+    [
+        (b"$$a$$", ["heredoc"]),
+        (b"$a b\n$ FORMAT $a b\n$", ["heredoc"]),
+        (b"$x$", ["word"]),
+        (b"$x$y$", ["word"]),
+        (b"$x$ $y$", ["word", "word"]),
+        (b"$ x", ["mark", "word"]),
+        (b"$", ["mark"]),
+        (b"$$x", ["mark", "word"]),
+        (b"1$$1$$", ["word", "heredoc"]),
+    ],
+)
+def test_dollar_signs_are_names_until_they_close(text: bytes, kinds: list[str]) -> None:
+    """A heredoc is what ClickHouse's lexer says: between two equal tags, of any characters; the rest are words."""
+    assert [token.kind for token in sql.tokens(text)] == kinds
+
+
+def test_a_parameters_name_may_have_dollar_signs() -> None:
+    """The statement's format is seen behind it."""
+    found = sql.select(b"SELECT {$x$:Int32} AS a FORMAT Native")
+    assert found is not None
+    assert found.format == b"Native"

@@ -14,7 +14,7 @@ _TOKEN = re.compile(
     rb"""(?P<space>\s+|--[^\n]*|\#[ !][^\n]*|/\*.*?(?:\*/|\Z))
     |(?P<string>'(?:[^'\\]|\\.|'')*+(?:'|\\?\Z))
     |(?P<quoted>"(?:[^"\\]|\\.|"")*+(?:"|\\?\Z)|`(?:[^`\\]|\\.|``)*+(?:`|\\?\Z))
-    |(?P<heredoc>\$(?P<tag>\w*)\$.*?(?:\$(?P=tag)\$|\Z))
+    |(?P<dollar>\$(?:\w[\w$\x80-\xff]*)?)
     |(?P<word>[A-Za-z_\x80-\xff][\w$\x80-\xff]*|\w+)
     |(?P<mark>.)""",
     re.DOTALL | re.VERBOSE,
@@ -101,19 +101,32 @@ def _bytes(text: str | bytes) -> bytes:
 
 def tokens(text: bytes) -> Iterator[Token]:
     """Tokens without white space and comments."""
-    depth = 0
-    for match in _TOKEN.finditer(text):
-        kind = match.lastgroup or "mark"
+    depth = at = 0
+    while match := _TOKEN.match(text, at):
+        kind, start, at = match.lastgroup or "mark", at, match.end()
         if kind == "space":
             continue
-        if kind == "tag":
-            kind = "heredoc"
-        value = match[0].upper() if kind == "word" else match[0]
+        if kind == "dollar":
+            closed = _heredoc_end(text, start)
+            kind, at = ("heredoc", closed) if closed else ("word" if at - start > 1 else "mark", at)
+        value = text[start:at].upper() if kind == "word" else text[start:at]
         if value in (b")", b"]", b"}"):
             depth -= 1
-        yield Token(kind, value, match.start(), match.end(), depth)
+        yield Token(kind, value, start, at, depth)
         if value in (b"(", b"[", b"{"):
             depth += 1
+
+
+def _heredoc_end(text: bytes, start: int) -> int:
+    """Where the heredoc ends that begins with the dollar sign at `start`; 0 if none does: `$x$` is a name as well.
+
+    As in https://github.com/ClickHouse/ClickHouse/blob/master/src/Parsers/Lexer.cpp: anything may stand between the two
+    dollar signs, and only what comes a second time makes it a heredoc.
+    """
+    tag_end = text.find(b"$", start + 1) + 1
+    tag = text[start:tag_end]
+    closing = text.find(tag, tag_end) if tag_end else -1
+    return closing + len(tag) if closing >= 0 else 0
 
 
 def first_words(text: bytes, count: int = 2) -> tuple[bytes, ...]:

@@ -35,7 +35,8 @@ from logbrook.gateway.formats import (
     unknown,
 )
 from logbrook.gateway.formats.format import Format, Read
-from logbrook.gateway.tokens import ANONYMOUS, Tokens, given_token
+from logbrook.gateway.quotas import Quotas
+from logbrook.gateway.tokens import ANONYMOUS, Grant, Tokens, given_token
 from logbrook.gateway.topic import Topic
 
 log = structlog.get_logger()
@@ -86,6 +87,7 @@ class App:
     def __init__(self, settings: Gateway, tokens: Tokens, topic: Topic) -> None:
         self._settings, self._tokens, self._topic = settings, tokens, topic
         self._budget = bodies.Budget(settings.max_buffered_bytes)
+        self._quotas = Quotas(settings)
         self._complaints = Complaints()
         self._routes: dict[str, tuple[tuple[str, ...], Handler]] = {
             **{path: (each.methods, self._logs) for each in FORMATS for path in (each.path, *each.also)},
@@ -168,24 +170,27 @@ class App:
         return handler
 
     async def _logs(self, request: Request) -> Response:
-        source = self.admit(request.headers)
+        grant = self.admit(request.headers)
         path = self._route(request)
         form = format_of(path, request.headers.get("content-type", ""))
         if form is None:
             known = ", ".join(name for each in FORMATS if each.path == path for name in each.content_types)
             raise RejectedError(415, "unknown_content_type", f"{path} needs one of the Content-Types {known}.")
+        grant.check_path(form.path)
         key = _given_key(request)
         read = form.reader(request) if form.reader else form.read
 
         async def body(lease: bodies.Lease) -> bodies.Body:
             return await self._body(request, lease, form.encoding)
 
-        return form.taken(await self.take(source, key, body, read))
+        return form.taken(await self.take(grant, key, body, read))
 
     async def take(
-        self, source: str, key: bytes | None, receive: Callable[[bodies.Lease], Awaitable[bodies.Body]], read: Read
+        self, grant: Grant, key: bytes | None, receive: Callable[[bodies.Lease], Awaitable[bodies.Body]], read: Read
     ) -> Batch:
         """Everything between a request and its answer: read it, send it, and wait until Kafka has it."""
+        source = grant.source
+        self._quotas.check(grant)
         with bodies.Lease(self._budget) as lease:
             body = await receive(lease)
             if body.is_longer(_SHORT_BODY_BYTES):
@@ -198,19 +203,24 @@ class App:
         key = key or own_key
         if batch.messages:
             size = sum(map(len, batch.messages))
-            await self._topic.send(source, batch, key)
+            self._quotas.spend(source, size)
+            try:
+                await self._topic.send(source, batch, key)
+            except BaseException:
+                self._quotas.spend(source, -size)
+                raise
             metrics.gateway_events_total.labels(source).inc(batch.events)
             metrics.gateway_bytes_total.labels(source).inc(size)
         return batch
 
-    def admit(self, headers: Mapping[str, str]) -> str:
-        """The source of a request that may be worked on, decided before a byte of its body is read."""
+    def admit(self, headers: Mapping[str, str]) -> Grant:
+        """What the sender of a request may do, decided before a byte of its body is read."""
         if self.draining:
             raise _stopping()
-        source = self._tokens.source(given_token(headers))
-        if source == ANONYMOUS and _is_from_a_page(headers):
+        grant = self._tokens.grant(given_token(headers))
+        if grant.source == ANONYMOUS and _is_from_a_page(headers):
             raise RejectedError(403, "web_page", "Without a token nothing is taken from web pages.")
-        return source
+        return grant
 
     async def _body(self, request: Request, lease: bodies.Lease, implied: str | None) -> bodies.Body:
         settings = self._settings

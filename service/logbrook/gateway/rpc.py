@@ -76,14 +76,15 @@ class Rpc:
 
     async def _answer(self, messages: AsyncIterator[bytes], metadata: Mapping[str, str]) -> bytes:
         """Who may send is decided before a byte of the message is read, and there is room for it before it comes."""
-        source = self._app.admit(metadata)
+        grant = self._app.admit(metadata)
+        grant.check_path(otlp_protobuf.FORMAT.path)
         limit = self._settings.grpc_max_message_bytes
 
         async def receive(lease: bodies.Lease) -> bodies.Body:
             lease.take(limit)
             return bodies.Body(await self._app.in_time(anext(messages, b"")), "identity", lease, limit)
 
-        return otlp_protobuf.response(await self._app.take(source, None, receive, otlp_protobuf.read))
+        return otlp_protobuf.response(await self._app.take(grant, None, receive, otlp_protobuf.read))
 
     async def _refuse(self, error: RejectedError | UnavailableError, context: Any) -> NoReturn:
         """A status and, in its details, google.rpc.Status; with RetryInfo where sending it again will help."""

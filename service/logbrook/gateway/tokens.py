@@ -1,4 +1,8 @@
-"""Who sends: a token per source. Only the SHA-256 of a token is ever known here."""
+"""Who sends, and what they may: a token per source. Only the SHA-256 of a token is ever known here.
+
+An entry is `name=SHA256`, followed by limits: `;expires=2027-01-31` (the last day, UTC), `;paths=/v1/logs+/ingest`,
+`;bytes_per_second=2000000`, `;bytes_per_day=10000000000`. Entries have commas or line breaks between them.
+"""
 
 import base64
 import binascii
@@ -7,14 +11,58 @@ import hashlib
 import hmac
 import re
 import secrets
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from typing import Any
 
 from logbrook.errors import ConfigError, RejectedError
 
 ANONYMOUS = "anonymous"
+VARIABLE = "LOGBROOK_GATEWAY_TOKENS"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _DIGEST = re.compile(r"[0-9a-fA-F]{64}")
+
+
+@dataclass(frozen=True)
+class Grant:
+    """What a token stands for: its source, and what that may do with it."""
+
+    source: str
+    digest: bytes = field(default=b"", repr=False)
+    expires: date | None = None
+    """The last day on which it is good."""
+    paths: tuple[str, ...] = ()
+    """Where it may be sent; everywhere if there are none."""
+    bytes_per_second: int | None = None
+    bytes_per_day: int | None = None
+
+    @property
+    def id(self) -> str:
+        """What tells apart the tokens of a source."""
+        return self.digest.hex()[:8]
+
+    @property
+    def is_expired(self) -> bool:
+        """Whether its last day is over."""
+        return self.expires is not None and datetime.now(UTC).date() > self.expires
+
+    def check_path(self, path: str) -> None:
+        """Raise RejectedError (403) if what it may send does not go to `path`."""
+        if self.paths and path not in self.paths:
+            known = ", ".join(self.paths)
+            raise RejectedError(403, "path_not_allowed", f"The token of {self.source} is for {known}, not {path}.")
+
+    def __str__(self) -> str:
+        """Its entry."""
+        limits = {
+            "expires": self.expires,
+            "paths": "+".join(self.paths),
+            "bytes_per_second": self.bytes_per_second,
+            "bytes_per_day": self.bytes_per_day,
+        }
+        rest = "".join(f";{name}={value}" for name, value in limits.items() if value not in (None, ""))
+        return f"{self.source}={self.digest.hex()}{rest}"
 
 
 @dataclass(frozen=True)
@@ -25,11 +73,14 @@ class Issued:
     entry: str
 
 
-def issue(name: str) -> Issued:
-    """Make a random token for the source `name`. Raises ConfigError if a source cannot have that name."""
+def issue(name: str, limits: str = "") -> Issued:
+    """Make a random token for the source `name`; `limits` is the rest of its entry, beginning with a semicolon.
+
+    Raises ConfigError if a source can't have that name, or for limits that an entry can't have.
+    """
     _check_name(name)
     token = f"lb_{secrets.token_urlsafe(32)}"
-    return Issued(token, f"{name}={hashlib.sha256(token.encode()).hexdigest()}")
+    return Issued(token, str(_entry(f"{name}={_digest(token).hex()}{limits}")))
 
 
 def given_token(headers: Mapping[str, str]) -> str | None:
@@ -57,54 +108,122 @@ def given_token(headers: Mapping[str, str]) -> str | None:
     )
 
 
+def entries(text: str) -> list[Grant]:
+    """What LOGBROOK_GATEWAY_TOKENS says. Raises ConfigError for an entry that is malformed."""
+    return [_entry(each.strip()) for each in re.split(r"[,\n]", text) if each.strip()]
+
+
 class Tokens:
     """The sources that may send. A name may have several tokens, so that one can be replaced without a gap."""
 
-    def __init__(self, entries: str, *, allow_anonymous: bool) -> None:
-        """Read `name=sha256hex,...`. Raises ConfigError if an entry is malformed, or if nobody could send."""
+    def __init__(self, text: str, *, allow_anonymous: bool) -> None:
+        """Read the entries. Raises ConfigError if one is malformed, or if nobody could send."""
         self._allow_anonymous = allow_anonymous
-        self._digests = [_entry(each.strip()) for each in entries.split(",") if each.strip()]
-        if not self._digests and not allow_anonymous:
+        self._text = ""
+        self._grants: list[Grant] = []
+        self.renew(text)
+
+    def renew(self, text: str) -> bool:
+        """From now on only these entries count; whether they differ. Raises ConfigError, and keeps what it has."""
+        text = text.strip()
+        grants = entries(text)
+        if not grants and not self._allow_anonymous:
             raise ConfigError(
-                "LOGBROOK_GATEWAY_TOKENS is empty, so nobody can send. Create a token with `logbrook token NAME`, "
+                f"{VARIABLE} is empty, so nobody can send. Create a token with `logbrook token NAME`, "
                 "or set LOGBROOK_GATEWAY_ALLOW_ANONYMOUS=true to accept everybody."
             )
+        differs = text != self._text
+        self._text, self._grants = text, grants
+        return differs
 
-    def source(self, token: str | None) -> str:
-        """The source that a token stands for. Raises RejectedError (401) for any other, and without one."""
+    def grant(self, token: str | None) -> Grant:
+        """What a token stands for. Raises RejectedError (401) without one, and for one that is unknown or expired."""
         if token is None:
             if self._allow_anonymous:
-                return ANONYMOUS
+                return Grant(ANONYMOUS)
             raise RejectedError(401, "no_token", "Send the header `Authorization: Bearer TOKEN`.")
-        found = self._find(hashlib.sha256(token.encode("latin-1", "replace")).digest())
+        found = self._find(_digest(token))
         if found is None:
             raise RejectedError(401, "unknown_token", "No source has this token. `logbrook token NAME` makes one.")
+        if found.is_expired:
+            message = (
+                f"This token of {found.source} expired at the end of {found.expires}. `logbrook token NAME` makes one."
+            )
+            raise RejectedError(401, "expired_token", message)
         return found
 
-    def _find(self, digest: bytes) -> str | None:
-        """The name of `digest`, in a time that depends on the number of entries alone."""
+    def _find(self, digest: bytes) -> Grant | None:
+        """The grant of `digest`, in a time that depends on the number of entries alone."""
         found = None
-        for name, known in self._digests:
-            if hmac.compare_digest(known, digest):
-                found = name
+        for each in self._grants:
+            if hmac.compare_digest(each.digest, digest):
+                found = each
         return found
 
 
-def _entry(text: str) -> tuple[str, bytes]:
-    name, equals, digest = text.partition("=")
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode("latin-1", "replace")).digest()
+
+
+def _entry(text: str) -> Grant:
+    first, *rest = (each.strip() for each in text.split(";"))
+    name, equals, digest = first.partition("=")
     # Nothing of the entry is shown that could be the token itself, pasted by mistake.
     if not equals:
         raise ConfigError(
-            f"LOGBROOK_GATEWAY_TOKENS: an entry of {len(text)} characters has no `=`: write name=SHA256. "
+            f"{VARIABLE}: an entry of {len(text)} characters has no `=`: write name=SHA256. "
             "`logbrook token NAME` prints one."
         )
     _check_name(name)
     if not _DIGEST.fullmatch(digest):
         raise ConfigError(
-            f"LOGBROOK_GATEWAY_TOKENS: the entry of {name!r} is not name=SHA256 with 64 hexadecimal digits. "
+            f"{VARIABLE}: the entry of {name!r} is not name=SHA256 with 64 hexadecimal digits. "
             "`logbrook token NAME` prints one."
         )
-    return name, bytes.fromhex(digest)
+    limits = dict(_limit(name, each) for each in rest)
+    return Grant(name, bytes.fromhex(digest), **limits)
+
+
+def _limit(source: str, text: str) -> tuple[str, Any]:
+    name, _, value = text.partition("=")
+    read = _LIMITS.get(name)
+    if read is None:
+        raise ConfigError(
+            f"{VARIABLE}: the entry of {source!r} limits {name[:20]!r}: it may limit {', '.join(_LIMITS)}."
+        )
+    try:
+        return name, read(value)
+    except ValueError:
+        raise ConfigError(
+            f"{VARIABLE}: {name} of {source!r} is {value[:40]!r}: write it like {_EXAMPLES[name]}."
+        ) from None
+
+
+def _paths(text: str) -> tuple[str, ...]:
+    paths = tuple(text.split("+"))
+    if not all(each.startswith("/") for each in paths):
+        raise ValueError(text)
+    return paths
+
+
+def _bytes(text: str) -> int:
+    if not re.fullmatch(r"[1-9][0-9]{0,17}", text):
+        raise ValueError(text)
+    return int(text)
+
+
+_LIMITS: dict[str, Callable[[str], Any]] = {
+    "expires": date.fromisoformat,
+    "paths": _paths,
+    "bytes_per_second": _bytes,
+    "bytes_per_day": _bytes,
+}
+_EXAMPLES = {
+    "expires": "2027-01-31",
+    "paths": "/v1/logs+/ingest",
+    "bytes_per_second": "2000000",
+    "bytes_per_day": "10000000000",
+}
 
 
 def _check_name(name: str) -> None:
