@@ -5,8 +5,12 @@ import os
 import subprocess
 import sys
 import threading
+from typing import Any
+
+import pytest
 
 from logbrook import config
+from logbrook.query import terminal
 from logbrook.query.terminal import visible
 from tests.query.door import Door, event, store
 from tests.query.test_completeness import report
@@ -62,6 +66,30 @@ def test_more_than_a_page_can_be_asked_for(service: Door, database: config.Click
 
     offsets = [json.loads(line)["offset"] for line in done.stdout.splitlines()]
     assert offsets == list(range(300, 1500))
+
+
+def test_ctrl_c_keeps_what_was_found(
+    service: Door, database: config.ClickHouse, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """While pages are fetched it prints those that are there, says how many, and exits with 130, as a shell expects."""
+    store(database, [event(offset, "line") for offset in range(1500)])
+    fetched: list[dict[str, Any]] = []
+    page = terminal._page
+
+    def pressed_at_the_second(*arguments: Any) -> dict[str, Any]:
+        if fetched:
+            raise KeyboardInterrupt
+        fetched.append(page(*arguments))
+        return dict(fetched[0])
+
+    monkeypatch.setattr(terminal, "_page", pressed_at_the_second)
+    with pytest.raises(SystemExit) as left:
+        terminal.run(service.url, terminal.Wanted("", "2025-11-24", "now", 1200), follow=False, as_json=True)
+
+    shown = capsys.readouterr()
+    assert left.value.code == 130
+    assert [json.loads(line)["offset"] for line in shown.out.splitlines()] == list(range(500, 1500))
+    assert "interrupted after 1,000 of at most 1,200 events" in shown.err
 
 
 def test_it_is_said_how_a_query_was_read(service: Door, database: config.ClickHouse) -> None:

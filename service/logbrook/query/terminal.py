@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -45,7 +45,11 @@ class Wanted:
 
 
 def run(url: str, wanted: Wanted, *, follow: bool, as_json: bool) -> None:
-    """Print the newest matches, oldest of them first; keep printing what arrives if `follow`. Raises LogbrookError."""
+    """Print the newest matches, oldest of them first; keep printing what arrives if `follow`. Raises LogbrookError.
+
+    Ctrl-C ends `follow`. While matches are still being fetched, those that are there are printed, and the exit status
+    is 130.
+    """
     console = Console(highlight=False, soft_wrap=True)
     show = _show_json if as_json else _show
     try:
@@ -57,25 +61,34 @@ def run(url: str, wanted: Wanted, *, follow: bool, as_json: bool) -> None:
             for hint in answer["hints"]:
                 Console(stderr=True, highlight=False, soft_wrap=True).print(visible(hint), style="yellow", markup=False)
             if follow:
-                late = False
-                for found in _followed(client, wanted.query):
-                    if isinstance(found, dict):
-                        # Only when it changes: a line a second would bury the events.
-                        if _is_late(found) != late:
-                            late = not late
-                            Console(stderr=True, highlight=False).print(_completeness(found), style="yellow")
-                        continue
-                    for event in found:
-                        if event["id"] not in seen:
-                            show(console, event)
-            elif not as_json:
+                _follow(client, wanted.query, seen, lambda event: show(console, event))
+            elif not as_json and answer["cost"]:
                 _summary(answer, wanted)
+            if answer["interrupted"]:
+                note = f"interrupted after {len(answer['events']):,} of at most {wanted.limit:,} events: the newest"
+                Console(stderr=True, highlight=False).print(note, style="yellow")
+                sys.exit(130)
     except httpx.HTTPError as error:
         raise UnavailableError(
             "query_unavailable", f"{url} can't be reached ({type(error).__name__}); is `logbrook query` running?"
         ) from error
     except KeyboardInterrupt:
-        return
+        if not follow:
+            sys.exit(130)
+
+
+def _follow(client: httpx.Client, query: str, seen: set[str], show: Callable[[dict[str, Any]], None]) -> None:
+    late = False
+    for found in _followed(client, query):
+        if isinstance(found, dict):
+            # Only when it changes: a line a second would bury the events.
+            if _is_late(found) != late:
+                late = not late
+                Console(stderr=True, highlight=False).print(_completeness(found), style="yellow")
+            continue
+        for event in found:
+            if event["id"] not in seen:
+                show(event)
 
 
 def _whole(client: httpx.Client, event: dict[str, Any]) -> dict[str, Any]:
@@ -87,23 +100,30 @@ def _whole(client: httpx.Client, event: dict[str, Any]) -> dict[str, Any]:
 
 
 def _search(client: httpx.Client, wanted: Wanted) -> dict[str, Any]:
-    """The newest matches, page after page until there are enough."""
-    events: list[dict[str, Any]] = []
-    answer: dict[str, Any] = {"cursor": ""}
-    hints: list[str] = []
-    while answer["cursor"] is not None and len(events) < wanted.limit:
-        parameters: dict[str, str | int] = {
-            "query": wanted.query,
-            "from": wanted.since,
-            "to": wanted.until,
-            "limit": min(_PAGE, wanted.limit - len(events)),
-            "cursor": answer["cursor"],
-        }
-        response = client.get("/v1/search", params=parameters)
-        answer = response.json() if response.status_code == 200 else _refused(response, wanted.query)
-        events += answer["events"]
-        hints = hints or answer["hints"]
-    return {**answer, "events": events, "hints": hints}
+    """The newest matches, page after page until there are enough, or until Ctrl-C."""
+    found: dict[str, Any] = {"events": [], "hints": [], "cursor": "", "cost": None, "interrupted": False}
+    try:
+        with Console(stderr=True).status("searching") as status:
+            while found["cursor"] is not None and len(found["events"]) < wanted.limit:
+                page = _page(client, wanted, found["cursor"], min(_PAGE, wanted.limit - len(found["events"])))
+                events, hints = found["events"] + page["events"], found["hints"] or page["hints"]
+                found |= {**page, "events": events, "hints": hints}
+                status.update(f"{len(events):,} of at most {wanted.limit:,} events")
+    except KeyboardInterrupt:
+        found["interrupted"] = True
+    return found
+
+
+def _page(client: httpx.Client, wanted: Wanted, cursor: str, limit: int) -> dict[str, Any]:
+    parameters: dict[str, str | int] = {
+        "query": wanted.query,
+        "from": wanted.since,
+        "to": wanted.until,
+        "limit": limit,
+        "cursor": cursor,
+    }
+    response = client.get("/v1/search", params=parameters)
+    return dict(response.json()) if response.status_code == 200 else _refused(response, wanted.query)
 
 
 def _refused(response: httpx.Response, query: str) -> dict[str, Any]:
