@@ -20,6 +20,7 @@ from tests.doctor.examining import diagnosed, examined, place
 
 IMAGES = ("logbrook-stand-in/python", "python:3.11-slim-bookworm")
 LOG_LINE = "Poco::FileException: Cannot open /var/log/clickhouse-server/clickhouse-server.log"
+OPEN_LOG = "open('/var/log/server.log', 'w')"
 
 
 def here(stack: Path, **parts: Any) -> Place:
@@ -192,16 +193,19 @@ def test_a_container_that_docker_accepts_connections_for(tmp_path: Path, monkeyp
 
 @pytest.mark.docker
 @pytest.mark.parametrize(
-    ("options", "program", "code"),
+    ("options", "program", "code", "said"),
     [
-        ((), f"import sys; sys.exit('{LOG_LINE}')", "process.down"),
-        (("--memory", "32m"), "bytearray(1 << 30)", "process.killed"),
+        ((), f"import sys; sys.exit('{LOG_LINE}')", "process.down", LOG_LINE),
+        (("--read-only",), OPEN_LOG, "process.down", "Read-only file system: '/var/log/server.log'"),
+        (("--user=12345",), OPEN_LOG, "process.down", "Permission denied: '/var/log/server.log'"),
+        (("--memory", "32m"), "bytearray(1 << 30)", "process.killed", ""),
     ],
+    ids=["its log file", "a tmpfs is missing", "the wrong user", "too little memory"],
 )
-def test_the_same_on_a_real_engine(
-    options: tuple[str, ...], program: str, code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_same_on_a_real_engine(  # noqa: PLR0917 - what differs between the cases
+    options: tuple[str, ...], program: str, code: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Real containers: one ends by itself, the other is really killed by the kernel."""
+    """Real containers: some end by themselves and say why, the last one is really killed by the kernel."""
     image = next((each for each in IMAGES if processes._docker("images", "--quiet", each)), None)
     if image is None:
         pytest.skip(f"neither of {IMAGES} is here")
@@ -218,7 +222,8 @@ def test_the_same_on_a_real_engine(
         subprocess.run(["docker", "rm", "--force", project], check=True, capture_output=True, timeout=120)
 
     assert f"docker logs {project}" in finding.remedy
-    assert (LOG_LINE in finding.text) == (code == "process.down")
+    assert said in finding.text
+    assert (LOG_LINE in finding.text) == (said == LOG_LINE)
 
 
 @pytest.mark.parametrize("own_end", ["did not answer for 61 s: ended, to start it again", "ended with signal SIGKILL"])
