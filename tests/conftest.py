@@ -35,9 +35,16 @@ os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The infrastructure's two long files come first and its others last: at the end, every worker has something."""
+    """What takes longest comes first, and the infrastructure's small files last, so that the workers end together."""
     long = ("test_lifecycle.py", "test_engine.py")
-    items.sort(key=lambda item: 1 if item.path.parent.name != "infra" else 0 if item.path.name in long else 2)
+
+    def turn(item: pytest.Item) -> int:
+        name, directory = item.path.name, item.path.parent.name
+        if directory == "query" or (directory == "infra" and name in long):
+            return 0
+        return 2 if directory == "infra" else 1
+
+    items.sort(key=turn)
 
 
 def pytest_collection_finish() -> None:

@@ -22,6 +22,7 @@ from logbrook.gateway import server
 from logbrook.gateway.tokens import issue
 from native import ports
 from tests.gateway import reading
+from tests.gateway.collecting import CollectingTopic
 from tests.gateway.process import Process, answer_of, running, start, wait_until
 
 
@@ -253,6 +254,7 @@ def test_tokens_in_a_file_are_read_again(
     file.write_text(one.entry)
     monkeypatch.setenv("LOGBROOK_GATEWAY_TOKENS_FILE", str(file))
     monkeypatch.setattr(server, "TOKENS_REREAD_SECONDS", 0.01)
+    monkeypatch.setattr(server, "KafkaTopic", lambda settings, _kafka: CollectingTopic(settings))
     gateway = server.Process(load(Gateway), nowhere())
     said = ""
 
