@@ -27,6 +27,7 @@ class Container:
     service: str
     # created, running, restarting, exited, dead
     state: str
+    started_at: str
     exit_code: int
     restarts: int
     out_of_memory: bool
@@ -42,7 +43,7 @@ class Container:
             return f"exited with code {self.exit_code}"
         if self.restarts > normal_restarts:
             return "keeps exiting"
-        if self.health == "unhealthy":
+        if self.state == "running" and self.health == "unhealthy":
             return f"is not healthy: {self.check}" if self.check else "is not healthy"
         return None
 
@@ -56,10 +57,17 @@ def up(env_file: Path, say: Callable[[str], None]) -> None:
     command = [*runtime.command(env_file), "up", "--detach", "--build", "--wait"]
     slow: set[str] = set()
     began = time.monotonic()
+    # How one ended that was stopped or killed before, or is being replaced, says nothing about this start.
+    before = {(each.id, each.started_at) for each in containers(env_file)}
+
+    def started() -> list[Container]:
+        found = containers(env_file)
+        return [each for each in found if each.state == "running" or (each.id, each.started_at) not in before]
+
     with subprocess.Popen(command) as starting:
         try:
             while starting.poll() is None:
-                found = containers(env_file)
+                found = started()
                 _raise_if_one_failed(env_file, found, RESTARTS_THAT_ARE_NORMAL)
                 for each in found:
                     late = time.monotonic() - began > _SLOW_SECONDS
@@ -71,7 +79,7 @@ def up(env_file: Path, say: Callable[[str], None]) -> None:
             starting.terminate()
             raise
     if starting.returncode:
-        _raise_if_one_failed(env_file, containers(env_file), 0)
+        _raise_if_one_failed(env_file, started(), 0)
         raise Failure("docker compose up failed: see above.", "Or go without Docker: RUNTIME=native")
 
 
@@ -99,6 +107,7 @@ def _container(known: dict[str, object]) -> Container:
         str(known["Id"]),
         config["Labels"]["com.docker.compose.service"],
         state["Status"],
+        state["StartedAt"],
         state["ExitCode"],
         int(str(known["RestartCount"])),
         bool(state["OOMKilled"]),

@@ -1,10 +1,13 @@
 """Which way the stack runs, and why: with docker commands that are small scripts."""
 
+import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from native import runtime
+from native import containers, runtime
+from native.failure import Failure
 
 
 @pytest.fixture
@@ -54,3 +57,24 @@ def test_a_wish_is_followed(docker: Path, wanted: runtime.Runtime) -> None:
     """RUNTIME forces either, whatever there is."""
     docker.write_text("info\n")
     assert runtime.choose(wanted, docker.with_name(".env")).runtime == wanted
+
+
+@pytest.mark.parametrize(
+    "old", [{"exit_code": 137}, {"exit_code": 0, "health": "unhealthy"}], ids=["killed", "replaced"]
+)
+def test_how_a_container_ended_before_is_no_failure_of_this_start(
+    old: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that was killed yesterday, or is being replaced, is not named; one that ends in this start is."""
+    shape: dict[str, Any] = {"out_of_memory": False, "restarts": 0, "health": "", "check": "", "exit_code": 0}
+    before = containers.Container(**shape | old, id="1", service="prometheus", state="exited", started_at="09:00")
+    now = dataclasses.replace(before, started_at="10:00", exit_code=1)
+    monkeypatch.setattr(runtime, "command", lambda _: ["sh", "-c", "sleep 0.2", "--"])
+
+    monkeypatch.setattr(containers, "containers", lambda _: [before])
+    containers.up(tmp_path / ".env", print)
+
+    looks = iter([[before]])
+    monkeypatch.setattr(containers, "containers", lambda _: next(looks, [now]))
+    with pytest.raises(Failure, match="prometheus exited with code 1"):
+        containers.up(tmp_path / ".env", print)
