@@ -142,3 +142,14 @@ def test_a_token_for_some_paths_is_refused_at_the_others(path: str, status: int)
 
     assert door.request("POST", path, EVENT, **headers).status_code == status
     assert len(door.messages) == (status == 200)
+
+
+@pytest.mark.parametrize(("limit", "code"), [("expires=2020-01-31", 1), ("paths=/ingest", 4)])
+def test_splunks_senders_are_told_in_its_codes(limit: str, code: int) -> None:
+    """1 is a disabled token, 4 an invalid one (Splunk's "HTTP Event Collector error codes"): neither is retried."""
+    shop = issue("shop", f";{limit}")
+    door = Door.open(Gateway(tokens=shop.entry))
+
+    refused = door.request("POST", "/services/collector", b'{"event": "x"}', authorization=f"Splunk {shop.token}")
+
+    assert (refused.status_code, refused.json()["code"]) == (403, code)

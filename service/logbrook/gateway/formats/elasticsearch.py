@@ -37,7 +37,12 @@ _ASKED: dict[str, object] = {
     "/_license": {"license": {"status": "active", "uid": "logbrook", "type": "basic"}},
     "/_cluster/health": {"cluster_name": "logbrook", "status": "green", "timed_out": False},
 }
-_KINDS = {401: "security_exception", 413: "content_too_long_exception", 429: "es_rejected_execution_exception"}
+_KINDS = {
+    401: "security_exception",
+    403: "security_exception",
+    413: "content_too_long_exception",
+    429: "es_rejected_execution_exception",
+}
 # Elasticsearch's own limits: https://www.elastic.co/docs/reference/elasticsearch/mapping-reference/mapping-id-field,
 # https://www.elastic.co/docs/api/doc/elasticsearch/operation/operation-indices-create
 _MAX_INDEX_BYTES, _MAX_ID_BYTES = 255, 512

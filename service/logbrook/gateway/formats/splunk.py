@@ -41,6 +41,8 @@ _CODES = {_REQUIRED: 12, _BLANK: 13, _INVALID: 6}
 _REFUSALS = {
     "no_token": (401, 2, "Token is required"),
     "unknown_token": (403, 4, "Invalid token"),
+    "expired_token": (403, 1, "Token disabled"),
+    "path_not_allowed": (403, 4, "Invalid token"),
     "empty_body": (400, 5, "No data"),
     "internal": (500, 8, "Internal server error"),
 }
