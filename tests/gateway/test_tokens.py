@@ -240,3 +240,9 @@ def test_without_a_file_the_setting_that_is_left_is_printed() -> None:
     assert run("tokens", "--check", GATEWAY_TOKENS=both, TOKEN=two.token).stdout.endswith(" of two is good.\n")
     assert "LOGBROOK_TOKEN" in str(run("tokens", "--check", GATEWAY_TOKENS=both, TOKEN="").exception)
     assert "no tokens" in run("tokens", GATEWAY_TOKENS="").stdout
+
+
+def test_the_last_token_is_not_retired() -> None:
+    """A gateway without any would keep the ones that it had: another one is made first."""
+    only = issue("one")
+    assert isinstance(run("tokens", "--retire", "one", GATEWAY_TOKENS=only.entry).exception, ConfigError)

@@ -56,10 +56,14 @@ def check(token: str, *, as_json: bool) -> None:
 
 def retire(name: str) -> None:
     """Take out a source's tokens, or the one with this id, and say what is left. Raises ConfigError without any."""
-    grants = tokens.entries(config.load(config.Gateway).tokens)
+    settings = config.load(config.Gateway)
+    grants = tokens.entries(settings.tokens)
     left = [each for each in grants if name not in (each.source, each.id)]
     if len(left) == len(grants):
         raise ConfigError(f"no source and no token is called {name!r}: `logbrook tokens` lists them")
+    # A gateway that finds its file empty keeps what it had.
+    if not left and not settings.allow_anonymous:
+        raise ConfigError("nobody could send any more: make another token first, with `logbrook token NAME`")
     file = config.secret_file(config.Gateway, "tokens")
     if file:
         _write(file, left)

@@ -16,10 +16,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any
 
+from logbrook import config
 from logbrook.errors import ConfigError, RejectedError
 
 ANONYMOUS = "anonymous"
-VARIABLE = "LOGBROOK_GATEWAY_TOKENS"
+VARIABLE = config.variable(config.Gateway, "tokens")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _DIGEST = re.compile(r"[0-9a-fA-F]{64}")
 
