@@ -114,7 +114,7 @@ class Gateway:
     grpc_max_message_bytes: int = setting(
         4 * 2**20,
         "Largest gRPC message, as sent and inflated; gRPC's own default, which senders stay below. While a request is "
-        "read, it counts as much against `max_buffered_bytes`.",
+        "read, twice as much counts against `max_buffered_bytes`: gRPC holds it, too.",
     )
     tokens: str = setting(
         "",

@@ -35,6 +35,7 @@ class Process:
     port: int
     child: subprocess.Popen[bytes]
     log: Path
+    grpc_port: int = 0
 
     @property
     def url(self) -> str:
@@ -97,7 +98,7 @@ def answer_of(connection: http.client.HTTPConnection) -> tuple[int, dict[str, st
 def start(kafka: Kafka, log: Path, **settings: object) -> Process:
     """Start a gateway that takes from everybody, unless the settings give it tokens."""
     [port] = ports.free(1)
-    named = {"port": port} | ({} if "tokens" in settings else {"allow_anonymous": "true"}) | settings
+    named: dict[str, Any] = {"port": port} | ({} if "tokens" in settings else {"allow_anonymous": "true"}) | settings
     environment = {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": str(SERVICE),
@@ -107,7 +108,7 @@ def start(kafka: Kafka, log: Path, **settings: object) -> Process:
     command = [sys.executable, "-m", "logbrook", "gateway"]
     with log.open("ab") as output:
         child = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
-    return Process(port, child, log)
+    return Process(port, child, log, int(named.get("grpc_port", 0)))
 
 
 @contextmanager

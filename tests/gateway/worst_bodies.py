@@ -16,12 +16,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cramjam
+import grpc
 import orjson
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
 from logbrook.config import Gateway, Kafka
+from logbrook.gateway.rpc import PATH as GRPC
 from native import ports
 from tests.gateway.process import Process, running, wait_until
 
@@ -42,11 +45,14 @@ class Body:
     content_type: str
     make: Callable[[], bytes]
     encoding: str = "gzip"
+    at_once: int = 3
 
     def compressed(self) -> bytes:
-        """As it is sent."""
+        """As it is sent; gRPC compresses what it sends by itself."""
         body = self.make()
-        return gzip.compress(body, 1) if self.encoding == "gzip" else bytes(cramjam.snappy.compress_raw(body))
+        if self.encoding == "snappy":
+            return bytes(cramjam.snappy.compress_raw(body))
+        return gzip.compress(body, 1) if self.encoding == "gzip" else body
 
 
 @dataclass(frozen=True)
@@ -68,6 +74,11 @@ def filled(unit: bytes, before: bytes = b"", after: bytes = b"") -> Callable[[],
     return lambda: before + unit * ((SIZE - len(before) - len(after)) // len(unit)) + after
 
 
+def over_grpc(unit: bytes, *fields: int) -> Body:
+    """The largest message of `embedded`, more of them at once than there is memory for."""
+    return Body(GRPC, PROTOBUF, embedded(unit, *fields, size=Gateway.grpc_max_message_bytes), "grpc", at_once=100)
+
+
 def varint(number: int) -> bytes:
     """Protobuf's varint."""
     some = bytearray()
@@ -77,11 +88,11 @@ def varint(number: int) -> bytes:
     return bytes(some) + bytes([number])
 
 
-def embedded(unit: bytes, *fields: int) -> Callable[[], bytes]:
+def embedded(unit: bytes, *fields: int, size: int = SIZE) -> Callable[[], bytes]:
     """Protobuf: `unit` again and again in messages within messages, of these field numbers."""
 
     def make() -> bytes:
-        body = unit * ((SIZE - 64) // len(unit))
+        body = unit * ((size - 64) // len(unit))
         for field in reversed(fields):
             body = bytes([field << 3 | 2]) + varint(len(body)) + body
         return body
@@ -177,6 +188,10 @@ BODIES = {
         ),
     ),
     "OTLP protobuf, not UTF-8": Body("/v1/logs", PROTOBUF, embedded(b"\x12\x04\x1a\x02\xff\xff", 1, 2)),
+    "OTLP over gRPC, records": over_grpc(b"\x12\x84\x05\x2a\x81\x05\x0a\xfe\x04" + b"x" * 638, 1, 2),
+    "OTLP over gRPC, empty resources": over_grpc(b"\x0a\x00"),
+    "OTLP over gRPC, empty records": over_grpc(b"\x12\x00", 1, 2),
+    "OTLP over gRPC, empty attributes": over_grpc(b"\x32\x00", 1, 2, 2),
     "Datadog, logs": Body("/api/v2/logs", JSON, filled(LINE + b",", b"[", LINE + b"]")),
     "Datadog, logs `{}`": Body("/api/v2/logs", JSON, filled(b"{},", b"[", b"{}]")),
     "Splunk, events": Body("/services/collector", JSON, filled(b'{"event":' + LINE[11:])),
@@ -210,7 +225,16 @@ def peak(process: Process, *, anew: bool = False) -> int:
 
 
 def send(process: Process, body: Body, content: bytes) -> int:
-    """The status of the answer to a compressed body."""
+    """The status of the answer to a compressed body; over gRPC, on a connection of its own as well, 200, 429 or 400."""
+    if body.encoding == "grpc":
+        address = f"127.0.0.1:{process.grpc_port}"
+        with grpc.insecure_channel(address, options=[("grpc.use_local_subchannel_pool", 1)]) as channel:
+            try:
+                call: Any = channel.unary_unary(body.path)
+                call(content, timeout=600, compression=grpc.Compression.Gzip)
+            except grpc.RpcError as error:
+                return 429 if error.code() in (grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.UNAVAILABLE) else 400
+            return 200
     connection = http.client.HTTPConnection("127.0.0.1", process.port, timeout=600)
     connection.request(
         "POST", body.path, content, {"Content-Encoding": body.encoding, "Content-Type": body.content_type}
@@ -260,22 +284,24 @@ def full_buffer(process: Process) -> Iterator[None]:
 
 def measure(log: Path, names: list[str]) -> Iterator[Peak]:
     """The peaks of the bodies with these names, of one process each for alone and for together."""
-    [port] = ports.free(1)
+    port, grpc_port = ports.free(2)
     kafka = Kafka(bootstrap_servers=f"127.0.0.1:{port}")
     senders = ThreadPoolExecutor(64)
     alone: dict[str, int] = {}
     compressed = {name: BODIES[name].compressed() for name in names}
-    with running(kafka, log, delivery_timeout_seconds=1) as process:
+    with running(kafka, log, grpc_port=grpc_port, delivery_timeout_seconds=1) as process:
         for name in names:
             peak(process, anew=True)
             send(process, BODIES[name], compressed[name])
             alone[name] = peak(process)
     patient = {"delivery_timeout_seconds": 3600, "body_timeout_seconds": 3600, "wait_seconds": 3600}
+    patient["grpc_port"] = grpc_port
     with running(kafka, log, **patient) as process, full_queue(process, senders), full_buffer(process):
         for name in names:
             peak(process, anew=True)
             unread = too_busy(process)
-            sent = [senders.submit(send, process, BODIES[name], compressed[name]) for _ in range(3)]
+            some = range(BODIES[name].at_once)
+            sent = [senders.submit(send, process, BODIES[name], compressed[name]) for _ in some]
             answers = Counter(each.result() for each in sent)
             yield Peak(name, alone[name], peak(process), dict(answers), too_busy(process) - unread)
         process.child.kill()

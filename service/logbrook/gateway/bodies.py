@@ -49,14 +49,19 @@ class Lease:
             self._budget.taken += count
         self._taken += count
 
+    def keep(self, count: int) -> None:
+        """Give back all but `count` bytes of the share."""
+        with self._budget.lock:
+            self._budget.taken -= self._taken - count
+        self._taken = count
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(
         self, _kind: type[BaseException] | None, _error: BaseException | None, _at: TracebackType | None
     ) -> None:
-        with self._budget.lock:
-            self._budget.taken -= self._taken
+        self.keep(0)
 
 
 def too_busy() -> BusyError:

@@ -5,8 +5,8 @@ https://github.com/grpc/grpc/blob/master/doc/health-checking.md.
 """
 
 import time
-from collections.abc import AsyncIterator, Mapping
-from typing import Any, NoReturn, cast
+from collections.abc import Mapping
+from typing import Any, cast
 
 import grpc
 import structlog
@@ -39,6 +39,7 @@ class Rpc:
         limit = self._settings.grpc_max_message_bytes
         # As sent and inflated: nothing larger is inflated.
         options = [("grpc.max_receive_message_length", limit), ("grpc.max_concurrent_streams", _STREAMS)]
+        options += [("grpc.max_connection_idle_ms", int(1000 * self._settings.keep_alive_seconds))]
         self._server = grpc.aio.server(options=[*options, ("grpc.so_reuseport", 0)])
         for path, handler in ((PATH, self._export), ("/grpc.health.v1.Health/Check", self._check)):
             service, name = path[1:].split("/")
@@ -57,42 +58,50 @@ class Rpc:
         """Close the port. Requests that are still open are cut off."""
         await self._server.stop(None)
 
-    async def _export(self, messages: AsyncIterator[bytes], context: Any) -> bytes:
+    async def _export(self, _messages: object, context: Any) -> bytes:
         started, status = time.perf_counter(), 200
         self._app.in_flight += 1
         try:
-            return await self._answer(messages, cast(Mapping[str, str], dict(context.invocation_metadata())))
+            return await self._answer(context)
         except (RejectedError, UnavailableError) as error:
             status = error.status
-            await self._refuse(error, context)
+            return self._refuse(error, context)
         except Exception:
             log.exception("a request made the gateway fail", path=PATH)
             status = 500
-            await self._refuse(RejectedError(500, "internal", "The gateway failed; its log says why."), context)
+            return self._refuse(RejectedError(500, "internal", "The gateway failed; its log says why."), context)
         finally:
             self._app.in_flight -= 1
             metrics.gateway_requests_total.labels(PATH, str(status)).inc()
             metrics.gateway_request_seconds.labels(PATH).observe(time.perf_counter() - started)
 
-    async def _answer(self, messages: AsyncIterator[bytes], metadata: Mapping[str, str]) -> bytes:
+    async def _answer(self, context: Any) -> bytes:
         """Who may send is decided before a byte of the message is read, and there is room for it before it comes."""
-        grant = self._app.admit(metadata)
+        grant = self._app.admit(cast(Mapping[str, str], dict(context.invocation_metadata())))
         grant.check_path(otlp_protobuf.FORMAT.path)
         limit = self._settings.grpc_max_message_bytes
 
         async def receive(lease: bodies.Lease) -> bodies.Body:
-            lease.take(limit)
-            return bodies.Body(await self._app.in_time(anext(messages, b"")), "identity", lease, limit)
+            lease.take(2 * limit)
+            # gRPC's own iterator would be in a cycle with the message, and keep it until a garbage collection.
+            received: Any = await self._app.in_time(context.read())
+            message = b"" if received is grpc.aio.EOF else received
+            lease.keep(len(message))
+            return bodies.Body(message, "identity", lease, limit)
 
         return otlp_protobuf.response(await self._app.take(grant, None, receive, otlp_protobuf.read))
 
-    async def _refuse(self, error: RejectedError | UnavailableError, context: Any) -> NoReturn:
-        """A status and, in its details, google.rpc.Status; with RetryInfo where sending it again will help."""
-        self._app.complain(error, PATH)
-        details = (("grpc-status-details-bin", otlp_protobuf.status(error)),)
-        await context.abort(_CODES[otlp.code(error)], str(error), details)
-        raise AssertionError
+    def _refuse(self, error: RejectedError | UnavailableError, context: Any) -> bytes:
+        """A status and, in its details, google.rpc.Status; with RetryInfo where sending it again will help.
 
-    async def _check(self, _messages: AsyncIterator[bytes], _context: Any) -> bytes:
+        It is set, not raised: the traceback would keep the message until a garbage collection.
+        """
+        self._app.complain(error, PATH)
+        context.set_code(_CODES[otlp.code(error)])
+        context.set_details(str(error))
+        context.set_trailing_metadata((("grpc-status-details-bin", otlp_protobuf.status(error)),))
+        return b""
+
+    async def _check(self, _messages: object, _context: Any) -> bytes:
         is_ready = not self._app.draining and await self._app.not_ready() is None
         return _SERVING if is_ready else _NOT_SERVING
