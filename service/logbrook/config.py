@@ -123,6 +123,11 @@ class Gateway:
         secret=True,
     )
     allow_anonymous: bool = setting(False, "Accept requests without a token, as the source `anonymous`.")
+    checked_source: str = setting(
+        "",
+        "Source of all requests where something before the gateway decides who may send, as Cloud Run's IAM does for "
+        "Pub/Sub. No token is looked at then.",
+    )
     source_bytes_per_second: int = setting(
         0, "Bytes of events that a source may send a second, unless its token says otherwise; 0 means any number."
     )

@@ -31,6 +31,7 @@ PATHS = {
     "splunk": "/services/collector",
     "datadog": "/api/v2/logs",
     "gelf": "/gelf",
+    "pubsub": "/pubsub",
 }
 
 

@@ -32,7 +32,10 @@ class Door:
     def open(cls, settings: Gateway) -> "Door":
         """An application with these settings."""
         topic = CollectingTopic(settings)
-        return cls(App(settings, Tokens(settings.tokens, allow_anonymous=settings.allow_anonymous), topic), topic)
+        tokens = Tokens(
+            settings.tokens, allow_anonymous=settings.allow_anonymous, checked_source=settings.checked_source
+        )
+        return cls(App(settings, tokens, topic), topic)
 
     def request(self, method: str, path: str, content: bytes = b"", **headers: str) -> httpx.Response:
         """One request; in the headers' names an underscore stands for a dash."""

@@ -7,6 +7,7 @@ No answer is a 5xx, and what is answered as accepted is as many rows in ClickHou
 
 import argparse
 import asyncio
+import base64
 import copy
 import gzip
 import json
@@ -21,6 +22,7 @@ from typing import Any
 
 import grpc
 import httpx
+import orjson
 import zstandard
 from google.protobuf import json_format
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
@@ -114,6 +116,13 @@ DATADOG = [
     {"ddsource": "nginx", "ddtags": "env:prod", "hostname": "h", "message": "m", "service": "s", "status": "info"},
     {"message": '{"level":"warn"}', "timestamp": 1757930000123, "nested": {"a": [1]}},
 ]
+ENTRY = {
+    "logName": "projects/p/logs/l", "insertId": "i", "timestamp": "2026-01-31T12:00:00Z", "severity": "ERROR",
+    "resource": {"type": "gce_instance", "labels": {"zone": "z"}}, "labels": {"a": "b"},
+    "trace": "projects/p/traces/4b", "traceSampled": True, "jsonPayload": {"message": "m", "n": 1},
+    "httpRequest": {"requestMethod": "GET", "status": 200},
+    "protoPayload": {"methodName": "m", "authenticationInfo": {"principalEmail": "e"}, "status": {}},
+}  # fmt: skip
 GELF = {
     "version": "1.1", "host": "h", "short_message": "m", "full_message": "m\n\tat x", "level": 3, "_k": "v",
     "timestamp": 1757930000.123,
@@ -222,8 +231,20 @@ def _gelf(chance: random.Random) -> Sent:
     return Sent("/gelf", {}, _mutated(chance, "\n".join(some).encode()))
 
 
+def _pubsub(chance: random.Random) -> Sent:
+    """An entry of Cloud Logging, or another message of a topic, with a value that does not belong there."""
+    some: Any = _misplaced(chance, chance.choice((ENTRY, GELF, [GELF])))
+    data = base64.b64encode(_mutated(chance, json.dumps(some).encode())).decode()
+    push = {"message": {"data": data, "messageId": str(chance.random()), "attributes": {"a": "b"}}, "subscription": "s"}
+    return Sent(
+        "/pubsub", {}, _mutated(chance, json.dumps(push).encode()) if chance.random() < 0.3 else orjson.dumps(push)
+    )
+
+
 def _noise(chance: random.Random) -> Sent:
-    path = chance.choice(("/ingest", "/v1/logs", PUSH, "/_bulk", "/services/collector", "/api/v2/logs", "/gelf"))
+    path = chance.choice(
+        ("/ingest", "/v1/logs", PUSH, "/_bulk", "/services/collector", "/api/v2/logs", "/gelf", "/pubsub")
+    )
     kinds = TYPES if path == "/ingest" else ["application/json", "application/x-protobuf"]
     return Sent(path, {"content-type": chance.choice(kinds)}, chance.randbytes(chance.randint(0, 200)))
 
@@ -241,6 +262,7 @@ KINDS = (
     _splunk,
     _datadog,
     _gelf,
+    _pubsub,
     _noise,
 )
 

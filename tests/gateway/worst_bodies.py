@@ -204,6 +204,7 @@ BODIES = {
     "GELF, lines": Body("/gelf", JSON, filled(b'{"_essage":' + LINE[11:] + b"\n")),
     "GELF, lines of own fields": Body("/gelf", JSON, filled(b'{"_a":1}\n')),
     "GELF, one message of own fields": Body("/gelf", JSON, filled(b'"_a":1,', b"{", b'"b":1}')),
+    "Pub/Sub, one entry": Body("/pubsub", JSON, filled(b"W10=", b'{"message":{"data":"', b'"}}')),
     "Loki JSON, entries": Body(PUSH, JSON, loki_entries),
     "Loki JSON, streams `{}`": Body(PUSH, JSON, filled(b"{},", b'{"streams":[', b"{}]}")),
     "Loki JSON, entries `[]`": Body(PUSH, JSON, filled(b"[],", b'{"streams":[{"values":[', b"[]]}]}")),

@@ -30,6 +30,7 @@ from logbrook.gateway.formats import (
     ndjson,
     otlp_json,
     otlp_protobuf,
+    pubsub,
     splunk,
     text,
     unknown,
@@ -57,6 +58,7 @@ FORMATS = (
     splunk.ACKS,
     datadog.FORMAT,
     gelf.FORMAT,
+    pubsub.FORMAT,
 )
 """All wire formats."""
 _BY_TYPE = {
@@ -300,7 +302,7 @@ def _split(body: bodies.Body, read: Read, settings: Gateway) -> tuple[Batch, byt
         # What earlier bodies left between things that are still used: some 70 MB that would stay the process's.
         _give_memory_back(0)
     batch = read(whole, settings)
-    return batch, b"body:" + hashlib.sha256(whole).digest() if batch.named else None
+    return batch, batch.key or (b"body:" + hashlib.sha256(whole).digest() if batch.named else None)
 
 
 def _is_from_a_page(headers: Mapping[str, str]) -> bool:

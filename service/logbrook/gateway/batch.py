@@ -18,7 +18,8 @@ class Batch:
     """What one request adds to the topic.
 
     Each message is one event as JSON, several of them separated by newlines, or one event as plain text.
-    `named` says that each event carries an `event_id`. `rejected` is how many events could not be taken (in a format
+    `named` says that each event carries an `event_id`; `key` is the idempotency key that the format has for the request
+    (of which one event says who it is). `rejected` is how many events could not be taken (in a format
     that has a way to say so), `reason` why the first of them could not, `first_rejected` its index. `items` is what
     some formats answer for each.
     """
@@ -30,6 +31,7 @@ class Batch:
     reason: str = ""
     first_rejected: int = -1
     items: list[bytes] = field(default_factory=list)
+    key: bytes | None = None
 
 
 class Packing:

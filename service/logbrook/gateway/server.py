@@ -43,7 +43,9 @@ class Process:
 
     def __init__(self, settings: Gateway, kafka: Kafka) -> None:
         self._settings = settings
-        self._tokens = Tokens(settings.tokens, allow_anonymous=settings.allow_anonymous)
+        self._tokens = Tokens(
+            settings.tokens, allow_anonymous=settings.allow_anonymous, checked_source=settings.checked_source
+        )
         self._topic = KafkaTopic(settings, kafka)
         self._app = App(settings, self._tokens, self._topic)
         self._rpc = None
