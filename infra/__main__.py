@@ -13,6 +13,7 @@ import pulumi
 from infra import budget, config
 from infra.autoscaler import Autoscaler
 from infra.backend import Backend
+from infra.cloud_logging import CloudLogging
 from infra.consumer import Consumer
 from infra.data_node import DataNode
 from infra.enforce import enforce
@@ -39,6 +40,8 @@ def program() -> None:
     foundation = Foundation(settings, Network(settings, there), Images(settings, store, there), store)
     backend = _backend(foundation, there)
     gateway = Gateway(foundation, backend, there)
+    if settings.cloud_logging_filter:
+        CloudLogging(foundation, backend, gateway, there)
     Query(foundation, backend, there)
     consumer = Consumer(foundation, backend, there)
     if settings.autoscaler:

@@ -156,6 +156,10 @@ class Settings:
     grafana: bool = key(False, "Grafana with the dashboards on Cloud Run, behind Google's sign-in. vm only.")
     ssh_users: tuple[str, ...] = key((), "Who may reach the data node through IAP, as administrator.")
 
+    cloud_logging_filter: str = key(
+        "", "Which entries of the project's Cloud Logging to take, such as `severity>=INFO`. Empty: none."
+    )
+
     github_repository_id: str = key(
         "", "GitHub repository whose workflow may deploy, by its numeric id. Empty: none.", like=r"\d*"
     )

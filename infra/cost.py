@@ -47,6 +47,8 @@ def estimate(settings: Settings, price: Mapping[str, Any]) -> dict[str, float]:
         parts[f"{name}: service, {least} always on"] = service(1, 1, least)
     if settings.grafana:
         parts["Grafana: service, 0 always on"] = 0.0
+    if settings.cloud_logging_filter:
+        parts["Cloud Logging's gateway: service, 0 always on"] = 0.0
     parts["secrets"] = len(wanted(settings)) * price["secret_version_month"]
     billed_gib = max(0.0, price["logging_gib"] - price["logging_free_gib"])
     parts["logs"] = billed_gib * price["logging_per_gib"] + price["network_logs_gib"] * price["network_logs_per_gib"]

@@ -1,4 +1,4 @@
-"""The two Cloud Run services: the gateway, open to the internet behind its tokens, and the query API behind IAM."""
+"""The Cloud Run services: the gateway, open to the internet behind its tokens, and the query API behind IAM."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +10,7 @@ from infra.backend import Backend, Environment, clickhouse, kafka, probe, variab
 from infra.foundation import Foundation
 from infra.identity import Identity
 
-_ANY = "0.0.0.0"  # noqa: S104 - inside the container; Cloud Run's front is what the world reaches
+ANY = "0.0.0.0"  # noqa: S104 - inside the container; Cloud Run's front is what the world reaches
 _TOKENS = "gateway-tokens"
 
 
@@ -24,17 +24,17 @@ class Gateway(pulumi.ComponentResource):
         rights = foundation.rights(self.identity, *backend.kafka_roles)
         environment = kafka(backend, "gateway") | Environment(
             {
-                "LOGBROOK_GATEWAY_HOST": _ANY,
+                "LOGBROOK_GATEWAY_HOST": ANY,
                 "LOGBROOK_GATEWAY_TOKENS_FILE": f"/etc/logbrook/{_TOKENS}",
                 "LOGBROOK_GATEWAY_INSTANCES": str(settings.gateway_max),
             }
         )
         # Every sender has one of the gateway's own tokens; OTLP clients can't log in with Cloud Run's IAM.
         instances = settings.gateway_min, settings.gateway_max
-        shape = _Shape("gateway", 4318, instances, environment, open_to_all=True, mounted=_TOKENS)
+        shape = Shape("gateway", "gateway", 4318, instances, environment, open_to_all=True, mounted=_TOKENS)
         tokens = foundation.store.versions[_TOKENS]
         after = pulumi.ResourceOptions(parent=self, depends_on=[*rights, tokens, *backend.ready])
-        self.service = _service(foundation, shape, self.identity, after)
+        self.service = service(foundation, shape, self.identity, after)
         self.url: pulumi.Output[str] = self.service.uri
         self.register_outputs({"url": self.url})
 
@@ -48,13 +48,13 @@ class Query(pulumi.ComponentResource):
         self.identity = Identity(settings, "query", "ClickHouse to HTTP", child)
         rights = foundation.rights(self.identity)
         environment = clickhouse(backend, "reader", "clickhouse-reader-password") | Environment(
-            {"LOGBROOK_QUERY_HOST": _ANY}
+            {"LOGBROOK_QUERY_HOST": ANY}
         )
         # A live tail or an export is one request, which may last an hour.
         instances = settings.query_min, settings.query_max
-        shape = _Shape("query", 8080, instances, environment, timeout_seconds=3600)
+        shape = Shape("query", "query", 8080, instances, environment, timeout_seconds=3600)
         after = pulumi.ResourceOptions(parent=self, depends_on=[*rights, *backend.ready])
-        self.service = _service(foundation, shape, self.identity, after)
+        self.service = service(foundation, shape, self.identity, after)
         for number, member in enumerate(settings.query_users):
             gcp.cloudrunv2.ServiceIamMember(
                 f"query-user-{number}",
@@ -68,14 +68,16 @@ class Query(pulumi.ComponentResource):
 
 
 @dataclass(frozen=True)
-class _Shape:
-    """How the two services differ."""
+class Shape:
+    """How the services differ."""
 
+    name: str
     command: str
     port: int
     instances: tuple[int, int]
     environment: Environment
     open_to_all: bool = False
+    is_internal: bool = False
     timeout_seconds: int = 60
     mounted: str = ""
     """A secret that is a file in /etc/logbrook: its newest version at any time, with no new revision.
@@ -85,9 +87,10 @@ class _Shape:
     """
 
 
-def _service(
-    foundation: Foundation, shape: _Shape, identity: Identity, opts: pulumi.ResourceOptions
+def service(
+    foundation: Foundation, shape: Shape, identity: Identity, opts: pulumi.ResourceOptions
 ) -> gcp.cloudrunv2.Service:
+    """Declare one of them."""
     settings, (least, most) = foundation.settings, shape.instances
     container: Any = {
         "image": foundation.images.image,
@@ -106,10 +109,10 @@ def _service(
         volumes = [{"name": shape.mounted, "secret": {"secret": secret, "items": items}}]
         container["volume_mounts"] = [{"name": shape.mounted, "mount_path": "/etc/logbrook"}]
     return gcp.cloudrunv2.Service(
-        shape.command,
-        name=f"{settings.name}-{shape.command}",
+        shape.name,
+        name=f"{settings.name}-{shape.name}",
         location=settings.region,
-        ingress="INGRESS_TRAFFIC_ALL",
+        ingress="INGRESS_TRAFFIC_INTERNAL_ONLY" if shape.is_internal else "INGRESS_TRAFFIC_ALL",
         invoker_iam_disabled=shape.open_to_all,
         deletion_protection=settings.guarded,
         template={

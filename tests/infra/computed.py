@@ -15,7 +15,9 @@ def add_computed(key: str, body: Json, number: int) -> dict[str, Json]:
     if product == "compute":
         return _compute(path, body, number)
     body["name"] = path.rpartition("/")[2] if product in ("logging", "storage") else path
-    if product != "logging":
+    if "/sinks/" in path:
+        body["writerIdentity"] = f"serviceAccount:service-{PROJECT_NUMBER}@gcp-sa-logging.iam.gserviceaccount.com"
+    if product not in ("logging", "pubsub"):
         body |= {"createTime": _NOW, "updateTime": _NOW, "etag": "e"}
     if product == "iam":
         body["uniqueId"] = str(number)

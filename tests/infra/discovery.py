@@ -29,6 +29,7 @@ PRODUCTS = {
     "managedkafka": ("managedkafka.v1",),
     "monitoring": ("monitoring.v3", "monitoring.v1"),
     "parametermanager": ("parametermanager.v1",),
+    "pubsub": ("pubsub.v1",),
     "run": ("run.v2",),
     "secretmanager": ("secretmanager.v1",),
     "serviceusage": ("serviceusage.v1", "serviceusage.v1beta1"),

@@ -103,6 +103,9 @@ def computed(token: str, inputs: dict[str, Any], logical: str = "") -> dict[str,
     if kind in ("Router", "Network", "Subnetwork", "Instance", "Disk"):
         link = {"selfLink": f"https://www.googleapis.com/compute/v1/projects/{project}/{kind}/{name}"}
         return link | ({"instanceId": f"number-of-{name}"} if kind == "Instance" else {})
+    if kind == "ServiceIdentity":
+        agent = f"gcp-sa-{inputs['service'].partition('.')[0]}"
+        return {"member": f"serviceAccount:service-1@{agent}.iam.gserviceaccount.com"}
     # By type: output, and how it is made of inputs.
     templates = {
         "Secret": {"name": "projects/{project}/secrets/{secretId}"},
@@ -110,12 +113,12 @@ def computed(token: str, inputs: dict[str, Any], logical: str = "") -> dict[str,
         "Service": {"uri": "https://{name}-abc123-uc.a.run.app"},
         "ParameterVersion": {"name": "{parameter}/versions/{parameterVersionId}"},
         "Image": {"ref": "{tags[0]}@sha256:" + "0" * 64, "digest": "sha256:" + "0" * 64},
-        "ServiceIdentity": {"member": "serviceAccount:service-1@gcp-sa-artifactregistry.iam.gserviceaccount.com"},
         "WorkloadIdentityPool": {"name": "projects/1/locations/global/workloadIdentityPools/{workloadIdentityPoolId}"},
         "WorkloadIdentityPoolProvider": {
             "name": "projects/1/locations/global/workloadIdentityPools/{workloadIdentityPoolId}"
             "/providers/{workloadIdentityPoolProviderId}"
         },
+        "ProjectSink": {"writerIdentity": "serviceAccount:service-1@gcp-sa-logging.iam.gserviceaccount.com"},
         "NotificationChannel": {"name": "projects/{project}/notificationChannels/1"},
         "AlertPolicy": {"name": "projects/{project}/alertPolicies/1"},
         "UptimeCheckConfig": {"uptimeCheckId": "{displayName}-1"},

@@ -176,7 +176,8 @@ class Google:
             body = {"state": "ENABLED"}
         elif not name or request.product in ("monitoring", "billingbudgets"):
             name = str(next(self._numbers))
-        key = f"{key}/{name}"
+        # Pub/Sub's path names what is made.
+        key = key if request.verb == "PUT" else f"{key}/{name}"
         if key in self.resources:
             raise RefusedError(409, "alreadyExists", f"{key} already exists")
         self.resources |= add_computed(key, body, next(self._numbers))

@@ -23,6 +23,7 @@ _ENDPOINTS = {
     "MANAGED_KAFKA": "managedkafka/v1",
     "MONITORING": "monitoring",
     "PARAMETER_MANAGER": "parametermanager/v1",
+    "PUBSUB": "pubsub/v1",
     "RESOURCE_MANAGER": "cloudresourcemanager/v1",
     "RESOURCE_MANAGER3": "cloudresourcemanager/v3",
     "RESOURCE_MANAGER_V3": "cloudresourcemanager/v3",

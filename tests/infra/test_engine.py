@@ -192,6 +192,7 @@ def test_every_option_deploys_and_stays(dev: Engine) -> None:
         githubOwnerId="2",
         consumerMetrics="true",
         minutesWithoutData="30",
+        cloudLoggingFilter="severity>=INFO",
         alertEmail="ops@example.com",
         alertSlackChannel="#ops",
         alertSlackToken="t" * 24,

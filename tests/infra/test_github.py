@@ -132,7 +132,12 @@ def test_a_preview_may_look_up_what_the_program_looks_up(monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"backend": "managed", "clickhouseHost": "c.example"}, {"billingAccount": "012345-6789AB-CDEF01"}],
+    [
+        {},
+        {"backend": "managed", "clickhouseHost": "c.example"},
+        {"billingAccount": "012345-6789AB-CDEF01"},
+        {"cloudLoggingFilter": "severity>=INFO"},
+    ],
 )
 def test_an_owner_grants_what_the_stack_needs(changes: dict[str, str]) -> None:
     """Lines that a shell takes as they are. A deploy may grant what the stacks grant, and nothing else."""
@@ -148,6 +153,7 @@ def test_an_owner_grants_what_the_stack_needs(changes: dict[str, str]) -> None:
     deploy = {role for act, role in granted if act == "deploy"}
     assert {role for act, role in granted if act == "preview"} == {"roles/compute.viewer"}
     assert ("roles/managedkafka.admin" in deploy) == ("backend" in changes)
+    assert ("roles/pubsub.admin" in deploy) == ("cloudLoggingFilter" in changes)
     assert ("roles/billing.costsManager" in deploy) == ("billingAccount" in changes)
     assert not {"roles/owner", "roles/editor"} & deploy
     limited = granted["deploy", "roles/resourcemanager.projectIamAdmin"]

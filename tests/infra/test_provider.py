@@ -25,6 +25,7 @@ EVERYTHING = {
     "alertEmail": "oncall@example.org",
     "autoscaler": "true",
     "billingAccount": "012345-6789AB-CDEF01",
+    "cloudLoggingFilter": "severity>=INFO",
     "minutesWithoutData": "30",
     "queryUsers": '["user:reader@example.org"]',
     "sshUsers": '["user:admin@example.org"]',
