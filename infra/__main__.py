@@ -49,6 +49,8 @@ def program() -> None:
     Monitoring(settings, gateway.url.apply(lambda url: url.removeprefix("https://")), backend.node_id, there)
     pulumi.export("image", foundation.images.image)
     outputs = commands(settings, gateway.url)
+    if gateway.grpc_url:
+        outputs["grpc_url"] = gateway.grpc_url
     if settings.grafana:
         outputs["grafana_url"] = Grafana(foundation, backend, there).url
     if settings.github_repository_id:

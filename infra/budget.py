@@ -136,8 +136,8 @@ def run_instances(settings: Settings) -> int:
     """The largest number of Cloud Run instances that can exist at once."""
     crema = 1 if settings.autoscaler else 0
     grafana = 1 if settings.grafana else 0
-    logging = settings.gateway_max if settings.cloud_logging_filter else 0
-    return settings.consumer_max + settings.gateway_max + settings.query_max + crema + grafana + logging
+    gateways = 1 + settings.gateway_grpc + bool(settings.cloud_logging_filter)
+    return settings.consumer_max + gateways * settings.gateway_max + settings.query_max + crema + grafana
 
 
 def check_subnet(settings: Settings) -> None:

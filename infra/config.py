@@ -147,6 +147,7 @@ class Settings:
     autoscaler: bool = key(True, "Scale consumers by Kafka lag with CREMA. It is one instance that always runs.")
     gateway_min: int = key(0, "Fewest gateway instances; 0 makes the first request after a pause slow.")
     gateway_max: int = key(4, "Most gateway instances.", least=1)
+    gateway_grpc: bool = key(False, "Take OTLP over gRPC, too, at an address of its own.")
     query_min: int = key(0, "Fewest query instances.")
     query_max: int = key(2, "Most query instances.", least=1)
 

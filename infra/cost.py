@@ -43,6 +43,8 @@ def estimate(settings: Settings, price: Mapping[str, Any]) -> dict[str, float]:
         parts["collector beside each consumer"] = settings.consumer_min * hours * 3600 * beside
     if settings.autoscaler:
         parts["lag autoscaler: one instance always on"] = service(1, 0.5)
+    if settings.gateway_grpc:
+        parts[f"gateway over gRPC: service, {settings.gateway_min} always on"] = service(1, 1, settings.gateway_min)
     for name, least in (("gateway", settings.gateway_min), ("query", settings.query_min)):
         parts[f"{name}: service, {least} always on"] = service(1, 1, least)
     if settings.grafana:

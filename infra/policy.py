@@ -45,6 +45,8 @@ PROJECT_ROLES = {
 }
 # Granted on a project, with a condition that names one resource.
 CONDITIONED_ROLES = {"roles/parametermanager.parameterViewer": "read the autoscaler's configuration"}
+# Services that check tokens themselves.
+OPEN = {"gateway", "gateway-grpc"}
 BROAD_ROLES = {"roles/owner", "roles/editor", "roles/viewer"}
 # Images that are not ours have a pinned tag: Google's, and what the project's mirror pulls from Docker Hub.
 TAGGED_IMAGES = re.compile(
@@ -107,7 +109,7 @@ def least_rights(resource: Declared) -> Iterator[str]:
 
 def only_the_gateway_is_open(resource: Declared) -> Iterator[str]:
     """No Cloud Run service but the gateway can be called without Google's own check."""
-    if resource.kind == "Service" and resource.inputs.get("invokerIamDisabled") and resource.name != "gateway":
+    if resource.kind == "Service" and resource.inputs.get("invokerIamDisabled") and resource.name not in OPEN:
         yield "can be called by everybody"
 
 

@@ -1,6 +1,6 @@
 """The Cloud Run services: the gateway, open to the internet behind its tokens, and the query API behind IAM."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pulumi
@@ -12,6 +12,7 @@ from infra.identity import Identity
 
 ANY = "0.0.0.0"  # noqa: S104 - inside the container; Cloud Run's front is what the world reaches
 _TOKENS = "gateway-tokens"
+_GRPC_PORT = 4317
 
 
 class Gateway(pulumi.ComponentResource):
@@ -36,6 +37,11 @@ class Gateway(pulumi.ComponentResource):
         after = pulumi.ResourceOptions(parent=self, depends_on=[*rights, tokens, *backend.ready])
         self.service = service(foundation, shape, self.identity, after)
         self.url: pulumi.Output[str] = self.service.uri
+        self.grpc_url: pulumi.Output[str] | None = None
+        if settings.gateway_grpc:
+            environment |= Environment({"LOGBROOK_GATEWAY_GRPC_PORT": str(_GRPC_PORT)})
+            shape = replace(shape, name="gateway-grpc", http2_port=_GRPC_PORT, environment=environment)
+            self.grpc_url = service(foundation, shape, self.identity, after).uri
         self.register_outputs({"url": self.url})
 
 
@@ -79,6 +85,11 @@ class Shape:
     open_to_all: bool = False
     is_internal: bool = False
     timeout_seconds: int = 60
+    http2_port: int = 0
+    """Where it is served instead, by HTTP/2 without TLS; `port` is for probes. Cloud Run serves one port for a service.
+
+    https://docs.cloud.google.com/run/docs/configuring/http2 and .../triggering/grpc (2026-11-29).
+    """
     mounted: str = ""
     """A secret that is a file in /etc/logbrook: its newest version at any time, with no new revision.
 
@@ -96,7 +107,9 @@ def service(
         "image": foundation.images.image,
         "args": [shape.command],
         "envs": variables(shape.environment, foundation.store),
-        "ports": {"container_port": shape.port},
+        "ports": {"name": "h2c", "container_port": shape.http2_port}
+        if shape.http2_port
+        else {"container_port": shape.port},
         "resources": {"limits": {"cpu": "1", "memory": "1Gi"}, "cpu_idle": least == 0, "startup_cpu_boost": True},
         # The first connection out of a new instance takes up to a minute, and its first attempts fail.
         "startup_probe": probe(shape.port, 5, 5, 48),

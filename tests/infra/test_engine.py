@@ -193,6 +193,7 @@ def test_every_option_deploys_and_stays(dev: Engine) -> None:
         consumerMetrics="true",
         minutesWithoutData="30",
         cloudLoggingFilter="severity>=INFO",
+        gatewayGrpc="true",
         alertEmail="ops@example.com",
         alertSlackChannel="#ops",
         alertSlackToken="t" * 24,
@@ -205,6 +206,7 @@ def test_every_option_deploys_and_stays(dev: Engine) -> None:
     dev.up()
     assert dev.cloud.problems == []
     assert set(dev.up()) == {"same"}
+    assert dev.outputs()["grpc_url"].startswith("https://")
     assert dev.outputs()["grafana_url"].startswith("https://")
     assert dev.outputs()["github_provider"].endswith("/providers/actions")
 

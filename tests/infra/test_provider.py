@@ -26,6 +26,7 @@ EVERYTHING = {
     "autoscaler": "true",
     "billingAccount": "012345-6789AB-CDEF01",
     "cloudLoggingFilter": "severity>=INFO",
+    "gatewayGrpc": "true",
     "minutesWithoutData": "30",
     "queryUsers": '["user:reader@example.org"]',
     "sshUsers": '["user:admin@example.org"]',

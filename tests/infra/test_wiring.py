@@ -60,6 +60,18 @@ def test_one_address_from_the_broker_to_the_consumer(prod: list[Declared]) -> No
     assert trigger["bootstrapServers"] == f"{address}:9094"
 
 
+def test_otlp_over_grpc_has_a_service_of_its_own() -> None:
+    """Cloud Run serves one port, by HTTP/2 if it is named h2c. HTTP beside it answers the probes. Tokens are shared."""
+    found = record(program, stack_config("prod", gatewayGrpc="true"))
+    [http], [grpc] = (_one(found, "Service", name)["template"]["containers"] for name in ("gateway", "gateway-grpc"))
+    assert grpc["ports"] == {"name": "h2c", "containerPort": 4317}
+    assert {"name": "LOGBROOK_GATEWAY_GRPC_PORT", "value": "4317"} in grpc["envs"]
+    assert grpc["startupProbe"] == http["startupProbe"]
+    assert grpc["startupProbe"]["httpGet"]["port"] == 4318
+    assert grpc["volumeMounts"] == http["volumeMounts"]
+    assert not [each for each in record(program, stack_config("prod")) if "grpc" in each.name]
+
+
 def test_the_firewall_knows_cloud_run_by_its_subnet(prod: list[Declared]) -> None:
     """The source is the range of the very subnet that pool and services are in; the target is the node's account."""
     subnet = _one(prod, "Subnetwork", "run-subnet")
