@@ -192,7 +192,7 @@ def _consumers() -> list[Panel]:
             Text(
                 "Batch age",
                 "From the first fetch of a batch to the end of its insert.",
-                "About LOGBROOK_CONSUMER_FLUSH_AFTER_SECONDS plus the duration of an insert.",
+                "At most LOGBROOK_CONSUMER_FLUSH_AFTER_SECONDS plus the duration of two inserts.",
             ),
             {"p99": _quantile(0.99, "consumer_batch_age_seconds")},
             "s",

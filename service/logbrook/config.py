@@ -184,7 +184,9 @@ class Consumer:
     parallel_inserts: int = setting(
         2, "Inserts into which a batch of 8 MiB or more is divided: this many of ClickHouse's cores are used."
     )
-    flush_after_seconds: float = setting(0.5, "Age at which a batch is inserted even if it is not full.")
+    flush_after_seconds: float = setting(
+        0.5, "Shortest time from one insert of a batch that is not full to the next. After a pause, it begins at once."
+    )
     session_timeout_seconds: float = setting(
         10.0,
         "Silence after which a consumer counts as dead and its partitions go to the others: the delay after a crash. "

@@ -109,6 +109,18 @@ def test_everything_arrives_once_over_restarts(topic: config.Kafka, database: co
     assert {(each.missing, each.double, each.pending) for each in findings} == {(0, 0, 0)}
 
 
+def test_what_comes_after_a_pause_is_stored_at_once(topic: config.Kafka, database: config.ClickHouse) -> None:
+    """What follows it is collected: until `flush_after_seconds` are over, here never, or until the batch is full."""
+    settings = replace(SETTINGS, flush_after_seconds=3600, max_batch_messages=2)
+    with consuming(settings, topic, database) as running:
+        send(topic, b"first")
+        eventually(lambda: bodies(database) == ["first"], 60)
+        send(topic, b"second")
+        eventually(lambda: len(running.loop.filling.rows) == 1)
+        send(topic, b"third")
+        eventually(lambda: bodies(database) == ["first", "second", "third"])
+
+
 def test_consumers_share_the_work_and_hand_it_over(topic: config.Kafka, database: config.ClickHouse) -> None:
     """While members come and go under load, each event is stored once."""
     with consuming(SETTINGS, topic, database) as first:

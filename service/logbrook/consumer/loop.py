@@ -99,7 +99,7 @@ class Loop:
         self.inlet: Inlet | None = None
         self.stale: str | None = None
         self.job: Future[Finish] | None = None
-        self.failures, self.not_before = 0, 0.0
+        self.failures, self.not_before, self.flush_due = 0, 0.0, 0.0
         self.message_bytes = _FIRST_MESSAGE_BYTES
         self.ticked_at = self.lag_due = time.monotonic()
 
@@ -209,9 +209,9 @@ class Loop:
             self.job = self.worker.submit(self._take_over, self.inlet, self.member.positions())
         elif self.inlet is not None and self.inserting is not None:
             self.job = self.worker.submit(self._insert, self.inlet, self.inserting)
-        elif self.filling.rows and (
-            self._full() or time.monotonic() - self.filling.opened_at >= self.settings.flush_after_seconds
-        ):
+        elif self.filling.rows and (self._full() or time.monotonic() >= self.flush_due):
+            # What comes after a pause is inserted at once; a stream is collected for this long, or until it is full.
+            self.flush_due = time.monotonic() + self.settings.flush_after_seconds
             self.inserting, self.filling = self.filling, Batch()
             self._start()
 
