@@ -41,6 +41,7 @@ class Ports:
     kafka: int = _port("LOGBROOK_KAFKA_PORT", 9092)
     clickhouse: int = _port("LOGBROOK_CLICKHOUSE_PORT", config.ClickHouse.port)
     gateway: int = _port("LOGBROOK_GATEWAY_PORT", config.Gateway.port)
+    gateway_grpc: int = _port("LOGBROOK_GATEWAY_GRPC_PORT", 4317)
     consumer: int = _port("LOGBROOK_CONSUMER_HEALTH_PORT", config.Consumer.health_port)
     query: int = _port("LOGBROOK_QUERY_PORT", config.Query.port)
     audit: int = _port("LOGBROOK_AUDIT_PORT", 9465)
@@ -53,7 +54,10 @@ class Ports:
     def variables(self) -> dict[str, tuple[int, str]]:
         """Each port by the name of its process, with the variable that changes it."""
         return {
-            each.name.replace("_metrics", "'s metrics"): (getattr(self, each.name), each.metadata["variable"])
+            each.name.replace("_metrics", "'s metrics").replace("_grpc", " over gRPC"): (
+                getattr(self, each.name),
+                each.metadata["variable"],
+            )
             for each in fields(self)
         }
 

@@ -25,6 +25,7 @@ def services(environment: Environment, jars: Path) -> list[Service]:
     data = state / "data"
     own = environment.for_service
     reader = {"LOGBROOK_CLICKHOUSE_USERNAME": "reader", "LOGBROOK_CLICKHOUSE_PASSWORD": environment.reader_password}
+    grpc = {"LOGBROOK_GATEWAY_GRPC_PORT": str(ports.gateway_grpc)}
     found = [
         brokers.zookeeper(data / "zookeeper", jars, ports.zookeeper, metrics_port=ports.zookeeper_metrics),
         brokers.kafka(
@@ -32,7 +33,7 @@ def services(environment: Environment, jars: Path) -> list[Service]:
         ),
         clickhouse(data / "clickhouse", ports.clickhouse, environment.password, environment.reader_password),
         _logbrook("migrate", own("migrate"), once=True, needs=("kafka", "clickhouse")),
-        _logbrook("gateway", own("gateway"), port=ports.gateway, needs=("kafka", "migrate")),
+        _logbrook("gateway", {**own("gateway"), **grpc}, port=ports.gateway, needs=("kafka", "migrate")),
         _logbrook("consumer", own("consumer"), port=ports.consumer, needs=("kafka", "clickhouse", "migrate")),
     ]
     program = prometheus.installed()

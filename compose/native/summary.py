@@ -29,6 +29,7 @@ def show(settings: Environment, way: str, console: Console) -> None:
     if answers(ports.query, "/healthz"):
         table.add_row("Explorer, API", f"http://127.0.0.1:{ports.query}", own)
     table.add_row("Gateway", f"http://127.0.0.1:{ports.gateway}", own)
+    table.add_row("OTLP over gRPC", f"127.0.0.1:{ports.gateway_grpc}", own)
     table.add_row("ClickHouse", f"http://127.0.0.1:{ports.clickhouse}", engine)
     if way == "native":
         table.add_row("Consumer", f"http://127.0.0.1:{ports.consumer}/metrics", own)

@@ -41,9 +41,9 @@ class Stack:
         self.password, self.reader_password = secrets.token_hex(16), secrets.token_hex(16)
         self._token, self._ship = tokens.issue(source), tokens.issue("ship")
         self.token = self._token.token
-        free = ports.free(6)
+        free = ports.free(7)
         self.kafka_port, self.clickhouse_port, self.gateway_port, self.query_port = free[:4]
-        self.prometheus_port, self._grafana_port = free[4:]
+        self.prometheus_port, self._grafana_port, self.grpc_port = free[4:]
         (directory / "override.yaml").write_text(yaml.safe_dump(override))
         self.env_file = directory / ".env"
         self.env_file.write_text("".join(f"{name}={value}\n" for name, value in self._variables().items()))
@@ -68,6 +68,7 @@ class Stack:
             "LOGBROOK_KAFKA_PORT": self.kafka_port,
             "LOGBROOK_CLICKHOUSE_PORT": self.clickhouse_port,
             "LOGBROOK_GATEWAY_PORT": self.gateway_port,
+            "LOGBROOK_GATEWAY_GRPC_PORT": self.grpc_port,
             "LOGBROOK_QUERY_PORT": self.query_port,
             "LOGBROOK_PROMETHEUS_PORT": self.prometheus_port,
             "LOGBROOK_GRAFANA_PORT": self._grafana_port,

@@ -25,6 +25,7 @@ class Pipeline:
     """A running pipeline: where to send, and where to look."""
 
     gateway_url: str
+    grpc_address: str
     query_url: str
     token: str
     kafka: config.Kafka
@@ -106,6 +107,7 @@ def native(directory: Path) -> Iterator[Pipeline]:
         ports = stack.settings.ports
         yield Pipeline(
             f"http://127.0.0.1:{ports.gateway}",
+            f"127.0.0.1:{ports.gateway_grpc}",
             f"http://127.0.0.1:{ports.query}",
             sender.token,
             config.Kafka(bootstrap_servers=f"127.0.0.1:{ports.kafka}"),
@@ -117,6 +119,7 @@ def in_containers(stack: Stack) -> Pipeline:
     """A Compose stack that is up."""
     return Pipeline(
         f"http://127.0.0.1:{stack.gateway_port}",
+        f"127.0.0.1:{stack.grpc_port}",
         f"http://127.0.0.1:{stack.query_port}",
         stack.token,
         config.Kafka(bootstrap_servers=f"127.0.0.1:{stack.kafka_port}"),

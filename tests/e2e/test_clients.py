@@ -7,10 +7,11 @@ import uuid
 
 import pytest
 from opentelemetry._logs import SeverityNumber
+from opentelemetry.exporter.otlp.proto.grpc import _log_exporter as grpc
 from opentelemetry.exporter.otlp.proto.http import Compression
 from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
 from opentelemetry.sdk._logs import LoggerProvider
-from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
+from opentelemetry.sdk._logs.export import BatchLogRecordProcessor, LogRecordExporter
 from opentelemetry.sdk.resources import Resource
 
 from tests.e2e.pipeline import Pipeline, eventually
@@ -70,17 +71,22 @@ def test_kafka_python(pipeline: Pipeline) -> None:
     )
 
 
-@pytest.mark.parametrize("compression", [Compression.NoCompression, Compression.Gzip])
-def test_opentelemetry_sdk(pipeline: Pipeline, compression: Compression) -> None:
-    """The OpenTelemetry SDK and its OTLP exporter (protobuf), with attributes, an event name and an exception."""
+@pytest.mark.parametrize("way", ["HTTP", "HTTP, gzip", "gRPC"])
+def test_opentelemetry_sdk(pipeline: Pipeline, way: str) -> None:
+    """The OpenTelemetry SDK and its OTLP exporters (protobuf), with attributes, an event name and an exception."""
     before = pipeline.position()
     service = f"otel-{uuid.uuid4().hex[:6]}"
     provider = LoggerProvider(resource=Resource({"service.name": service, "service.version": "1.2"}))
-    exporter = OTLPLogExporter(
-        endpoint=f"{pipeline.gateway_url}/v1/logs",
-        headers={"Authorization": f"Bearer {pipeline.token}"},
-        compression=compression,
-    )
+    exporter: LogRecordExporter
+    headers = {"authorization": f"Bearer {pipeline.token}"}
+    if way == "gRPC":
+        exporter = grpc.OTLPLogExporter(endpoint=pipeline.grpc_address, headers=headers, insecure=True)
+    else:
+        exporter = OTLPLogExporter(
+            endpoint=f"{pipeline.gateway_url}/v1/logs",
+            headers=headers,
+            compression=Compression.Gzip if "gzip" in way else Compression.NoCompression,
+        )
     provider.add_log_record_processor(BatchLogRecordProcessor(exporter))
     logger = provider.get_logger("shop.disk", "2.0")
     logger.emit(
