@@ -55,7 +55,11 @@ def scopes(settings: Settings) -> dict[str, str]:
         found["run_googleapis_com:container_instance_count"] = (
             f'monitored_resource="cloud_run_revision",service_name="{settings.name}-crema"'
         )
-    if settings.on_vm:
+    if not settings.on_vm:
+        found["run_googleapis_com:job_completed_execution_count"] = (
+            f'monitored_resource="cloud_run_job",job_name="{settings.name}-audit"'
+        )
+    else:
         node = f"{settings.name}-node"
         found |= {
             r"compute_googleapis_com:\w+": f'instance_name="{node}"',
@@ -135,10 +139,13 @@ def _scoped(settings: Settings, found: re.Match[str]) -> str:
     for pattern, ours in scopes(settings).items():
         if re.fullmatch(pattern, name):
             return f"{name}{{{labels},{ours}}}" if labels else f"{name}{{{ours}}}"
-    if name.startswith("consumer_"):
-        raise LookupError(f"{name}: {NAMESPACE}:consumerMetrics is off")
-    if name == "run_googleapis_com:container_instance_count":
-        raise LookupError(f"{name}: {NAMESPACE}:autoscaler is off")
+    for beginning, why in (
+        ("consumer_", "consumerMetrics is off"),
+        ("run_googleapis_com:container_instance_count", "autoscaler is off"),
+        ("run_googleapis_com:job_", "backend is vm: the node audits"),
+    ):
+        if name.startswith(beginning):
+            raise LookupError(f"{name}: {NAMESPACE}:{why}")
     raise LookupError(f"{name}: nothing sends it to Cloud Monitoring")
 
 

@@ -81,7 +81,13 @@ def _managed(settings: Settings, price: Mapping[str, Any]) -> dict[str, float]:
         settings.managed_kafka_cpus * price["managed_kafka_cpu_per_hour"]
         + settings.managed_kafka_memory_gib * price["managed_kafka_gib_per_hour"]
     )
-    return {"managed Kafka": per_hour * price["hours_per_month"], "ClickHouse: its provider's bill": 0.0}
+    minutes = price["hours_per_month"] * price["audit_minutes"]
+    job = 60 * minutes * (price["service_cpu_per_second"] + price["service_gib_per_second"])
+    return {
+        "managed Kafka": per_hour * price["hours_per_month"],
+        "ClickHouse: its provider's bill": 0.0,
+        f"audit: a job every hour, of {price['audit_minutes']} minutes": job + price["schedule_per_month"],
+    }
 
 
 def table(settings: Settings, price: Mapping[str, Any]) -> str:

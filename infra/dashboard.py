@@ -44,7 +44,15 @@ FIGURES = (
         ("histogram_quantile(0.99, sum by (le) (rate(consumer_freshness_seconds_bucket[5m])))",),
         5,
     ),
-    Figure("Missing: what the last audit found", "events", ("sum(audit_missing_events)",), 0.5),
+    Figure(
+        "Missing: what the last audit found",
+        "events, or failed audits without a data node",
+        (
+            "sum(audit_missing_events)",
+            'sum(increase(run_googleapis_com:job_completed_execution_count{result="failed"}[75m]))',
+        ),
+        0.5,
+    ),
     Figure(
         "Search: time of a request, 95 of 100",
         "ms",

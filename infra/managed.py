@@ -14,7 +14,7 @@ REPLICAS = 3
 
 
 class Managed(pulumi.ComponentResource):
-    """Managed Service for Apache Kafka in the stack's network, and a job that creates the tables in ClickHouse."""
+    """Google's Kafka in the stack's network, and two jobs: one creates the tables in ClickHouse, one audits hourly."""
 
     def __init__(self, foundation: Foundation, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("logbrook:infra:Managed", "managed", None, opts)
@@ -35,6 +35,7 @@ class Managed(pulumi.ComponentResource):
             ready=(topic,),
         )
         self.migrate = self._migrate()
+        self._audit()
         self.register_outputs({})
 
     def _cluster(self) -> gcp.managedkafka.Cluster:
@@ -72,9 +73,7 @@ class Managed(pulumi.ComponentResource):
         )
 
     def _migrate(self) -> gcp.cloudrunv2.Job:
-        foundation, settings = self.foundation, self.foundation.settings
-        identity = Identity(settings, "migrate", "creates the tables", self._child)
-        rights = foundation.rights(identity, *self.backend.kafka_roles)
+        settings = self.foundation.settings
         environment = (
             kafka(self.backend, "migrate")
             | clickhouse(self.backend, "logbrook", "clickhouse-admin-password")
@@ -88,23 +87,66 @@ class Managed(pulumi.ComponentResource):
                 }
             )
         )
+        identity = Identity(settings, "migrate", "creates the tables", self._child)
+        return self._job(identity, ["migrate"], environment, tries=4, timeout_seconds=600)
+
+    def _audit(self) -> None:
+        """With the consumer's rights, so that `replay` can store what it found missing (docs/operations.md).
+
+        Its account starts it, and may start nothing else: the way to schedule a job that
+        https://docs.cloud.google.com/run/docs/execute/jobs-on-schedule shows, and
+        https://docs.cloud.google.com/scheduler/docs/http-target-auth (both read 2026-11-29).
+        """
+        settings = self.foundation.settings
+        environment = kafka(self.backend, "consumer") | clickhouse(self.backend, "writer", "clickhouse-writer-password")
+        identity = Identity(settings, "audit", "compares ClickHouse with Kafka", self._child)
+        # Nobody is woken up for what a second try does not find. Both end before the next hour's audit.
+        job = self._job(identity, ["audit", "--json"], environment, tries=2, timeout_seconds=1500)
+        may_start = gcp.cloudrunv2.JobIamMember(
+            "audit-starts-itself",
+            location=settings.region,
+            name=job.name,
+            role="roles/run.invoker",
+            member=identity.member,
+            opts=self._child,
+        )
+        gcp.cloudscheduler.Job(
+            "audit-hourly",
+            name=f"{settings.name}-audit-hourly",
+            region=settings.region,
+            schedule="7 * * * *",
+            time_zone="Etc/UTC",
+            retry_config={"retry_count": 3},
+            http_target={
+                "http_method": "POST",
+                "uri": pulumi.Output.concat("https://run.googleapis.com/v2/", job.id, ":run"),
+                "oauth_token": {"service_account_email": identity.email},
+            },
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[may_start]),
+        )
+
+    def _job(
+        self, identity: Identity, args: list[str], environment: Environment, *, tries: int, timeout_seconds: int
+    ) -> gcp.cloudrunv2.Job:
+        foundation, settings = self.foundation, self.foundation.settings
+        rights = foundation.rights(identity, *self.backend.kafka_roles)
         template: Any = {
             "service_account": identity.email,
-            "max_retries": 3,
-            "timeout": "600s",
+            "max_retries": tries - 1,
+            "timeout": f"{timeout_seconds}s",
             "containers": [
                 {
                     "image": foundation.images.image,
-                    "args": ["migrate"],
+                    "args": args,
                     "envs": variables(environment, foundation.store),
-                    "resources": {"limits": {"cpu": "1", "memory": "512Mi"}},
+                    "resources": {"limits": {"cpu": "1", "memory": "1Gi"}},
                 }
             ],
             "vpc_access": foundation.network.vpc_access(),
         }
         return gcp.cloudrunv2.Job(
-            "migrate",
-            name=f"{settings.name}-migrate",
+            identity.role,
+            name=f"{settings.name}-{identity.role}",
             location=settings.region,
             deletion_protection=settings.guarded,
             template={"template": template},

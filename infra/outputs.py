@@ -24,6 +24,7 @@ def commands(settings: Settings, gateway_url: pulumi.Output[str]) -> dict[str, p
         }
     else:
         outputs["create_tables"] = f"gcloud run jobs execute {settings.name}-migrate {place} --wait"
+        outputs["run_audit"] = f"gcloud run jobs execute {settings.name}-audit {place} --wait"
     return outputs
 
 

@@ -21,8 +21,9 @@ class Declared:
 
     @property
     def kind(self) -> str:
-        """`Instance` of `gcp:compute/instance:Instance`. An API of the project is not one of Cloud Run's services."""
-        return "Api" if self.token.startswith("gcp:projects/service:") else self.token.rpartition(":")[2]
+        """`Instance` of `gcp:compute/instance:Instance`. An API is not a Cloud Run service, nor a schedule a job."""
+        others = {"gcp:projects/service:Service": "Api", "gcp:cloudscheduler/job:Job": "Schedule"}
+        return others.get(self.token) or self.token.rpartition(":")[2]
 
     @property
     def runs(self) -> dict[str, Any]:

@@ -34,7 +34,7 @@ def full_names(names: Iterable[str]) -> list[str]:
 
 def apis(settings: Settings) -> list[str]:
     """The APIs that this stack needs, by their full names, in alphabetical order."""
-    extra = [] if settings.on_vm else ["managedkafka"]
+    extra = [] if settings.on_vm else ["cloudscheduler", "managedkafka"]
     extra += ["pubsub"] if settings.cloud_logging_filter else []
     extra += ["billingbudgets"] if settings.billing_account else []
     # sts turns what GitHub says into a token, and iamcredentials turns that into a service account's token.

@@ -47,7 +47,7 @@ DOCKER_HUB = Declared(
 )
 SECRETS = (
     Declared("clickhouseAdminPassword", ("node", "migrate"), meaning="ClickHouse: the administrator"),
-    Declared("clickhouseWriterPassword", ("node", "consumer"), meaning="ClickHouse: the consumer"),
+    Declared("clickhouseWriterPassword", ("node", "consumer", "audit"), meaning="ClickHouse: the consumer"),
     Declared("clickhouseReaderPassword", ("node", "query", "grafana"), meaning="ClickHouse: the query API"),
     Declared("kafkaGatewayPassword", ("node", "gateway"), ("vm",), "Kafka: the gateway"),
     Declared("kafkaConsumerPassword", ("node", "consumer"), ("vm",), "Kafka: the consumer"),

@@ -25,6 +25,8 @@ def add_computed(key: str, body: Json, number: int) -> dict[str, Json]:
         body["state"] = "ACTIVE"
     elif product == "run":
         _run(path, body, number)
+    elif product == "cloudscheduler":
+        _schedule(body)
     return {key: body}
 
 
@@ -35,6 +37,14 @@ def _run(path: str, body: Json, number: int) -> None:
     if "/services/" in path:
         uri = f"https://{path.rpartition('/')[2]}-abc-uc.a.run.app"
         body |= {"uri": uri, "urls": [uri], "trafficStatuses": []}
+
+
+def _schedule(body: Json) -> None:
+    """What the API's reference calls its defaults."""
+    pauses = {"minBackoffDuration": "5s", "maxBackoffDuration": "3600s", "maxDoublings": 5, "maxRetryDuration": "0s"}
+    body |= {"state": "ENABLED", "retryConfig": pauses | body.get("retryConfig", {})}
+    if token := body.get("httpTarget", {}).get("oauthToken"):
+        token.setdefault("scope", "https://www.googleapis.com/auth/cloud-platform")
 
 
 def _compute(path: str, body: Json, number: int) -> dict[str, Json]:

@@ -22,6 +22,7 @@ PRODUCTS = {
     "billingbudgets": ("billingbudgets.v1",),
     "cloudbilling": ("cloudbilling.v1",),
     "cloudresourcemanager": ("cloudresourcemanager.v1", "cloudresourcemanager.v3"),
+    "cloudscheduler": ("cloudscheduler.v1",),
     "compute": ("compute.beta",),
     "iam": ("iam.v1",),
     "iap": ("iap.v1",),

@@ -32,6 +32,7 @@ FORCES_REPLACEMENT = {
     "gcp:compute/subnetwork:Subnetwork": {"name", "network", "region"},
     "gcp:cloudrunv2/service:Service": {"name", "location", "project"},
     "gcp:cloudrunv2/workerPool:WorkerPool": {"name", "location", "project"},
+    "gcp:cloudscheduler/job:Job": {"name", "region", "project"},
     "gcp:secretmanager/secret:Secret": {"secretId", "replication"},
     "gcp:secretmanager/secretVersion:SecretVersion": {"secret", "secretData"},
     "gcp:parametermanager/parameterVersion:ParameterVersion": {"parameter", "parameterVersionId", "parameterData"},

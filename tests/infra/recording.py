@@ -14,6 +14,7 @@ _ENDPOINTS = {
     "BILLING_BUDGETS": "billingbudgets/v1",
     "CLOUD_BILLING": "cloudbilling/v1",
     "CLOUD_RUN_V2": "run/v2",
+    "CLOUD_SCHEDULER": "cloudscheduler/v1",
     "COMPUTE": "compute/beta",
     "CORE_BILLING": "cloudbilling/v1",
     "IAM": "iam/v1",

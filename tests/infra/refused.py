@@ -13,6 +13,7 @@ from typing import Any
 Refusal = tuple[int, str]
 
 API = "gcp:projects/service:Service"
+SCHEDULE = "gcp:cloudscheduler/job:Job"
 GUEST_ATTRIBUTES = "gcp:compute/getInstanceGuestAttributes:getInstanceGuestAttributes"
 # The user's choice of a name makes the id, and a second thing of that name is a 409.
 NAMED = {
@@ -20,6 +21,7 @@ NAMED = {
     "gcp:cloudrunv2/job:Job": "projects/{project}/locations/{location}/jobs/{name}",
     "gcp:cloudrunv2/service:Service": "projects/{project}/locations/{location}/services/{name}",
     "gcp:cloudrunv2/workerPool:WorkerPool": "projects/{project}/locations/{location}/workerPools/{name}",
+    SCHEDULE: "projects/{project}/locations/{region}/jobs/{name}",
     "gcp:compute/address:Address": "projects/{project}/regions/{region}/addresses/{name}",
     "gcp:compute/disk:Disk": "projects/{project}/zones/{zone}/disks/{name}",
     "gcp:compute/firewall:Firewall": "projects/{project}/global/firewalls/{name}",
@@ -43,6 +45,7 @@ _APIS = {
     "artifactregistry": "artifactregistry",
     "billing": "billingbudgets",
     "cloudrunv2": "run",
+    "cloudscheduler": "cloudscheduler",
     "compute": "compute",
     "iam": "iam",
     "iap": "iap",
@@ -114,6 +117,9 @@ class World:
                 self.bundles[name], self.polls[name] = bundle, self.polls_until_ready
         if token in RUN:
             return self._never_ready(token, inputs)
+        if token == SCHEDULE and not re.fullmatch(r"\S+( \S+){4}", inputs.get("schedule", "")):
+            # hashicorp/terraform's issue 31571 has the words.
+            return 400, "Schedule or time zone is invalid."
         return None
 
     def delete(self, token: str, unique: str, inputs: dict[str, Any]) -> Refusal | None:

@@ -23,6 +23,7 @@ RESOURCES = {
     "gcp:cloudrunv2/job:Job": ("run.v2", f"{_RUN}Job"),
     "gcp:cloudrunv2/service:Service": ("run.v2", f"{_RUN}Service"),
     "gcp:cloudrunv2/workerPool:WorkerPool": ("run.v2", f"{_RUN}WorkerPool"),
+    "gcp:cloudscheduler/job:Job": ("cloudscheduler.v1", "Job"),
     "gcp:compute/address:Address": ("compute.v1", "Address"),
     "gcp:compute/disk:Disk": ("compute.v1", "Disk"),
     "gcp:compute/firewall:Firewall": ("compute.v1", "Firewall"),

@@ -23,13 +23,14 @@ PROD, DEV = settings_of("prod"), settings_of("dev")
 MANAGED = {"backend": "managed", "clickhouseHost": "abc.clickhouse.example"}
 AGENT = yaml.safe_load((ROOT / "infra/boot/agent.yaml").read_text())
 # Google's own, by its lists of metrics (read 2026-11-28): cloud.google.com/monitoring/api/metrics_gcp_p_z#gcp-run,
-# metrics_gcp_c#gcp-compute, metrics_opsagent. Cloud Run's table of built-in metrics has billable time for worker pools:
-# cloud.google.com/run/docs/monitoring.
+# metrics_gcp_c#gcp-compute, metrics_opsagent. Cloud Run's table of built-in metrics has worker pools' billable time and
+# jobs' completed executions: cloud.google.com/run/docs/monitoring.
 GOOGLE = {
     "run_googleapis_com:request_count",
     "run_googleapis_com:request_latencies_bucket",
     "run_googleapis_com:container_billable_instance_time",
     "run_googleapis_com:container_instance_count",
+    "run_googleapis_com:job_completed_execution_count",
     "compute_googleapis_com:instance_uptime",
     "agent_googleapis_com:memory_percent_used",
     "agent_googleapis_com:disk_percent_used",
@@ -72,7 +73,8 @@ def test_every_rule_has_a_policy_or_a_reason(stack: str, changes: dict[str, str]
     known = _rules(alerts.LOCAL) | _rules(alerts.GCP)
     assert policies.keys() - {"OutOfMemory", "GatewayUnreachable"} == known.keys() - reasons.keys()
     assert all(re.search(r"logbrook:\w+|nothing sends it", reason) for reason in reasons.values())
-    assert not reasons or stack == "dev" or changes
+    if stack == "prod" and not changes:
+        assert reasons.keys() == {"AuditFailed", "NoAudit"}
 
 
 def _changed(settings: Any, changes: dict[str, str]) -> Any:
@@ -110,14 +112,25 @@ def _of_consumers() -> set[str]:
     }
 
 
+def test_the_audit_is_watched_without_a_data_node() -> None:
+    """What it finds is critical; that it does not run can wait until morning. Only this stack's job counts."""
+    policies = _policies(record(program, stack_config("prod", **MANAGED)))
+    for name, result, severity in (("AuditFailed", "failed", "CRITICAL"), ("NoAudit", "succeeded", "WARNING")):
+        [condition] = policies[name]["conditions"]
+        query = condition["conditionPrometheusQueryLanguage"]["query"]
+        assert f'{{result="{result}",monitored_resource="cloud_run_job",job_name="logbrook-prod-audit"}}' in query
+        assert policies[name]["severity"] == severity
+
+
 def test_every_policy_says_what_to_do() -> None:
-    """The text is the runbook's own section, as long as Google takes it, with the way to the node."""
-    for alert in alerts.render(PROD)[0]:
-        # https://cloud.google.com/monitoring/api/ref_v3/rest/v3/projects.alertPolicies#Documentation
-        assert len(alert.content) < 8192
-        assert f"*{alert.name}*" in alert.content
-        assert "gcloud compute ssh logbrook-prod-node" in alert.content
-        assert "{{" not in alert.content
+    """The text is the runbook's own section, as long as Google takes it, with the way to the node if there is one."""
+    for settings in (PROD, _changed(PROD, MANAGED)):
+        for alert in alerts.render(settings)[0]:
+            # https://cloud.google.com/monitoring/api/ref_v3/rest/v3/projects.alertPolicies#Documentation
+            assert len(alert.content) < 8192
+            assert f"*{alert.name}*" in alert.content
+            assert ("gcloud compute ssh logbrook-prod-node" in alert.content) == settings.on_vm
+            assert "{{" not in alert.content
     for name, policy in _policies(record(program, stack_config("prod"))).items():
         assert f"*{name}*" in policy["documentation"]["content"]
 
@@ -197,7 +210,7 @@ def test_what_is_rendered_means_the_same(tmp_path: Path, monkeypatch: pytest.Mon
 @needs_promtool
 def test_prometheus_can_read_every_query(tmp_path: Path) -> None:
     """Those of the dashboard too, with the interval that Cloud Monitoring fills in."""
-    queries = [query.replace("${__interval}", "1m") for query in _queries("prod")]
+    queries = [query.replace("${__interval}", "1m") for query in [*_queries("prod"), *_queries("prod", **MANAGED)]]
     rules = [{"record": f"q:{number}", "expr": query} for number, query in enumerate(queries)]
     (tmp_path / "rules.yml").write_text(yaml.safe_dump({"groups": [{"name": "all", "rules": rules}]}))
     done = subprocess.run(
@@ -217,6 +230,10 @@ def test_the_dashboard_has_the_seven_figures() -> None:
     assert len(dashboard.FIGURES) == 7
     assert dashboard.document(PROD).count('"prometheusQuery"') == 7
     assert dashboard.document(DEV).count('"prometheusQuery"') == 6
+    # Without a data node there is no disk, but an audit.
+    managed = dashboard.document(_changed(PROD, MANAGED))
+    assert managed.count('"prometheusQuery"') == 6
+    assert 'job_name=\\"logbrook-prod-audit\\"' in managed
     assert "logbrook:consumerMetrics is off" in dashboard.document(DEV)
 
 

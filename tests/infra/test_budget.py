@@ -115,6 +115,13 @@ def test_what_does_not_fit_says_what_would(change: dict[str, Any], key: str) -> 
         budget.check_disks(dataclasses.replace(settings, **larger))
 
 
+def test_the_audit_has_an_address() -> None:
+    """Where no data node audits, a job of Cloud Run does, in the same subnet."""
+    vm = settings_of("dev")
+    managed = dataclasses.replace(vm, backend="managed")
+    assert budget.run_instances(managed) == budget.run_instances(vm) + 1
+
+
 def test_segment_size_is_the_brokers() -> None:
     """The budget counts with the segment size that compose.yaml sets."""
     assert f"KAFKA_LOG_SEGMENT_BYTES: {budget.KAFKA_SEGMENT_BYTES}" in (ROOT / "compose/compose.yaml").read_text()

@@ -25,6 +25,7 @@ UNKNOWN_AT_FIRST = {
     "network",
     "secret",
     "source",
+    "subnet",
     "subnetwork",
     "version",
     "image",
@@ -38,6 +39,7 @@ UNKNOWN_AT_FIRST = {
     "secretData",
     "serviceAccountEmail",
     "serviceAccountId",
+    "uri",
     "value",
     "name",
 }
@@ -222,6 +224,23 @@ def test_a_stack_is_destroyed_on_purpose_alone(dev: Engine) -> None:
     dev.up()
     dev.destroy()
     assert dev.cloud.live == {}
+
+
+def test_the_managed_shape_deploys_and_stays(pulumi_cli: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A deploy creates what the preview said, and a second one changes nothing.
+
+    The audit is not scheduled before its account may start it.
+    """
+    monkeypatch.setattr("infra.images.content_tag", lambda *_: "0123456789abcdef")
+    config = {"logbrook:backend": "managed", "logbrook:clickhouseHost": "abc.clickhouse.example"}
+    with engine(pulumi_cli, tmp_path, "prod", config=config) as fresh:
+        promised = check_first_preview(fresh)
+        assert fresh.up() == promised
+        order = fresh.cloud.happened("create")
+        assert order.index("cloudscheduler") < order.index("audit") < order.index("audit-starts-itself")
+        assert order.index("audit-starts-itself") < order.index("audit-hourly")
+        assert set(fresh.up()) == {"same"}
+        assert fresh.cloud.happened("update") == fresh.cloud.happened("delete") == []
 
 
 def test_the_oracles_stop_a_deploy(pulumi_cli: Path, tmp_path: Path) -> None:

@@ -152,7 +152,8 @@ def test_an_owner_grants_what_the_stack_needs(changes: dict[str, str]) -> None:
         granted[member.partition("@")[0].removeprefix("serviceAccount:"), role] = words
     deploy = {role for act, role in granted if act == "deploy"}
     assert {role for act, role in granted if act == "preview"} == {"roles/compute.viewer"}
-    assert ("roles/managedkafka.admin" in deploy) == ("backend" in changes)
+    for role in ("roles/cloudscheduler.admin", "roles/managedkafka.admin"):
+        assert (role in deploy) == ("backend" in changes)
     assert ("roles/pubsub.admin" in deploy) == ("cloudLoggingFilter" in changes)
     assert ("roles/billing.costsManager" in deploy) == ("billingAccount" in changes)
     assert not {"roles/owner", "roles/editor"} & deploy

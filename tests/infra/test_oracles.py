@@ -3,10 +3,12 @@
 import pytest
 
 from tests.infra import rest_schema, sdk_schema
+from tests.infra.refused import SCHEDULE, World
 
 NETWORK = "gcp:compute/network:Network"
 FIREWALL = "gcp:compute/firewall:Firewall"
 POOL = "gcp:cloudrunv2/workerPool:WorkerPool"
+JOB = {"name": "j", "region": "l", "httpTarget": {"uri": "https://a.example"}}
 SUBNET = "gcp:compute/subnetwork:Subnetwork"
 
 
@@ -79,6 +81,7 @@ def test_the_sdk_knows_better(token: str, inputs: dict[str, object], where: str)
             {"replication": {"userManaged": {"replicas": [{"place": "x"}]}}},
             "replication.userManaged.replicas[0].place",
         ),
+        (SCHEDULE, JOB | {"httpTarget": {"uri": "u", "httpMethod": "SEND"}}, "httpTarget.httpMethod"),
         ("gcp:managedkafka/cluster:Cluster", {"rebalanceConfig": {"mode": "SOMETIMES"}}, "rebalanceConfig.mode"),
         ("gcp:monitoring/alertPolicy:AlertPolicy", {"combiner": "XOR"}, "combiner"),
     ],
@@ -86,6 +89,15 @@ def test_the_sdk_knows_better(token: str, inputs: dict[str, object], where: str)
 def test_googles_own_schema_knows_better(token: str, inputs: dict[str, object], where: str) -> None:
     """Values and fields that the REST API has not, also where the SDK has them."""
     assert [path for path, _ in rest_schema.problems(token, inputs)] == [where]
+
+
+def test_a_schedule_is_five_fields() -> None:
+    """Google refuses any other with these words; without one, too."""
+    world = World(on={"cloudscheduler": 0.0})
+    for schedule in ({}, {"schedule": "hourly"}):
+        refusal = world.create(SCHEDULE, JOB | schedule, "j", {})
+        assert refusal == (400, "Schedule or time zone is invalid.")
+    assert world.create(SCHEDULE, JOB | {"schedule": "7 * * * *"}, "j", {}) is None
 
 
 def test_every_alias_leads_somewhere() -> None:

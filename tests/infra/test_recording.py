@@ -19,7 +19,7 @@ from tests.infra.google import Google
 from tests.infra.recording import _ENDPOINTS, Server
 
 PLACE = {"project": "p", "zone": "us-central1-a"}
-ALL = {"compute", "run", "secretmanager", "iam", "logging", "monitoring", "storage", "iap"}
+ALL = {"cloudscheduler", "compute", "run", "secretmanager", "iam", "logging", "monitoring", "storage", "iap"}
 Client = Callable[[str], Any]
 
 
@@ -103,6 +103,20 @@ def test_a_worker_pool(client: Client) -> None:
     pool = projects.workerPools().get(name=name).execute()
     assert (pool["template"], pool["scaling"]) == (template, {"manualInstanceCount": 3})
     assert pool["terminalCondition"]["state"] == "CONDITION_SUCCEEDED"
+
+
+def test_a_schedule(client: Client) -> None:
+    """It is on, with the pauses between retries and the scope that Google chooses; the provider then resumes it."""
+    jobs = client("cloudscheduler.v1").projects().locations().jobs()
+    parent, token = "projects/p/locations/l", {"serviceAccountEmail": "a@p.iam.gserviceaccount.com"}
+    target = {"uri": "https://run.googleapis.com/v2/j:run", "httpMethod": "POST", "oauthToken": token}
+    body = {"name": f"{parent}/jobs/j", "schedule": "7 * * * *", "httpTarget": target, "retryConfig": {"retryCount": 3}}
+    jobs.create(parent=parent, body=body).execute()
+    jobs.resume(name=body["name"], body={}).execute()
+    made = jobs.get(name=body["name"]).execute()
+    assert (made["state"], made["schedule"]) == ("ENABLED", "7 * * * *")
+    assert (made["retryConfig"]["retryCount"], made["retryConfig"]["maxDoublings"]) == (3, 5)
+    assert made["httpTarget"]["oauthToken"]["scope"].endswith("/cloud-platform")
 
 
 def test_a_secret_and_its_versions(client: Client) -> None:

@@ -86,16 +86,20 @@ def test_the_firewall_knows_cloud_run_by_its_subnet(prod: list[Declared]) -> Non
     assert ipaddress.ip_network(subnet["ipCidrRange"]).num_addresses >= 64
 
 
-def test_each_identity_has_its_rights_and_no_other(prod: list[Declared]) -> None:
-    """All grants of the stack, by who and where. A new line here is a new right: look twice."""
-    grants = {
+def _grants(resources: list[Declared]) -> set[tuple[str, str, str]]:
+    return {
         (each.inputs["member"].split("@")[0].rpartition(":")[2].removeprefix("logbrook-prod-"), each.inputs["role"],
          each.inputs.get("secretId") or each.inputs.get("repository") or each.inputs.get("name")
          or each.inputs.get("bucket") or each.inputs.get("instance") or each.inputs.get("instanceName")
          or each.inputs.get("serviceAccountId", "").rpartition("/")[2].partition("@")[0] or "project")
-        for each in prod
+        for each in resources
         if "member" in each.inputs
     }  # fmt: skip
+
+
+def test_each_identity_has_its_rights_and_no_other(prod: list[Declared]) -> None:
+    """All grants of the stack, by who and where. A new line here is a new right: look twice."""
+    grants = _grants(prod)
     secret = "roles/secretmanager.secretAccessor"
     pull = "roles/artifactregistry.reader"
     assert grants == {
@@ -141,8 +145,31 @@ def test_programs_get_settings_that_they_know(prod: list[Declared]) -> None:
     for kind, name in (("WorkerPool", "pool"), ("Service", "gateway"), ("Service", "query")):
         assert set(_variables(_one(prod, kind, name))) <= known
     managed = record(program, stack_config("dev", backend="managed", clickhouseHost="c.example"))
-    job = _one(managed, "Job", "migrate")["template"]
-    assert set(_variables(job)) <= known
+    for name in ("migrate", "audit"):
+        assert set(_variables(_one(managed, "Job", name)["template"])) <= known
+
+
+def test_an_audit_every_hour_without_a_data_node() -> None:
+    """Cloud Scheduler starts the job as its own account, which may start nothing else, and has the consumer's rights.
+
+    Both of its tries end before it is started again.
+    """
+    managed = record(program, stack_config("prod", backend="managed", clickhouseHost="c.example"))
+    job, schedule = _one(managed, "Job", "audit"), _one(managed, "Schedule", "audit-hourly")
+    task, target = job["template"]["template"], schedule["httpTarget"]
+    path = "projects/my-project/locations/us-central1/jobs/logbrook-prod-audit"
+    assert (target["httpMethod"], target["uri"]) == ("POST", f"https://run.googleapis.com/v2/{path}:run")
+    assert target["oauthToken"] == {"serviceAccountEmail": task["serviceAccount"]}
+    assert re.fullmatch(r"\d+ \* \* \* \*", schedule["schedule"])
+    assert (1 + task["maxRetries"]) * int(task["timeout"].removesuffix("s")) < 3600
+    assert {grant[1:] for grant in _grants(managed) if grant[0] == "audit"} == {
+        ("roles/secretmanager.secretAccessor", "logbrook-prod-clickhouse-writer-password"),
+        ("roles/artifactregistry.reader", "logbrook-prod"),
+        ("roles/managedkafka.client", "project"),
+        ("roles/run.invoker", "logbrook-prod-audit"),
+    }
+    variables, consumers = _variables({"template": task}), _variables(_one(managed, "WorkerPool", "pool"))
+    assert variables.items() <= consumers.items()
 
 
 def test_the_gateways_tokens_are_a_file_that_is_always_the_newest(prod: list[Declared]) -> None:
@@ -178,6 +205,10 @@ def test_programs_are_started_by_commands_that_exist(prod: list[Declared]) -> No
     for kind, name in (("WorkerPool", "pool"), ("Service", "gateway"), ("Service", "query")):
         container, *_ = _one(prod, kind, name)["template"]["containers"]
         assert set(container["args"]) <= commands, container["args"]
+    managed = record(program, stack_config("dev", backend="managed", clickhouseHost="c.example"))
+    for name in ("migrate", "audit"):
+        [container] = _one(managed, "Job", name)["template"]["template"]["containers"]
+        assert container["args"][0] in commands
 
 
 def test_the_consumers_probes_tolerate_a_minute_without_network(prod: list[Declared]) -> None:
