@@ -57,8 +57,8 @@ class Supervised:
         if code is not None:
             self._process = None
             self._ended(code, now, may_retry=may_retry)
-        elif self.status.state == "starting" and not self.service.once:
-            if self.service.ready():
+        elif self.status.state == "starting":
+            if not self.service.once and self.service.ready():
                 self.status.state, self.status.reason, self._answered_at = "ready", "", now
                 self._silent_looks = 0
             elif now > self._deadline:

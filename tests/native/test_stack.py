@@ -90,6 +90,24 @@ def count(native: Native) -> int:
     return int(found[1])
 
 
+def test_what_does_not_come_up_is_named_within_a_minute(tmp_path: Path, variables: dict[str, str]) -> None:
+    """`up` ends with its name, the last ten lines of its log, and what to do."""
+    java = tmp_path / "bin/java"
+    java.parent.mkdir()
+    java.write_text("#!/bin/sh\ntouch $0.started\nseq -f 'line %g' 12\nexec sleep 1000\n")
+    java.chmod(0o755)
+    moved = {name: str(port) for name, port in zip(VARIABLES, ports.free(len(VARIABLES)), strict=True)}
+    environ = {**variables, **moved, "PATH": f"{java.parent}:{variables['PATH']}"}
+    done = subprocess.run(
+        [*command("up"), "--state", str(tmp_path / "state")], env=environ, capture_output=True, text=True, check=False
+    )
+    assert time.time() - (java.parent / "java.started").stat().st_mtime < 60
+    assert done.returncode == 1
+    last = "\n".join(f"line {number}" for number in range(3, 13))
+    assert f"zookeeper is not ready after 50 s. Its last lines:\n{last}\n" in done.stderr
+    assert "zookeeper.log. Fix what it says and run make local-up again; or start over: make local-reset" in done.stderr
+
+
 def test_up_says_why_it_runs_this_way_and_what_runs_where(up: str, variables: dict[str, str]) -> None:
     """The reason in one line, each step, and then addresses, versions and the events that arrived."""
     assert "Running native: RUNTIME=native says so." in up

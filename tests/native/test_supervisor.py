@@ -128,9 +128,10 @@ def test_a_failure_on_the_way_up_stops_everything(run: Run, tmp_path: Path, now:
     assert not _sleeping(tmp_path)
 
 
-def test_one_that_never_gets_ready_fails(run: Run, tmp_path: Path, now: Callable[[], StackStatus]) -> None:
-    """There is an end to waiting."""
-    supervisor = run({"name": "a", "script": "exec sleep 1000", "ready_seconds": 0.5})
+@pytest.mark.parametrize("once", [False, True])
+def test_one_that_never_gets_ready_fails(run: Run, tmp_path: Path, now: Callable[[], StackStatus], once: bool) -> None:
+    """There is an end to waiting, also for one that is to do its work and end."""
+    supervisor = run({"name": "a", "script": "exec sleep 1000", "ready_seconds": 0.5, "once": once})
     assert supervisor.wait(60) == 1
     assert "a is not ready after" in now().reason
 
