@@ -132,7 +132,7 @@ class Google:
             return self._outcome(method, key, resource)
         resource = self._existing(request)
         if method.action in ("delete", "destroy"):
-            del self.resources[request.key]
+            self.delete(request.key)
             return self._outcome(method, request.key, {})
         _change(resource, method.action, request)
         return self._outcome(method, request.key, resource)
@@ -182,6 +182,12 @@ class Google:
             raise RefusedError(409, "alreadyExists", f"{key} already exists")
         self.resources |= add_computed(key, body, next(self._numbers))
         return key, body
+
+    def delete(self, key: str) -> None:
+        """A machine takes those of its disks along that are to be deleted with it."""
+        for disk in self.resources.pop(key).get("disks", []):
+            if disk.get("autoDelete"):
+                del self.resources["compute/" + disk["source"].removeprefix(SELF_LINK)]
 
     def _outcome(self, method: Method, key: str, resource: Json) -> Json:
         """The resource, or the operation that leads to it."""

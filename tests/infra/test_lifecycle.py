@@ -6,12 +6,9 @@ The commands are the runbooks' own (docs/operations.md): the real Pulumi on the 
 
 import json
 import re
-import shlex
 import subprocess
-import sys
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +17,13 @@ import yaml
 
 from infra import destroy
 from infra.config import DISKS
+from tests.infra import runbooks
 from tests.infra.engine import ROOT, DeployError, Engine, engine
 from tests.infra.fake_gcp import Cloud
+from tests.infra.runbooks import REPOSITORY
 from tests.infra.test_engine import check_first_preview
 
 pytestmark = pytest.mark.timeout(900)
-REPOSITORY = "us-central1-docker.pkg.dev/my-project/logbrook-prod/service"
 
 
 def gcloud(cloud: Cloud, words: list[str]) -> str:
@@ -60,41 +58,21 @@ def gcloud(cloud: Cloud, words: list[str]) -> str:
             return "daily-clickhouse"
         case ["run", "revisions", "list"]:
             assert options["service"] == cloud.one("Service", "gateway").properties["name"]
-            return json.dumps([_revision("1"), _revision("2", ready="False"), _revision("0")])
+            return runbooks.revisions()
         case _:
             raise AssertionError(words)
     return ""
 
 
-def _revision(digit: str, ready: str = "True") -> dict[str, Any]:
-    """As https://cloud.google.com/run/docs/reference/rest/v1/namespaces.revisions has it."""
-    conditions = [{"type": "Active", "status": "False"}, {"type": "Ready", "status": ready}]
-    return {
-        "spec": {"containers": [{"image": f"{REPOSITORY}@sha256:" + digit * 64}]},
-        "status": {"conditions": conditions},
-    }
-
-
 class Operator:
-    """Whoever runs the runbooks' commands: a stack, and a shell in which they work."""
+    """Whoever runs the runbooks' commands on a stack."""
 
     def __init__(self, stack: Engine) -> None:
         self.engine, self.cloud = stack, stack.cloud
 
     def make(self, command: str) -> subprocess.CompletedProcess[str]:
-        """Run what `make ...` runs, in the stack's directory."""
-        shown = subprocess.run(
-            ["make", "-n", "-o", ".venv/.infra", *shlex.split(command)[1:], "STACK=prod", "YES=1"],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        line = shown.stdout.strip().splitlines()[-1].replace(".venv/bin/python", sys.executable)
-        environ = self.engine.environ | {"PYTHONPATH": str(ROOT)}
-        return subprocess.run(
-            ["bash", "-c", line], cwd=self.engine.directory, env=environ, capture_output=True, text=True, check=False
-        )
+        """Run one, whatever comes of it."""
+        return runbooks.make(self.engine, command)
 
     def done(self, command: str) -> list[tuple[str, str]]:
         """Run one that succeeds; what it did to the machine and the disks. A deploy after it changes nothing."""
@@ -134,39 +112,11 @@ def operator(pulumi_cli: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("infra.images.content_tag", lambda *_words: "0123456789abcdef")
         patch.setattr("infra.node_state.POLL_SECONDS", 0.05)
-        yield from _operator(pulumi_cli, tmp_path_factory.mktemp("prod"))
-
-
-def _operator(pulumi_cli: Path, directory: Path) -> Iterator[Operator]:
-    class Gcloud(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            words = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            try:
-                text, code = gcloud(stack.cloud, words), 200
-            except (KeyError, AssertionError) as error:
-                text, code = repr(error), 404
-            self.send_response(code)
-            self.end_headers()
-            self.wfile.write(text.encode())
-
-        def log_message(self, *_: Any) -> None:
-            """Keep quiet."""
-
-    server = HTTPServer(("127.0.0.1", 0), Gcloud)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    with engine(pulumi_cli, directory, "prod") as stack:
-        program = directory / "programs/gcloud"
-        program.write_text(
-            f"#!{sys.executable}\nimport json, sys, urllib.request\n"
-            f"url = 'http://127.0.0.1:{server.server_port}'\n"
-            "print(urllib.request.urlopen(url, json.dumps(sys.argv[1:]).encode()).read().decode())\n"
-        )
-        program.chmod(0o755)
-        yield Operator(stack)
-    server.shutdown()
-    thread.join()
-    server.server_close()
+        with (
+            engine(pulumi_cli, tmp_path_factory.mktemp("prod"), "prod") as stack,
+            runbooks.gcloud_on_path(stack, partial(gcloud, stack.cloud)),
+        ):
+            yield Operator(stack)
 
 
 def test_from_nothing_to_everything(operator: Operator) -> None:

@@ -6,13 +6,14 @@ fetches the plugin and runs this; elsewhere it is skipped by name.
 
 import os
 from collections.abc import Iterator
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
-from infra.lifecycle import _urn
 from infra.node_state import ready
+from tests.infra import runbooks
 from tests.infra.computed import Json
 from tests.infra.engine import DeployError, Engine, engine
 from tests.infra.google import Google
@@ -67,13 +68,24 @@ def deployed(
         config = {f"logbrook:{key}": value for key, value in changes.items()}
         with engine(pulumi_cli, tmp_path, stack, config=config, environ=environ, plugin=plugin) as made:
             made.up()
-            yield made, server.google
+            with runbooks.gcloud_on_path(made, partial(runbooks.gcloud, server.google)):
+                yield made, server.google
 
 
 def _serving(instance: Json) -> str:
     """The data node has applied the bundle that it was given last."""
     items = {each["key"]: each["value"] for each in instance["metadata"]["items"]}
     return ready(items["logbrook-bundle"])
+
+
+def done(stack: Engine, google: Google, command: str) -> None:
+    """Run a runbook's command; a deploy after it writes nothing."""
+    ran = runbooks.make(stack, command)
+    assert ran.returncode == 0, ran.stdout[-3000:] + ran.stderr[-3000:]
+    before = len(google.writes())
+    assert set(stack.up()) == {"same"}, command
+    assert google.writes()[before:] == [], command
+    assert google.problems == []
 
 
 def test_a_life_with_the_real_provider(deployed: tuple[Engine, Google]) -> None:
@@ -90,13 +102,8 @@ def test_a_life_with_the_real_provider(deployed: tuple[Engine, Google]) -> None:
         before = len(google.writes())
         assert set(stack.up()) == {"same"}, change
         assert google.writes()[before:] == [], change
-    for machine in [each for key, each in google.resources.items() if "/instances/" in key]:
-        # What `make renew-node` does: gcloud lifts the protection, and the provider's refresh must see that.
-        machine["deletionProtection"] = False
-        stack.pulumi("up", "--yes", "--skip-preview", "--replace", _urn(stack.stack, "instance:Instance", "node"))
-        before = len(google.writes())
-        assert set(stack.up()) == {"same"}
-        assert google.writes()[before:] == []
+    if any("/instances/" in key for key in google.resources):
+        done(stack, google, "make renew-node")
     with pytest.raises(DeployError, match="protect"):
         stack.destroy()
     stack.set(protectData="false")
@@ -104,3 +111,44 @@ def test_a_life_with_the_real_provider(deployed: tuple[Engine, Google]) -> None:
     stack.destroy()
     assert google.problems == []
     assert google.resources == {}
+
+
+@pytest.mark.parametrize("deployed", ["prod"], indirect=True)
+def test_the_runbooks_with_the_real_provider(deployed: tuple[Engine, Google]) -> None:
+    """Restored, moved to another zone, out of a lost one, and rolled back, by the commands of docs/operations.md.
+
+    What held data stays, outside of the stack.
+    """
+    stack, google = deployed
+    snapshots = "compute/projects/my-project/global/snapshots"
+
+    def node() -> tuple[str, list[Json]]:
+        """The machine's zone, and the data disks that are attached to it."""
+        [(key, machine)] = [(key, each) for key, each in google.resources.items() if "/instances/" in key]
+        names = [each["source"].partition("/compute/v1/")[2] or each["source"] for each in machine["disks"][1:]]
+        return key.split("/")[-3], [google.resources[f"compute/{name}"] for name in names]
+
+    before = {key for key in google.resources if "/disks/logbrook-prod-" in key and not key.endswith("-node")}
+    google.resources[f"{snapshots}/of-last-night"] = {"name": "of-last-night", "diskSizeGb": "300", "sourceDisk": ""}
+    done(stack, google, "make restore-disk SNAPSHOT=of-last-night")
+    _, (kafka, clickhouse) = node()
+    assert clickhouse["sourceSnapshot"].endswith("/of-last-night")
+    assert "sourceSnapshot" not in kafka
+    done(stack, google, "make move-node ZONE=us-central1-b")
+    zone, (kafka, clickhouse) = node()
+    assert zone == "us-central1-b"
+    for disk in (kafka, clickhouse):
+        assert disk["sourceSnapshot"].rpartition("/")[2].startswith("logbrook-prod-")
+    daily = {"name": "daily", "diskSizeGb": "300", "sourceDisk": clickhouse["selfLink"]}
+    google.resources[f"{snapshots}/daily"] = daily
+    done(stack, google, "make move-node ZONE=us-central1-f LOST=1")
+    zone, (kafka, clickhouse) = node()
+    assert zone == "us-central1-f"
+    assert clickhouse["sourceSnapshot"].endswith("/daily")
+    assert "sourceSnapshot" not in kafka
+    assert before < google.resources.keys()
+    stack.set(image=f"{runbooks.REPOSITORY}@sha256:" + "1" * 64)
+    stack.up()
+    done(stack, google, "make rollback")
+    gateway = google.resources["run/projects/my-project/locations/us-central1/services/logbrook-prod-gateway"]
+    assert gateway["template"]["containers"][0]["image"] == f"{runbooks.REPOSITORY}@sha256:" + "0" * 64

@@ -14,6 +14,7 @@ import pytest
 from googleapiclient.discovery import Resource, build_from_document  # type: ignore[import-untyped]
 from googleapiclient.errors import HttpError  # type: ignore[import-untyped]
 
+from tests.infra import runbooks
 from tests.infra.discovery import PRODUCTS, _load
 from tests.infra.google import Google
 from tests.infra.recording import _ENDPOINTS, Server
@@ -87,6 +88,38 @@ def test_an_instance_brings_its_disk(client: Client) -> None:
     compute.instances().setMachineType(**PLACE, instance="node", body={"machineType": "big"}).execute()
     node = compute.instances().get(**PLACE, instance="node").execute()
     assert (node["status"], node["machineType"]) == ("TERMINATED", "big")
+
+
+def test_a_runbooks_gcloud_works_on_the_same_things(server: Server, client: Client) -> None:
+    """A machine's protection, a snapshot, and a machine that is deleted: its boot disk goes, its data stays."""
+    compute, project = client("compute.beta"), {"project": "my-project"}
+    place, where = project | {"zone": "z"}, ("--project", "my-project", "--zone", "z")
+    boot = {"boot": True, "autoDelete": True, "initializeParams": {"sourceImage": "i"}}
+    disks = [boot, {"source": "projects/my-project/zones/z/disks/data"}]
+    compute.disks().insert(**place, body={"name": "data", "sizeGb": "50"}).execute()
+    compute.instances().insert(**place, body={"name": "node", "disks": disks, "deletionProtection": True}).execute()
+
+    def gcloud(*words: str) -> str:
+        return runbooks.gcloud(server.google, [*words, *where])
+
+    delete = ("compute", "instances", "delete", "node", "--keep-disks=data", "--quiet")
+    with pytest.raises(AssertionError):
+        gcloud(*delete)
+    gcloud("compute", "instances", "update", "node", "--no-deletion-protection")
+    gcloud("compute", "instances", "stop", "node")
+    node = compute.instances().get(**place, instance="node").execute()
+    assert (node["deletionProtection"], node["status"]) == (False, "TERMINATED")
+    gcloud("compute", "snapshots", "create", "s", "--source-disk", "data", "--source-disk-zone", "z")
+    assert compute.snapshots().get(**project, snapshot="s").execute()["diskSizeGb"] == "50"
+    assert json.loads(gcloud("compute", "snapshots", "describe", "s"))["diskSizeGb"] == "50"
+    assert gcloud("compute", "snapshots", "list", "--filter", "sourceDisk~/zones/z/disks/data$") == "s"
+    found = ("compute", "instances", "list", "--zones=z", "--filter=name=node")
+    assert gcloud(*found) == "node"
+    gcloud(*delete)
+    assert gcloud(*found) == ""
+    assert [each["name"] for each in compute.disks().list(**place).execute()["items"]] == ["data"]
+    with pytest.raises(AssertionError):
+        gcloud("compute", "disks", "delete", "data")
 
 
 def test_a_worker_pool(client: Client) -> None:
