@@ -99,7 +99,7 @@ def test_lines_that_only_some_parsers_take(database: config.ClickHouse, lines: l
 
 def test_json_is_what_clickhouse_takes_for_json(database: config.ClickHouse) -> None:
     """The gateway's idea of a valid object is ClickHouse's own: on it depends how many events a message has."""
-    bodies = [sent.body for sent in fuzzing.requests(1_000, seed=5)]
+    bodies = [sent.body for sent in fuzzing.requests(70, seed=5)]
     lines = [line for body in bodies for line in body.split(b"\n") if line.startswith(b"{")]
     lines += [b'{"a":%s%s}' % (b"[" * depth, b"]" * depth) for depth in range(1_015, 1_030)]
     client = connection.connect(database)
@@ -112,8 +112,8 @@ def test_json_is_what_clickhouse_takes_for_json(database: config.ClickHouse) -> 
 
 
 def test_accepted_is_stored_whatever_is_sent(database: config.ClickHouse) -> None:
-    """A thousand bodies that nobody should send, over all routes and gRPC: no 5xx, and as many rows as were accepted.
+    """Bodies of each kind that nobody should send, to all routes and over gRPC: no 5xx, and as many rows as accepted.
 
-    `make fuzz` sends 100,000.
+    `make fuzz` sends 10,000 of each kind.
     """
-    assert [wrong for _, found in fuzzing.faults(database, count=1_000, seed=3) for wrong in found] == []
+    assert [wrong for _, found in fuzzing.faults(database, count=70, seed=3) for wrong in found] == []
