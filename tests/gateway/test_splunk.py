@@ -173,3 +173,15 @@ def test_health_is_whether_kafka_answers(door: Door, path: str) -> None:
     assert door.request("GET", path).status_code == 200
     door.topic.failure = "down"
     assert door.request("GET", path).status_code == 503
+
+
+@pytest.mark.parametrize("path", [f"{PATH}/event/1.0", PATH])
+def test_docker_is_told_that_somebody_is_there(path: str) -> None:
+    """Its driver asks with OPTIONS, without a token, before it starts a container; a page may still not send.
+
+    https://github.com/moby/moby/blob/02b851b4974580bc659d6e4262d81073c9c90478/daemon/logger/splunk/splunk.go
+    """
+    answer = Door.open(Gateway(tokens=issue("shop").entry)).request("OPTIONS", path, origin="https://example.org")
+
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert not [name for name in answer.headers if name.startswith("access-control-")]

@@ -172,6 +172,8 @@ class App:
         return handler
 
     async def _logs(self, request: Request) -> Response:
+        if request.method == "OPTIONS":
+            return Response()
         grant = self.admit(request.headers)
         path = self._route(request)
         form = format_of(path, request.headers.get("content-type", ""))
@@ -310,7 +312,7 @@ def _is_from_a_page(headers: Mapping[str, str]) -> bool:
 
     Browsers name the page's origin in every POST (https://fetch.spec.whatwg.org/#append-a-request-origin-header), and
     current ones where it comes from (https://www.w3.org/TR/fetch-metadata/). Pages can't send a token: for that a
-    browser first asks with OPTIONS, which is answered 405.
+    browser first asks with OPTIONS, which is never answered with a permission.
     """
     return "origin" in headers or headers.get("sec-fetch-site", "none") != "none"
 

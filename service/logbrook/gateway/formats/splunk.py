@@ -186,6 +186,8 @@ FORMAT = Format(
     read,
     taken,
     refused,
+    # Docker asks with OPTIONS, and starts a container only if that is answered 200.
+    methods=("POST", "OPTIONS"),
     also=("/services/collector", "/services/collector/event/1.0"),
     reader=partial(_acknowledged, read=read),
     ready=("/services/collector/health", "/services/collector/health/1.0"),
