@@ -1,5 +1,9 @@
-"""docs/sources/recipes.md: its blocks by heading, and the programs that run them."""
+"""docs/sources: its recipes by page and heading, mutants of them, and the matrix of what came of them.
 
+UPDATE_MATRIX=1 writes what tests see into docs/sources/matrix.md; otherwise they compare.
+"""
+
+import os
 import re
 import shutil
 import subprocess
@@ -12,12 +16,59 @@ import pytest
 from native import ports
 from tests.components import REPOSITORY, until
 
-PAGE = (REPOSITORY / "docs/sources/recipes.md").read_text()
-BLOCKS: dict[str, str] = {
-    f"{heading} {number}" if number else heading: text
-    for heading, section in re.findall(r"^### (.+?)$(.*?)(?=^##|\Z)", PAGE, re.M | re.S)
-    for number, text in enumerate(re.findall(r"^```\w+\n(.*?)^```$", section, re.M | re.S))
+PAGES = REPOSITORY / "docs/sources"
+MATRIX = PAGES / "matrix.md"
+
+
+def _blocks() -> Iterator[tuple[str, str]]:
+    for page in sorted(PAGES.glob("*.md")):
+        for section in re.split(r"^(?=##+ )", page.read_text(), flags=re.M):
+            heading = re.match(r"##+ (.+)", section)
+            name = f"{page.stem}: {heading[1]}" if heading else page.stem
+            for number, text in enumerate(re.findall(r"^```\w*\n(.*?)^```$", section, re.M | re.S)):
+                yield (f"{name} {number}" if number else name), text
+
+
+# By page and heading; what stands above a page's headings has the page's name alone.
+BLOCKS = dict(_blocks())
+_TOKEN = r"\$\{?(?:env:)?LOGBROOK_TOKEN\}?|os\.environ\[\"LOGBROOK_TOKEN\"\]|\bTOKEN\b|logbrook-token\b"
+# What of a recipe is replaced, and by what: a port or a host where nobody is, a path that nobody serves, no token.
+MUTATIONS = {
+    "address": (
+        r"(?<=127\.0\.0\.1:)\d+|(?<=\bport: )\d+|(?<=\bport=\")\d+|(?<=logs\.example\.)org|(?<=GATEWAY_)URL\b",
+        "1",
+    ),
+    "path": (r"(?<=/)(?:ingest|gelf|pubsub|v1/logs|_bulk|api/v2/logs|loki/api/v1/push|services/collector)\b", "else"),
+    "token": (_TOKEN, "'wrong'"),
 }
+
+
+def mutants(block: str, form: tuple[str, str] | None) -> dict[str, str]:
+    """The mutants of a recipe, by what is changed; `form` is what says in which form it sends, and another form."""
+    found = {name: re.sub(pattern, text, block) for name, (pattern, text) in MUTATIONS.items()}
+    if form is not None:
+        found["form"] = block.replace(*form)
+        assert found["form"] != block, form
+    return {name: text for name, text in found.items() if text != block}
+
+
+def record(name: str, *cells: object) -> None:
+    """What a test saw of a recipe stands in its row of the matrix."""
+    stem, _, heading = name.partition(": ")
+    anchor = re.sub(r"[^\w\- ]", "", re.sub(r" (?:\d+|\(.*\))$", "", heading)).lower().replace(" ", "-")
+    link = f"[{name}]({stem}.md{f'#{anchor}' if anchor else ''})"
+    row = f"| {link} | " + " | ".join(str(cell) for cell in cells) + " |"
+    if os.environ.get("UPDATE_MATRIX"):
+        lines = [line for line in MATRIX.read_text().splitlines() if not line.startswith(f"| {link} |")]
+        rows = sorted([line for line in lines if line.startswith("| [")] + [row])
+        above = [line for line in lines if not line.startswith("| [")]
+        MATRIX.write_text("\n".join(above + rows) + "\n")
+    assert row in MATRIX.read_text().splitlines(), "run it with UPDATE_MATRIX=1"
+
+
+def recorded() -> set[str]:
+    """The names of the matrix's rows."""
+    return set(re.findall(r"^\| \[(.+?)\]\(", MATRIX.read_text(), re.M))
 
 
 @contextmanager

@@ -126,11 +126,15 @@ def started(
     options: tuple[str, ...] = SYNCHRONOUS,
     **variables: str,
 ) -> Iterator["subprocess.Popen[bytes]"]:
-    """A Collector with gateway.yaml, these files, and `overrides`, for the time of the block; then it is killed."""
+    """A Collector with these files and `overrides`, for the time of the block; then it is killed.
+
+    Its gateway.yaml is that of compose/collector, unless it is one of the files.
+    """
     (directory / "storage").mkdir(exist_ok=True)
     (directory / "overrides.yaml").write_text(yaml.safe_dump(overrides or {}))
     (directory / "quick.yaml").write_text(yaml.safe_dump(QUICK))
-    every = [CONFIGURATIONS / "gateway.yaml", *files, directory / "quick.yaml", directory / "overrides.yaml"]
+    own = [file for file in (CONFIGURATIONS / "gateway.yaml",) if file.name not in {each.name for each in files}]
+    every = [*own, *files, directory / "quick.yaml", directory / "overrides.yaml"]
     command = [str(program()), *options, *(f"--config={file}" for file in every)]
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("COLLECTOR", "LOGBROOK"))}
     environment |= {

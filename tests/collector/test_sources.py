@@ -109,7 +109,7 @@ def test_logger(edge: Edge, options: list[str]) -> None:
 
 def test_rsyslog(edge: Edge, tmp_path: Path) -> None:
     """The real rsyslog, with the lines of docs/sources/recipes.md, passes on what it gets."""
-    with rsyslog(tmp_path, BLOCKS["rsyslog"].replace("127.0.0.1", edge.host)) as port:
+    with rsyslog(tmp_path, BLOCKS["recipes: rsyslog"].replace("127.0.0.1", edge.host)) as port:
         send("127.0.0.1", port, b"<11>Nov 28 09:15:02 web-4 backup[4711]: by rsyslog\n")
 
         [event] = arrived(edge.gateway, 1, of_host("web-4"))
