@@ -119,10 +119,10 @@ def test_rsyslog(edge: Edge, tmp_path: Path) -> None:
 
 
 def test_forward_by_fluent_logger(edge: Edge) -> None:
-    """Fluentd's own client for Python: the tag is the service, unless the record names one."""
+    """Fluentd's own client for Python: the tag is the service unless the record names one, and its level counts."""
     client = sender.FluentSender("shop", host=edge.host, port=24224, nanosecond_precision=True)
     assert client.emit("cart", {"message": "by the tag", "user": {"id": 7}})
-    assert client.emit("cart", {"log": "by the record", "service": "checkout"})
+    assert client.emit("cart", {"log": "by the record", "service": "checkout", "level": "warn"})
     client.close()
 
     [tagged] = arrived(edge.gateway, 1, lambda event: event["body"] == "by the tag")
@@ -131,6 +131,8 @@ def test_forward_by_fluent_logger(edge: Edge) -> None:
     assert tagged["resource"] == {"service.name": "shop.cart"}
     assert tagged["attributes"] == {"fluent.tag": "shop.cart", "user": {"id": 7}}
     assert named["resource"] == {"service.name": "checkout"}
+    assert (named["severity_text"], named["attributes"]) == ("warn", {"fluent.tag": "shop.cart"})
+    assert "severity_text" not in tagged
 
 
 def test_forward_with_acknowledgement(edge: Edge) -> None:

@@ -256,7 +256,7 @@ COLLECTED = {
         (
             "forward",
             programs.to_forward,
-            {"ServiceName": "shop", "Body": "number {n}", "LogAttributes['level']": "warn"},
+            {name: USUAL[name] for name in ("ServiceName", "Body", "SeverityText")},
         ),
         ("docker", programs.to_docker, IN_TEXT | {"Timestamp::String": AT}),
         ("pods", programs.to_pods, IN_TEXT | {"Timestamp::String": AT}),
