@@ -27,6 +27,16 @@ for number in range(int(sys.argv[3])):
     logger.error("number %d", number, extra={"tags": {"order": f"o-{number}"}})
 sys.exit(str(failed[0]) if failed else 0)
 """
+PYTHON_LOGGING = """
+import logging, sys
+import {library}
+port, token = sys.argv[1:3]
+logger = logging.getLogger("shop.cart")
+logger.addHandler({library}.{handler})
+for number in range(int(sys.argv[3])):
+    logger.error("number %d", number, extra=dict(order=number))
+logging.shutdown()
+"""
 
 
 def test_elasticsearch_py(topic: Kafka, tmp_path: Path) -> None:
@@ -66,3 +76,31 @@ def test_python_logging_loki(topic: Kafka, tmp_path: Path) -> None:
     assert sorted(int(event["body"].removeprefix("number ")) for event in events) == list(range(EVENTS))
     assert {(event["severity_text"], event["resource"]["service.name"]) for event in events} == {("error", "shop")}
     assert {event["resource"]["order"] for event in events} == {f"o-{number}" for number in range(EVENTS)}
+
+
+def test_graypy(topic: Kafka, tmp_path: Path) -> None:
+    """Graylog's handler for Python's logging sends each record in a request, and does not read the answer."""
+    program = PYTHON_LOGGING.format(library="graypy", handler='GELFHTTPHandler("127.0.0.1", port)')
+    with running(topic, tmp_path / "log") as gateway:
+        subprocess.run([sys.executable, "-W", "ignore", "-c", program, str(gateway.port), "", str(EVENTS)], check=True)
+        events = reading.events([each.value for each in reading.kept(topic, EVENTS)])
+
+    found = [(event["short_message"], event["level"], event["order"]) for event in events]
+    assert sorted(found) == sorted((f"number {number}", 3, number) for number in range(EVENTS))
+
+
+def test_splunk_handler(topic: Kafka, tmp_path: Path) -> None:
+    """A handler for Python's logging sends many records in a request, one after the other."""
+    token = issue("app")
+    handler = 'SplunkHandler("127.0.0.1", port, token, "main", protocol="http", verify=False, sourcetype="shop")'
+    program = PYTHON_LOGGING.format(library="splunk_handler", handler=handler)
+    with running(topic, tmp_path / "log", tokens=token.entry) as gateway:
+        command = [sys.executable, "-W", "ignore", "-c", program, str(gateway.port), token.token, str(EVENTS)]
+        subprocess.run(command, check=True)
+
+    events = reading.events([each.value for each in reading.kept(topic, 1)])
+    assert [event["body"] for event in events] == [f"number {number}" for number in range(EVENTS)]
+    resources = {
+        (event["resource"]["com.splunk.index"], event["resource"]["com.splunk.sourcetype"]) for event in events
+    }
+    assert resources == {("main", "shop")}
