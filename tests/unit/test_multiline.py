@@ -27,6 +27,8 @@ LINES = st.lists(
         ([b"a", b"", b"  b"], [(0, 3)]),
         ([b"a", b"Traceback (most recent call last):", b"  f", b"E: x", b"b"], [(0, 4), (4, 5)]),
         ([b"Traceback (most recent call last):", b"  f", b"E: x", b"b"], [(0, 3), (3, 4)]),
+        ([b"Nov 26, 2026 1:00:00 PM a.B run", b"SEVERE: x", b"INFO: y"], [(0, 2), (2, 3)]),
+        ([b"created by jane", b"at 12:00 done", b"x.YException: a"], [(0, 1), (1, 2), (2, 3)]),
     ],
 )
 def test_events_of_lines(lines: list[bytes], events: list[tuple[int, int]]) -> None:
@@ -41,6 +43,13 @@ java.lang.IllegalStateException: no
 \tat a.B.c(B.java:1)
 Caused by: d.E: f
 \t... 12 more""",
+    "Java with a message of several lines": b"""\
+12:00:00 ERROR boom
+java.lang.IllegalStateException: no
+not at all
+\tat a.B.c(B.java:1)
+Wrapped by: d.E: f
+\tat a.B.d(B.java:2)""",
     "Python": b"""\
 12:00:00 ERROR boom
 Traceback (most recent call last):
@@ -73,6 +82,30 @@ System.InvalidOperationException: no
    at Shop.Pay() in /src/Shop.cs:line 40
 --- End of stack trace from previous location ---
    at Shop.Main()""",
+    ".NET with an inner exception": b"""\
+12:00:00 [ERR] boom
+System.AggregateException: One or more
+ ---> System.InvalidOperationException: no
+   at Shop.Pay()
+   --- End of inner exception stack trace ---""",
+    "Node, uncaught": b"""\
+/app/a.js:3
+    throw new Error("x");
+    ^
+
+Error: x
+    at Object.<anonymous> (/app/a.js:3:1)
+
+Node.js v20.1.0""",
+    "Rails": b"""\
+F, [12:00:00 #7] FATAL -- : [req-1]
+RuntimeError (cannot pay):
+
+app/controllers/cart.rb:3:in `pay'""",
+    "Elixir": b"""\
+12:00:00 [error] GenServer terminating
+** (RuntimeError) boom
+    (app 0.1.0) lib/app.ex:3: App.run/1""",
     "Ruby": b"""\
 12:00:00 ERROR boom (RuntimeError)
 app.rb:3:in 'pay'
@@ -106,6 +139,9 @@ def test_a_heading_may_belong_to_the_line_before() -> None:
     """Where lines end with the name of an exception, what comes next decides: the line before it is not whole yet."""
     lines = [b"a", b"b", b"x.YException: z"]
     assert open_from(lines, group(lines)) == 1
+    lines = [b"a", b"b", b"x.YException: z", b"more of its message"]
+    assert open_from(lines, group(lines)) == 1
+    lines.pop()
     assert open_from(lines[:2], group(lines[:2])) == 1
 
 
