@@ -111,13 +111,22 @@ def test_batches_of_json_are_json(data: bytes, service: str) -> None:
         (b"2026-01-01 {}\n{main} started\n", [{"body": "2026-01-01 {}"}, {"body": "{main} started"}]),
         (b'{\n  "a": 1,\n  "b": {\n    "c": 2\n  }\n}\n{\r\n  "d": 3\r\n}\n', [{"a": 1, "b": {"c": 2}}, {"d": 3}]),
         (b"\0" * 100 + b"first\n", [{"body": "first"}]),
+        (b'[{"a":1},{"b":[2]}]\n', [{"a": 1}, {"b": [2]}]),
+        (b'[\n{"a":1},\n{"b":2}\n]\n', [{"a": 1}, {"b": 2}]),
+        (b'[\n  {\n    "a": 1\n  },\n  {\n    "b": {\n      "c": 2\n    }\n  }\n]\n', [{"a": 1}, {"b": {"c": 2}}]),
+        (b'{ "a": 1,\r\n  "b": 2\r\n}\r\n, {\r\n  "c": 3\r\n}\r\n', [{"a": 1, "b": 2}, {"c": 3}]),
     ],
 )
 @pytest.mark.parametrize("multiline", [False, True])
 def test_each_line_says_whether_it_is_json(data: bytes, expected: list[dict[str, Any]], multiline: bool) -> None:
-    """An object on one line or, indented, on several; anything else is text. Zeros before a line are padding."""
-    (batch,) = encode(data, Reading(multiline=multiline))
-    assert [json.loads(line) for line in batch.payload.split(b"\n")] == expected
+    """An object on one line or, indented, on several, also in an array; anything else is text, wherever it is cut.
+
+    Zeros before a line are padding.
+    """
+    reading = Reading(multiline=multiline)
+    for cut in (0, complete(data, reading)):
+        batches = [*encode(data[:cut], reading), *encode(data[cut:], reading)]
+        assert [json.loads(line) for batch in batches for line in batch.payload.split(b"\n")] == expected
 
 
 def test_an_object_over_several_lines_is_waited_for() -> None:

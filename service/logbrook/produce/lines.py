@@ -5,6 +5,8 @@ message of its own, or as ISO 8859-1 if a service has to be named with it. A lin
 files have is left out: the zeros of one that was cut while it was written.
 """
 
+import contextlib
+import itertools
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -24,10 +26,12 @@ MAX_BATCH_BYTES = 512 * 1024
 MAX_EVENT_BYTES = 800_000
 # As JSON, a byte may become six: a piece fits whatever is in it.
 _PIECE_BYTES = MAX_EVENT_BYTES // 6 - 100
-_JSON_START = re.compile(rb'^[ \t]*\{\s*["}]', re.MULTILINE)
-# An object over several lines, of which all but the first and the last are indented.
-_PRETTY = re.compile(rb"^\{[ \t]*\n(?:[ \t][^\n]*\n)+\}[ \t]*,?$", re.MULTILINE)
-_OPEN = re.compile(rb"^\{[ \t]*\r?\n(?:[ \t][^\n]*\n)*\Z", re.MULTILINE)
+_JSON_START = re.compile(rb'^[ \t]*(?:[\[,][ \t]*)?\{\s*["}]', re.MULTILINE)
+# An object over several lines, of which all but the first and the last are indented further. It may stand in an array.
+_OPENING = rb"^([ \t]*),?[ \t]*\{(?:[^\n]*[^}\s,],?)?[ \t]*\r?\n"
+_PRETTY = re.compile(_OPENING + rb"(?:\1[ \t]+[^\n]*\n)+\1\}[ \t]*,?$", re.MULTILINE)
+_OPEN = re.compile(_OPENING + rb"(?:\1[ \t][^\n]*\n)*\Z", re.MULTILINE)
+_CLOSING = re.compile(rb"^[ \t]*\}[ \t]*,?\r?$", re.MULTILINE)
 _PADDING = re.compile(rb"^\0{8,}", re.MULTILINE)
 _NAMED = re.compile(rb'"(?:service|service\.name|service_name|app)"\s*:')
 
@@ -69,8 +73,11 @@ def complete(data: bytes, reading: Reading) -> int:
         end = opened.start()
     if not reading.multiline or end == 0:
         return end
-    lines = data[:end].split(b"\n")[:-1]
-    if reading.format != "text" and _JSON_START.match(lines[-1]) and lines[-1].rstrip().endswith(b"}"):
+    lines = split(data[:end])
+    last = lines[-1].rstrip()
+    if reading.format != "text" and (
+        (last[-1:] == b"}" and _JSON_START.match(last)) or (last == b"]" and _JSON_START.search(data))
+    ):
         return end
     # The last event may go on. It starts so many lines before the end:
     starts = multiline.group(lines)
@@ -85,9 +92,8 @@ def encode(data: bytes, reading: Reading) -> Iterator[Batch]:
     lines = split(data)
     prefix = b'{"body":' if reading.service is None else b'{"service":%b,"body":' % orjson.dumps(reading.service)
     if reading.format == "json" or (reading.format == "auto" and _JSON_START.search(data)):
-        if b"}" in lines or b"}," in lines:
-            text = _PRETTY.sub(lambda found: found[0].replace(b"\n", b" ").rstrip(b", \t"), b"\n".join(lines))
-            lines = text.split(b"\n")
+        if _CLOSING.search(data):
+            lines = _PRETTY.sub(lambda found: found[0].replace(b"\n", b" "), b"\n".join(lines)).split(b"\n")
         return _pack(_json(lines, prefix, reading))
     if reading.multiline:
         lines = _joined(lines)
@@ -135,13 +141,19 @@ def _pieces(line: bytes) -> Iterator[bytes]:
 
 
 def _json(lines: Iterable[bytes], prefix: bytes, reading: Reading) -> Iterator[Event]:
-    """Objects as they are, and between them lines of text (a stack trace that bypassed the logger, say)."""
+    """Objects as they are, and between them lines of text (a stack trace that bypassed the logger, say).
+
+    The brackets and commas of an array around the objects are left out.
+    """
     text: list[bytes] = []
-    for line in lines:
-        start = line.lstrip()
+    for line in itertools.chain.from_iterable(map(_elements, lines)):
+        start = line.lstrip(b" \t\r\n\f\v,")
         if start[:1] != b"{" or len(line) > MAX_EVENT_BYTES:
-            text.append(line)
+            if text or line.strip() not in (b"[", b"]"):
+                text.append(line)
             continue
+        if start.endswith(b"},"):
+            start = start[:-1]
         if text:
             yield from _between(text, prefix, reading)
             text = []
@@ -150,6 +162,16 @@ def _json(lines: Iterable[bytes], prefix: bytes, reading: Reading) -> Iterator[E
             start = prefix.removesuffix(b',"body":') + (b"" if rest[:1] == b"}" else b",") + rest
         yield start, False
     yield from _between(text, prefix, reading)
+
+
+def _elements(line: bytes) -> list[bytes]:
+    """The objects of an array on one line, or the line."""
+    if line[:1] == b"[" and line.rstrip()[-1:] == b"]":
+        with contextlib.suppress(orjson.JSONDecodeError):
+            elements = orjson.loads(line)
+            if elements and all(isinstance(each, dict) for each in elements):
+                return [orjson.dumps(each) for each in elements]
+    return [line]
 
 
 def _between(lines: list[bytes], prefix: bytes, reading: Reading) -> Iterator[Event]:
