@@ -32,6 +32,17 @@ NOON = "2024-05-06 12:00:00.000000000"
 
 FALLBACKS: list[tuple[str, Any, dict[str, Any]]] = [
     ("no time", {"timestamp": "N/A", "time": "2024-05-06T12:00:00Z"}, {"LogAttributes": {"timestamp": "N/A"}}),
+    (
+        "Go's zero",
+        {"timestamp": "0001-01-01T00:00:00Z", "ts": 1714996800},
+        {"LogAttributes": {"timestamp": "0001-01-01T00:00:00Z"}},
+    ),
+    (
+        "Unix's zero",
+        {"timestamp": "1970-01-01T00:00:00Z", "ts": 1714996800},
+        {"LogAttributes": {"timestamp": "1970-01-01T00:00:00Z"}},
+    ),
+    ("a day and a time of day", {"date": "2024-05-06", "time": "12:00:00"}, {"LogAttributes": {"date": "2024-05-06"}}),
     ("unset", {"timestamp": 0, "observed_timestamp": 1714996800}, {"LogAttributes": {"timestamp": "0"}}),
     (
         "ahead",
@@ -71,6 +82,26 @@ SENDERS: list[tuple[str, Any, dict[str, Any]]] = [
     (
         "Cloud Logging",
         {"timestamp": "2024-05-06T12:00:00Z", "severity": "ERROR", "textPayload": "m"},
+        {"SeverityText": "ERROR", "SeverityNumber": 17},
+    ),
+    (
+        "MongoDB, debugging",
+        {"t": {"$date": "2024-05-06T12:00:00.000+00:00"}, "s": "D2", "msg": "m"},
+        {"SeverityText": "DEBUG", "SeverityNumber": 5},
+    ),
+    (
+        "journald without the time of arrival",
+        {"_SOURCE_REALTIME_TIMESTAMP": "1714996800000000", "MESSAGE": "m", "PRIORITY": "4"},
+        {"SeverityText": "WARN", "SeverityNumber": 13},
+    ),
+    (
+        "Monolog",
+        {"message": "m", "level": 400, "datetime": {"date": "2024-05-06 12:00:00.000000", "timezone": "UTC"}},
+        {"SeverityText": "ERROR", "SeverityNumber": 17, "LogAttributes": {"datetime.timezone": "UTC"}},
+    ),
+    (
+        "Windows",
+        {"TimeCreated": "2024-05-06T12:00:00.0000000Z", "LevelDisplayName": "Error", "Message": "m"},
         {"SeverityText": "ERROR", "SeverityNumber": 17},
     ),
     ("Kubernetes' audit log", {"requestReceivedTimestamp": "2024-05-06T12:00:00.000000Z", "message": "m"}, {}),
@@ -166,6 +197,11 @@ CASES = [
             ("20240506T120000Z", NOON),
             ("Mon May  6 13:00:00 CET 2024", NOON),
             (" 2024-05-06T12:00:00Z ", NOON),
+            ("\t2024-05-06T12:00:00Z\n", NOON),
+            ("'2024-05-06T12:00:00Z'", NOON),
+            ("May  6 12:00:00", NOON),
+            ("Monday, May 6, 2024 12:00:00 PM", NOON),
+            ("/Date(1714996800000)/", NOON),
             ("2025-03-01T12:05:00Z", "2025-03-01 12:05:00.000000000"),
         ]
     ),
@@ -216,6 +252,9 @@ CASES = [
             ("12:00:00", "12:00:00"),
             ("2024-05-06T25:00:00Z", "2024-05-06T25:00:00Z"),
             ("2024-05-06T12:61:00Z", "2024-05-06T12:61:00Z"),
+            ("2024-00-06T12:00:00Z", "2024-00-06T12:00:00Z"),
+            ("0000-00-00 00:00:00", "0000-00-00 00:00:00"),
+            ("2024-05-06T12:00:00+25:00", "2024-05-06T12:00:00+25:00"),
             ("2024-05-06 12:00:00 IST", "2024-05-06 12:00:00 IST"),
             ("2025-03-01T12:05:01Z", "2025-03-01T12:05:01Z"),
             (1740830701, "1740830701"),
@@ -251,6 +290,7 @@ CASES = [
         {"log": "m\n", "stream": "stdout"},
         {"Body": b"m", "LogAttributes": {"stream": "stdout"}},
     ),
+    Case("nor is that of Docker on Windows", {"log": "m\r\n"}, {"Body": b"m"}),
     Case(
         "JSON in the text of a body is opened",
         {"log": '{"level":"error","msg":"m","order":{"id":7}}\n', "time": "2024-05-06T12:00:00Z"},
@@ -282,6 +322,16 @@ CASES = [
         },
     ),
     Case(
+        "an array of events beside a message is not an envelope",
+        {"msg": "m", "records": [{"id": 1}]},
+        {"Body": b"m", "LogAttributes": {"records": '[{"id":1}]'}},
+    ),
+    Case(
+        "an array of other things is not one either",
+        {"records": [1, 2]},
+        {"Body": b'{"records": [1, 2]}', "LogAttributes": {"records": "[1,2]"}},
+    ),
+    Case(
         "keys that fold to one name keep their values",
         {"Message": "a", "message": "b", "Level": "info", "level": "error"},
         {
@@ -307,7 +357,19 @@ CASES = [
             {"level": value},
             {"SeverityText": "WARN", "SeverityNumber": 13},
         )
-        for value in ["WARN ", "[warn]", "\x1b[33mwarn\x1b[39m", "WARN+2", "<Warning>"]
+        for value in [
+            "WARN ",
+            "[warn]",
+            "\x1b[33mwarn\x1b[39m",
+            "WARN+2",
+            "<Warning>",
+            "\x1b[1;33mWARN \x1b[0m",
+            "'warn'",
+            "*WARN*",
+            "LogLevel.Warning",
+            "LOG_WARNING",
+            "WARN2",
+        ]
     ),
     Case("null is no time", {"timestamp": None, "msg": "m"}, {"Body": b"m"}),
     Case(

@@ -108,3 +108,11 @@ def test_a_message_without_a_time_arrives_now(store: Store, timestamp_ms: int) -
     [[row]] = store([b"hello"], timestamp_ms=timestamp_ms)
     apart = datetime.fromisoformat(row["Timestamp"][:23]) - row["IngestedAt"].replace(tzinfo=None)
     assert abs(apart.total_seconds()) < 60
+
+
+def test_a_broken_line_has_the_service_with_which_the_producer_begins_it(store: Store) -> None:
+    """Nothing else of what can't be parsed is guessed."""
+    payload = '{"service":"a é","msg":"x",}\n{"msg":"y","service":"b",}'.encode()
+    [[first, second]] = store([payload])
+    assert (first["ServiceName"], second["ServiceName"]) == ("a é", "")
+    assert {first["ParseError"], second["ParseError"]} == {"invalid JSON"}

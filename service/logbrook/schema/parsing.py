@@ -20,13 +20,19 @@ _EMPTY, _OTHER = 126, 127
 _WHOLE = ("body", "message", "msg", *_NO_COLUMN)
 LEVEL_TEXTS = [text for text in ("TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL") for _ in range(4)]
 _LEVEL_WORDS, _MARKED_WORDS = (VOCABULARY["levels_in_text"][key] for key in ("words", "marked_words"))
-# The longer ones first: the first that fits counts.
-_ANY_LEVEL = "|".join(sorted((*_LEVEL_WORDS, *_MARKED_WORDS), key=len, reverse=True))
+
+
+def _either(words: Iterable[str]) -> str:
+    """A pattern of any of the words. The longer ones first: the first that fits counts."""
+    return "|".join(sorted(words, key=len, reverse=True))
+
+
 # A level in a text, in brackets, behind a logger's name. In any case a word is one if a mark follows.
 _LEVEL_FORM = (
-    r"(?:[\[<(] *(?:[\w. -]+/)?)?(?:[\w.-]*[:.])?(?:((?i)" + _ANY_LEVEL + r")"
-    r"(?:[ \t]*[\]>):|/]|\t|  |(?: +[\w.-]*\[))"
-    "|(" + "|".join(_LEVEL_WORDS) + r")(?:\s|$)|\[([DIWEFCV])\]|([DIWEF])\d? +[A-Z]{4,})"
+    r"(?:(?:##)?[\[<(=|] *(?:[\w. -]+/)?)?(?:[\w.-]*[:.]+)?(?:((?i)" + _either((*_LEVEL_WORDS, *_MARKED_WORDS)) + r")"
+    r"\d?(?:[ \t]*[\]>):|/!]|\t|  | -+ |\[|(?: +[\w.-]*\[))"
+    "|(" + _either(_LEVEL_WORDS) + r")(?:[\s,;\"]|$)|\[([DIWEFCV])\]|([DIWE])!"
+    r"|([DIWEF])\d? +(?:[A-Z]{4,}|- +\[)|([VDIWEF])/[\w.$-]{2,} *(?:\( *\d+\))?:|([IWEF])\d{4} \d\d:\d\d)"
 )
 # POSIX counts hours behind Greenwich where all others count those ahead of it: PostgreSQL shows GMT+3 for UTC-3.
 _OFFSETS = {
@@ -71,10 +77,12 @@ def _ungrouped(pattern: str) -> str:
 def _filled(text: str) -> str:
     """A pattern with the parts that it names in braces."""
     parts = VOCABULARY["time_parts"] | {
-        "levels": _ANY_LEVEL,
+        "levels": _either((*_LEVEL_WORDS, *_MARKED_WORDS)),
+        "words": _either(_LEVEL_WORDS),
+        "marked_words": _either(_MARKED_WORDS),
         "zones": "|".join(("UTC", "GMT", *ZONES, *VOCABULARY["zones"]["ambiguous"])),
     }
-    while found := re.search(r"\{([a-z]+)\}", text):
+    while found := re.search(r"\{([a-z_]+)\}", text):
         text = text.replace(found[0], parts[found[1]])
     return text
 
@@ -121,13 +129,13 @@ _SHARED: Mapping[str, str] = {
     " keys, arrayEnumerateUniq(keys))",
     # What a terminal takes for colors and the like, and no reader for text.
     "without_colors": r"""text -> if(position(text, '\x1b') = 0, text, replaceRegexpAll(text,
-        '\x1b(?:\\[[0-?]*[ -/]*[@-~]|\\][^\\x07\\x1b]*(?:\\x07|\x1b\\\\)?|[@-Z\\\\^_])', ''))""",
+        '\x1b(?:\\[[0-?]*[ -/]*[@-~]|\\][^\\x07\\x1b]*(?:\\x07|\x1b\\\\)?|[()][0-9A-B]|[@-Z\\\\^_])', ''))""",
     # The start of a text, without what may stand before it in a file: a byte order mark, the zeros of a cut file.
     "start_of": r"text -> substring(trimLeft(text, ' \t\r\n\0\xEF\xBB\xBF'), 1, 300)",
     "nanoseconds_of": "text -> ifNull(toUnixTimestamp64Nano(parseDateTime64BestEffortOrNull(text, 9, 'UTC')), 0)",
-    # Hours above 23, and minutes and seconds above 59; but for a leap second.
+    # Hours above 23, and minutes and seconds above 59; but for a leap second. A month or a day 0.
     "is_impossible": r"text -> match(text,"
-    r" '(?:^|[^:\\d])(?:2[4-9]|[3-9]\\d):\\d\\d|\\d:[6-9]\\d|:(?:6[1-9]|[7-9]\\d)(?:\\D|$)')",
+    r" '(?:^|[^:\\d])(?:2[4-9]|[3-9]\\d):\\d\\d|\\d:[6-9]\\d|:(?:6[1-9]|[7-9]\\d)(?:\\D|$)|^\\d{4}-(?:00|\\d\\d-00)')",
     "level_of": f"text -> transform(lower(text), {_LEVEL_VALUES}, {_LEVEL_NUMBERS}, 0)",
 }
 
@@ -147,7 +155,7 @@ _EXPRESSIONS: Mapping[str, Callable[[str], str]] = {
     "shared": lambda name: f"{_SHARED[name]} AS {name}",
     "level_texts": lambda _: _array(map(_text, LEVEL_TEXTS)),
     # Within a text: a `concat` would be planned wherever the pattern is used.
-    "level_words": lambda _: "|".join(_LEVEL_WORDS),
+    "level_words": lambda _: _either(_LEVEL_WORDS),
     "level_form": lambda _: _text(_LEVEL_FORM)[1:-1],
     # One group for each format. A single pattern costs a fraction of one for each, above all of planning.
     "time_pattern": lambda _: _text(_TIME_PATTERN),

@@ -21,12 +21,12 @@ WITH
         toInt64OrZero(value) > 0, toInt64OrZero(value) * unit_of(toInt64OrZero(value)),
         toDecimal128OrZero(value, 9) > 0,
             toInt64(least(toDecimal128OrZero(value, 9) * unit_of(toDecimal128OrZero(value, 9)), toDecimal128(9000000000000000000, 9))),
-        match(value, '^\\d{4}[-/]\\d\\d[-/]\\d\\d(?:$|[T ](?:[01]\\d|2[0-3]):[0-5]\\d(?:$|[^:\\d]|:(?:[0-5]\\d|60)(?:[.,]\\d+)?(?:Z| ?UTC| ?[-+]\\d\\d:?\\d\\d)?$))'),
+        match(value, '^\\d{4}[-/](?:0[1-9]|1[0-2])[-/](?:0[1-9]|[12]\\d|3[01])(?:$|[T ](?:[01]\\d|2[0-3]):[0-5]\\d(?:$|[^:\\d]|:(?:[0-5]\\d|60)(?:[.,]\\d+)?(?:Z| ?UTC| ?[-+](?:0\\d|1[0-4]):?[0-5]\\d)?$))'),
             nanoseconds_of(replaceOne(value, ',', '.')),
         0) AS time_of,
-    -- Padded, in brackets, colored, or with an offset, as Go's slog writes it.
-    value -> level_of(if(match(value, '^\\w*$'), value,
-        replaceRegexpAll(value, '\x1b\\[[\\d;]*m|^[\\s\\[(<{]+|[\\s\\])>}:]+$|[-+]\\d+$', ''))) AS level_in,
+    -- Padded, in brackets, colored, named by its type, or with an offset, as Go's slog writes it, or a degree.
+    value -> level_of(if(match(value, '^(?:[A-Za-z]+|\\d*)$'), value,
+        extract(value, '^(?:[\\s\\[(<{|*\']|\x1b\\[[\\d;]*m)*(?:(?i)(?:log|level|loglevel|severity)[._])?([A-Za-z]+(?: [A-Za-z]+)?|\\d+|[*#.])(?:[-+]?\\d)?(?:[\\s\\])>}|*\':.]|\x1b\\[[\\d;]*m)*$'))) AS level_in,
     {level_texts} AS level_texts,
 
 coded AS
@@ -58,24 +58,27 @@ chosen AS
         arraySort(arrayFilter(code -> code {codes_of: time}, codes)) AS time_codes,
         arraySort((value, code) -> code, arrayFilter((value, code) -> code {codes_of: time}, top_values, codes),
             arrayFilter(code -> code {codes_of: time}, codes)) AS time_values,
+        -- A day and a time of day may stand in two of them.
+        arrayFirst((value, code) -> code {codes_of: time} AND match(value, '^\\d{4}[-/]\\d\\d[-/]\\d\\d$'), top_values, codes) AS day,
         arraySort(arrayFilter(code -> code {codes_of: level}, codes)) AS level_codes,
         arraySort((value, code) -> code, arrayFilter((value, code) -> code {codes_of: level}, top_values, codes),
             arrayFilter(code -> code {codes_of: level}, codes)) AS level_values,
         {value_of: nanoseconds} AS nanoseconds_value,
         {value_of: level_number} AS level_number_value,
         resource_service = '' AS is_service_taken,
-        if(is_service_taken, {value_of: service}, resource_service) AS ServiceName,
+        -- A broken line has the service with which the producer begins it.
+        multiIf(NOT is_service_taken, resource_service, looks_like_json != is_json, extract(event, '^\\{"service":"((?:[^"\\\\]|\\\\.)*)",'),
+            {value_of: service}) AS ServiceName,
         -- Docker keeps the line end.
-        if(is_json, if({code_found: body} = {code_of: log} AND endsWith({value_of: body}, '\n'),
-            substring({value_of: body}, 1, length({value_of: body}) - 1), {value_of: body}), event) AS whole_body,
+        if(is_json, if({code_found: body} = {code_of: log}, replaceRegexpOne({value_of: body}, '\r?\n$', ''), {value_of: body}), event) AS whole_body,
         lower({value_of: trace}) AS trace_value,
         lower({value_of: span}) AS span_value,
         {value_of: flags} AS flags_value,
         {value_of: event_name} AS EventName,
         {value_of: schema_url} AS ResourceSchemaUrl,
-        has(codes, {code_of: __realtime_timestamp}) AS is_journald,
+        hasAny(codes, [{code_of: __realtime_timestamp}, {code_of: _source_realtime_timestamp}, {code_of: syslog_identifier}]) AS is_journald,
         looks_like_json != is_json AS is_invalid,
-        startsWith({value_of: envelope}, '[') AS is_envelope
+        whole_body = '' AND startsWith({value_of: envelope}, '[{') AS is_envelope
     FROM preferred
 ),
 
@@ -83,11 +86,12 @@ chosen AS
 understood AS
 (
     SELECT
-        * EXCEPT (is_journald, event, is_json),
+        * EXCEPT (day, is_journald, event, is_json),
         without_colors(whole_body) AS body,
         -- What stands for an event without a message: it is found by its words all the same.
         if(is_json AND whole_body = '', event, '') AS substitute,
-        arrayMap(value -> time_of(value), time_values) AS time_numbers,
+        arrayMap(value -> time_of(value), arrayMap(value ->
+            if(day != '' AND match(value, '^\\d\\d:\\d\\d'), concat(day, ' ', value), value), time_values)) AS time_numbers,
         arrayMap((value, code) -> multiIf(
                 code = {code_of: levelno}, [0, 5, 9, 13, 17, 21][least(intDiv(toUInt16OrZero(value), 10), 5) + 1],
                 code IN {shared_codes: level} AND NOT is_journald AND match(value, '^-?\\d'), 0,
@@ -108,7 +112,8 @@ picked AS
         * EXCEPT (trace_value, trace_hex, span_value, flags_value, flags_number),
         -- Outside 1980 to 2099 a clock or a unit is wrong.
         arrayFirstIndex((number, value) -> clamp(number, 315532800000000000, origin.2 + {max_ahead_seconds} * 1000000000) = number
-            OR (number = 0 AND match(trimLeft(value, ' '), {time_form}) AND NOT is_impossible(value)), time_numbers, time_values) AS time_at,
+            -- 0001 and 1970 are what Go and Unix write for no time.
+            OR (number = 0 AND match(trimLeft(value, ' \t\r\n'), {time_form}) AND NOT is_impossible(value) AND NOT match(value, '^(?:0001|1970)-01-01')), time_numbers, time_values) AS time_at,
         arrayFirstIndex(number -> number > 0, level_numbers) AS level_at,
         -- The first of all, for those who look for what was wrong.
         arrayFirst((value, code) -> code NOT IN {shared_codes: time}, time_values, time_codes) AS time_value,

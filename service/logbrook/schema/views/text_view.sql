@@ -5,13 +5,13 @@ WITH
     {shared: nanoseconds_of},
     {shared: is_impossible},
     {shared: level_of},
-    '^{level_form}|^([A-Z]), \\[' AS level_at_start,
+    '^(?:npm )?(?:\\[[^\\]]*\\] +){0,2}?{level_form}|^([A-Z]), \\[' AS level_at_start,
     -- Behind a time: the commonest case, which is quick to find, and all others. Numbers, brackets, dashes, a host and a
     -- program, or a logger's name may come first.
-    '^["\\])|, \\t]*(?:(?:\\d+|\\[[^\\]]*\\]|-+) +){0,3}?\\[?({level_words})(?:[\\s\\]]|$)' AS plain_level,
-    '^["\\])|>, \\t]*(?:: )?(?:(?:\\d+|\\[[^\\]]*\\]:?|\\([^)]*\\)|\\{[^}]*\\}|-+|\\||(?:stdout|stderr) [FP]|PHP|root|[\\w.$/-]+ +-|[\\w.$/@-]*[.$/@_\\d-][\\w.$/@:-]*|\\w+  |\\S+\\[\\d+\\]:|\\S+ [\\w./()-]+(?:\\[\\d+\\])?:)[ \\t]*){0,5}?{level_form}' AS level_after_words,
-    -- A line of logfmt, whose level is one of its keys.
-    '^["\\s]*(?:[\\w.@-]+=(?:"(?:[^"\\\\]|\\\\.)*"|[^" ]*) +)*(?:level|lvl|severity|loglevel|log_level|log\\.level)="?([A-Za-z]+)' AS level_key,
+    '^["\\])|,; \\t]*(?:(?:\\d+|\\[[^\\]]*\\]|-+) +){0,3}?\\[?({level_words})(?:[\\s\\],;"]|$)' AS plain_level,
+    '^["\\])|>,; \\t]*(?:: )?(?:(?:\\[[^\\]]*\\]:?|\\([^)]*\\)|\\{[^}]*\\}|<[^>]*>|\\||\\S+:\\[\\d+\\]:)[ \\t]*|(?:#?\\d+|-+|(?:stdout|stderr) [FP]|PHP|npm|root|[\\w.$/-]+ +-|[\\w.$/@-]*[.$/@_\\d:-][\\w.$/@:()-]*|[\\w.]+=(?:"[^"]*"|[^\\s"]*)|\\w+ |\\S+\\[\\d+\\]:?|\\S+ [\\w./()-]+(?:\\[\\d+\\])?:)[ \\t]+|[\\w.$]+ [\\w.$<>]+\\n){0,6}?{level_form}' AS level_after_words,
+    -- A line of logfmt, or JSON behind a time, whose level is one of its keys.
+    '^["\\s]*(?:(?:stdout|stderr) [FP] )?(?:\\{.*?"(?:level|lvl|severity)" ?: ?"|(?:[\\w.@-]+=(?:"(?:[^"\\\\]|\\\\.)*"|[^" ]*) +)*(?:level|lvl|severity|loglevel|log_level|log\\.level)="?)([A-Za-z]+)' AS level_key,
     {level_texts} AS level_texts,
     {max_event_names} AS most_names,
 
@@ -99,10 +99,10 @@ dated AS
             extract(head, level_key) != '', extract(head, level_key),
             extract(after_time, level_key)) AS level_word,
         multiIf(
-            time_format IN {formats_with: service}, extract(after_time, '^:? \\S+ ([\\w./@-]+(?: \\w+){0,2})(?:\\([\\w./-]+\\))?(?:\\[\\d+\\])?(?: \\([^)]*\\))?(?: \\d[\\w.]*)?:'),
-            startsWith(head, '<'), extract(head, '^<\\d{1,3}>\\d \\S+ \\S+ (\\S+)'),
+            time_format IN {formats_with: service}, extract(after_time, '^:? (?:\\S*[^\\s:\\]] )?([\\w./@-]+(?: \\w+){0,2})(?:\\([\\w./-]+\\))?(?:\\[\\d+\\])?(?: \\([^)]*\\))?(?: \\d[\\w.]*)?:'),
+            match(head, '^<\\d{1,3}>\\d '), extract(head, '^<\\d{1,3}>\\d \\S+ \\S+ (\\S+)'),
             time_format = 0, '',
-            extract(after_time, '^ \\S+ ([\\w./-]+)(?:\\([\\w./-]+\\))?\\[\\d+\\]: ')) AS program
+            extract(after_time, '^ (?:\\S+ )?(?:([\\w./-]+)(?:\\([\\w./-]+\\))?\\[[\\w.]+\\](?: \\([^)]*\\))?: )')) AS program
     FROM stamped
 ),
 
