@@ -99,7 +99,7 @@ dated AS
             extract(head, level_key) != '', extract(head, level_key),
             extract(after_time, level_key)) AS level_word,
         multiIf(
-            time_format IN {formats_with: service}, extract(after_time, '^:? (?:\\S*[^\\s:\\]] )?([\\w./@-]+(?: \\w+){0,2})(?:\\([\\w./-]+\\))?(?:\\[\\d+\\])?(?: \\([^)]*\\))?(?: \\d[\\w.]*)?:'),
+            time_format IN {formats_with: service}, extract(after_time, '^:? (?:\\S*[^\\s:\\]] )?([\\w./@-]+(?: \\w+){0,2})(?:\\([\\w./-]+\\))?(?: [\\d.]+)?(?:\\[\\d+\\])?(?: \\([^)]*\\))?(?: \\d[\\w.]*)?:'),
             match(head, '^<\\d{1,3}>\\d '), extract(head, '^<\\d{1,3}>\\d \\S+ \\S+ (\\S+)'),
             time_format = 0, '',
             extract(after_time, '^ (?:\\S+ )?(?:([\\w./-]+)(?:\\([\\w./-]+\\))?\\[[\\w.]+\\](?: \\([^)]*\\))?: )')) AS program
