@@ -231,27 +231,73 @@ def alert_test(
     report.run(file, int(back.total_seconds()) * 10**9 if back else 0)
 
 
+_Query = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="QUERY",
+        help='For example: "level>=error checkout" (default: everything). Put -- before one that begins with -.',
+    ),
+]
+_Since = Annotated[str, typer.Option(help="Start: how long ago (15m, 2h, 7d), or a time.")]
+_Until = Annotated[str, typer.Option(help="End: like --since.")]
+_AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object per line, with all fields.")]
+_Url = Annotated[
+    str, typer.Option(help="URL of the query API (default: LOGBROOK_QUERY_URL, else http://127.0.0.1:8080).")
+]
+
+
+def _query_url(url: str) -> str:
+    return url or config.client_variable("LOGBROOK_QUERY_URL", "http://127.0.0.1:8080")
+
+
 @app.command()
 def search(  # noqa: PLR0913, PLR0917 - each is an option of the command
-    words: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="QUERY",
-            help='For example: "level>=error checkout" (default: everything). Put -- before one that begins with -.',
-        ),
-    ] = None,
-    since: str = typer.Option("1h", help="Start: how long ago (15m, 2h, 7d), or a time."),
-    until: str = typer.Option("now", help="End: like --since."),
+    words: _Query = None,
+    since: _Since = "1h",
+    until: _Until = "now",
     limit: int = typer.Option(100, min=1, help="Print at most this many events, the newest last."),
     follow: bool = typer.Option(False, "--follow", "-f", help="Keep printing new events as they arrive."),
-    as_json: bool = typer.Option(False, "--json", help="Print one JSON object per line, with all fields."),
-    url: str = typer.Option("", help="URL of the query API (default: LOGBROOK_QUERY_URL, else http://127.0.0.1:8080)."),
+    as_json: _AsJson = False,
+    url: _Url = "",
 ) -> None:
     """Search the logs from the terminal, as the explorer does."""
     from logbrook.query import terminal
 
-    url = url or config.client_variable("LOGBROOK_QUERY_URL", "http://127.0.0.1:8080")
-    terminal.run(url, terminal.Wanted(" ".join(words or []), since, until, limit), follow=follow, as_json=as_json)
+    wanted = terminal.Wanted(" ".join(words or []), since, until, limit)
+    terminal.run(_query_url(url), wanted, follow=follow, as_json=as_json)
+
+
+@app.command()
+def tail(words: _Query = None, since: _Since = "1h", as_json: _AsJson = False, url: _Url = "") -> None:
+    """Print the newest ten matching events, and then new ones as they arrive."""
+    from logbrook.query import terminal
+
+    wanted = terminal.Wanted(" ".join(words or []), since, "now", 10)
+    terminal.run(_query_url(url), wanted, follow=True, as_json=as_json)
+
+
+@app.command()
+def fields(since: _Since = "1h", until: _Until = "now", as_json: _AsJson = False, url: _Url = "") -> None:
+    """Print the fields that events have, each with how many have it."""
+    from logbrook.query import terminal
+
+    terminal.fields(_query_url(url), since, until, as_json=as_json)
+
+
+@app.command()
+def patterns(  # noqa: PLR0913, PLR0917 - each is an option of the command
+    words: _Query = None,
+    since: _Since = "1h",
+    until: _Until = "now",
+    limit: int = typer.Option(50, min=1, max=200, help="Print at most this many patterns, the most frequent first."),
+    as_json: _AsJson = False,
+    url: _Url = "",
+) -> None:
+    """Print similar lines grouped: those that differ only in their numbers, ids, addresses, and times."""
+    from logbrook.query import terminal
+
+    wanted = terminal.Wanted(" ".join(words or []), since, until, limit)
+    terminal.patterns(_query_url(url), wanted, as_json=as_json)
 
 
 @app.command()

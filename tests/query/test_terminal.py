@@ -146,6 +146,33 @@ def test_following_goes_on_with_what_arrives(service: Door, database: config.Cli
     assert len({line["id"] for line in lines}) == 3
 
 
+def test_tail_begins_with_the_newest_and_goes_on(service: Door, database: config.ClickHouse) -> None:
+    """`logbrook tail` prints the newest ten matches, and then what arrives."""
+    store(database, [event(offset, "tail me") for offset in range(1, 15)])
+    line = [sys.executable, "-m", "logbrook", "tail", "tail", "--since", "2025-11-24", "--json", "--url", service.url]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as tailing:
+        assert tailing.stdout is not None
+        offsets = [json.loads(tailing.stdout.readline())["offset"] for _ in range(10)]
+        tailing.terminate()
+
+    assert offsets == list(range(5, 15))
+
+
+def test_fields_and_patterns_are_printed(
+    service: Door, database: config.ClickHouse, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One line each, the names with how many events have them, the patterns with their counts, levels, and services."""
+    store(database, [event(offset, f"order {offset} paid", LogAttributes={"k\x1b": "v"}) for offset in (1, 2)])
+    terminal.fields(service.url, "2025-11-24", "2025-11-25", as_json=False)
+    assert "           2  attr.k\\u{1b}" in capsys.readouterr().out.splitlines()
+
+    wanted = terminal.Wanted("order", "2025-11-24", "2025-11-25", 50)
+    terminal.patterns(service.url, wanted, as_json=False)
+    assert capsys.readouterr().out == "           2  info  checkout order <*> paid\n"
+    terminal.patterns(service.url, wanted, as_json=True)
+    assert json.loads(capsys.readouterr().out)["count"] == 2
+
+
 def test_log_lines_do_not_take_the_terminal_over() -> None:
     """Escape sequences and reordering characters are written out; tabs and line breaks stay."""
     assert visible("\x1b[31mred\x07 \u202egnp\tx\ny") == "\\u{1b}[31mred\\u{7} \\u{202e}gnp\tx\ny"

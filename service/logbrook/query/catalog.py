@@ -33,22 +33,17 @@ _BY_ALIAS = (
 BODY_NAMES = frozenset({"body", "message", "msg"})
 LEVEL_NAMES = frozenset({"level", "severity"})
 _LEVEL_KEYS = frozenset(parsing.FIELDS["level"]) - LEVEL_NAMES - {"levelno", "severity_text", "severitytext"}
+# Of these, what is a number is not a level: `status>=500`.
+_SHARED_KEYS = frozenset(parsing.VOCABULARY["shared_names"]["level"])
 # A prefix says whose attribute it is; without one, the event's own are searched, then its resource's.
-PREFIXES = {"attr": Place.LOG, "attributes": Place.LOG, "resource": Place.RESOURCE, "scope": Place.SCOPE}
-LEVELS = {"none": 0, "trace": 1, "debug": 5, "info": 9, "warn": 13, "error": 17, "fatal": 21}
-_LEVEL_ALIASES = {
-    "unset": "none",
-    "verbose": "trace",
-    "notice": "info",
-    "information": "info",
-    "warning": "warn",
-    "err": "error",
-    "severe": "error",
-    "crit": "fatal",
-    "critical": "fatal",
-    "panic": "fatal",
-    "emergency": "fatal",
+PREFIXES = {
+    "attr": Place.LOG,
+    "attributes": Place.LOG,
+    "resource": Place.RESOURCE,
+    "scope": Place.SCOPE,
+    **{place.value: place for place in (Place.LOG, Place.RESOURCE, Place.SCOPE)},
 }
+LEVELS = {"none": 0, "trace": 1, "debug": 5, "info": 9, "warn": 13, "error": 17, "fatal": 21}
 HIGHEST_SEVERITY = 24
 # What the explorer offers while a name is typed.
 SHOWN = ("service", "level", "body", "trace_id", "span_id", "event", "scope", "source", "severity_text", "parse_error")
@@ -81,9 +76,9 @@ def is_level(name: str) -> bool:
     return name.lower() in LEVEL_NAMES or _folded(name) == "severitynumber"
 
 
-def is_level_key(name: str) -> bool:
-    """Whether events may carry their level under this name; it may also be an attribute."""
-    return name.lower() in _LEVEL_KEYS
+def is_level_key(name: str, value: str = "") -> bool:
+    """Whether events may carry their level under this name, as this value; it may also be an attribute."""
+    return name.lower() in _LEVEL_KEYS and not (name.lower() in _SHARED_KEYS and re.match(r"[-\d]", value) is not None)
 
 
 def is_known(name: str) -> bool:
@@ -94,7 +89,7 @@ def is_known(name: str) -> bool:
 def level(name: str) -> tuple[int, int] | None:
     """The lowest and highest severity number of a level's name or number; None if it is neither."""
     name = name.lower()
-    name = _LEVEL_ALIASES.get(name, name)
+    name = _LEVEL_WORDS.get(name, name)
     if name in LEVELS:
         lowest = LEVELS[name]
         return (lowest, lowest + 3 if lowest else 0)
@@ -106,3 +101,12 @@ def level(name: str) -> tuple[int, int] | None:
 def level_name(number: int) -> str:
     """The level that a severity number belongs to."""
     return next((name for name, lowest in reversed(LEVELS.items()) if number >= lowest), "none")
+
+
+# The words that the parser takes for a level.
+_LEVEL_WORDS = {"unset": "none"} | {
+    word: level_name(int(number))
+    for number, words in parsing.VOCABULARY["levels"].items()
+    for word in words
+    if word.isalpha()
+}

@@ -23,7 +23,7 @@ _LOOKS_LIKE = tuple(
     for pattern, hint in (
         (rf"{_BEGIN}(or|and|not){_END}", "`{0}` is read as a word; the operators are AND, OR, and NOT, in capitals."),
         (rf"{_BEGIN}\|{_END}", "`|` is read as text: a query has no pipes. Use OR, or more words."),
-        (r"^\s*\{[^}]*[=:]", "`{{` is read as text: write service:edge instead of {{service=\"edge\"}}."),
+        (rf"{_BEGIN}\{{[^}}]*[=:]", "`{{` is read as text: write service:edge instead of {{service=\"edge\"}}."),
         (
             rf"{_BEGIN}(/[^\s/]*(?:[^\w\s/.*?-]|\.\*)[^\s/]*/){_END}",
             "`{0}` is read as text; a regular expression has a field: body:{0}.",

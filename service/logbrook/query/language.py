@@ -14,7 +14,7 @@ import re
 
 from logbrook.query import catalog
 from logbrook.query.meaning import NUMBER, QuerySyntaxError, any_of, body_text, comparison, matches, value_of
-from logbrook.query.syntax import All, Any, Everything, Exists, Node, Not, Place, Text
+from logbrook.query.syntax import All, Any, Everything, Exists, Node, Not, Place, Text, is_unspaced
 
 MAX_CHARACTERS = 4096
 MAX_DEPTH = 24
@@ -23,7 +23,7 @@ MAX_TERMS = 100
 MAX_WILDCARDS = 100
 
 _FIELD = re.compile(
-    r'(?:([^\W\d][\w.@/-]*|@[\w.@/-]*)|(?:(attr|attributes|resource|scope)\.)?"((?:[^"\\]|\\.)+)")'
+    r'(?:([^\W\d](?:[\w.@/-]|\\ )*|@[\w.@/-]*)|(?:(attr|attributes|resource|scope)\.)?"((?:[^"\\]|\\.)+)")'
     r"(:|\s*(?:=~|!~|!=|==?|>=|<=|>|<)(?![=>~])\s*)"
 )
 _OPERATOR = re.compile(r"=~|!~|!=|>=|<=|>|<|=")
@@ -114,7 +114,8 @@ class _Parser:
         start = self.at
         if (keyword := self._keyword()) is not None or start == len(self.text) or self.text[start] == ")":
             found = "the query ends here" if start == len(self.text) else f"there is {keyword or ')'} here"
-            raise QuerySyntaxError(start, found, "a word, a phrase, field:value or (")
+            within = "; a query has no functions" if self.text[start - 1 : start + 1] == "()" else ""
+            raise QuerySyntaxError(start, found, f"a word, a phrase, field:value or ({within}")
         self.terms += 1
         if self.terms > MAX_TERMS:
             raise QuerySyntaxError(start, f"there are more than {MAX_TERMS} terms", "a shorter query")
@@ -157,15 +158,16 @@ class _Parser:
         if found is None or not self._is_field(found):
             return Text(self._quoted()) if self.text[start] == '"' else body_text(self._raw('\\s()"'))
         key = found[3] and re.sub(r"\\(.)", r"\1", found[3])
-        name = found[1] or (f"{found[2]}.{key}" if found[2] else key)
+        name = (found[1] or "").replace("\\ ", " ") or (f"{found[2]}.{key}" if found[2] else key)
         self.at = found.end()
         operator = found[4].strip()
-        if operator not in ("=", "=="):
-            return self._value(depth, name) if operator == ":" else self._related(name, operator, depth)
+        if operator not in ("=", "==", ":"):
+            return self._related(name, operator, depth)
         node = self._value(depth, name)
-        # It may be text as well: programs write `user=bob` into their lines.
+        # It may be text as well: programs write `user=bob` into their lines, and no blank stands behind a word in CJK.
         text = self.text[start : self.at]
-        return node if found[3] or catalog.is_known(name) or "(" in text else Any((node, body_text(text)))
+        is_field = found[3] or catalog.is_known(name) or "(" in text or (operator == ":" and not is_unspaced(name))
+        return node if is_field else Any((node, body_text(text)))
 
     def _is_field(self, found: re.Match[str]) -> bool:
         """Whether this is meant as a field, and not as text that happens to have a colon or a > in it."""

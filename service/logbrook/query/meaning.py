@@ -30,6 +30,7 @@ from logbrook.query.syntax import (
     escaped,
     glob_pieces,
 )
+from logbrook.schema.parsing import LEVEL_TEXTS
 
 NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d{1,3})?", re.ASCII)
 _MAX_INTEGER = 2**63 - 1
@@ -62,15 +63,17 @@ def value_of(name: str, value: str, start: int, *, quoted: bool) -> Node:
         return Text(value) if quoted else body_text(value)
     if catalog.is_level(name):
         return Severity(1, catalog.HIGHEST_SEVERITY) if value == "*" else Severity(*_level(value, start))
+    if name == "_exists_":
+        return any_of(catalog.fields(value), Exists)
     node = any_of(catalog.fields(name), lambda field: _equals(field, value, start, quoted=quoted))
-    if catalog.is_level_key(name) and (level := catalog.level(value)):
+    if catalog.is_level_key(name, value) and (level := catalog.level(value)):
         return Any((Severity(*level), node))
     return node
 
 
 def comparison(name: str, operator: str, value: str, start: int) -> Node:
     """What `name>value` asks for. `operator` is one of > >= < <= =."""
-    if catalog.is_level(name) or catalog.is_level_key(name):
+    if catalog.is_level(name) or catalog.is_level_key(name, value):
         lowest, highest = _level(value, start)
         ranges = {
             ">=": (lowest, catalog.HIGHEST_SEVERITY),
@@ -107,6 +110,8 @@ def _equals(field: Field, value: str, start: int, *, quoted: bool) -> Node:
         return Compares(field, "=", _number(value, start, field))
     if field.name in ("TraceId", "SpanId") and field.place is Place.COLUMN:
         value = value.replace("-", "").lower()
+    if field.name == "SeverityText" and field.place is Place.COLUMN and value.upper() in LEVEL_TEXTS:
+        value = value.upper()
     if quoted:
         return Equals(field, value)
     if _NETWORK.fullmatch(value) and (network := _network(value)):

@@ -1,8 +1,9 @@
-"""`logbrook search`: the same search as the explorer's, on a terminal."""
+"""`logbrook search`, `tail`, `fields`, and `patterns`: what the explorer shows, on a terminal."""
 
 import re
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -53,7 +54,7 @@ def run(url: str, wanted: Wanted, *, follow: bool, as_json: bool) -> None:
     console = Console(highlight=False, soft_wrap=True)
     show = _show_json if as_json else _show
     try:
-        with httpx.Client(base_url=url, timeout=60, trust_env=False) as client:
+        with _service(url) as client:
             answer = _search(client, wanted)
             seen = {event["id"] for event in answer["events"]}
             for event in reversed(answer["events"]):
@@ -68,13 +69,56 @@ def run(url: str, wanted: Wanted, *, follow: bool, as_json: bool) -> None:
                 note = f"interrupted after {len(answer['events']):,} of at most {wanted.limit:,} events: the newest"
                 Console(stderr=True, highlight=False).print(note, style="yellow")
                 sys.exit(130)
+    except KeyboardInterrupt:
+        if not follow:
+            sys.exit(130)
+
+
+def fields(url: str, since: str, until: str, *, as_json: bool) -> None:
+    """Print the fields of a range, each with how many events have it. Raises LogbrookError."""
+    answer = _answer(url, "fields", {"from": since, "to": until})
+    for each in answer["fields"]:
+        if as_json:
+            _print_json(each)
+        else:
+            _print_counted(each["events"], visible(each["name"]))
+
+
+def patterns(url: str, wanted: Wanted, *, as_json: bool) -> None:
+    """Print similar lines grouped, the most frequent first. Raises LogbrookError."""
+    asked = {"query": wanted.query, "from": wanted.since, "to": wanted.until, "limit": str(wanted.limit)}
+    answer = _answer(url, "patterns", asked)
+    for each in answer["patterns"]:
+        if as_json:
+            _print_json(each)
+        else:
+            services = visible(",".join(each["services"]))
+            _print_counted(each["count"], f"{each['severity']:<5} {services} {visible(each['pattern'])}")
+    if not answer["exact"] and not as_json:
+        sys.stderr.write(f"of the newest {answer['events_counted']:,} matches\n")
+
+
+def _print_counted(count: int, text: str) -> None:
+    # The count of a column is not known: 0.
+    number = f"{count:,}" if count else ""
+    sys.stdout.write(f"{number:>12}  " + text.replace("\n", "\\n") + "\n")
+
+
+def _answer(url: str, path: str, parameters: dict[str, str]) -> dict[str, Any]:
+    with _service(url) as client:
+        response = client.get(f"/v1/{path}", params=parameters)
+        return dict(response.json()) if response.status_code == 200 else _refused(response, parameters.get("query", ""))
+
+
+@contextmanager
+def _service(url: str) -> Iterator[httpx.Client]:
+    try:
+        with httpx.Client(base_url=url, timeout=60, trust_env=False) as client:
+            yield client
     except httpx.HTTPError as error:
         raise UnavailableError(
             "query_unavailable", f"{url} can't be reached ({type(error).__name__}); is `logbrook query` running?"
         ) from error
-    except KeyboardInterrupt:
-        if not follow:
-            sys.exit(130)
 
 
 def _follow(client: httpx.Client, query: str, seen: set[str], show: Callable[[dict[str, Any]], None]) -> None:
@@ -152,8 +196,12 @@ def _followed(client: httpx.Client, query: str) -> Iterator[list[dict[str, Any]]
 
 
 def _show_json(_console: Console, event: dict[str, Any]) -> None:
+    _print_json(event)
+
+
+def _print_json(document: dict[str, Any]) -> None:
     # JSON itself escapes only the control characters below U+0020; within its strings the others may be escaped, too.
-    text = _HIDDEN.sub(lambda found: f"\\u{ord(found[0]):04x}", orjson.dumps(event).decode())
+    text = _HIDDEN.sub(lambda found: f"\\u{ord(found[0]):04x}", orjson.dumps(document).decode())
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
 
