@@ -58,8 +58,6 @@ chosen AS
         arraySort(arrayFilter(code -> code {codes_of: time}, codes)) AS time_codes,
         arraySort((value, code) -> code, arrayFilter((value, code) -> code {codes_of: time}, top_values, codes),
             arrayFilter(code -> code {codes_of: time}, codes)) AS time_values,
-        -- A day and a time of day may stand in two of them.
-        arrayFirst((value, code) -> code {codes_of: time} AND match(value, '^\\d{4}[-/]\\d\\d[-/]\\d\\d$'), top_values, codes) AS day,
         arraySort(arrayFilter(code -> code {codes_of: level}, codes)) AS level_codes,
         arraySort((value, code) -> code, arrayFilter((value, code) -> code {codes_of: level}, top_values, codes),
             arrayFilter(code -> code {codes_of: level}, codes)) AS level_values,
@@ -70,7 +68,8 @@ chosen AS
         multiIf(NOT is_service_taken, resource_service, looks_like_json != is_json, extract(event, '^\\{"service":"((?:[^"\\\\]|\\\\.)*)",'),
             {value_of: service}) AS ServiceName,
         -- Docker keeps the line end.
-        if(is_json, if({code_found: body} = {code_of: log}, replaceRegexpOne({value_of: body}, '\r?\n$', ''), {value_of: body}), event) AS whole_body,
+        if(is_json, if({code_found: body} = {code_of: log}, substring({value_of: body}, 1,
+            length({value_of: body}) - endsWith({value_of: body}, '\n') - endsWith({value_of: body}, '\r\n')), {value_of: body}), event) AS whole_body,
         lower({value_of: trace}) AS trace_value,
         lower({value_of: span}) AS span_value,
         {value_of: flags} AS flags_value,
@@ -86,12 +85,13 @@ chosen AS
 understood AS
 (
     SELECT
-        * EXCEPT (day, is_journald, event, is_json),
+        * EXCEPT (is_journald, event, is_json),
         without_colors(whole_body) AS body,
         -- What stands for an event without a message: it is found by its words all the same.
         if(is_json AND whole_body = '', event, '') AS substitute,
-        arrayMap(value -> time_of(value), arrayMap(value ->
-            if(day != '' AND match(value, '^\\d\\d:\\d\\d'), concat(day, ' ', value), value), time_values)) AS time_numbers,
+        -- A day and a time of day may stand in two of them.
+        arrayMap(value -> time_of(value), arrayMap(value -> if(match(value, '^\\d\\d:\\d\\d'), concat(arrayFirst(
+            each -> match(each, '^\\d{4}[-/]\\d\\d[-/]\\d\\d$'), time_values), ' ', value), value), time_values)) AS time_numbers,
         arrayMap((value, code) -> multiIf(
                 code = {code_of: levelno}, [0, 5, 9, 13, 17, 21][least(intDiv(toUInt16OrZero(value), 10), 5) + 1],
                 code IN {shared_codes: level} AND NOT is_journald AND match(value, '^-?\\d'), 0,

@@ -101,7 +101,7 @@ dated AS
         multiIf(
             time_format IN {formats_with: service}, extract(after_time, '^:? (?:\\S*[^\\s:\\]] )?([\\w./@-]+(?: \\w+){0,2})(?:\\([\\w./-]+\\))?(?: [\\d.]+)?(?:\\[\\d+\\])?(?: \\([^)]*\\))?(?: \\d[\\w.]*)?:'),
             match(head, '^<\\d{1,3}>\\d '), extract(head, '^<\\d{1,3}>\\d \\S+ \\S+ (\\S+)'),
-            time_format = 0, '',
+            time_format = 0 OR NOT multiSearchAny(after_time, [']: ', '): ']), '',
             extract(after_time, '^ (?:\\S+ )?(?:([\\w./-]+)(?:\\([\\w./-]+\\))?\\[[\\w.]+\\](?: \\([^)]*\\))?: )')) AS program
     FROM stamped
 ),
