@@ -18,7 +18,7 @@ import structlog
 from logbrook import config, metrics
 from logbrook.errors import ClickHouseUnavailableError, UnavailableError
 from logbrook.query.answers import Cost
-from logbrook.query.refusals import PastLimitsError, StatementError, from_clickhouse
+from logbrook.query.refusals import LargeResultError, StatementError, from_clickhouse
 
 log = structlog.get_logger()
 # It logs every statement with its values at INFO.
@@ -62,6 +62,8 @@ class Statement:
     settings: Mapping[str, str | int] = field(default_factory=dict)
     lane: Literal["search", "sql", "stream"] = "search"
     """What it counts as: each lane has its own number of statements that may run at a time."""
+    most_bytes: int | None = None
+    """A result that is larger, as JSON, is refused: a limit lower than that of all statements."""
 
 
 class Engine:
@@ -109,13 +111,14 @@ class Engine:
     async def result(self, statement: Statement, spent: Spent | None = None) -> dict[str, Any]:
         """A whole result in ClickHouse's JSONCompact: `meta`, `data`, `statistics`."""
         most = self.query.max_sql_result_bytes if statement.lane == "sql" else self.query.max_result_bytes
+        most = min(most, statement.most_bytes or most)
         body = bytearray()
         async with self._send(statement, "JSONCompact") as response:
             async for piece in response.aiter_bytes():
                 body += piece
                 if len(body) > most:
                     hint = "choose fewer or shorter columns, or fewer rows"
-                    raise PastLimitsError(f"the result has more than {most} bytes; {hint}")
+                    raise LargeResultError(f"the result has more than {most} bytes; {hint}")
         try:
             result = orjson.loads(body)
         except orjson.JSONDecodeError:
@@ -168,6 +171,8 @@ class Engine:
         fields = {"query": statement.sql, **{f"param_{name}": text for name, text in statement.parameters.items()}}
         form = {name: (None, text.encode()) for name, text in fields.items()}
         request = self._client.build_request("POST", "/", params=url, files=form)
+        # Written at once, and not field by field.
+        request.read()
         lane = await self._enter(statement.lane)
         done = False
         try:

@@ -9,8 +9,9 @@ import msgspec
 
 from logbrook.query import catalog, timerange
 from logbrook.query.columns import COLUMNS, Column, Event
+from logbrook.query.engine import Engine, Spent, Statement
 from logbrook.query.filters import Parameters
-from logbrook.query.refusals import BadRequestError
+from logbrook.query.refusals import BadRequestError, LargeResultError
 
 # The order of every list of events: by time, then by identity.
 _ORDER = ("Timestamp", "KafkaTopicId", "KafkaPartition", "KafkaOffset", "KafkaIndex")
@@ -23,14 +24,30 @@ _TOPIC_ID = re.compile(r"[\w+/=-]{0,64}", re.ASCII)
 # How much of an event a list has: the first attributes of each map, of each map so many characters together, and the
 # first characters of each name and value. A hundred events stay below the limit of a result, however they are written.
 _LISTED_ATTRIBUTES, _LISTED_TOGETHER, _LISTED_NAME, _LISTED_VALUE = 100, 16_384, 256, 1024
+# Lists up to this size, nearly all, have only their bodies cut: what cuts all else takes ClickHouse longer to plan than
+# most searches take (docs/decisions/search-indexes.md).
+_SMALL = 2**20
 
 
-def columns(body_characters: int | None) -> str:
+async def listed(engine: Engine, rest: str, parameters: Parameters, spent: Spent) -> list[Event]:
+    """The events of a list; `rest` is its statement from FROM on."""
+    characters = engine.query.max_body_characters
+    small = Statement(f"SELECT {columns(characters, only_bodies=True)} {rest}", parameters.values, most_bytes=_SMALL)
+    try:
+        rows = await engine.rows(small, spent)
+    except LargeResultError:
+        rows = await engine.rows(Statement(f"SELECT {columns(characters)} {rest}", parameters.values), spent)
+    return [from_row(row) for row in rows]
+
+
+def columns(body_characters: int | None, *, only_bodies: bool = False) -> str:
     """What to select for `from_row`; with `body_characters`, long texts and attributes are cut, as lists have them."""
-    cut = "false"
-    if body_characters is not None:
-        cut = " OR ".join(_is_cut(each, body_characters) for each in COLUMNS if each.kind in ("map", "text"))
-    return ", ".join([*(_selected(each, body_characters) for each in COLUMNS), "KafkaTopicId", cut])
+    if body_characters is None:
+        return ", ".join([*(_whole(each) for each in COLUMNS), "KafkaTopicId", "false"])
+    cut = {each for each in COLUMNS if (each.sql == "Body" if only_bodies else each.kind in ("map", "text"))}
+    selected = (_cut(each, body_characters) if each in cut else _whole(each) for each in COLUMNS)
+    is_cut = " OR ".join(_is_cut(each, body_characters) for each in COLUMNS if each in cut)
+    return ", ".join([*selected, "KafkaTopicId", is_cut])
 
 
 def beginning(sql: str, characters: int = _LISTED_VALUE) -> str:
@@ -38,11 +55,11 @@ def beginning(sql: str, characters: int = _LISTED_VALUE) -> str:
     return f"substringUTF8({sql}, 1, {characters:d})"
 
 
-def _selected(column: Column, body_characters: int | None) -> str:
-    if column.kind == "time":
-        return f"toUnixTimestamp64Nano(toDateTime64({column.sql}, 9))"
-    if body_characters is None or column.kind not in ("map", "text"):
-        return column.sql
+def _whole(column: Column) -> str:
+    return f"toUnixTimestamp64Nano(toDateTime64({column.sql}, 9))" if column.kind == "time" else column.sql
+
+
+def _cut(column: Column, body_characters: int) -> str:
     if column.kind == "map":
         keys, values = (
             f"arraySlice(map{what}({column.sql}), 1, {_fitting(column.sql)})" for what in ("Keys", "Values")
@@ -65,7 +82,7 @@ def _fitting(column: str) -> str:
 
 def _is_cut(column: Column, body_characters: int) -> str:
     if column.kind == "text":
-        return f"length({column.sql}) > length({_selected(column, body_characters)})"
+        return f"length({column.sql}) > length({_cut(column, body_characters)})"
     return (
         f"length({column.sql}) > {_fitting(column.sql)} OR "
         f"arrayExists((k, v) -> lengthUTF8(k) > {_LISTED_NAME} OR lengthUTF8(v) > {_LISTED_VALUE}, "

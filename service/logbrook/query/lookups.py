@@ -78,12 +78,11 @@ async def trace(engine: Engine, trace_id: str, limit: int) -> TraceAnswer:
     if not wanted or len(wanted) > _MAX_TRACE_ID or not wanted.isalnum():
         raise BadRequestError("bad_trace_id", "trace_id: expected hexadecimal digits", parameter="trace_id")
     spent, parameters = Spent(), filters.Parameters()
-    sql = (
-        f"SELECT {events.columns(engine.query.max_body_characters)} FROM otel_logs "
-        f"WHERE TraceId = {parameters.text(wanted)} ORDER BY {events.OLDEST_FIRST} LIMIT {limit + 1:d}"
+    rest = (
+        f"FROM otel_logs WHERE TraceId = {parameters.text(wanted)} ORDER BY {events.OLDEST_FIRST} LIMIT {limit + 1:d}"
     )
-    rows = await engine.rows(Statement(sql, parameters.values), spent)
-    found = [events.from_row(row) for row in rows[:limit]]
+    rows = await events.listed(engine, rest, parameters, spent)
+    found = rows[:limit]
     times = [events.position(each.id, "id").nanoseconds for each in found]
     return TraceAnswer(
         trace_id=wanted,

@@ -1,7 +1,5 @@
 """Similar lines grouped: bodies that differ only in their numbers, ids, addresses and times."""
 
-from typing import Any
-
 from logbrook.query import catalog, events, filters, sampling, timerange
 from logbrook.query.answers import Pattern, PatternsAnswer
 from logbrook.query.columns import Event
@@ -62,10 +60,8 @@ async def _examples(engine: Engine, positions: list[events.Position], spent: Spe
     wanted = " OR ".join(f"({position.identity(parameters)})" for position in positions)
     times = [position.nanoseconds for position in positions]
     period = timerange.TimeRange(min(times), max(times) + 1).condition()
-    sql = (
-        f"SELECT {events.columns(engine.query.max_body_characters)} FROM otel_logs "
-        f"WHERE {period} AND Timestamp IN ({', '.join(timerange.literal(each) for each in sorted(set(times)))}) "
-        f"AND ({wanted})"
+    rest = (
+        f"FROM otel_logs WHERE {period} AND Timestamp IN "
+        f"({', '.join(timerange.literal(each) for each in sorted(set(times)))}) AND ({wanted})"
     )
-    rows: list[list[Any]] = await engine.rows(Statement(sql, parameters.values), spent)
-    return {found.id: found for found in map(events.from_row, rows)}
+    return {found.id: found for found in await events.listed(engine, rest, parameters, spent)}

@@ -10,8 +10,8 @@ _PAST_LIMITS = {
     159: "took longer than the limit",
     160: "would take longer than the limit",
     307: "would read more bytes than the limit",
-    396: "has a larger result than the limit",
 }
+_LARGE_RESULT = 396
 _MEMORY_LIMIT_EXCEEDED = 241
 _CANNOT_COMPILE_REGEXP = 427
 _BUSY = {202, 439, 394}  # too many queries, no thread, cancelled by an administrator
@@ -39,6 +39,10 @@ class PastLimitsError(RejectedError):
         super().__init__(422, "query_past_limits", message)
 
 
+class LargeResultError(PastLimitsError):
+    """A statement whose result is larger than it may be."""
+
+
 class StatementError(BadRequestError):
     """ClickHouse refused a statement; `clickhouse_code` is its own code."""
 
@@ -54,6 +58,10 @@ def from_clickhouse(  # noqa: PLR0911 - one for each kind
     found = _EXCEPTION.search(text)
     code = int(code_header or (found[1] if found else 0))
     message = re.sub(r"\s*\(version [^)]*\)\s*$", "", (found[2] if found else text)[:2000].strip())
+    if code == _LARGE_RESULT:
+        return LargeResultError(
+            "the query has a larger result than the limit; choose a shorter time range or a narrower query"
+        )
     if code in _PAST_LIMITS:
         hint = "choose a shorter time range or a narrower query"
         return PastLimitsError(f"the query {_PAST_LIMITS[code]}; {hint}")

@@ -55,23 +55,17 @@ class Look:
 
     async def read(self, period: TimeRange, limit: int) -> list[Event]:
         """The first `limit` events in a part of the range."""
-        statement = self.statement(period, limit)
-        if self.explained is not None:
-            self.explained += await explain(self.engine, statement)
-        return [events.from_row(row) for row in await self.engine.rows(statement, self.spent)]
-
-    def statement(self, period: TimeRange, limit: int) -> Statement:
-        """The statement for `read`."""
         parameters = filters.Parameters()
         conditions = [Selection(self.selection.node, period).condition(parameters)]
         if self.after is not None:
             conditions.append(self.after.beyond(">" if self.oldest_first else "<", parameters))
         order = events.OLDEST_FIRST if self.oldest_first else events.NEWEST_FIRST
-        sql = (
-            f"SELECT {events.columns(self.engine.query.max_body_characters)} FROM otel_logs "
-            f"WHERE {' AND '.join(conditions)} ORDER BY {order} LIMIT {limit:d}"
-        )
-        return Statement(sql, parameters.values)
+        rest = f"FROM otel_logs WHERE {' AND '.join(conditions)} ORDER BY {order} LIMIT {limit:d}"
+        if self.explained is not None:
+            self.explained += await explain(
+                self.engine, Statement(f"SELECT {events.columns(None)} {rest}", parameters.values)
+            )
+        return await events.listed(self.engine, rest, parameters, self.spent)
 
 
 async def page(look: Look, limit: int) -> Page:
