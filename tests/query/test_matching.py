@@ -1,9 +1,14 @@
 """Whatever is typed gives a clear 400, or exactly the events that the plain evaluation of the same filter gives."""
 
+import asyncio
+
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from logbrook import config
+from logbrook.query import filters
+from logbrook.query.engine import Engine, Statement
 from logbrook.query.language import parse
 from tests.query.corpus import EVENTS, KEYS, SERVICES, VALUES, WORDS
 from tests.query.door import Door
@@ -88,6 +93,26 @@ QUERIES = st.recursive(
 def test_queries_find_what_they_mean(corpus: Door, query: str) -> None:
     """A query of any shape finds exactly the events that match it by the plain evaluation."""
     assert found(corpus, query) == expected(query)
+
+
+@PATIENT
+@given(query=QUERIES)
+@example("5621f130208a1fd0")
+@example("attr.user.id:A1B2C3D4E5")
+def test_indexes_change_no_answer(corpus_database: config.ClickHouse, query: str) -> None:
+    """A query of any shape counts the same events with the indexes as without, as where a part has none yet."""
+    parameters = filters.Parameters()
+    sql = f"SELECT count() FROM otel_logs WHERE {filters.condition(parse(query), parameters)}"
+
+    async def counts() -> list[list[list[int]]]:
+        engine = Engine(corpus_database, config.Query(allow_privileged_user=True))
+        settings: list[dict[str, int]] = [{}, {"use_skip_indexes": 0}]
+        found = [await engine.rows(Statement(sql, parameters.values, each)) for each in settings]
+        await engine.close()
+        return found
+
+    with_indexes, without = asyncio.run(counts())
+    assert with_indexes == without
 
 
 @PATIENT

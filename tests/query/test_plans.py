@@ -14,7 +14,8 @@ def fill(database: config.ClickHouse, events: int) -> None:
     client.command(
         "INSERT INTO otel_logs (Timestamp, ServiceName, SeverityNumber, Body, LogAttributes, KafkaOffset, IngestedAt) "
         f"SELECT fromUnixTimestamp64Nano({NOW_NS} - intDiv(number * {_HOUR} * 1000000000, {events})), 'checkout', "
-        "9, concat('event ', toString(number)), map('user', toString(number % 4)), number, now64(3) "
+        "9, concat('event ', toString(number), ' of ', lower(hex(cityHash64(number)))), "
+        "map('user', toString(number % 4)), number, now64(3) "
         f"FROM numbers({events})"
     )
     client.close()
@@ -32,6 +33,44 @@ def test_a_long_range_is_found_by_binary_search(database: config.ClickHouse, que
     assert "toStartOfFiveMinutes(Timestamp)" in plan
     assert "binary search" in plan
     assert "generic exclusion search" not in plan
+
+
+@pytest.mark.parametrize(
+    ("query", "index"),
+    [
+        ("event", "by_word"),
+        ("-event", "by_word"),
+        ("17", "by_number"),
+        ("A1B2C3D4E5", "by_id"),
+        ('"of 5621f130208a1fd0"', "by_id"),
+        ("attr.request:5621f130208A1FD0", "by_id"),
+        ("attr.user:2", "by_log_term"),
+        ("resource.pod:web-1", "by_resource_attribute"),
+        ("trace:0af7651916cd43dd", "by_trace"),
+    ],
+)
+def test_each_kind_of_word_has_an_index(database: config.ClickHouse, query: str, index: str) -> None:
+    """A word, a number, an id, an attribute, and a trace are looked up, in the expression that is indexed."""
+    fill(database, 20_000)
+
+    with serving(config.Query(allow_privileged_user=True), database) as service:
+        plan = "\n".join(service.search(query, explain="true")["explain"])
+
+    assert f"Name: {index}\n" in plan
+
+
+def test_an_id_is_found_in_a_few_granules(service: Door, database: config.ClickHouse) -> None:
+    """Of a hundred thousand events that each have an id, one filter's are read, and not the rest of the day."""
+    fill(database, 100_000)
+    client = clickhouse.connect(database)
+    wanted = client.query("SELECT lower(hex(cityHash64(54321)))").result_rows[0][0]
+    client.close()
+
+    answer = service.search(wanted)
+
+    assert [each["offset"] for each in answer["events"]] == [54321]
+    assert answer["cost"]["rows_read"] < 10_000
+    assert answer["cost"]["statements"] == 1
 
 
 @pytest.mark.parametrize("path", ["histogram", "stats", "fields"])

@@ -134,6 +134,34 @@ def test_another_bound_of_names_reaches_the_views(database: config.ClickHouse, c
     assert migrate.apply(config.Schema(max_event_names=1), database) == []
 
 
+def test_events_from_before_an_index_are_found(empty: config.ClickHouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Indexes that come later find what is stored already, and are made for it in the background."""
+    files = schema.tables()
+    monkeypatch.setattr(schema, "tables", lambda: [file for file in files if file.name < "tables/0008"])
+    migrate.apply(config.Schema(), empty)
+    client = connect(empty)
+    client.command(
+        "INSERT INTO otel_logs (Timestamp, IngestedAt, Body, LogAttributes)"
+        " VALUES (now(), now(), 'order 17 placed', {'id': '5621f130208a1fd0', 'to': 'x'})"
+    )
+    monkeypatch.undo()
+
+    migrate.apply(config.Schema(), empty)
+
+    kinds = {"BodyWords": "placed", "BodyNumbers": "17", "Ids": "5621f130208a1fd0", "LogAttributeTerms": "to=x"}
+    counted = ", ".join(f"(SELECT count() FROM otel_logs WHERE has({kind}, '{word}'))" for kind, word in kinds.items())
+    assert client.query(f"SELECT {counted}").result_rows == [(1, 1, 1, 1)]
+    pending = "SELECT count() FROM system.mutations WHERE database = currentDatabase() AND NOT is_done"
+    until(lambda: client.query(pending).result_rows == [(0,)])
+    assert client.query(f"SELECT {counted}").result_rows == [(1, 1, 1, 1)]
+    sizes = (
+        "SELECT name FROM system.data_skipping_indices WHERE database = currentDatabase() AND table = 'otel_logs'"
+        " AND data_compressed_bytes > 0"
+    )
+    assert {"by_word", "by_number", "by_id", "by_log_term"} <= {row[0] for row in client.query(sizes).result_rows}
+    client.close()
+
+
 def test_a_view_that_is_not_ours_any_more_is_refused(database: config.ClickHouse, client: HttpClient) -> None:
     """It would store events a second time. The error says what to do, and that works."""
     client.command("CREATE MATERIALIZED VIEW more_view TO otel_logs AS SELECT payload AS Body FROM arrivals")

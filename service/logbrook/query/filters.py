@@ -1,8 +1,8 @@
 """The query's tree as a condition in SQL: every value a bound parameter, every predicate in the form its index takes.
 
-The text index is on `lower(Body)`, split at everything that is not an ASCII letter or digit (bytes above 127 count
-as letters), and on the attributes' `key=value` items; only `hasAllTokens`, `LIKE`, and `has` on exactly these
-expressions prune.
+A word is a run of ASCII letters, digits, and bytes above 127. Words without a digit and the attributes' `key=value` are
+in text indexes; numbers and ids, which have a digit, are in bloom filters, which only say where to look. Both are used
+for `has` on exactly the columns of tables/0003_search.sql and tables/0008_words_and_ids.sql.
 """
 
 import re
@@ -29,14 +29,18 @@ from logbrook.query.syntax import (
     escaped,
     glob_pieces,
     is_unspaced,
+    lowered,
     spellings,
 )
 
 _WORD = re.compile(rb"[0-9A-Za-z\x80-\xff]+")
 # More words than this make the index slower, not narrower; the engine itself takes 64.
 _MAX_INDEXED_WORDS = 12
-# The columns of tables/0003_search.sql that hold `key=value` and have a text index.
-_ITEMS = {Place.LOG: "LogAttributeItems", Place.RESOURCE: "ResourceAttributeItems"}
+_DIGIT = re.compile("[0-9]")
+# From this length in bytes on, a word with a digit is an id.
+_ID_BYTES = 8
+# The columns that hold `key=value` and have a text index.
+_ITEMS = {Place.LOG: "LogAttributeTerms", Place.RESOURCE: "ResourceAttributeItems"}
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\b": "\\b", "\f": "\\f", "\0": "\\0"})
 
 
@@ -60,6 +64,11 @@ class Parameters:
 def words(text: str) -> list[str]:
     """The words of a text, as the index has them."""
     return [word.decode() for word in _WORD.findall(text.encode())]
+
+
+def ids(text: str) -> list[str]:
+    """Its words that are ids, as the bloom filter has them."""
+    return [word for word in words(lowered(text)) if _DIGIT.search(word) and len(word.encode()) >= _ID_BYTES]
 
 
 def condition(node: Node, parameters: Parameters) -> str:  # noqa: PLR0911 - one for each kind of node
@@ -86,9 +95,9 @@ def is_indexed(node: Node) -> bool:
     """Whether a text index alone can answer its condition."""
     match node:
         case Equals(field=Field(place=place, name=key), value=value):
-            return place in _ITEMS and "=" not in key + value
+            return _items(place, value) != "" and "=" not in key + value
         case Text(text=text):
-            return [words(text.lower())] == [spellings(text)] and not is_unspaced(text)
+            return [words(text.lower())] == [spellings(text)] and not (is_unspaced(text) or _DIGIT.search(text))
     return False
 
 
@@ -117,13 +126,22 @@ def _text(text: str, parameters: Parameters) -> str:
     conditions: list[str] = []
     if found:
         rarest = sorted(set(found), key=len, reverse=True)[:_MAX_INDEXED_WORDS]
-        conditions.append(f"hasAllTokens(lower(Body), {parameters.text(' '.join(rarest))})")
+        conditions += [_has_word(word, parameters) for word in rarest]
+        if digits := [word for word in rarest if _DIGIT.search(word)]:
+            conditions.append(f"hasAllTokens(lower(Body), {parameters.text(' '.join(digits))})")
     if found != [text]:
         bound = parameters.text(text)
         conditions.append(f"position(lower(Body), {bound}) > 0")
         if found:
             conditions.append(f"hasSubstr(tokens(lower(Body)), tokens({bound}))")
     return " AND ".join(conditions)
+
+
+def _has_word(word: str, parameters: Parameters) -> str:
+    """SQL that an index answers for a word: exact for one without a digit."""
+    if not _DIGIT.search(word):
+        return f"has(BodyWords, {parameters.text(word)})"
+    return f"has({'Ids' if ids(word) else 'BodyNumbers'}, {parameters.text(word)})"
 
 
 def _text_glob(glob: str, parameters: Parameters) -> str:
@@ -196,12 +214,19 @@ def _in_network(value: str, network: str, parameters: Parameters) -> str:
     return f"{address} AND isIPAddressInRange(if({address}, {value}, '::'), {parameters.text(network)})"
 
 
+def _items(place: Place, value: str) -> str:
+    """The column whose text index has an attribute with this value; empty if none has."""
+    return "" if place is Place.LOG and ids(value) else _ITEMS.get(place, "")
+
+
 def _attribute_equals(place: Place, key: str, wanted: str, parameters: Parameters) -> str:
     conditions: list[str] = []
-    if place in _ITEMS:
-        conditions.append(f"has({_ITEMS[place]}, {parameters.text(f'{key}={wanted}')})")
+    if items := _items(place, wanted):
+        conditions.append(f"has({items}, {parameters.text(f'{key}={wanted}')})")
+    elif place is Place.LOG:
+        conditions += [f"has(Ids, {parameters.text(word)})" for word in ids(wanted)[:_MAX_INDEXED_WORDS]]
     # `a=b` with the value c and `a` with the value b=c are the same item: only then must the row itself be checked.
-    if place not in _ITEMS or "=" in key + wanted:
+    if not items or "=" in key + wanted:
         bound = parameters.text(key)
         conditions.append(f"mapContains({place.value}, {bound})")
         conditions.append(f"{place.value}[{bound}] = {parameters.text(wanted)}")

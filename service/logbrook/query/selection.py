@@ -1,6 +1,5 @@
 """Which events a request is about: its query, its range of time and its filters, parsed once."""
 
-import re
 from dataclasses import dataclass
 
 from logbrook.query import catalog, filters, language, syntax
@@ -9,7 +8,6 @@ from logbrook.query.syntax import All, Equals, Node, Severity
 from logbrook.query.timerange import TimeRange
 
 # What the projection `by_minute` of tables/0003_search.sql counts by, so that it can answer alone.
-_ID_LENGTH = 8
 _COUNTED = {"ServiceName", "SeverityNumber"}
 
 
@@ -51,9 +49,9 @@ def _is_rare(part: Node) -> bool:
     match part:
         case Equals(field=syntax.Field(name="TraceId")):
             return True
-        case syntax.Text(text=text):
-            # An id: long, with digits in it. If it is frequent anyway, the answer is right but slower.
-            return any(len(word) >= _ID_LENGTH and re.search("[0-9]", word) for word in filters.words(text))
+        # An id. If it is frequent anyway, the answer is right but slower.
+        case Equals(field=syntax.Field(place=syntax.Place.LOG), value=text) | syntax.Text(text=text):
+            return bool(filters.ids(text))
     return False
 
 
