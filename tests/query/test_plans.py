@@ -44,6 +44,7 @@ def test_a_long_range_is_found_by_binary_search(database: config.ClickHouse, que
         ("A1B2C3D4E5", "by_id"),
         ('"of 5621f130208a1fd0"', "by_id"),
         ("attr.request:5621f130208A1FD0", "by_id"),
+        ("request:5621f130208A1FD0", "by_id"),
         ("attr.user:2", "by_log_term"),
         ("resource.pod:web-1", "by_resource_attribute"),
         ("trace:0af7651916cd43dd", "by_trace"),
@@ -71,6 +72,7 @@ def test_an_id_is_found_in_a_few_granules(service: Door, database: config.ClickH
     assert [each["offset"] for each in answer["events"]] == [54321]
     assert answer["cost"]["rows_read"] < 10_000
     assert answer["cost"]["statements"] == 1
+    assert service.search(f"request.id:{wanted}")["cost"]["rows_read"] < 50_000
 
 
 @pytest.mark.parametrize("path", ["histogram", "stats", "fields"])

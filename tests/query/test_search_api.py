@@ -124,6 +124,17 @@ def test_long_attributes_are_cut_in_lists_and_whole_alone(service: Door, databas
     assert not alone["truncated"]
 
 
+def test_long_attributes_are_whole_in_a_small_list(service: Door, database: config.ClickHouse) -> None:
+    """A list of less than a mebibyte has all of its attributes: only bodies are cut there."""
+    long = {"stack": "ü" * 5000, **{f"k{number:03d}": "v" for number in range(200)}}
+    store(database, [event(1, "x" * 20_000, LogAttributes=long)])
+
+    [listed] = service.search()["events"]
+
+    assert listed["attributes"] == long
+    assert (len(listed["body"]), listed["truncated"]) == (16_384, True)
+
+
 @pytest.mark.parametrize("column", ["ServiceName", "EventName", "LogAttributes"])
 def test_the_largest_events_of_one_sender_hide_nothing(service: Door, database: config.ClickHouse, column: str) -> None:
     """A hundred events of the largest size, in any text, each byte six in JSON: everybody still gets answers."""

@@ -95,7 +95,7 @@ def is_indexed(node: Node) -> bool:
     """Whether a text index alone can answer its condition."""
     match node:
         case Equals(field=Field(place=place, name=key), value=value):
-            return _items(place, value) != "" and "=" not in key + value
+            return place in _ITEMS and "=" not in key + value and not (place is Place.LOG and ids(value))
         case Text(text=text):
             return [words(text.lower())] == [spellings(text)] and not (is_unspaced(text) or _DIGIT.search(text))
     return False
@@ -169,6 +169,10 @@ def _field(node: OfField, parameters: Parameters) -> str:
         return _column(node, parameters)
     if node.field.place is Place.ANYWHERE:
         places = (Place.LOG, Place.RESOURCE)
+        if isinstance(node, Equals) and ids(node.value):
+            # Not each with its own index: ClickHouse does not combine a bloom filter with a text index by OR.
+            pairs = " OR ".join(f"({_pair(place, node.field.name, node.value, parameters)})" for place in places)
+            return f"{_has_ids(node.value, parameters)} AND ({pairs})"
         return " OR ".join(f"({_attribute(node, place, node.field.name, parameters)})" for place in places)
     return _attribute(node, node.field.place, node.field.name, parameters)
 
@@ -214,20 +218,21 @@ def _in_network(value: str, network: str, parameters: Parameters) -> str:
     return f"{address} AND isIPAddressInRange(if({address}, {value}, '::'), {parameters.text(network)})"
 
 
-def _items(place: Place, value: str) -> str:
-    """The column whose text index has an attribute with this value; empty if none has."""
-    return "" if place is Place.LOG and ids(value) else _ITEMS.get(place, "")
-
-
 def _attribute_equals(place: Place, key: str, wanted: str, parameters: Parameters) -> str:
-    conditions: list[str] = []
-    if items := _items(place, wanted):
-        conditions.append(f"has({items}, {parameters.text(f'{key}={wanted}')})")
-    elif place is Place.LOG:
-        conditions += [f"has(Ids, {parameters.text(word)})" for word in ids(wanted)[:_MAX_INDEXED_WORDS]]
+    if place is Place.LOG and ids(wanted):
+        return f"{_has_ids(wanted, parameters)} AND {_pair(place, key, wanted, parameters)}"
+    if place not in _ITEMS:
+        return _pair(place, key, wanted, parameters)
+    has_item = f"has({_ITEMS[place]}, {parameters.text(f'{key}={wanted}')})"
     # `a=b` with the value c and `a` with the value b=c are the same item: only then must the row itself be checked.
-    if not items or "=" in key + wanted:
-        bound = parameters.text(key)
-        conditions.append(f"mapContains({place.value}, {bound})")
-        conditions.append(f"{place.value}[{bound}] = {parameters.text(wanted)}")
-    return " AND ".join(conditions)
+    return f"{has_item} AND {_pair(place, key, wanted, parameters)}" if "=" in key + wanted else has_item
+
+
+def _has_ids(text: str, parameters: Parameters) -> str:
+    found = ids(text)[:_MAX_INDEXED_WORDS]
+    return " AND ".join(f"has(Ids, {parameters.text(word)})" for word in found)
+
+
+def _pair(place: Place, key: str, wanted: str, parameters: Parameters) -> str:
+    bound = parameters.text(key)
+    return f"mapContains({place.value}, {bound}) AND {place.value}[{bound}] = {parameters.text(wanted)}"

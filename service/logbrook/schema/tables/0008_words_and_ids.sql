@@ -10,13 +10,15 @@ ALTER TABLE otel_logs{local}{on_cluster} ADD COLUMN IF NOT EXISTS BodyNumbers Ar
     ALIAS arrayFilter(word -> length(word) < 8, arrayFilter(word -> match(word, '[0-9]'), tokens(lower(Body))));
 {cluster_only}ALTER TABLE otel_logs{on_cluster} ADD COLUMN IF NOT EXISTS BodyNumbers Array(String)
     ALIAS arrayFilter(word -> length(word) < 8, arrayFilter(word -> match(word, '[0-9]'), tokens(lower(Body))));
--- Those of the body and of the attributes' values together: many ids are in both.
+-- Those of the body and of all attributes' values together: many ids are in both, and a resource's are few.
 ALTER TABLE otel_logs{local}{on_cluster} ADD COLUMN IF NOT EXISTS Ids Array(String)
     ALIAS arrayFilter(word -> match(word, '[0-9]'), arrayFilter(word -> length(word) >= 8,
-        tokens(lower(concat(Body, ' ', arrayStringConcat(mapValues(LogAttributes), ' '))))));
+        tokens(lower(concat(Body, ' ', arrayStringConcat(mapValues(LogAttributes), ' '), ' ',
+            arrayStringConcat(mapValues(ResourceAttributes), ' '))))));
 {cluster_only}ALTER TABLE otel_logs{on_cluster} ADD COLUMN IF NOT EXISTS Ids Array(String)
     ALIAS arrayFilter(word -> match(word, '[0-9]'), arrayFilter(word -> length(word) >= 8,
-        tokens(lower(concat(Body, ' ', arrayStringConcat(mapValues(LogAttributes), ' '))))));
+        tokens(lower(concat(Body, ' ', arrayStringConcat(mapValues(LogAttributes), ' '), ' ',
+            arrayStringConcat(mapValues(ResourceAttributes), ' '))))));
 -- `key=value` of the attributes, but for those whose value has an id.
 ALTER TABLE otel_logs{local}{on_cluster} ADD COLUMN IF NOT EXISTS LogAttributeTerms Array(String)
     ALIAS arrayFilter((item, value) -> NOT match(value, '[0-9][0-9A-Za-z]{7}|[0-9A-Za-z]{7}[0-9]'),
