@@ -100,8 +100,11 @@ class Managed(pulumi.ComponentResource):
         settings = self.foundation.settings
         environment = kafka(self.backend, "consumer") | clickhouse(self.backend, "writer", "clickhouse-writer-password")
         identity = Identity(settings, "audit", "compares ClickHouse with Kafka", self._child)
+        # A new instance may not reach anything for "a minute or more":
+        # https://docs.cloud.google.com/run/docs/configuring/vpc-direct-vpc (read 2026-11-29).
+        command = ["audit", "--json", "--wait=300"]
         # Nobody is woken up for what a second try does not find. Both end before the next hour's audit.
-        job = self._job(identity, ["audit", "--json"], environment, tries=2, timeout_seconds=1500)
+        job = self._job(identity, command, environment, tries=2, timeout_seconds=1500)
         may_start = gcp.cloudrunv2.JobIamMember(
             "audit-starts-itself",
             location=settings.region,

@@ -88,6 +88,7 @@ def audit(
     ),
     to_time: str | None = typer.Option(None, help="Only up to this time."),
     every: float | None = typer.Option(None, min=1, help="Repeat at this interval in seconds, and serve metrics."),
+    wait: float = typer.Option(0, min=0, help="Wait this many seconds at most for Kafka and ClickHouse to answer."),
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
 ) -> None:
     """Compare Kafka's offsets with what ClickHouse has; exit with 1 if any event is missing, duplicated, or stalled."""
@@ -98,7 +99,7 @@ def audit(
     if every is not None:
         report.watch(every)
     bounds = Bounds(from_time_ms=options.time_ms(from_time), to_time_ms=options.time_ms(to_time))
-    raise typer.Exit(report.run_audit(bounds, as_json=as_json))
+    raise typer.Exit(report.run_audit(bounds, wait_seconds=wait, as_json=as_json))
 
 
 @app.command()
@@ -106,6 +107,7 @@ def replay(
     from_offset: int | None = typer.Option(None, min=0, help="Start at this offset in each partition."),
     from_time: str | None = typer.Option(None, help="Start at this time: 2026-01-31T12:00:00Z, or 2h for 2 hours ago."),
     to_time: str | None = typer.Option(None, help="End at this time."),
+    wait: float = typer.Option(0, min=0, help="Wait this many seconds at most for Kafka and ClickHouse to answer."),
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
 ) -> None:
     """Read Kafka again and store what is missing, for example after restoring an old backup."""
@@ -113,7 +115,8 @@ def replay(
     from logbrook.consumer.span import Bounds
 
     log.configure("logbrook-replay")
-    report.run_replay(Bounds(from_offset, options.time_ms(from_time), options.time_ms(to_time)), as_json=as_json)
+    bounds = Bounds(from_offset, options.time_ms(from_time), options.time_ms(to_time))
+    report.run_replay(bounds, wait_seconds=wait, as_json=as_json)
 
 
 @app.command()

@@ -13,6 +13,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.main import get_command
 
 from infra import autoscaler, backend, disks, images
 from infra.__main__ import program
@@ -152,7 +153,7 @@ def test_programs_get_settings_that_they_know(prod: list[Declared]) -> None:
 def test_an_audit_every_hour_without_a_data_node() -> None:
     """Cloud Scheduler starts the job as its own account, which may start nothing else, and has the consumer's rights.
 
-    Both of its tries end before it is started again.
+    It waits for its network. Both of its tries end before it is started again.
     """
     managed = record(program, stack_config("prod", backend="managed", clickhouseHost="c.example"))
     job, schedule = _one(managed, "Job", "audit"), _one(managed, "Schedule", "audit-hourly")
@@ -162,6 +163,8 @@ def test_an_audit_every_hour_without_a_data_node() -> None:
     assert target["oauthToken"] == {"serviceAccountEmail": task["serviceAccount"]}
     assert re.fullmatch(r"\d+ \* \* \* \*", schedule["schedule"])
     assert (1 + task["maxRetries"]) * int(task["timeout"].removesuffix("s")) < 3600
+    [waits] = [each.removeprefix("--wait=") for each in task["containers"][0]["args"] if each.startswith("--wait=")]
+    assert int(waits) > 120
     assert {grant[1:] for grant in _grants(managed) if grant[0] == "audit"} == {
         ("roles/secretmanager.secretAccessor", "logbrook-prod-clickhouse-writer-password"),
         ("roles/artifactregistry.reader", "logbrook-prod"),
@@ -208,7 +211,8 @@ def test_programs_are_started_by_commands_that_exist(prod: list[Declared]) -> No
     managed = record(program, stack_config("dev", backend="managed", clickhouseHost="c.example"))
     for name in ("migrate", "audit"):
         [container] = _one(managed, "Job", name)["template"]["template"]["containers"]
-        assert container["args"][0] in commands
+        command, *arguments = container["args"]
+        get_command(app).commands[command].make_context(command, arguments)  # type: ignore[attr-defined]
 
 
 def test_the_consumers_probes_tolerate_a_minute_without_network(prod: list[Declared]) -> None:

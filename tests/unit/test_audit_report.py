@@ -7,7 +7,7 @@ import pytest
 from logbrook.consumer import report
 from logbrook.consumer.audit import Finding
 from logbrook.consumer.span import Bounds
-from logbrook.errors import LogbrookError
+from logbrook.errors import KafkaUnavailableError, LogbrookError, UnavailableError
 
 
 def test_a_table_in_a_file_is_whole(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -49,3 +49,24 @@ def test_a_failed_audit_shows_until_one_succeeds(monkeypatch: pytest.MonkeyPatch
         report.watch(0)
 
     assert seen == [None, "the topic is away", None]
+
+
+@pytest.mark.parametrize("run", [report.run_audit, report.run_replay])
+def test_it_waits_for_what_does_not_answer_yet(monkeypatch: pytest.MonkeyPatch, run: Callable[..., object]) -> None:
+    """With `--wait`, and no longer than that; a new instance on Cloud Run may be without a network for a minute."""
+    monkeypatch.setenv("LOGBROOK_CLICKHOUSE_PASSWORD", "a-password-of-a-test")
+    monkeypatch.setattr(report, "audit", lambda *_: [])
+    monkeypatch.setattr(report, "replay", lambda *_: 0)
+    monkeypatch.setattr(report, "need_tables", lambda _: None)
+    refusals = [KafkaUnavailableError("Kafka does not answer")] * 2
+
+    def need_topic(_: object) -> None:
+        if refusals:
+            raise refusals.pop()
+
+    monkeypatch.setattr(report, "need_topic", need_topic)
+    assert not run(Bounds(), wait_seconds=60, as_json=True)
+    assert refusals == []
+    refusals = [KafkaUnavailableError("Kafka does not answer")] * 10
+    with pytest.raises(UnavailableError, match=r"within 0\.1 s"):
+        run(Bounds(), wait_seconds=0.1, as_json=True)

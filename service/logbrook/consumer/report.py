@@ -18,25 +18,32 @@ from logbrook.consumer.audit import Finding, audit
 from logbrook.consumer.replay import replay
 from logbrook.consumer.span import Bounds
 from logbrook.errors import LogbrookError
-from logbrook.waiting import Waiting, need_tables, need_topic
+from logbrook.waiting import Waiting, need_tables, need_topic, up_to
 
 log = structlog.get_logger()
 
 _FILE_COLUMNS = 200
 
 
-def run_audit(bounds: Bounds, *, as_json: bool) -> int:
+def run_audit(bounds: Bounds, *, wait_seconds: float = 0, as_json: bool) -> int:
     """Audit once and print the result; 1 if anything is missing, duplicated, or stalled, else 0."""
-    settings = config.load(config.Consumer)
+    settings, kafka, database = config.load(config.Consumer), config.load(config.Kafka), config.load(config.ClickHouse)
+    _wait(wait_seconds, kafka, database)
     # If something is pending, it takes a while to find out that it does not move.
     with Console(stderr=True).status("comparing what Kafka has with what ClickHouse has"):
-        findings = audit(settings, config.load(config.Kafka), config.load(config.ClickHouse), bounds)
+        findings = audit(settings, kafka, database, bounds)
     totals = _totals(findings)
     if as_json:
         print(json.dumps({**totals, "partitions": [asdict(each) for each in findings]}))  # noqa: T201 - asked for
     else:
         _show(findings, totals, settings.stalled_after_seconds)
     return int(any(totals.values()))
+
+
+def _wait(seconds: float, kafka: config.Kafka, database: config.ClickHouse) -> None:
+    if seconds:
+        up_to(seconds, "Kafka", lambda: need_topic(kafka))
+        up_to(seconds, "ClickHouse", lambda: need_tables(database))
 
 
 def _totals(findings: list[Finding]) -> dict[str, int]:
@@ -110,16 +117,17 @@ def watch(every_seconds: float) -> None:
         threading.Event().wait(every_seconds)
 
 
-def run_replay(bounds: Bounds, *, as_json: bool) -> None:
+def run_replay(bounds: Bounds, *, wait_seconds: float = 0, as_json: bool) -> None:
     """Replay with a progress bar on standard error; prints how many messages were stored."""
-    settings = config.load(config.Consumer)
+    settings, kafka, database = config.load(config.Consumer), config.load(config.Kafka), config.load(config.ClickHouse)
+    _wait(wait_seconds, kafka, database)
     columns = (TextColumn("reading again"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task("replay", total=None)
         stored = replay(
             settings,
-            config.load(config.Kafka),
-            config.load(config.ClickHouse),
+            kafka,
+            database,
             bounds,
             lambda read, total, _stored: bar.update(task, completed=read, total=total),
         )
