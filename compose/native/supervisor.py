@@ -64,6 +64,8 @@ class Supervised:
             elif now > self._deadline:
                 what = f"is not ready after {self.service.ready_seconds:.0f} s"
                 if not may_retry:
+                    # Killed, not asked to stop: whoever waits must know within a minute.
+                    self._process.kill()
                     raise self._failure(what)
                 self._restart(what)
         elif self.status.state == "ready" and self.service.alive and now - self._looked_at > self._look_every():

@@ -128,11 +128,17 @@ def test_a_failure_on_the_way_up_stops_everything(run: Run, tmp_path: Path, now:
     assert not _sleeping(tmp_path)
 
 
-@pytest.mark.parametrize("once", [False, True])
-def test_one_that_never_gets_ready_fails(run: Run, tmp_path: Path, now: Callable[[], StackStatus], once: bool) -> None:
-    """There is an end to waiting, also for one that is to do its work and end."""
-    supervisor = run({"name": "a", "script": "exec sleep 1000", "ready_seconds": 0.5, "once": once})
-    assert supervisor.wait(60) == 1
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"once": True}, {"script": 'trap "" TERM; while true; do sleep 0.05; done'}],
+    ids=["hangs", "does not end", "is deaf"],
+)
+def test_one_that_never_gets_ready_fails(
+    run: Run, tmp_path: Path, now: Callable[[], StackStatus], changes: dict[str, Any]
+) -> None:
+    """There is an end to waiting, also for one that is to do its work and end, and for one that can't be stopped."""
+    supervisor = run({"name": "a", "script": "exec sleep 1000", "ready_seconds": 0.5, "stop_seconds": 60, **changes})
+    assert supervisor.wait(30) == 1
     assert "a is not ready after" in now().reason
 
 
