@@ -332,6 +332,11 @@ def test_broken_protobuf_is_refused(body: bytes) -> None:
         (b'{"resourceLogs": [{"scopeLogs": [{"logRecords": [7]}]}]}', r" at `.*scopeLogs\[0\]\.logRecords\[0\]`$"),
         (b"[" * 99_999, "Expected `object`, got `array`$"),
         (b'{"logs": [{"body": "x"}]}', "has no resourceLogs, but logs$"),
+        (
+            b'{"resourceLogs": [{"resource": {}, "instrumentationLibraryLogs": [{"logs": [{}]}]}]}',
+            "has no scopeLogs, but instrumentationLibraryLogs$",
+        ),
+        (b'{"resourceLogs": [{"scopeLogs": [{"scope": {}, "logRecord": [{}]}]}]}', "has no logRecords, but logRecord$"),
     ],
 )
 def test_broken_json_is_refused(body: bytes, where: str) -> None:

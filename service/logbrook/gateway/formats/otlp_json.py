@@ -103,7 +103,10 @@ _RECORD = msgspec.json.Decoder(_Record)
 _RESOURCE = msgspec.json.Decoder(_Resource | None)
 _SCOPE = msgspec.json.Decoder(_Scope | None)
 _TEXT = msgspec.json.Decoder(str | None)
-_TOP = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_PARTS = msgspec.json.Decoder(list[dict[str, msgspec.Raw] | None] | None)
+# What is within each level, and what may stand beside it.
+_LISTS = ("resourceLogs", "scopeLogs", "logRecords")
+_BESIDE = {"resource", "scope", "schemaUrl"}
 # A request of no more than both is built as a whole: it takes at most some 60 MB. (Each value but the first of a list
 # has a comma before it.)
 _WHOLE_BYTES = 4 * 2**20
@@ -125,12 +128,16 @@ def groups(body: bytes, settings: Gateway) -> Iterator[Group]:
 
 
 def _whole(body: bytes) -> Iterator[Group]:
-    for resource_logs in _decode(_REQUEST, body).resource_logs or _none(body):
+    found = False
+    for resource_logs in _decode(_REQUEST, body).resource_logs or ():
         resource = _attributes(resource_logs.resource.attributes if resource_logs.resource else None)
         for scope_logs in resource_logs.scope_logs or ():
             source = scope_logs.scope or _Scope()
             made = scope(source.name, source.version, _attributes(source.attributes), scope_logs.schema_url)
+            found = found or bool(scope_logs.log_records)
             yield Group(resource, resource_logs.schema_url or "", made, scope_logs.log_records or (), _fields)
+    if not found:
+        _check_names(body)
 
 
 def _in_pieces(body: bytes, settings: Gateway) -> Iterator[Group]:
@@ -154,7 +161,7 @@ def _in_pieces(body: bytes, settings: Gateway) -> Iterator[Group]:
 
     top = _decode(_LEVEL, body).resource_logs
     if memoryview(top).nbytes == len(b"null"):
-        _none(body)
+        _check_names(body)
     for each in cut(top):
         resource_logs = level(each)
         resource = _attributes((built(resource_logs.resource, _RESOURCE) or _Resource()).attributes)
@@ -167,11 +174,14 @@ def _in_pieces(body: bytes, settings: Gateway) -> Iterator[Group]:
             yield Group(resource, url, made, cut(scope_logs.log_records), lambda raw: _fields(built(raw, _RECORD)))
 
 
-def _none(body: bytes) -> tuple[()]:
-    """No records. Raises RejectedError (400) if that is because the body is something else."""
-    if (top := _decode(_TOP, body)) and "resourceLogs" not in top:
-        raise _broken(f"it has no resourceLogs, but {', '.join(sorted(top))[:80]}")
-    return ()
+def _check_names(body: bytes) -> None:
+    """Raise RejectedError (400) if a body has no records because something in it has another name."""
+    parts = _decode(_PARTS, b"[" + body + b"]") or []
+    for name in _LISTS:
+        for part in parts:
+            if part and name not in part and (others := part.keys() - _BESIDE):
+                raise _broken(f"it has no {name}, but {', '.join(sorted(others))[:80]}")
+        parts = [each for part in parts if part and name in part for each in _decode(_PARTS, part[name]) or ()]
 
 
 def _decode(decoder: msgspec.json.Decoder[_T], body: bytes | Raw) -> _T:
