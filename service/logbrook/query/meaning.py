@@ -123,7 +123,7 @@ def _level(value: str, start: int) -> tuple[int, int]:
     level = catalog.level(value)
     if level is None:
         expected = f"one of {', '.join(catalog.LEVELS)}, or a number from 0 to 24"
-        raise QuerySyntaxError(start, f"{value or 'nothing'!r} is not a level", expected)
+        raise QuerySyntaxError(start, f"{value!r} is not a level" if value else "the level is missing", expected)
     return level
 
 

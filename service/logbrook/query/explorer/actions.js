@@ -160,7 +160,7 @@ export function saved() {
 }
 
 const themeName = () => localStorage.getItem("logbrook.theme") ?? "";
-const THEMES = { "": "Appearance: as the system", light: "Appearance: light", dark: "Appearance: dark" };
+const THEMES = { "": "Theme: system", light: "Theme: light", dark: "Theme: dark" };
 
 function theme(name) {
   if (name) document.documentElement.dataset.theme = name;

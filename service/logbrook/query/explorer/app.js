@@ -43,7 +43,7 @@ const pill = button(".pill", "", () => live.pause(false), { hidden: true });
 const live = new Live(table, {
   onCount: (_on, paused, held) => {
     pill.hidden = !paused;
-    pill.textContent = held ? `${count(held)} new · go on` : "Paused · go on";
+    pill.textContent = held ? `${count(held)} new · Resume` : "Paused · Resume";
   },
   onProblem: (message) => {
     status.textContent = message;
@@ -66,7 +66,7 @@ async function search() {
     content.replaceChildren(hintsOf(answer), table.element, pill);
     told(answer);
     if (!answer.events.length) nothing(answer);
-    else table.note(cursor ? "Loading more …" : "The end of this range.");
+    else table.note(cursor ? "Loading more …" : "End of results.");
     if (state.live) live.start();
   } catch (error) {
     failed(error);
@@ -114,7 +114,7 @@ async function more() {
     if (!answer) return;
     cursor = answer.cursor;
     table.append(answer.events);
-    table.note(cursor ? "Loading more …" : "The end of this range.");
+    table.note(cursor ? "Loading more …" : "End of results.");
   } catch (error) {
     table.note(error.message);
     cursor = null;
@@ -147,7 +147,7 @@ function failed(error) {
   content.replaceChildren(
     el(
       "div.empty",
-      el("h2", error.code === "query_syntax" ? "This query has a mistake" : "That did not work"),
+      el("h2", error.code === "query_syntax" ? "This query has a mistake" : "The search failed"),
       el("p", error.message),
       error.expected ? el("p.note", `Expected: ${error.expected}.`) : "",
       el("div.buttons", button(".button", "Try again", refresh), button(".button", "Help", help)),

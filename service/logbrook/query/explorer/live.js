@@ -23,7 +23,7 @@ export class Live {
     this.source = new EventSource(address("tail", { query: state.query }));
     this.source.addEventListener("events", (message) => this.arrived(JSON.parse(message.data).reverse()));
     this.source.addEventListener("skipped", () =>
-      this.callbacks.onProblem("More arrives than can be shown: only the newest events are."),
+      this.callbacks.onProblem("Too fast to show everything; some events are skipped."),
     );
     this.source.addEventListener("problem", (message) => this.callbacks.onProblem(JSON.parse(message.data).message));
     this.source.addEventListener("complete", (message) => this.callbacks.onComplete(JSON.parse(message.data)));
