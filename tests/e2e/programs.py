@@ -11,18 +11,23 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from fluent import sender
+from opentelemetry.exporter.otlp.proto.grpc._log_exporter import OTLPLogExporter
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
+from opentelemetry.sdk.resources import Resource
 
 from tests.collector import collector
 from tests.e2e.pipeline import Pipeline
-from tests.e2e.shippers import COUNT, TIME
+from tests.e2e.shippers import COUNT, NANOSECONDS, TIME
 from tests.recipes import rsyslog
 
 GATEWAY = (collector.CONFIGURATIONS / "gateway.yaml").read_text()
-SOURCES = ("files", "syslog", "forward", "docker", "pods")
+SOURCES = ("files", "syslog", "forward", "docker", "pods", "otlp")
 
 
 @dataclass(frozen=True)
@@ -173,18 +178,25 @@ def by_rsyslog(block: str, place: Place) -> None:
 
 
 @contextmanager
-def collecting(gateway: str, pipeline: Pipeline, directory: Path) -> Iterator[Edge]:
-    """A Collector with the sources of compose/collector, and with `gateway` for gateway.yaml."""
+def collecting(
+    gateway: str,
+    pipeline: Pipeline,
+    directory: Path,
+    sources: Sequence[str] = SOURCES,
+    overrides: dict[str, Any] | None = None,
+) -> Iterator[Edge]:
+    """A Collector with sources of compose/collector, and with `gateway` for gateway.yaml."""
     files, host = directory / "files", collector.loopback()
     files.mkdir()
     (directory / "gateway.yaml").write_text(gateway)
-    every = [directory / "gateway.yaml", *(collector.CONFIGURATIONS / f"{source}.yaml" for source in SOURCES)]
+    every = [directory / "gateway.yaml", *(collector.CONFIGURATIONS / f"{source}.yaml" for source in sources)]
     port = int(pipeline.gateway_url.rpartition(":")[2])
     with collector.started(
         directory,
         port,
         pipeline.token,
         *every,
+        overrides=overrides,
         COLLECTOR_HOST=host,
         COLLECTOR_FILES=f"[{files}/*.log]",
         COLLECTOR_CONTAINERS=f"{files}/containers",
@@ -227,6 +239,35 @@ def to_pods(edge: Edge) -> None:
     folder = edge.files / "pods" / "default_shop-7d4b9_1c7f-42" / "shop"
     folder.mkdir(parents=True)
     (folder / "0.log").write_text("".join(f"{TIME} stdout F WARN number {n}\n" for n in range(COUNT)))
+
+
+def to_otlp(edge: Edge) -> None:
+    """OpenTelemetry's exporter, over gRPC."""
+    provider = LoggerProvider(resource=Resource({"service.name": "shop"}))
+    exporter = OTLPLogExporter(endpoint=f"http://{edge.host}:4317", insecure=True)
+    provider.add_log_record_processor(BatchLogRecordProcessor(exporter))
+    for n in range(COUNT):
+        provider.get_logger("a").emit(timestamp=NANOSECONDS, severity_text="WARN", body=f"number {n}")
+    provider.shutdown()
+
+
+def by_journal(gateway: str, place: Place) -> None:
+    """A journal's entries, read by the real journalctl."""
+    remote = Path("/usr/lib/systemd/systemd-journal-remote")
+    if not remote.exists() or shutil.which("journalctl") is None:
+        pytest.skip("needs systemd-journal-remote: apt-get install systemd-journal-remote")
+    exported = "".join(
+        f"__REALTIME_TIMESTAMP={NANOSECONDS // 1000}\n__MONOTONIC_TIMESTAMP={n + 1}\n_BOOT_ID={'01' * 16}\n"
+        f"_SYSTEMD_UNIT=shop\nPRIORITY=4\nMESSAGE=number {n}\n\n"
+        for n in range(COUNT)
+    )
+    journal = place.directory / "journal"
+    journal.mkdir()
+    command = [str(remote), f"--output={journal}/remote.journal", "-"]
+    subprocess.run(command, input=exported.encode(), check=True, capture_output=True, timeout=30)
+    before, overrides = place.pipeline.position(), {"receivers": {"journald": {"directory": str(journal)}}}
+    with collecting(gateway, place.pipeline, place.directory, ["journald"], overrides):
+        before.wait_for(COUNT)
 
 
 def through_collector(feed: Callable[[Edge], None]) -> Callable[[str, Place], None]:

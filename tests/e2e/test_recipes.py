@@ -19,6 +19,7 @@ from tests.e2e import pipeline as pipelines
 from tests.e2e import programs, shippers
 from tests.e2e.pipeline import Pipeline
 from tests.e2e.programs import GATEWAY, Edge, Place, program, python, shell
+from tests.e2e.programs import through_collector as through
 from tests.e2e.shippers import COUNT, Machine
 from tests.recipes import BLOCKS, PAGES, mutants, record, recorded
 
@@ -248,27 +249,24 @@ RECIPES |= {
     )
     for name in LIBRARIES
 }
-COLLECTED = {
-    f"collector: Run it ({file}.yaml)": Recipe("the program itself", programs.through_collector(feed), fields, OTLP)
-    for file, feed, fields in (
-        ("files", programs.to_files, IN_TEXT),
-        ("syslog", programs.to_syslog, USUAL),
-        (
-            "forward",
-            programs.to_forward,
-            {name: USUAL[name] for name in ("ServiceName", "Body", "SeverityText")},
-        ),
-        ("docker", programs.to_docker, IN_TEXT | {"Timestamp::String": AT}),
-        ("pods", programs.to_pods, IN_TEXT | {"Timestamp::String": AT}),
+RECIPES |= {
+    f"collector: Run it ({file}.yaml)": Recipe("the Collector itself", run, fields, OTLP)
+    for file, run, fields in (
+        ("files", through(programs.to_files), IN_TEXT),
+        ("syslog", through(programs.to_syslog), USUAL),
+        ("forward", through(programs.to_forward), IN_TEXT | {"Body": "number {n}"}),
+        ("docker", through(programs.to_docker), IN_TEXT | {"Timestamp::String": AT}),
+        ("otlp", through(programs.to_otlp), USUAL),
+        ("journald", programs.by_journal, USUAL),
+        ("pods", through(programs.to_pods), IN_TEXT | {"Timestamp::String": AT}),
     )
 }
-RECIPES |= COLLECTED
 # The text of each: a block of a page, a library's line, or the Collector's gateway.yaml.
 TEXTS = {name: BLOCKS.get(name) or LIBRARIES.get(name) or GATEWAY for name in RECIPES}
 # Blocks that send nothing, or start what other tests start.
 ELSEWHERE = {
     "cloud-logging: With Pulumi": "tests/infra/test_cloud_logging.py",
-    "collector: Run it": "tests/collector/test_sources.py",
+    "collector: Run it": "tests/e2e/programs.py",
     "collector: Run it 1": "tests/collector/test_sources.py",
     "processing": "tests/collector/test_processors.py",
 }
@@ -337,6 +335,6 @@ def test_a_mutant_of_a_recipe_does_not(name: str, changed: str, place: Place, mo
 
 def test_every_recipe_has_its_row() -> None:
     """No block of docs/sources is without a test, and the matrix has no row that no test made."""
-    assert BLOCKS.keys() == {name for name in RECIPES if name in BLOCKS} | ELSEWHERE.keys()
+    assert BLOCKS.keys() - RECIPES.keys() == ELSEWHERE.keys()
     assert recorded() == RECIPES.keys()
     assert all((REPOSITORY / test).exists() for test in ELSEWHERE.values())
