@@ -69,6 +69,8 @@ FORBIDDEN_DATA = [
     "arrayMap(file, ['/etc/passwd'])",
     "dictGet('d', 'a', 1)",
     "joinGet('t', 'a', 1)",
+    "naiveBayesClassifier('d', 'a')",
+    "aiGenerate('a', map('credentials', 'c'))",
     "(SELECT groupArray(query) FROM system.processes)",
     "(SELECT any(payload) FROM arrivals)",
     "(SELECT count() FROM url('http://127.0.0.1:1/', 'CSV', 'a String'))",

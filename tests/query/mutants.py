@@ -23,6 +23,7 @@ MUTANTS = {
     "any_in": (STATEMENT, "if _IN.fullmatch(name)", "if False", f"{GUARD}everything_else_is_refused"),
     "any_scope": (STATEMENT, "not in scope:", "not in with_names.values():", f"{GUARD}a_name_of_the_statement"),
     "any_quoted_name": (STATEMENT, "[\\x00-\\x1f\\x7f]|`", "(?!)`", f"{GUARD}a_name_of_the_statement"),
+    "any_apostrophe": (STATEMENT, "|(`(?:[^`\\\\]|\\\\.)*`)", "|(a`)", f"{GUARD}no_name_passes"),
     "any_size": (STATEMENT, "functions.SIZED.get(name.lower(), (None, 0))", "None, 0", f"{GUARD}sizes_are_bounded"),
     "any_pattern": (STATEMENT, "functions.PATTERN.get(name.lower())", "None", f"{GUARD}patterns_are_bounded"),
     "any_type": (STATEMENT, "in functions.TYPED", "in ()", f"{GUARD}no_state_of_an_aggregate"),

@@ -130,6 +130,8 @@ def test_no_state_of_an_aggregate_is_made_up(guard: Guard) -> None:
         "SELECT CAST('x', concat('Aggregate', 'Function(sum, UInt8)'))",
         "SELECT accurateCastOrNull('x', 'Array(AggregateFunction(sum, UInt8))')",
         "SELECT JSONExtract('{}', 'a', 'AggregateFunction(uniq, String)')",
+        r"SELECT CAST(unhex('00'), '`Aggregate\\x46unction`(sum, UInt64)')",
+        r"""SELECT CAST(unhex('00'), '"\\101ggregateFunction"(sum, UInt64)')""",
     ):
         with pytest.raises(RejectedError, match="takes its type as text"):
             guard(made_up)
@@ -146,9 +148,20 @@ def test_a_name_of_the_statement_hides_no_table(guard: Guard) -> None:
         "SELECT * FROM (SELECT 1 AS `x\nTableIdentifier otel_logs`)",
         "SELECT 1 FROM otel_logs ORDER BY a WITH FILL INTERPOLATE (arrivals AS (SELECT 1))",
         "WITH arrivals AS (SELECT 1) SELECT 1 UNION ALL SELECT * FROM arrivals",
+        "WITH `a b` AS (SELECT 1) SELECT 1 AS `, arrivals AS (SELECT `, * FROM arrivals",
+        'WITH "a b" AS (SELECT 1) SELECT * FROM (SELECT 1 AS "WITH arrivals AS (SELECT 1)"), arrivals',
     ):
         with pytest.raises(RejectedError):
             guard(hidden)
+
+
+def test_no_name_passes_for_a_part_of_the_tree(guard: Guard) -> None:
+    """A name with a line break is refused even between apostrophes that stand in names, not around a text."""
+    guard("SELECT 1 AS `it's`, 2 AS `that's`, 'a\\nb' AS c, 'it''s' AS `d e`")
+    for place in ("{}", "1 AS `'`, {}, 2 AS `b'`", "'it''s', 1 AS `a''`, {}, 'b'"):
+        for name in ("x\\n             Literal UInt64_1\\n            ExpressionList", "x (alias y)"):
+            with pytest.raises(RejectedError, match="quoted names may not hold"):
+                guard(f"SELECT {place.format(f't.`{name}` IN arrivals')} FROM (SELECT tuple(1) AS t)")
 
 
 @pytest.mark.parametrize("depth", [20, 100, 900])

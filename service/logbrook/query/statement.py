@@ -50,7 +50,8 @@ _NAMES = {
 }
 _NODE = re.compile(r"( *)([\w:]+)(?: (.*))?")
 _CHILDREN = re.compile(r" \(children \d+\)$")
-_QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'")
+# A text or a name: an apostrophe in a name begins no text. The group is the name.
+_QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'|(`(?:[^`\\]|\\.)*`)")
 _WITH_NAME = re.compile(r"(?<![`.\w])(\w+) AS (?:MATERIALIZED )?\((?=SELECT|WITH|\()", re.ASCII)
 _IN = re.compile(r"(?:global)?(?:not)?(?:null)?in(?:ignoreset)?", re.IGNORECASE)
 
@@ -94,7 +95,7 @@ async def check(text: str, database: str, max_rows: int, ask: Ask) -> str:
     if not re.match(r"(?:\(*SELECT|WITH)\b", canonical):
         raise _refused("expected one SELECT")
     # A name with a line break or an escape in it could pass for a node of its own in the printed tree.
-    if re.search(r"[\x00-\x1f\x7f]|`[^`]*(?:\\| \((?:alias|children) )[^`]*`", _QUOTED.sub("''", canonical)):
+    if re.search(r"[\x00-\x1f\x7f]|`[^`]*(?:\\| \((?:alias|children) )[^`]*`", _QUOTED.sub(r"\1", canonical)):
         raise _refused("quoted names may not hold control characters, backslashes, '(alias ' or '(children '")
     statement = f"SELECT * FROM ({canonical}) LIMIT {max_rows + 1:d}"
     tree = _tree(await ask(f"EXPLAIN AST {statement}", {}))
@@ -181,8 +182,9 @@ def _check_function(node: Node) -> None:
     if name.lower() in functions.TYPED and arguments:
         # A crafted state of an aggregate function is read by code that trusts it.
         kind = arguments[-1]
-        if kind.kind != "Literal" or "AggregateFunction" in kind.text:
-            raise _refused(f"{name} takes its type as text, and none of aggregate functions")
+        # Its name may be quoted, and an escape in quotes stands for any letter of it. The tree doubles backslashes.
+        if kind.kind != "Literal" or "AggregateFunction" in kind.text or "\\\\" in kind.text:
+            raise _refused(f"{name} takes its type as text, and none of aggregate functions or with backslashes")
     if (at := functions.PATTERN.get(name.lower())) is not None and at < len(arguments):
         pattern = arguments[at]
         if pattern.kind != "Literal" or len(pattern.text) > functions.MAX_PATTERN_CHARACTERS:
