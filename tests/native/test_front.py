@@ -144,6 +144,30 @@ def test_the_reader_brings_no_tables(reader: httpx.Client, logs: config.ClickHou
     assert others.text == "1\n"
 
 
+def test_a_file_is_no_table_for_the_reader(reader: httpx.Client, logs: config.ClickHouse) -> None:
+    """In the database `default` a file's path is a table's name, and one that others read stays open there."""
+    others = {"X-ClickHouse-User": logs.username, "X-ClickHouse-Key": logs.password}
+    here = {"database": "default"}
+    opened = reader.post("/", content="SELECT * FROM `/etc/passwd`", params=here, headers=others)
+    assert "root:" in opened.text
+
+    for path in ("/etc/passwd", "/etc/pass*", "/etc/group"):
+        for place in ("SELECT * FROM `{}`", "SELECT 'a' IN `{}`", "WITH a AS (SELECT 1) SELECT * FROM a, `{}`"):
+            answer = reader.post("/", content=place.format(path), params=here)
+            assert "Not enough privileges" in answer.text, (place, path, answer.text)
+
+
+def test_a_parameter_passes_for_no_part_of_the_tree(reader: httpx.Client) -> None:
+    """A name that comes as a parameter may not have what separates the lines of the printed tree."""
+    asked = {"param_x": "a\n    Function plus\n     ExpressionList\n      Literal UInt64_1", "param_y": "Body"}
+    for statement in ("SELECT {x:Identifier} IN system.users", "SELECT {x:Identifier}, {y:Identifier} FROM otel_logs"):
+        answer = reader.post("/", content=statement, params=asked)
+        assert "Not enough privileges: names with" in answer.text
+
+    for statement, value in (("SELECT {x:Identifier} FROM otel_logs", "Body"), ("SELECT {x:String}", "a\\nb")):
+        assert reader.post("/", content=statement, params={"param_x": value}).status_code == 200
+
+
 @pytest.mark.parametrize(
     "params",
     [

@@ -37,9 +37,11 @@ _TABLE = re.compile(
     re.IGNORECASE,
 )
 _TABLE_FUNCTIONS = {"numbers", "values"}
-# A name alone is enough: `arrayMap(file, ['/etc/passwd'])` calls one without parentheses.
+# A name alone is enough: `arrayMap(file, ['/etc/passwd'])` calls one without parentheses. naiveBayesClassifier reads a
+# dictionary, and aiGenerate sends what it is given to where a named collection says.
 _FUNCTIONS = re.compile(
-    r"file|dict.*|join_?get.*|catboost.*|.*connection.*|getmacro|getclienthttpheader|hascolumnintable", re.IGNORECASE
+    r"file|dict.*|join_?get.*|catboost.*|.*connection.*|getmacro|getclienthttpheader|hascolumnintable|naivebayes.*|ai.*",
+    re.IGNORECASE,
 )
 _NODE = re.compile(r"( *)([\w:]+)(?: (.*))?")
 _CONFUSING = re.compile(rb"[\\\x00-\x1f]| \((?:alias|children) ")
@@ -72,8 +74,11 @@ def check(connection: Connection, text: bytes, parameters: Mapping[str, str]) ->
     canonical = connection.run(
         b"SELECT formatQuerySingleLine(%s)" % sql.literal(selected.head), "TabSeparatedRaw"
     ).result
-    # A line break in a name would look like a line of the printed tree.
-    if any(token.kind == "quoted" and _CONFUSING.search(token.text) for token in sql.tokens(canonical)):
+    # A line break in a name would look like a line of the printed tree; so would one in a parameter that is a name.
+    names = [token.text for token in sql.tokens(canonical) if token.kind == "quoted"]
+    if b":Identifier}" in canonical:
+        names += [value.encode(errors="replace") for value in parameters.values()]
+    if any(map(_CONFUSING.search, names)):
         raise _denied("names with escapes, control characters, or what looks like a part of a syntax tree")
     tree = connection.run(b"EXPLAIN AST " + canonical, "TabSeparatedRaw", parameters).result.decode(errors="replace")
     for kind, name in _named(tree):
@@ -114,9 +119,11 @@ def _named(tree: str) -> Iterator[tuple[str, str]]:
 
 
 def _is_defined_here(connection: Connection, name: str) -> bool:
-    """Whether it can only be a name that the statement itself defines: after WITH, or a column next to IN."""
-    here = b"SELECT count() FROM system.tables WHERE database = currentDatabase() AND name = "
-    return "." not in name and connection.run(here + sql.literal(name)).result == b"0\n"
+    """Whether it can only be a name that the statement itself defines: after WITH, or a column next to IN.
+
+    In the database `default`, files are tables, too, which system.tables does not list.
+    """
+    return "." not in name and connection.run(b"EXISTS TABLE " + sql.identifier(name)).result == b"0\n"
 
 
 def _denied(what: str) -> EngineError:
