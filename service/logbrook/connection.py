@@ -27,6 +27,9 @@ log = structlog.get_logger()
 class Connection(HttpToolsProtocol):
     """Closed if a request's head is larger than 64 KiB or takes longer than 20 s to arrive.
 
+    So is one that sends as much beside a body (lines of chunks, trailers, which are not kept), or goes on for 20 s with
+    a body whose request has been answered.
+
     If as many are open as uvicorn's `limit_concurrency` allows, an additional one gets a 503 and is closed; uvicorn
     itself would also return 503 to those that are open.
     """
@@ -38,7 +41,7 @@ class Connection(HttpToolsProtocol):
         super().__init__(*arguments, **named)
         self._max_connections, self.limit_concurrency = self.limit_concurrency, None
         self._is_turned_away = False
-        self._in_head, self._head_bytes = False, 0
+        self._in_head, self._has_come_on, self._head_bytes = False, False, 0
         self._head_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -55,11 +58,12 @@ class Connection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Parse what arrived, then check whether it was only another part of a head."""
+        """Parse what arrived, then check whether it was only another part of a head, or of nothing."""
         if self._is_turned_away:
             return
+        self._has_come_on = False
         super().data_received(data)
-        if self._in_head:
+        if self._in_head or not self._has_come_on:
             self._head_bytes += len(data)
             if self._head_bytes > self.max_head_bytes:
                 self._refuse_head()
@@ -70,10 +74,31 @@ class Connection(HttpToolsProtocol):
         self._begin_head()
         super().on_message_begin()
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header. Trailers are none, whatever they are called."""
+        if self._in_head:
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
         """The head is complete."""
         self._end_head()
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """A part of the body."""
+        self._has_come_on, self._head_bytes = True, 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """The request has arrived."""
+        self._end_head()
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """The request is answered. The rest of its body, if there is one, only has to come soon."""
+        super().on_response_complete()
+        if self.cycle.response_complete and self.cycle.more_body:
+            self._head_timer = self.loop.call_later(HEAD_TIMEOUT_SECONDS, self._refuse_head)
 
     def _turn_away(self) -> None:
         self._is_turned_away = True
@@ -91,7 +116,7 @@ class Connection(HttpToolsProtocol):
         self._head_timer = self.loop.call_later(HEAD_TIMEOUT_SECONDS, self._refuse_head)
 
     def _end_head(self) -> None:
-        self._in_head = False
+        self._in_head, self._has_come_on = False, True
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
