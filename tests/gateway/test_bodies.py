@@ -133,7 +133,35 @@ def test_no_more_is_inflated_than_is_asked_for(name: str) -> None:
         assert body.is_longer(1000)
         assert budget.taken < 5 * MIB
         assert body.whole() == content
-        assert not body.is_longer(len(content))
+        # Random bytes are hardly longer as sent.
+        assert not body.is_longer(2 * len(content))
+
+
+def test_to_find_out_how_long_a_body_is_takes_no_time() -> None:
+    """One that is long as it was sent is long, without a look at the nothing that it may stand for."""
+    with Lease(Budget(64 * MIB)) as lease:
+        body = Body(raw_deflate(b"") * 1000, "deflate", lease, 64 * MIB)
+
+        assert body.is_longer(1000)
+        assert not body.is_longer(3000)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "empty"),
+    [
+        ("gzip", ENCODERS["gzip"][1](b"")),
+        ("deflate", raw_deflate(b"")),
+        ("zstd", ENCODERS["zstd"][1](b"")),
+        ("zstd", b"\x50\x2a\x4d\x18" + bytes(4)),
+    ],
+)
+def test_a_body_has_not_too_many_parts(encoding: str, empty: bytes) -> None:
+    """Millions of empty members or frames would take a minute: ten thousand are taken, more are answered 400."""
+    assert take(empty * 10_000, encoding) == b""
+    with pytest.raises(RejectedError, match="more than 10000 members") as refused:
+        take(empty * 10_001, encoding)
+
+    assert (refused.value.status, refused.value.code) == (400, "broken_encoding")
 
 
 def test_a_body_is_measured_as_it_is_sent_too() -> None:

@@ -21,6 +21,8 @@ _ZSTD_STEP_BYTES = 512
 _STEP_BYTES = 2**20
 # What zlib gets at a time, at first and at most: it copies what it has not used, also when a short gzip member ends.
 _FIRST_STEP_BYTES, _SENT_STEP_BYTES = 512, 64 * 1024
+# Of gzip's members or zstd's frames in one body: an empty one takes 2 bytes, and 10 microseconds.
+_MAX_STREAMS = 10_000
 # Between gzip members.
 _PADDING = re.compile(rb"\0*")
 _GZIP, _ZLIB, _RAW = 31, 15, -15
@@ -78,12 +80,12 @@ class Body:
     """
 
     def __init__(self, sent: bytes, encoding: str, lease: Lease, max_inflated_bytes: int) -> None:
-        self._output = _Output(lease, max_inflated_bytes)
+        self._output, self._sent_size = _Output(lease, max_inflated_bytes), len(sent)
         self._steps = _DECODERS[encoding](encoding, sent, self._output)
 
     def is_longer(self, size: int) -> bool:
-        """Whether it has more than `size` bytes when it is inflated; hardly more than these are, to find out."""
-        return self._output.size > size or any(self._output.size > size for _ in self._steps)
+        """Whether it has more than `size` bytes, as sent or inflated; hardly more than these are, to find out."""
+        return max(self._sent_size, self._output.size) > size or any(self._output.size > size for _ in self._steps)
 
     def whole(self) -> bytes:
         """All of it, inflated."""
@@ -178,7 +180,7 @@ def _identity(_name: str, sent: bytes, output: _Output) -> Iterator[None]:
 def _zlib(name: str, sent: bytes, output: _Output) -> Iterator[None]:
     """gzip (several members, too), and deflate with or without zlib's header: clients send both."""
     at = 0
-    while True:
+    for _ in range(_MAX_STREAMS):
         head = sent[at : at + 2]
         if len(head) < 2:
             raise _cut_off(name)
@@ -204,6 +206,7 @@ def _zlib(name: str, sent: bytes, output: _Output) -> Iterator[None]:
             at = padding.end()
         if at == len(sent):
             return
+    raise _too_many_streams(name)
 
 
 def _window(name: str, data: bytes) -> int:
@@ -216,12 +219,14 @@ def _window(name: str, data: bytes) -> int:
 def _zstd(name: str, sent: bytes, output: _Output) -> Iterator[None]:
     """zstd, one frame or several. A window is only held meanwhile, not while a body is awaited."""
     context = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW_BYTES)
-    inflate, is_open = context.decompressobj(), True
+    inflate, is_open, count = context.decompressobj(), True, 1
     for start in range(0, len(sent), _ZSTD_STEP_BYTES):
         piece = sent[start : start + _ZSTD_STEP_BYTES]
         while piece:
             if not is_open:
-                inflate = context.decompressobj()
+                inflate, count = context.decompressobj(), count + 1
+                if count > _MAX_STREAMS:
+                    raise _too_many_streams(name)
             try:
                 output.add(inflate.decompress(piece))
             except zstandard.ZstdError as error:
@@ -273,6 +278,10 @@ def _inflated_too_large(limit: int) -> RejectedError:
 
 def _broken(encoding: str, reason: str) -> RejectedError:
     return RejectedError(400, "broken_encoding", f"The body is not valid {encoding}: {reason}")
+
+
+def _too_many_streams(encoding: str) -> RejectedError:
+    return _broken(encoding, f"it has more than {_MAX_STREAMS} members or frames")
 
 
 def _cut_off(encoding: str) -> RejectedError:
