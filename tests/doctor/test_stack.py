@@ -56,6 +56,15 @@ def test_a_healthy_stack(stack: NativeStack) -> None:
         assert f"{hop} after " in found["probe"]["text"]
 
 
+def test_a_shell_with_the_variables_of_the_env_file(stack: NativeStack) -> None:
+    """Exported as getting started says, they are the same stack: no check is left out."""
+    exported = config.read_env_file(stack.settings.env_file)
+    code, found = doctor(stack.settings.state, **exported)
+
+    assert not [each for each in found.values() if each["state"] != "ok"]
+    assert code == 0
+
+
 def test_the_table(stack: NativeStack) -> None:
     """For people, the same: into a pipe without colors, and with a last line that sums it up."""
     environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(REPOSITORY / "service")}

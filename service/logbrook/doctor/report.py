@@ -13,6 +13,7 @@ from rich.table import Table
 
 from logbrook.doctor import checks
 from logbrook.doctor.checks import Finding
+from logbrook.doctor.diagnosis import CATALOG
 from logbrook.doctor.place import Place
 
 _SIGNS = {"ok": "[green]✓[/]", "failed": "[bold red]✗[/]", "warning": "[yellow]![/]", "not checked": "[dim]-[/]"}
@@ -53,7 +54,9 @@ def _show(findings: Sequence[Finding]) -> None:
     for each in findings:
         if each.code:
             style = "red" if each.state == "failed" else "yellow"
-            console.print(f"\n[bold {style}]{each.check}: {each.code}[/]\n  {escape(each.text)}", soft_wrap=True)
+            wrong = escape(CATALOG[each.code].wrong)
+            console.print(f"\n[bold {style}]{each.check}: {wrong}[/] [dim]({each.code})[/]", soft_wrap=True)
+            console.print(f"  {escape(each.text)}", soft_wrap=True)
             console.print(f"  [bold]To do:[/] {escape(each.remedy)}", soft_wrap=True)
     ok, failed, warning, skipped = (sum(each.state == state for each in findings) for state in _SIGNS)
     rest = f"{ok} passed, {skipped} not checked"
