@@ -33,6 +33,9 @@ def up(state: State = DEFAULT_STATE, wanted: Wanted = "auto") -> None:
     """Start the stack, wait until all of it works, and say what runs where. It is safe to repeat."""
     state = state.resolve()
     settings = environment.load(state)
+    for name, like in environment.unread(settings.env_file).items():
+        meant = f"; did you mean {like}?" if like else ""
+        console.print(f"[yellow]![/] {settings.env_file}: nothing reads {name}{meant}", highlight=False, soft_wrap=True)
     choice = _choose(wanted, state)
     console.print(f"Running [bold]{choice.runtime}[/]: {choice.reason}.", highlight=False)
     if choice.runtime == "compose":
@@ -139,7 +142,8 @@ def run(context: typer.Context) -> None:
     others = {name: value for name, value in os.environ.items() if not name.startswith(config.PREFIX)}
     # This process becomes the command, so that signals and the terminal are its own.
     command = [sys.executable, "-m", "logbrook", *arguments]
-    os.execve(sys.executable, command, {**others, **settings.for_service()})  # noqa: S606 - no shell is wanted
+    login = settings.reader if arguments[:1] in (["alert"], ["query"]) else {}
+    os.execve(sys.executable, command, {**others, **settings.for_service(), **login})  # noqa: S606 - no shell is wanted
 
 
 @app.command()

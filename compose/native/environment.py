@@ -1,7 +1,9 @@
 """Secrets and settings of the local stack: generated once into `.env`, overridden by the environment."""
 
+import difflib
 import hashlib
 import os
+import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -118,6 +120,14 @@ class Environment:
         withheld = (secret | _TOKENS) - _SECRETS[name]
         return {variable: value for variable, value in settings.items() if variable not in withheld}
 
+    @property
+    def reader(self) -> dict[str, str]:
+        """The login of what only reads events: it refuses to run as a user who may do more."""
+        return {
+            "LOGBROOK_CLICKHOUSE_USERNAME": "reader",
+            "LOGBROOK_CLICKHOUSE_PASSWORD": self.reader_password,
+        }
+
     def _port(self, name: str, default: int) -> int:
         text = self.variables.get(name, str(default))
         if not text.isdecimal() or not 0 < int(text) < 65536:
@@ -128,6 +138,21 @@ class Environment:
 def env_file(state: Path) -> Path:
     """The file with a stack's secrets."""
     return REPOSITORY / ".env" if state == DEFAULT_STATE else state / ".env"
+
+
+def unread(path: Path) -> dict[str, str]:
+    """The variables of a stack's file with our prefix that nothing reads, and the known name that each is like, or "".
+
+    The service would refuse to start with one; but it only gets what it knows, so nobody else would say so.
+    """
+    compose = re.findall(r"\$\{(\w+)", (REPOSITORY / "compose/compose.yaml").read_text())
+    known = config.KNOWN | {each.metadata["variable"] for each in fields(Ports)} | set(compose)
+    names = sorted(config.read_env_file(path).keys() - known)
+    return {
+        name: next(iter(difflib.get_close_matches(name, known, n=1, cutoff=0.8)), "")
+        for name in names
+        if name.startswith(config.PREFIX)
+    }
 
 
 def load(state: Path) -> Environment:

@@ -24,7 +24,7 @@ def services(environment: Environment, jars: Path) -> list[Service]:
     state, ports = environment.state, environment.ports
     data = state / "data"
     own = environment.for_service
-    reader = {"LOGBROOK_CLICKHOUSE_USERNAME": "reader", "LOGBROOK_CLICKHOUSE_PASSWORD": environment.reader_password}
+    reader = environment.reader
     grpc = {"LOGBROOK_GATEWAY_GRPC_PORT": str(ports.gateway_grpc)}
     found = [
         brokers.zookeeper(data / "zookeeper", jars, ports.zookeeper, metrics_port=ports.zookeeper_metrics),

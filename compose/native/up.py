@@ -85,9 +85,10 @@ def _wait_for_left_over(state: Path, console: Console) -> None:
 def _need_free_ports(settings: Environment) -> None:
     for name, (port, variable) in settings.ports.variables().items():
         if not ports.is_free(port):
+            other = f"{variable}={ports.free(1)[0]}"
             raise Failure(
                 f"Port {port}, which {name} is to listen on, is taken by {ports.owner(port)}.",
-                f"Stop that process, or use another port: {variable}={ports.free(1)[0]} make local-up",
+                f"Stop that process, or use another port: write {other} into {settings.env_file}.",
             )
 
 

@@ -95,6 +95,23 @@ def test_no_process_gets_a_secret_of_another(tmp_path: Path, monkeypatch: pytest
     }  # fmt: skip
 
 
+def test_a_misspelled_variable_is_noticed(tmp_path: Path) -> None:
+    """With the one that was probably meant; what the processes, the stack, or Compose read is known."""
+    file = tmp_path / ".env"
+    known = ("LOGBROOK_ALERT_RULES", "LOGBROOK_AUDIT_PORT", "LOGBROOK_KAFKA_MEMORY", "COMPOSE_PROFILES")
+    file.write_text("".join(f"{name}=1\n" for name in (*known, "LOGBROOK_GATEWAY_PROT", "LOGBROOK_X")))
+    assert environment.unread(file) == {"LOGBROOK_GATEWAY_PROT": "LOGBROOK_GATEWAY_PORT", "LOGBROOK_X": ""}
+
+
+def test_alert_rules_are_tried_as_the_reader(tmp_path: Path) -> None:
+    """`run alert test` and `run query` log in as the user whom they accept."""
+    settings = environment.load(tmp_path)
+    assert settings.reader == {
+        "LOGBROOK_CLICKHOUSE_USERNAME": "reader",
+        "LOGBROOK_CLICKHOUSE_PASSWORD": settings.reader_password,
+    }
+
+
 @pytest.mark.parametrize("text", ["", "x", "0", "65536", "-1"])
 def test_a_port_that_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     """The message names the variable."""
