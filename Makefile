@@ -50,11 +50,11 @@ produce: $(VENV)/.native ## Send sample logs or files into it: make produce ARGS
 audit: $(VENV)/.native ## Compare Kafka with ClickHouse: fails if an event is missing or duplicated (ARGS='--json')
 	@$(NATIVE) run audit $(ARGS)
 
-backup: $(VENV)/.native ## Write the events to an archive in ClickHouse's backup folder (NAME= names it)
+backup: $(VENV)/.native ## Copy the events into ClickHouse's backup folder, or a bucket (NAME= names the backup)
 	@$(NATIVE) run backup $(NAME)
 
 restore: $(VENV)/.native ## Restore a backup, NAME=..., and store what came after it from Kafka
-	@$(NATIVE) run restore $(NAME)
+	@$(NATIVE) run restore $(or $(NAME),$(error NAME= is missing: the backup's name, which `make backup` printed))
 	@$(NATIVE) run replay
 
 ##@ Checks

@@ -163,7 +163,7 @@ def restore(name: str = typer.Argument(help="What `logbrook backup` printed, or 
 
     database, bucket = config.load(config.ClickHouse), config.load(config.Backup)
     with Console(stderr=True).status(f"restoring {name}"):
-        rows = archive.restore(database, bucket, name.removesuffix(".tar.zst"))
+        rows = archive.restore(database, bucket, name)
     print(f"{rows:,} events restored. To store what came after the backup, run: logbrook replay")  # noqa: T201
 
 

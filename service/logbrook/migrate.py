@@ -131,7 +131,7 @@ def _refuse_others(database: str, known: Mapping[str, str]) -> None:
         raise SchemaError(
             f"{others[0]} was applied to the database {database!r} with other contents, by another"
             " version: there is no in-place upgrade between the two. Keep the events with the version that created"
-            " it: `logbrook backup`, and copy the archive away. Then recreate the database with this version"
+            " it: `logbrook backup`, and copy what it wrote away. Then recreate the database with this version"
             " (`make local-reset`, or another LOGBROOK_CLICKHOUSE_DATABASE) and `logbrook restore` it:"
             " docs/operations.md#upgrade. (If you changed the file: restore it; put the change"
             " into a new file with a higher number.)"
