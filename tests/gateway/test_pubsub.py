@@ -188,6 +188,18 @@ def test_no_message_is_refused_for_what_it_says(data: bytes) -> None:
     assert door.events
 
 
+@pytest.mark.parametrize("depth", [100, 255, 1000, 5000])
+@pytest.mark.parametrize(
+    "form", ['{"a":%s}', '{"logName":"l","insertId":%s}', '{"logName":"l","jsonPayload":%s}', "%s"]
+)
+def test_no_message_is_refused_for_its_depth(door: Door, form: str, depth: int) -> None:
+    """Deeper than JSON can be written again, it is stored as it came."""
+    data = (form % ("[" * depth + "]" * depth)).encode()
+
+    assert push(door, data).status_code == 200
+    assert data.startswith(b"[") or b"[" * depth in door.messages[-1]
+
+
 def test_a_checked_source_needs_no_token() -> None:
     """Cloud Run has checked Pub/Sub's token and passes it on: it is not one of ours, and is not looked at."""
     door = Door.open(Gateway(checked_source="google-cloud"))

@@ -69,16 +69,20 @@ def read(body: bytes, settings: Gateway) -> Batch:
         entry = orjson.loads(mend.surrogates(content))
     except orjson.JSONDecodeError:
         entry = None
-    if isinstance(entry, dict) and isinstance(entry.get("logName"), str):
-        identity = "\n".join(str(entry.get(name)) for name in ("logName", "timestamp", "insertId"))
-        batch = _one(_event(entry, message), settings)
-        return replace(batch, key=f"entry:{identity}".encode() if "insertId" in entry else None)
     key = f"pubsub:{message.message_id}".encode() if message.message_id else None
-    if isinstance(entry, dict):
-        batch = _one({**entry, **({"pubsub": message.attributes} if message.attributes else {})}, settings)
-    elif not content.strip():
-        batch = _one({"timestamp": message.publish_time, "attributes": message.attributes}, settings)
-    else:
+    try:
+        if isinstance(entry, dict) and isinstance(entry.get("logName"), str):
+            identity = "\n".join(str(entry.get(name)) for name in ("logName", "timestamp", "insertId"))
+            key = f"entry:{identity}".encode() if "insertId" in entry else None
+            return replace(_one(_event(entry, message), settings), key=key)
+        if isinstance(entry, dict):
+            batch = _one({**entry, **({"pubsub": message.attributes} if message.attributes else {})}, settings)
+        elif not content.strip():
+            batch = _one({"timestamp": message.publish_time, "attributes": message.attributes}, settings)
+        else:
+            batch = _any(content, settings)
+    except (orjson.JSONEncodeError, RecursionError):
+        # Nested deeper than it can be written again (254 levels): as it came.
         batch = _any(content, settings)
     return replace(batch, key=key)
 
