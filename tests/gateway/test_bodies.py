@@ -154,6 +154,7 @@ def test_to_find_out_how_long_a_body_is_takes_no_time() -> None:
         ("zstd", ENCODERS["zstd"][1](b"")),
         ("zstd", b"\x50\x2a\x4d\x18" + bytes(4)),
     ],
+    ids=["gzip", "deflate", "zstd", "zstd, skippable"],
 )
 def test_a_body_has_not_too_many_parts(encoding: str, empty: bytes) -> None:
     """Millions of empty members or frames would take a minute: ten thousand are taken, more are answered 400."""
