@@ -164,6 +164,25 @@ def test_bodies_of_all_requests_have_one_budget() -> None:
     assert (code, _retry_seconds(status)) == (grpc.StatusCode.RESOURCE_EXHAUSTED, 1)
 
 
+def test_who_sends_nothing_keeps_nobody_waiting() -> None:
+    """Streams that stall hold room for messages that never come: those of one source no more than half of it."""
+    slow, other = issue("slow"), issue("other")
+    ours = settings(tokens=f"{slow.entry},{other.entry}", allow_anonymous=False)
+    silent = threading.Event()
+    with serving(Door.open(ours), ours) as channel:
+        method: Any = channel.stream_unary(PATH)
+        metadata = (("authorization", f"Bearer {slow.token}"),)
+        stalled = [method.future((b"" for _ in iter(silent.wait, True)), metadata=metadata) for _ in range(20)]
+
+        code, _, status = refused(channel, request("a"), slow.token)
+        export(channel, request("a"), other.token)
+
+        for each in stalled:
+            each.cancel()
+        silent.set()
+    assert (code, _retry_seconds(status)) == (grpc.StatusCode.RESOURCE_EXHAUSTED, 1)
+
+
 def test_health_is_whether_kafka_answers() -> None:
     """As load balancers and Kubernetes ask: 1 is serving, 2 is not."""
     ours = settings()

@@ -5,6 +5,7 @@ https://github.com/grpc/grpc/blob/master/doc/health-checking.md.
 """
 
 import time
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -33,6 +34,9 @@ class Rpc:
     def __init__(self, settings: Gateway, app: App) -> None:
         self._settings, self._app = settings, app
         self._server: Any = None
+        # By source. Half of the memory for bodies is the most that one may hold for messages that do not come.
+        self._awaited: Counter[str] = Counter()
+        self._most_awaited = max(1, settings.max_buffered_bytes // (4 * settings.grpc_max_message_bytes))
 
     async def start(self) -> None:
         """Listen. Raises ConfigError if the port is taken."""
@@ -82,9 +86,15 @@ class Rpc:
         limit = self._settings.grpc_max_message_bytes
 
         async def receive(lease: bodies.Lease) -> bodies.Body:
+            if self._awaited[grant.source] >= self._most_awaited:
+                raise bodies.too_busy()
             lease.take(2 * limit)
-            # gRPC's own iterator would be in a cycle with the message, and keep it until a garbage collection.
-            received: Any = await self._app.in_time(context.read())
+            self._awaited[grant.source] += 1
+            try:
+                # gRPC's own iterator would be in a cycle with the message, and keep it until a garbage collection.
+                received: Any = await self._app.in_time(context.read())
+            finally:
+                self._awaited[grant.source] -= 1
             message = b"" if received is grpc.aio.EOF else received
             lease.keep(len(message))
             return bodies.Body(message, "identity", lease, limit)
