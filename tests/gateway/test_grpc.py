@@ -174,12 +174,13 @@ def test_who_sends_nothing_keeps_nobody_waiting() -> None:
         metadata = (("authorization", f"Bearer {slow.token}"),)
         stalled = [method.future((b"" for _ in iter(silent.wait, True)), metadata=metadata) for _ in range(20)]
 
-        code, _, status = refused(channel, request("a"), slow.token)
-        export(channel, request("a"), other.token)
-
-        for each in stalled:
-            each.cancel()
-        silent.set()
+        try:
+            code, _, status = refused(channel, request("a"), slow.token)
+            export(channel, request("a"), other.token)
+        finally:
+            silent.set()
+            for each in stalled:
+                each.cancel()
     assert (code, _retry_seconds(status)) == (grpc.StatusCode.RESOURCE_EXHAUSTED, 1)
 
 

@@ -1,6 +1,7 @@
 """SQL of users: one SELECT on the log table, and no way around that."""
 
 import asyncio
+import itertools
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -196,6 +197,21 @@ def test_sizes_are_bounded(guard: Guard) -> None:
             guard(monster)
 
 
+def test_the_copies_of_a_with_are_bounded(guard: Guard) -> None:
+    """ClickHouse writes a WITH out wherever its name stands: one that doubles a dozen times takes half a minute."""
+    for doublings, is_taken in ((3, True), (12, False), (60, False)):
+        names = ["otel_logs", *(f"a{number}" for number in range(doublings))]
+        twice = (
+            f"{new} AS (SELECT * FROM {old} UNION ALL SELECT * FROM {old})" for old, new in itertools.pairwise(names)
+        )
+        statement = f"WITH {', '.join(twice)} SELECT count() FROM {names[-1]}"
+        if is_taken:
+            guard(statement)
+        else:
+            with pytest.raises(RejectedError, match="more than 5000 parts"):
+                guard(statement)
+
+
 def test_patterns_are_bounded(guard: Guard) -> None:
     """A pattern is plain text and not long: one of thousands of wildcards takes minutes for a single block."""
     guard(
@@ -239,6 +255,10 @@ def test_patterns_are_bounded(guard: Guard) -> None:
         "multiMatchAnyIndex(Body, arrayMap(x -> concat(Body, toString(x)), range(100)))",
         "multiMatchAllIndices(Body, ['a'])",
         "arrayFold((a, x) -> a + x, [1], 0)",
+        "histogram(250)(KafkaOffset)",
+        "quantileTDigestArray(range(100000))",
+        "quantilesTDigestIfForEach(0.5, 0.9)(range(100000), [1])",
+        "groupConcatArray(range(100000))",
     ],
 )
 def test_what_no_deadline_ends_is_not_allowed(guard: Guard, heavy: str) -> None:

@@ -3,7 +3,7 @@
 An allow list: what is not here is refused, so that a function which a newer ClickHouse adds is refused, too, until
 somebody has looked at it. Left out on purpose: whatever reads files, dictionaries, other tables or the server's state
 (file, dictGet, joinGet, getSetting, version, user, ...), waits (sleep) or raises (throwIf), and functions whose single
-call can run for minutes on one block of rows, where ClickHouse does not look at its deadline (editDistance,
+call can run for minutes on one block of rows, where ClickHouse does not look at its deadline (editDistance, histogram,
 arrayReduce, arrayPartialSort, arrayShuffle, base58Encode, parseReadableSize..., sparseGrams, ngrams, multiMatch...,
 multiFuzzyMatch...: even twenty patterns of 500 characters compile for a quarter of a minute, again for each row if they
 differ) or take memory that it does not count (printf with a width). tests/query/test_functions.py compares the
@@ -15,12 +15,14 @@ import re
 _AGGREGATE = """
     any any_respect_nulls any_value anyHeavy anyLast approx_top_k argMax argMin array_agg avg avgWeighted corr count
     covarPop covarSamp deltaSum deltaSumTimestamp entropy first_value groupArray groupArrayLast groupArraySample
-    groupArraySorted groupBitAnd groupBitOr groupBitXor groupConcat groupUniqArray histogram last_value max max_by
+    groupArraySorted groupBitAnd groupBitOr groupBitXor groupConcat groupUniqArray last_value max max_by
     median min min_by quantile quantileExact quantileTDigest quantileTiming quantiles quantilesExact
     quantilesTDigest quantilesTiming simpleLinearRegression singleValueOrNull skewPop skewSamp stddevPop stddevSamp
     string_agg sum sumCount sumKahan topK topKWeighted uniq uniqCombined uniqCombined64 uniqExact uniqHLL12 varPop
     varSamp windowFunnel
 """
+# They take microseconds for a value, and one row's array has a hundred thousand: minutes for one block of rows.
+_ONE_A_ROW = frozenset({"groupconcat", "string_agg", "quantiletdigest", "quantilestdigest"})
 _COMBINATOR = re.compile(r"(?:if|distinct|ornull|ordefault|array|map|foreach)+$")
 _WINDOW = """
     cume_dist dense_rank denseRank lag lagInFrame lead leadInFrame nth_value ntile percent_rank percentRank rank
@@ -157,7 +159,10 @@ _ALLOWED = AGGREGATE | WITH_A_LAMBDA | frozenset().union(
 def is_allowed(name: str) -> bool:
     """Whether SQL may call a function, aggregates with their combinators (sumIf, uniqArray) included."""
     lower = name.lower()
-    return lower in _ALLOWED or _COMBINATOR.sub("", lower) in AGGREGATE
+    base = _COMBINATOR.sub("", lower)
+    if base in _ONE_A_ROW and re.search("array|map|foreach", lower.removeprefix(base)):
+        return False
+    return lower in _ALLOWED or base in AGGREGATE
 
 
 def names() -> frozenset[str]:

@@ -217,21 +217,28 @@ def _with_names(nodes: list[Node], statement: str) -> dict[int, str]:
 
 
 def _check_tables(tree: Node, with_names: dict[int, str], database: str) -> None:
-    """Every table is an allowed one, or a WITH that stands before it in a SELECT around it."""
-    waiting: list[tuple[Node, frozenset[str]]] = [(tree, frozenset())]
-    while waiting:
-        node, scope = waiting.pop()
-        if node.kind == "TableIdentifier":
-            qualifier, _, name = node.text.rpartition(".")
-            if not (name in TABLES and qualifier in ("", database)) and node.text not in scope:
-                raise _refused(f"the table {node.text} is not allowed; the tables are " + ", ".join(sorted(TABLES)))
-        elif node.kind == "SelectQuery":
-            for child in node.children:
-                # The list after WITH comes first; each of its elements sees those before it.
-                parts = child.children if any(each.kind == "WithElement" for each in child.children) else [child]
-                for part in parts:
-                    waiting.append((part, scope))
-                    if part.kind == "WithElement":
-                        scope |= {with_names[id(part)]}
-        else:
-            waiting += [(child, scope) for child in node.children]
+    """Every table is an allowed one, or a WITH that stands before it in a SELECT around it; and it is not too much.
+
+    ClickHouse puts a copy of a WITH wherever its name stands, and does not look at its deadline meanwhile.
+    """
+    if _expanded(tree, {}, with_names, database) > MAX_NODES:
+        raise _refused(f"with each WITH written out wherever its name stands, it has more than {MAX_NODES} parts")
+
+
+def _expanded(node: Node, scope: dict[str, int], with_names: dict[int, str], database: str) -> int:
+    """How many nodes there are with a copy of each WITH wherever its name stands; `scope` has those of the WITHs."""
+    if node.kind == "TableIdentifier":
+        qualifier, _, name = node.text.rpartition(".")
+        if not (name in TABLES and qualifier in ("", database)) and node.text not in scope:
+            raise _refused(f"the table {node.text} is not allowed; the tables are " + ", ".join(sorted(TABLES)))
+        return scope.get(node.text, 1)
+    count = 1
+    for child in node.children:
+        # The list after WITH comes first; each of its elements sees those before it.
+        parts = child.children if any(each.kind == "WithElement" for each in child.children) else [child]
+        for part in parts:
+            size = _expanded(part, scope, with_names, database)
+            count += size
+            if part.kind == "WithElement":
+                scope = {**scope, with_names[id(part)]: size}
+    return count
