@@ -4,12 +4,14 @@ import asyncio
 import time
 from typing import Any
 
+import httptools
 import structlog
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 # Far more than any client needs for its request line and headers.
 MAX_HEAD_BYTES = 64 * 1024
 HEAD_TIMEOUT_SECONDS = 20.0
+_BODY_HEADERS = (b"content-length", b"transfer-encoding")
 # How long a client whose connection is one too many may take to read why.
 _TURNED_AWAY_SECONDS = 1.0
 _TELL_AGAIN_SECONDS = 60.0
@@ -80,8 +82,12 @@ class Connection(HttpToolsProtocol):
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """The head is complete."""
+        """The head is complete. Answered 400 if its body would be lost: httptools skips that of an offer to upgrade."""
         self._end_head()
+        if self.parser.should_upgrade() and any(
+            name in _BODY_HEADERS and value != b"0" for name, value in self.headers
+        ):
+            raise httptools.HttpParserError("an offer to upgrade the protocol in a request with a body")
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:

@@ -88,6 +88,21 @@ def test_what_comes_beside_a_body_is_bounded(app: Any, piece: bytes) -> None:
         assert closed_after(client, piece * (2**16 // len(piece))) < 32 * 2**20
 
 
+@pytest.mark.parametrize(
+    "body", [b"Content-Length: 1\r\n\r\na", b"Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n"]
+)
+def test_an_offer_to_upgrade_loses_no_body(body: bytes) -> None:
+    """Java's HttpClient offers HTTP/2 with its first request: ignored without a body, answered 400 with one."""
+    offer = (
+        b" / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"
+    )
+    with serving(reading) as port:
+        for sent, status in ((b"GET" + offer + b"\r\n", b"200"), (b"POST" + offer + body, b"400")):
+            with socket.create_connection(("127.0.0.1", port), 10) as client:
+                client.sendall(sent)
+                assert client.recv(4096).startswith(b"HTTP/1.1 " + status)
+
+
 def test_trailers_are_no_headers() -> None:
     """A trailer is read and dropped: it changes nothing about the request, however it is called."""
     with serving(reading) as port, socket.create_connection(("127.0.0.1", port), 10) as client:
