@@ -24,19 +24,25 @@ Result = TypeVar("Result")
 _POLL_SECONDS = 0.1
 # As long as one of the stack's processes gets to stop.
 _LEFT_OVER_SECONDS = 30.0
+# The kernel's time of a process's start is that of the boot, in whole seconds, and how long after.
+_INEXACT_SECONDS = 2.0
 _SAY_AFTER_SECONDS, _SAY_EVERY_SECONDS = 2.0, 5.0
 
 
 def native(state: Path, console: Console) -> Environment:
     """Start the stack and wait until all of it works. Raises Failure, after stopping whatever was started."""
     settings = environment.load(state)
-    if status.read(state) is None:
+    running = status.read(state)
+    if running is None:
         fetch(console)
         _wait_for_left_over(state, console)
         _need_free_ports(settings)
         _start(state, console)
     else:
         _watch(state, None, console)
+        if settings.env_file.stat().st_mtime > running.created_at + _INEXACT_SECONDS:
+            changed = f"{settings.env_file} was changed after the start. To apply it: make local-down local-up"
+            console.print(f"[yellow]![/] {changed}", highlight=False, soft_wrap=True)
     return settings
 
 

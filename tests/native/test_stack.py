@@ -150,9 +150,21 @@ def test_up_again_is_harmless(native: Native) -> None:
     again = native("up")
     assert again.returncode == 0, again.stderr
     assert "events have arrived" in again.stderr
+    assert "was changed after the start" not in again.stderr
     assert {name: each["pid"] for name, each in processes(native).items()} == {
         name: each["pid"] for name, each in before.items()
     }
+
+
+@pytest.mark.usefixtures("up")
+def test_up_again_does_not_apply_a_change(native: Native, state: Path) -> None:
+    """It says so, and what does."""
+    file = state / ".env"
+    before, soon = file.stat().st_mtime, time.time() + 60
+    os.utime(file, (soon, soon))
+    again = native("up")
+    os.utime(file, (before, before))
+    assert "was changed after the start. To apply it: make local-down local-up" in again.stderr
 
 
 def test_the_printed_curl_line_works(up: str, native: Native) -> None:
