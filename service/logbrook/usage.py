@@ -184,11 +184,11 @@ def as_json(found: Usage) -> str:
 def show(found: Usage, console: Console, most: int = 20) -> None:
     """The figures for people, with only the `most` largest shares."""
     for disk in found.disks:
-        end = f"[red]full on {disk.full_on}[/red]" if disk.full_on else "does not fill up: the retention keeps step"
+        enough = f"then retention deletes as much as arrives, and the disk is at most {disk.largest_share:.0%} full"
+        end = f"[red]full on {disk.full_on}[/red]" if disk.full_on else enough
         console.print(
             f"Disk {disk.name}: {_size(disk.used_bytes)} of {_size(disk.total_bytes)} used, "
-            f"{_size(disk.bytes_per_day)} a day, kept for {disk.retention_days} days; "
-            f"{end} (at most {disk.largest_share:.0%})"
+            f"{_size(disk.bytes_per_day)} a day, kept for {disk.retention_days} days; {end}"
         )
     console.print(f"{found.rows:,} events, {found.bytes_per_row:.0f} bytes each on disk. Shares since {found.since}:")
     table = Table("source", "service", "events/day", "sent/day", "share", "on disk", "clock", box=None, pad_edge=False)

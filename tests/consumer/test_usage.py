@@ -151,13 +151,16 @@ def test_a_disk_is_full_exactly_if_it_ever_is(per_day: float, retention: int, ro
 
 
 def test_a_full_disk_is_told_in_red() -> None:
-    """With the date, and how much of it would be used at most."""
+    """With the date. If it does not fill up, how full it gets is said instead."""
     out = io.StringIO()
     disk = usage.Disk("default", 100 * 2**30, 60 * 2**30, 50 * 2**30, 2**30, 30, date(2026, 4, 1), 1.2)
     usage.show(usage.Usage("2026-03-01", 10, 60.0, None, [disk], []), Console(file=out, width=200))
 
-    assert "full on 2026-04-01 (at most 120%)" in out.getvalue()
+    assert "kept for 30 days; full on 2026-04-01\n" in out.getvalue()
     assert "60.0 GiB of 100.0 GiB used, 1.0 GiB a day" in out.getvalue()
+    kept = usage.Disk("default", 100 * 2**30, 60 * 2**30, 50 * 2**30, 2**30, 30, None, 0.7)
+    usage.show(usage.Usage("2026-03-01", 10, 60.0, None, [kept], []), Console(file=out, width=200))
+    assert "then retention deletes as much as arrives, and the disk is at most 70% full\n" in out.getvalue()
 
 
 def test_no_service_steers_the_terminal() -> None:

@@ -56,6 +56,7 @@ def shell(pipeline: Pipeline, tmp_path_factory: pytest.TempPathFactory) -> Path:
         "LOGBROOK_TOKEN": pipeline.token,
         "LOGBROOK_KAFKA_BOOTSTRAP_SERVERS": pipeline.kafka.bootstrap_servers,
         "LOGBROOK_CLICKHOUSE_PORT": clickhouse.port,
+        "LOGBROOK_CLICKHOUSE_USERNAME": "logbrook",
         "LOGBROOK_CLICKHOUSE_PASSWORD": clickhouse.password,
         "LOGBROOK_QUERY_URL": pipeline.query_url,
     }
