@@ -46,7 +46,7 @@ def show(settings: Environment, way: str, console: Console) -> None:
     table.add_row("Passwords", str(settings.env_file), "readable by you alone")
     console.print()
     console.print(table, highlight=False)
-    arrived = f"[bold]{events:,}[/] events have arrived, among them the stack's own logs, shipped through itself."
+    arrived = f"[bold]{events:,}[/] events have arrived, the logs of these processes among them."
     console.print(f"\n{arrived}\n\nTry next:", highlight=False, soft_wrap=True)
     for line in _suggestions(settings):
         console.print(f"  {escape(line)}", style="cyan", highlight=False, soft_wrap=True)

@@ -208,7 +208,11 @@ def query() -> None:
     server.run(config.load(config.Query), config.load(config.ClickHouse))
 
 
-alerts = typer.Typer(help="Alerts on what logs say: rules in a file, delivered by Alertmanager.", no_args_is_help=False)
+alerts = typer.Typer(
+    help="Alerts on what logs say. Without a command: evaluate the rules of LOGBROOK_ALERT_RULES until stopped, and"
+    " tell Alertmanager what fires.",
+    no_args_is_help=False,
+)
 app.add_typer(alerts, name="alert")
 
 

@@ -53,7 +53,7 @@ class ClickHouse:
     port: int = setting(8123, "Port of ClickHouse's HTTP interface.")
     secure: bool = setting(False, "Use TLS.")
     username: str = setting("default", "User to log in as.")
-    password: str = setting(..., "Password of that user. There is no default.", secret=True)
+    password: str = setting(..., "Password of that user; `.env` has the local stack's. No default.", secret=True)
     database: str = setting("otel", "Database of the tables.")
     connect_timeout_seconds: float = setting(5.0, "Longest wait for a connection.")
     timeout_seconds: float = setting(30.0, "Longest wait for an answer; after that, the outcome is unknown.")

@@ -25,7 +25,7 @@ log = structlog.get_logger()
 logging.getLogger("httpx").setLevel(logging.WARNING)
 
 PRIVILEGED = (
-    "the query API is logged in to ClickHouse as {user!r}, a user that may do more than read otel_logs. Set"
+    "the login to ClickHouse is {user!r}, a user that may do more than read otel_logs. Set"
     " LOGBROOK_CLICKHOUSE_USERNAME and LOGBROOK_CLICKHOUSE_PASSWORD to the user `reader` (docs/query.md), or accept the"
     " risk with LOGBROOK_QUERY_ALLOW_PRIVILEGED_USER=true"
 )
