@@ -142,6 +142,12 @@ def test_a_service_stands_beside_text_that_is_not_utf8() -> None:
     assert json.loads(batch.payload) == {"service": "s", "body": "K\xe4se \xff", "encoding": "ISO-8859-1"}
 
 
+def test_a_service_stands_in_json_that_is_not_utf8() -> None:
+    """Its other fields are read as well, since the bytes are characters of ISO 8859-1 then."""
+    (batch,) = encode(b'{"msg":"K\xe4se","level":"error"}\n', Reading(service="s"))
+    assert json.loads(batch.payload) == {"service": "s", "encoding": "ISO-8859-1", "msg": "K\xe4se", "level": "error"}
+
+
 def test_json_goes_as_it_is() -> None:
     """Objects keep their bytes, blank lines are none, broken objects are for ClickHouse to flag."""
     data = b'{"a": 1e400, "b":18446744073709551616}\r\n\n  {"c":"\xff"}\n{"broken\n'

@@ -159,7 +159,7 @@ def _json(lines: Iterable[bytes], prefix: bytes, reading: Reading) -> Iterator[E
             text = []
         if reading.service is not None and not _NAMED.search(start):
             rest = start[1:].lstrip()
-            start = prefix.removesuffix(b',"body":') + (b"" if rest[:1] == b"}" else b",") + rest
+            start = prefix.removesuffix(b',"body":') + (b"" if rest[:1] == b"}" else b",") + _utf8(rest)
         yield start, False
     yield from _between(text, prefix, reading)
 
@@ -172,6 +172,15 @@ def _elements(line: bytes) -> list[bytes]:
             if elements and all(isinstance(each, dict) for each in elements):
                 return [orjson.dumps(each) for each in elements]
     return [line]
+
+
+def _utf8(rest: bytes) -> bytes:
+    """The rest of an object, as text of ISO 8859-1 if it is not UTF-8: no parser takes it otherwise."""
+    try:
+        rest.decode()
+    except UnicodeDecodeError:
+        return b'"encoding":"ISO-8859-1",' + rest.decode("latin-1").encode()
+    return rest
 
 
 def _between(lines: list[bytes], prefix: bytes, reading: Reading) -> Iterator[Event]:
