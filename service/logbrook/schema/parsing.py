@@ -23,8 +23,8 @@ _LEVEL_WORDS, _MARKED_WORDS = (VOCABULARY["levels_in_text"][key] for key in ("wo
 
 
 def _either(words: Iterable[str]) -> str:
-    """A pattern of any of the words. The longer ones first: the first that fits counts."""
-    return "|".join(sorted(words, key=len, reverse=True))
+    """A pattern of any of the words, the same in every process. The longer ones first: the first that fits counts."""
+    return "|".join(sorted(words, key=lambda word: (-len(word), word)))
 
 
 # A level in a text, in brackets, behind a logger's name. In any case a word is one if a mark follows.
