@@ -2,7 +2,7 @@
 
 A word is a run of ASCII letters, digits, and bytes above 127. Words without a digit and the attributes' `key=value` are
 in text indexes; numbers and ids, which have a digit, are in bloom filters, which only say where to look. Both are used
-for `has` on exactly the columns of tables/0003_search.sql and tables/0008_words_and_ids.sql.
+for `has` on exactly the columns of tables/0003_search.sql and tables/0008_search_words.sql.
 """
 
 import re
