@@ -59,7 +59,7 @@ restore: $(VENV)/.native ## Restore a backup, NAME=..., and store what came afte
 
 ##@ Checks
 
-.PHONY: test e2e-test jars tools walls-mutants lint lint-explorer format audit-deps
+.PHONY: test e2e-test jars tools walls-mutants recipes-mutants lint lint-explorer format audit-deps
 test: $(VENV)/.tests jars tools ## Every test that does not need Docker, on real Kafka, ZooKeeper and ClickHouse (WORKERS=3, ARGS for pytest)
 	$(BIN)/pytest -m "not docker" -n $(WORKERS) --no-loadscope-reorder $(ARGS)
 
@@ -68,6 +68,9 @@ e2e-test: $(VENV)/.tests ## The end-to-end cases on the whole stack, in containe
 
 walls-mutants: $(VENV)/.tests ## Take guards of docs/security.md out, one at a time: a test must fail for each
 	PYTHONPATH=compose $(BIN)/python -m tests.query.mutants
+
+recipes-mutants: $(VENV)/.tests ## Send with each recipe of docs/sources and a wrong address, token, or form: its test must fail
+	RECIPES_MUTANTS=1 RUNTIME=native $(BIN)/pytest tests/e2e/test_recipes.py $(ARGS)
 
 jars: $(VENV)/.native
 	@$(NATIVE) fetch

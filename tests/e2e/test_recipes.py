@@ -4,6 +4,7 @@ Its block is read from the page. It is run by the real program (programs.py), or
 (shippers.py), or the lines that it makes a program print are sent. What came of it is a row of docs/sources/matrix.md.
 """
 
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -322,6 +323,7 @@ def test_a_recipe_delivers(name: str, place: Place) -> None:
     record(name, recipe.how, recipe.count, counted or "by Kafka", stored, fields, caught + why)
 
 
+@pytest.mark.skipif("RECIPES_MUTANTS" not in os.environ, reason="runs in `make recipes-mutants`")
 @pytest.mark.parametrize(
     ("name", "changed"), [(name, changed) for name, text in TEXTS.items() for changed in RECIPES[name].mutants(text)]
 )
