@@ -169,8 +169,8 @@ def test_ids_are_packed_at_once(client: HttpClient) -> None:
         " SELECT now(), now(), lower(hex(sipHash128(number))) FROM numbers(50000)"
     )
     size = (
-        "SELECT data_compressed_bytes FROM system.columns"
-        " WHERE database = currentDatabase() AND table = 'otel_logs' AND name = 'TraceId'"
+        "SELECT sum(data_compressed_bytes) FROM system.parts"
+        " WHERE database = currentDatabase() AND table = 'otel_logs' AND active"
     )
 
     assert 16 * 50_000 <= client.query(size).result_rows[0][0] < 20 * 50_000
