@@ -150,7 +150,7 @@ def test_every_text_is_found_as_a_phrase(corpus: Door, word: str) -> None:
 
 
 @pytest.mark.parametrize("key", KEYS)
-@pytest.mark.parametrize("value", ["b=c", "c", "", "500", 'x"y', "a%", "user-3"])
+@pytest.mark.parametrize("value", ["b=c", "c", "", "500", 'x"y', "a%", "user-3", "A1B2C3D4E5"])
 def test_attributes_are_told_apart(corpus: Door, key: str, value: str) -> None:
     """An attribute and its value are found exactly, also where another pair reads the same with an = between."""
     for place in ("attr", "resource", "scope"):
