@@ -162,20 +162,6 @@ def test_events_from_before_an_index_are_found(empty: config.ClickHouse, monkeyp
     client.close()
 
 
-def test_ids_are_packed_at_once(client: HttpClient) -> None:
-    """An id of 32 hexadecimal digits, 16 bytes, takes less than 20 even in a part that was just inserted."""
-    client.command(
-        "INSERT INTO otel_logs (Timestamp, IngestedAt, TraceId)"
-        " SELECT now(), now(), lower(hex(sipHash128(number))) FROM numbers(50000)"
-    )
-    size = (
-        "SELECT sum(data_compressed_bytes) FROM system.parts"
-        " WHERE database = currentDatabase() AND table = 'otel_logs' AND active"
-    )
-
-    assert 16 * 50_000 <= client.query(size).result_rows[0][0] < 20 * 50_000
-
-
 def test_a_view_that_is_not_ours_any_more_is_refused(database: config.ClickHouse, client: HttpClient) -> None:
     """It would store events a second time. The error says what to do, and that works."""
     client.command("CREATE MATERIALIZED VIEW more_view TO otel_logs AS SELECT payload AS Body FROM arrivals")

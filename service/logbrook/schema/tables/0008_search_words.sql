@@ -38,8 +38,6 @@ ALTER TABLE otel_logs{local}{on_cluster} ADD INDEX IF NOT EXISTS by_number BodyN
 -- The same as before, but packed.
 ALTER TABLE otel_logs{local}{on_cluster} ADD INDEX IF NOT EXISTS by_resource_attribute ResourceAttributeItems
     TYPE text(tokenizer = 'array', posting_list_codec = 'bitpacking');
--- Whatever the server's default is, LZ4 unless it is set: that takes twice as much, since hexadecimal digits stay bytes.
-ALTER TABLE otel_logs{local}{on_cluster} MODIFY SETTING default_compression_codec = 'ZSTD(3)';
 -- In the background, part by part; a part that waits for it is searched without.
 ALTER TABLE otel_logs{local}{on_cluster}
     MATERIALIZE INDEX by_word, MATERIALIZE INDEX by_log_term, MATERIALIZE INDEX by_resource_attribute,
