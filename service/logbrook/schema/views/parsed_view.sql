@@ -26,7 +26,7 @@ WITH
         0) AS time_of,
     -- Padded, in brackets, colored, named by its type, or with an offset, as Go's slog writes it, or a degree.
     value -> level_of(if(match(value, '^(?:[A-Za-z]+|\\d*)$'), value,
-        extract(value, '^(?:[\\s\\[(<{|*\']|\x1b\\[[\\d;]*m)*(?:(?i)(?:log|level|loglevel|severity)[._])?([A-Za-z]+(?: [A-Za-z]+)?|\\d+|[*#.])(?:[-+]?\\d)?(?:[\\s\\])>}|*\':.]|\x1b\\[[\\d;]*m)*$'))) AS level_in,
+        extract(substring(value, 1, 100), '^(?:[\\s\\[(<{|*\']|\x1b\\[[\\d;]*m)*(?:(?i)(?:log|level|loglevel|severity)[._])?([A-Za-z]+(?: [A-Za-z]+)?|\\d+|[*#.])(?:[-+]?\\d)?(?:[\\s\\])>}|*\':.]|\x1b\\[[\\d;]*m)*$'))) AS level_in,
     {level_texts} AS level_texts,
 
 coded AS
@@ -65,7 +65,7 @@ chosen AS
         {value_of: level_number} AS level_number_value,
         resource_service = '' AS is_service_taken,
         -- A broken line has the service with which the producer begins it.
-        multiIf(NOT is_service_taken, resource_service, looks_like_json != is_json, extract(event, '^\\{"service":"((?:[^"\\\\]|\\\\.)*)",'),
+        multiIf(NOT is_service_taken, resource_service, looks_like_json != is_json, extract(substring(event, 1, 1000), '^\\{"service":"((?:[^"\\\\]|\\\\.)*)",'),
             {value_of: service}) AS ServiceName,
         -- Docker keeps the line end.
         if(is_json, if({code_found: body} = {code_of: log}, substring({value_of: body}, 1,
@@ -113,7 +113,7 @@ picked AS
         -- Outside 1980 to 2099 a clock or a unit is wrong.
         arrayFirstIndex((number, value) -> clamp(number, 315532800000000000, origin.2 + {max_ahead_seconds} * 1000000000) = number
             -- 0001 and 1970 are what Go and Unix write for no time.
-            OR (number = 0 AND match(trimLeft(value, ' \t\r\n'), {time_form}) AND NOT is_impossible(value) AND NOT match(value, '^(?:0001|1970)-01-01')), time_numbers, time_values) AS time_at,
+            OR (number = 0 AND match(start_of(value), {time_form}) AND NOT is_impossible(value) AND NOT match(value, '^(?:0001|1970)-01-01')), time_numbers, time_values) AS time_at,
         arrayFirstIndex(number -> number > 0, level_numbers) AS level_at,
         -- The first of all, for those who look for what was wrong.
         arrayFirst((value, code) -> code NOT IN {shared_codes: time}, time_values, time_codes) AS time_value,

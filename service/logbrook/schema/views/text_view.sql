@@ -9,9 +9,9 @@ WITH
     -- Behind a time: the commonest case, which is quick to find, and all others. Numbers, brackets, dashes, a host and a
     -- program, or a logger's name may come first.
     '^["\\])|,; \\t]*(?:(?:\\d+|\\[[^\\]]*\\]|-+) +){0,3}?\\[?({level_words})(?:[\\s\\],;"]|$)' AS plain_level,
-    '^["\\])|>,; \\t]*(?:: )?(?:(?:\\[[^\\]]*\\]:?|\\([^)]*\\)|\\{[^}]*\\}|<[^>]*>|\\||\\S+:\\[\\d+\\]:|\\d+\\])[ \\t]*|(?:#?\\d+|-+|(?:stdout|stderr) [FP]|PHP|npm|root|[\\w.$/-]+ +-|[\\w.$/@-]*[.$/@_\\d:-][\\w.$/@:(),%-]*|[\\w.]+=(?:"[^"]*"|[^\\s"]*)|\\w+ |\\S+\\[\\d+\\]:?|\\S+ [\\w./()-]+(?:\\[\\d+\\])?:)[ \\t]+|[\\w.$]+ [\\w.$<>]+\\n){0,6}?{level_form}' AS level_after_words,
+    '^["\\])|>,; \\t]*(?:: )?(?:(?:\\[[^\\]]*\\]:?|\\([^)]*\\)|\\{[^}]*\\}|<[^>]*>|\\||\\S+:\\[\\d+\\]:)[ \\t]*|(?:#?\\d+|-+|(?:stdout|stderr) [FP]|PHP|npm|root|[\\w.$/-]+ +-|[\\w.$/@-]*[.$/@_\\d:-][\\w.$/@:()-]*|[\\w.]+=(?:"[^"]*"|[^\\s"]*)|\\w+ |\\S+\\[\\d+\\]:?|\\S+ [\\w./()-]+(?:\\[\\d+\\])?:)[ \\t]+|[\\w.$]+ [\\w.$<>]+\\n){0,6}?{level_form}' AS level_after_words,
     -- A line of logfmt, or JSON behind a time, whose level is one of its keys.
-    '^["\\s]*(?:(?:stdout|stderr) [FP] |\\S+ +\\| |\\S+ [\\w./@()-]+(?:\\[\\d+\\])?: )?(?:\\{.*?"(?:level|lvl|severity)" ?: ?"|(?:[\\w.@-]+=(?:"(?:[^"\\\\]|\\\\.)*"|[^" ]*) +)*(?:level|lvl|severity|loglevel|log_level|log\\.level)="?)([A-Za-z]+)' AS level_key,
+    '^["\\s]*(?:(?:stdout|stderr) [FP] )?(?:\\{.*?"(?:level|lvl|severity)" ?: ?"|(?:[\\w.@-]+=(?:"(?:[^"\\\\]|\\\\.)*"|[^" ]*) +)*(?:level|lvl|severity|loglevel|log_level|log\\.level)="?)([A-Za-z]+)' AS level_key,
     {level_texts} AS level_texts,
     {max_event_names} AS most_names,
 
