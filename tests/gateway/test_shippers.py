@@ -78,17 +78,6 @@ def test_python_logging_loki(topic: Kafka, tmp_path: Path) -> None:
     assert {event["resource"]["order"] for event in events} == {f"o-{number}" for number in range(EVENTS)}
 
 
-def test_graypy(topic: Kafka, tmp_path: Path) -> None:
-    """Graylog's handler for Python's logging sends each record in a request, and does not read the answer."""
-    program = PYTHON_LOGGING.format(library="graypy", handler='GELFHTTPHandler("127.0.0.1", port)')
-    with running(topic, tmp_path / "log") as gateway:
-        subprocess.run([sys.executable, "-W", "ignore", "-c", program, str(gateway.port), "", str(EVENTS)], check=True)
-        events = reading.events([each.value for each in reading.kept(topic, EVENTS)])
-
-    found = [(event["short_message"], event["level"], event["order"]) for event in events]
-    assert sorted(found) == sorted((f"number {number}", 3, number) for number in range(EVENTS))
-
-
 def test_splunk_handler(topic: Kafka, tmp_path: Path) -> None:
     """A handler for Python's logging sends many records in a request, one after the other."""
     token = issue("app")
