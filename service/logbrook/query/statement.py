@@ -226,7 +226,7 @@ def _check_tables(tree: Node, with_names: dict[int, str], database: str) -> None
 
 
 def _expanded(node: Node, scope: dict[str, int], with_names: dict[int, str], database: str) -> int:
-    """How many nodes there are with a copy of each WITH wherever its name stands; `scope` has those of the WITHs."""
+    """How many nodes there are with a copy of each WITH wherever its name stands; `scope` has those of each WITH."""
     if node.kind == "TableIdentifier":
         qualifier, _, name = node.text.rpartition(".")
         if not (name in TABLES and qualifier in ("", database)) and node.text not in scope:
