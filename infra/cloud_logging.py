@@ -14,7 +14,7 @@ from infra.backend import Backend, Environment, kafka
 from infra.config import Settings
 from infra.foundation import Foundation
 from infra.identity import Identity
-from infra.services import ANY, Gateway, Shape, service
+from infra.services import ANY, Gateway, Shape, may_call, service
 
 SOURCE = "google-cloud"
 # Half a day and more, with the pauses below; the most that Pub/Sub allows.
@@ -57,14 +57,7 @@ class CloudLogging(pulumi.ComponentResource):
             member=agent.member,
             opts=self._child,
         )
-        gcp.cloudrunv2.ServiceIamMember(
-            "push-calls-gateway",
-            location=self.settings.region,
-            name=taking.name,
-            role="roles/run.invoker",
-            member=caller.member,
-            opts=self._child,
-        )
+        may_call("push-calls-gateway", taking, caller.member, self._child)
         sink = gcp.logging.ProjectSink(
             "logging",
             name=self.settings.name,

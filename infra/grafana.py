@@ -18,6 +18,7 @@ from infra.backend import Backend, Environment, probe, variables
 from infra.config import Settings
 from infra.foundation import Foundation
 from infra.identity import Identity
+from infra.services import may_call
 
 FOLDER = render.ROOT / "compose/grafana"
 # Tag and digest: google/osv.dev 936d14e, tools/run_grafana_local.sh, which also starts it next to Grafana.
@@ -142,14 +143,7 @@ class Grafana(pulumi.ComponentResource):
         """IAP checks who the user is, and then calls the service as itself."""
         settings = self.settings
         agent = gcp.projects.ServiceIdentity("iap", service="iap.googleapis.com", opts=self._child)
-        gcp.cloudrunv2.ServiceIamMember(
-            "iap-calls-grafana",
-            location=settings.region,
-            name=self.service.name,
-            role="roles/run.invoker",
-            member=agent.member,
-            opts=self._child,
-        )
+        may_call("iap-calls-grafana", self.service, agent.member, self._child)
         for number, member in enumerate(settings.query_users):
             gcp.iap.WebCloudRunServiceIamMember(
                 f"grafana-user-{number}",

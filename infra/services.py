@@ -62,15 +62,17 @@ class Query(pulumi.ComponentResource):
         after = pulumi.ResourceOptions(parent=self, depends_on=[*rights, *backend.ready])
         self.service = service(foundation, shape, self.identity, after)
         for number, member in enumerate(settings.query_users):
-            gcp.cloudrunv2.ServiceIamMember(
-                f"query-user-{number}",
-                location=settings.region,
-                name=self.service.name,
-                role="roles/run.invoker",
-                member=member,
-                opts=child,
-            )
+            may_call(f"query-user-{number}", self.service, member, child)
         self.register_outputs({})
+
+
+def may_call(
+    name: str, called: gcp.cloudrunv2.Service, member: pulumi.Input[str], opts: pulumi.ResourceOptions
+) -> None:
+    """Let `member` call a service that asks for Google's own tokens."""
+    gcp.cloudrunv2.ServiceIamMember(
+        name, location=called.location, name=called.name, role="roles/run.invoker", member=member, opts=opts
+    )
 
 
 @dataclass(frozen=True)
