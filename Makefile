@@ -138,7 +138,7 @@ docs: $(VENV)/.native ## Write the reference pages that are generated from the c
 	$(BIN)/python -m logbrook.reference docs
 
 docs-site: $(VENV)/.docs ## Build the documentation as a site, in .local/site; a link or an anchor that leads nowhere fails
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 docs/site.sh .local/site $(BIN)/mkdocs
 
 pictures: $(VENV)/.tests $(VENV)/.docs ## Take the documentation's pictures of the explorer of the local stack, which has some events
 	PYTHONPATH=service:compose:. $(BIN)/python -m tests.browser.pictures docs/pictures $(ARGS)
