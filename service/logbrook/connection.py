@@ -29,8 +29,8 @@ log = structlog.get_logger()
 class Connection(HttpToolsProtocol):
     """Closed if a request's head is larger than 64 KiB or takes longer than 20 s to arrive.
 
-    So is one that sends as much beside a body (lines of chunks, trailers, which are not kept), or goes on for 20 s with
-    a body whose request has been answered.
+    So is one that sends as much around a body (chunk headers and trailers, which are dropped), or that keeps sending a
+    body for 20 s after its request has been answered.
 
     If as many are open as uvicorn's `limit_concurrency` allows, an additional one gets a 503 and is closed; uvicorn
     itself would also return 503 to those that are open.
@@ -43,7 +43,7 @@ class Connection(HttpToolsProtocol):
         super().__init__(*arguments, **named)
         self._max_connections, self.limit_concurrency = self.limit_concurrency, None
         self._is_turned_away = False
-        self._in_head, self._has_come_on, self._head_bytes = False, False, 0
+        self._in_head, self._progressed, self._head_bytes = False, False, 0
         self._head_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -63,9 +63,9 @@ class Connection(HttpToolsProtocol):
         """Parse what arrived, then check whether it was only another part of a head, or of nothing."""
         if self._is_turned_away:
             return
-        self._has_come_on = False
+        self._progressed = False
         super().data_received(data)
-        if self._in_head or not self._has_come_on:
+        if self._in_head or not self._progressed:
             self._head_bytes += len(data)
             if self._head_bytes > self.max_head_bytes:
                 self._refuse_head()
@@ -77,7 +77,7 @@ class Connection(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A header. Trailers are none, whatever they are called."""
+        """A header. Trailers are dropped, whatever their names."""
         if self._in_head:
             super().on_header(name, value)
 
@@ -92,7 +92,7 @@ class Connection(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         """A part of the body."""
-        self._has_come_on, self._head_bytes = True, 0
+        self._progressed, self._head_bytes = True, 0
         super().on_body(body)
 
     def on_message_complete(self) -> None:
@@ -122,7 +122,7 @@ class Connection(HttpToolsProtocol):
         self._head_timer = self.loop.call_later(HEAD_TIMEOUT_SECONDS, self._refuse_head)
 
     def _end_head(self) -> None:
-        self._in_head, self._has_come_on = False, True
+        self._in_head, self._progressed = False, True
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
