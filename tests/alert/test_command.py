@@ -79,6 +79,26 @@ def test_no_group_steers_the_terminal(reader: config.ClickHouse, database: confi
     assert "fires Failing [/x]\\u{1b}[2J\\na: 9, 9 events" in done.stdout
 
 
+def test_a_service_of_another_source_is_told(
+    reader: config.ClickHouse, database: config.ClickHouse, tmp_path: Path
+) -> None:
+    """By the rule of docs/alerts.md: the token's name counts, and nothing that an event says of itself."""
+    file = tmp_path / "alerts.yaml"
+    blocks = (REPOSITORY / "docs" / "alerts.md").read_text().split("```yaml\n")[1:]
+    file.write_text(next(each.partition("```")[0] for each in blocks if "ServiceOfAnotherSource" in each))
+    at = int(time.time()) // 60 * 60 - 600
+    forged = event(2, Source="blog", LogAttributes={"source": "shop"}, ResourceAttributes={"source": "shop"})
+    rows = [event(1, Source="shop"), forged, event(3, Source="blog", ServiceName="blog")]
+    store(database, [row | {"Timestamp": f"{at}"} for row in rows])
+
+    done = command(reader, str(file), "--backfill", "1h")
+
+    assert done.returncode == 0, done.stderr
+    assert [line.partition(" fires ")[2] for line in done.stdout.splitlines() if " fires " in line] == [
+        "ServiceOfAnotherSource blog, checkout: 1, 1 events"
+    ]
+
+
 def test_the_stacks_own_rules_are_in_order(reader: config.ClickHouse) -> None:
     """compose/alerts.yaml, which both local stacks run, and which people change first."""
     done = command(reader, str(REPOSITORY / "compose" / "alerts.yaml"))
