@@ -21,9 +21,17 @@ app = typer.Typer(
 )
 
 
+# What people run beside a stack on their machine; all others are processes of a deployment, or look for one themselves.
+_BESIDE_A_STACK = frozenset(("audit", "replay", "usage", "backup", "backups", "restore", "migrate", "produce"))
+
+
 @app.callback(invoke_without_command=True)
-def root(version: bool = typer.Option(False, "--version", help="Print the version and exit.")) -> None:
-    """Print the version if requested."""
+def root(
+    context: typer.Context, version: bool = typer.Option(False, "--version", help="Print the version and exit.")
+) -> None:
+    """Print the version if requested. Find the stack that a command is meant for."""
+    if context.invoked_subcommand in _BESIDE_A_STACK and (file := config.adopt_local_stack(Path.cwd())):
+        Console(stderr=True).print(f"[dim]local stack: {escape(str(file))}[/]", highlight=False, soft_wrap=True)
     if version:
         print(f"logbrook {__version__}")  # noqa: T201 - what was asked for
         raise typer.Exit

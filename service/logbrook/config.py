@@ -383,6 +383,29 @@ def find_env_file(start: Path) -> Path | None:
     return None
 
 
+def of_deployment(environ: Mapping[str, str], start: Path) -> tuple[Mapping[str, str], Path | None]:
+    """What the environment says; if it leads nowhere, what the nearest `.env` says about a stack on this machine.
+
+    The file is given, too, if it was read. Variables that were exported from it lead nowhere else.
+    """
+    file = find_env_file(start)
+    written = read_env_file(file) if file else {}
+    if file is None or any(environ[name] != written.get(name) for name in _LEADING & environ.keys()):
+        return environ, None
+    return of_local_stack({**written, **environ}), file
+
+
+def adopt_local_stack(start: Path) -> Path | None:
+    """Give this process the settings of a local stack, if `of_deployment` finds one; the file that has them."""
+    values, file = of_deployment(os.environ, start)
+    if file is not None:
+        # Variables for Compose, exported with the others: to `load` they would be settings that do not exist.
+        for name in read_env_file(file).keys() - values.keys():
+            os.environ.pop(name, None)
+        os.environ.update(values)
+    return file
+
+
 def read_env_file(path: Path) -> dict[str, str]:
     """The `NAME=value` lines of a file; empty if it does not exist."""
     if not path.exists():
@@ -412,6 +435,12 @@ def of_local_stack(variables: Mapping[str, str]) -> dict[str, str]:
     return stack | {name: value for name, value in variables.items() if name in KNOWN}
 
 
+# If any of these is set, it says where a deployment is, and no `.env` is looked for: unless its value is that of the
+# nearest `.env`.
+_LEADING = frozenset(
+    f"{PREFIX}{each}"
+    for each in ("KAFKA_BOOTSTRAP_SERVERS", "CLICKHOUSE_HOST", "CLICKHOUSE_PASSWORD", "GATEWAY_URL", "QUERY_URL")
+)
 _EXPECTED = {bool: "true or false", int: "a whole number", float: "a number"}
 
 

@@ -21,9 +21,10 @@ def settings_page() -> str:
     lines = [
         "# Configuration",
         _NOTE.format(source="service/logbrook/config.py"),
-        "Every process is configured by environment variables alone. If a variable that begins with `LOGBROOK_` is",
-        "unknown, or a value is invalid, the process does not start and names the variable. Units are in the names.",
-        "Secrets are marked, and never logged. A secret can be in a file instead: add `_FILE` to the variable's name.",
+        "Every process is configured by environment variables alone. (Commands that people run [beside a local",
+        "stack](operations.md) read its `.env`, too.) If a variable that begins with `LOGBROOK_` is unknown, or a",
+        "value is invalid, the process does not start and names the variable. Units are in the names. Secrets",
+        "are marked, and never logged. A secret can be in a file instead: add `_FILE` to the variable's name.",
     ]
     for section in config.SECTIONS:
         lines += ["", f"## {section.__name__}", "", section.__doc__ or ""]

@@ -56,6 +56,19 @@ def test_a_healthy_stack(stack: NativeStack) -> None:
         assert f"{hop} after " in found["probe"]["text"]
 
 
+@pytest.mark.parametrize("command", [["audit", "--wait", "60"], ["migrate", "--plan"], ["usage"]], ids=" ".join)
+def test_other_commands_find_the_stack_as_well(stack: NativeStack, command: list[str]) -> None:
+    """Below the `.env`, without any export; they say whose settings they use, and not among their output."""
+    environ = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], "PYTHONPATH": str(REPOSITORY / "service")}
+    line = [sys.executable, "-m", "logbrook", *command]
+    below = stack.settings.state / "logs"
+    done = subprocess.run(line, cwd=below, env=environ, capture_output=True, text=True, timeout=120, check=False)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"local stack: {stack.settings.env_file}" in done.stderr
+    assert str(stack.settings.env_file) not in done.stdout
+
+
 def test_a_shell_with_the_variables_of_the_env_file(stack: NativeStack) -> None:
     """Exported as getting started says, they are the same stack: no check is left out."""
     exported = config.read_env_file(stack.settings.env_file)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from logbrook import config
+from logbrook.errors import ConfigError
 
 
 def test_the_nearest_env_file_is_found(tmp_path: Path) -> None:
@@ -28,6 +29,33 @@ def test_an_env_file_of_another_user_is_not_read(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(Path, "stat", lambda _path, **_: another)
 
     assert config.find_env_file(tmp_path) is None
+
+
+def test_a_command_adopts_the_stack_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its settings become the process's, also if all of the file was exported; a misspelled one is still refused."""
+    (tmp_path / ".env").write_text("LOGBROOK_KAFKA_PORT=1\nLOGBROOK_CLICKHOUSE_PASSWORD=secret\nLOGBROOK_TOKEN=t\n")
+    exported = {"LOGBROOK_KAFKA_PORT": "1", "LOGBROOK_CLICKHOUSE_PASSWORD": "secret", "LOGBROOK_TOKEN": "mine"}
+    for given in ({}, exported):
+        monkeypatch.setattr(os, "environ", {"PATH": "/bin", **given})
+
+        assert config.adopt_local_stack(tmp_path) == tmp_path / ".env"
+        assert config.load(config.Kafka).bootstrap_servers == "127.0.0.1:1"
+        assert config.load(config.ClickHouse).password == "secret"
+        assert config.client_variable("LOGBROOK_TOKEN", "") == given.get("LOGBROOK_TOKEN", "t")
+
+    monkeypatch.setitem(os.environ, "LOGBROOK_SCHEMA_RETENTION_DAY", "3")
+    config.adopt_local_stack(tmp_path)
+    with pytest.raises(ConfigError, match="LOGBROOK_SCHEMA_RETENTION_DAY"):
+        config.load(config.Schema)
+
+
+def test_a_command_for_another_deployment_adopts_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever leads elsewhere does so alone: no password of the stack's goes to another server."""
+    (tmp_path / ".env").write_text("LOGBROOK_CLICKHOUSE_PASSWORD=secret\n")
+    monkeypatch.setattr(os, "environ", {"LOGBROOK_CLICKHOUSE_HOST": "elsewhere"})
+
+    assert config.adopt_local_stack(tmp_path) is None
+    assert os.environ == {"LOGBROOK_CLICKHOUSE_HOST": "elsewhere"}
 
 
 def test_ports_lead_to_addresses() -> None:

@@ -13,9 +13,6 @@ from logbrook.errors import ConfigError
 if TYPE_CHECKING:
     from logbrook.doctor.processes import Process
 
-# If any of these is set, it says where a deployment is, and no `.env` is looked for: unless its value is that of the
-# nearest `.env`.
-_LEADING = ("KAFKA_BOOTSTRAP_SERVERS", "CLICKHOUSE_HOST", "CLICKHOUSE_PASSWORD", "GATEWAY_URL", "QUERY_URL")
 PARTS = ("kafka", "clickhouse", "gateway", "query")
 UNKNOWN = {
     "stack": "no stack on this machine is known here",
@@ -61,16 +58,8 @@ class Place(SimpleNamespace):
 
 
 def find(environ: Mapping[str, str], start: Path, role: str = "") -> Place:
-    """What the environment says; if it leads nowhere, what the nearest `.env` says about a stack on this machine.
-
-    Variables that were exported from that `.env` lead nowhere else.
-    """
-    file = config.find_env_file(start)
-    written = config.read_env_file(file) if file else {}
-    leading = [name for each in _LEADING if (name := f"{config.PREFIX}{each}") in environ]
-    if any(environ[name] != written.get(name) for name in leading):
-        file = None
-    values = config.of_local_stack({**written, **environ}) if file else environ
+    """The deployment that the environment or the nearest `.env` names: see `config.of_deployment`."""
+    values, file = config.of_deployment(environ, start)
     ours = {name: value for name, value in values.items() if name.startswith(config.PREFIX)}
     settings = {name: value for name, value in ours.items() if name in config.KNOWN}
     place = Place(role=role, given=frozenset(settings), unknown=sorted(ours.keys() - settings.keys()), invalid=[])
