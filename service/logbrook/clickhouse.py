@@ -37,8 +37,11 @@ def connect(settings: ClickHouse, *, database: str | None = None) -> HttpClient:
             client_name="logbrook",
         )
     except ClickHouseError as error:
-        place = f"{settings.host}:{settings.port}"
-        raise ClickHouseUnavailableError(f"ClickHouse at {place}: {error}") from error
+        place = f"ClickHouse at {settings.host}:{settings.port}"
+        if error_code(error) is None:
+            said = f"{place} does not answer. `logbrook doctor` says what is wrong."
+            raise ClickHouseUnavailableError(said) from error
+        raise ClickHouseUnavailableError(f"{place}: {error}") from error
     assert isinstance(client, HttpClient)
     # urllib3 below it would send a request again after some connection errors.
     client.http_retries = 0

@@ -23,6 +23,15 @@ IDEMPOTENCY_KEY_HEADER = "idempotency-key"
 
 
 _KEY = re.compile(rb"[0-9a-f]{32}")
+# Which of these librdkafka gives for a broker that it can't reach depends on what it was doing. Why, it logs itself.
+_SILENT = {
+    KafkaError._ALL_BROKERS_DOWN,
+    KafkaError._MSG_TIMED_OUT,
+    KafkaError._RESOLVE,
+    KafkaError._TIMED_OUT,
+    KafkaError._TIMED_OUT_QUEUE,
+    KafkaError._TRANSPORT,
+}
 
 
 def fixed_key(given: bytes) -> bytes:
@@ -65,6 +74,20 @@ def producer_config(settings: Kafka, delivery_timeout_seconds: float) -> dict[st
     }
 
 
+def in_words(error: KafkaException | KafkaError) -> str:
+    """What Kafka does, to follow its name in a sentence."""
+    known = error.args[0] if isinstance(error, KafkaException) else error
+    if known.code() in _SILENT:
+        return "does not answer"
+    return f'reports "{known.str().removeprefix("Broker: ").removeprefix("Local: ")}"'
+
+
+def unavailable(settings: Kafka, error: KafkaException) -> KafkaUnavailableError:
+    """The error to raise from one of librdkafka's."""
+    what = f"Kafka at {settings.bootstrap_servers} {in_words(error)}"
+    return KafkaUnavailableError(f"{what}. `logbrook doctor` says what is wrong.")
+
+
 def topic_id(settings: Kafka, timeout_seconds: float) -> str:
     """The topic's id, which is different each time a topic with that name is created.
 
@@ -83,7 +106,7 @@ def topic_shape(settings: Kafka, timeout_seconds: float) -> tuple[str, int]:
     except KafkaException as error:
         if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
             raise LogbrookError(f"topic {settings.topic!r} does not exist: run `logbrook migrate` first") from error
-        raise KafkaUnavailableError(f"Kafka at {settings.bootstrap_servers}: {error}") from error
+        raise unavailable(settings, error) from error
     return str(described.topic_id), len(described.partitions)
 
 

@@ -18,7 +18,7 @@ from confluent_kafka.admin import (
 
 from logbrook import config
 from logbrook.errors import KafkaUnavailableError, SchemaError
-from logbrook.kafka import admin_client
+from logbrook.kafka import admin_client, in_words, unavailable
 from logbrook.waiting import WAIT_SECONDS, up_to
 
 log = structlog.get_logger()
@@ -93,7 +93,7 @@ def _partitions(admin: AdminClient, kafka: config.Kafka, timeout_seconds: float 
     try:
         topics = admin.list_topics(timeout=timeout_seconds).topics
     except KafkaException as error:
-        raise KafkaUnavailableError(f"Kafka at {kafka.bootstrap_servers}: {error}") from error
+        raise unavailable(kafka, error) from error
     return len(topics[kafka.topic].partitions) if kafka.topic in topics else 0
 
 
@@ -119,6 +119,6 @@ def _done(futures: Mapping[Any, Future[Any]], topic: str, tolerated: int | None 
         if error.args[0].code() == tolerated:
             return False
         if error.args[0].retriable() or error.args[0].code() in _PASSING:
-            raise KafkaUnavailableError(f"topic {topic!r}: {error.args[0].str()}") from error
-        raise SchemaError(f"topic {topic!r}: Kafka refuses: {error.args[0].str()}") from error
+            raise KafkaUnavailableError(f"topic {topic!r}: Kafka {in_words(error)}") from error
+        raise SchemaError(f"topic {topic!r}: Kafka {in_words(error)}") from error
     return True

@@ -165,8 +165,12 @@ def test_a_broker_that_is_away_is_answered_503_in_time(tmp_path: Path) -> None:
         ready, reason = gateway.get("/readyz")
 
     assert (status, answer["error"]["code"]) == (503, "not_acknowledged")
+    # A sender can do nothing with librdkafka's words: they are for the log.
+    said = "Kafka did not take the events: it does not answer. Send the request again."
+    assert answer["error"]["message"] == said
+    assert "KafkaError{" in gateway.saying("request refused")[0]["cause"]
     assert int(headers["retry-after"]) > 0
-    assert (ready, "does not answer" in reason) == (503, True)
+    assert (ready, "does not answer" in reason, "KafkaError" in reason) == (503, True, False)
 
 
 def test_slow_senders_are_shown_out(tmp_path: Path) -> None:

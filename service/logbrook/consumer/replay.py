@@ -13,6 +13,7 @@ from logbrook.consumer.inlet import Inlet, Position, take_over
 from logbrook.consumer.pieces import Pieces, refuses_messages
 from logbrook.consumer.span import Bounds, Span, reader, spans
 from logbrook.errors import KafkaUnavailableError
+from logbrook.kafka import in_words
 
 _FETCH_SECONDS = 1.0
 _PATIENCE_FETCHES = 60
@@ -63,7 +64,7 @@ def _read(
         for each in messages:
             if (error := each.error()) is not None:
                 if error.code() != KafkaError._PARTITION_EOF:
-                    raise KafkaException(error)
+                    raise KafkaUnavailableError(f"Kafka {in_words(error)}") from KafkaException(error)
                 # Between the last message and the end there is only the end of a transaction.
                 ended = todo[cast(int, each.partition())]
                 left[ended.partition] = max(0, ended.end - cast(int, each.offset()))

@@ -11,7 +11,7 @@ from logbrook import config
 from logbrook.consumer.committed import position_in
 from logbrook.consumer.inlet import Topic
 from logbrook.errors import KafkaUnavailableError
-from logbrook.kafka import client_config, topic_id
+from logbrook.kafka import client_config, in_words, topic_id, unavailable
 
 _TIMEOUT_SECONDS = 10.0
 # Reading this many messages is quicker than starting a new fetch further on.
@@ -68,7 +68,7 @@ def spans(consumer: Consumer, kafka: config.Kafka, bounds: Bounds) -> tuple[Topi
             pending = max(0, high - max(committed, low))
             found.append(Span(each.partition, min(first, end), end, pending, committed))
     except KafkaException as error:
-        raise KafkaUnavailableError(f"Kafka at {kafka.bootstrap_servers}: {error}") from error
+        raise unavailable(kafka, error) from error
     return topic, found
 
 
@@ -84,7 +84,7 @@ def stalled(consumer: Consumer, topic: Topic, found: Collection[Span], until: fl
         try:
             answer = consumer.committed(asked, timeout=_TIMEOUT_SECONDS)
         except KafkaException as error:
-            raise KafkaUnavailableError(f"Kafka: {error}") from error
+            raise KafkaUnavailableError(f"Kafka {in_words(error)}") from error
         now = {each.partition: position_in(topic, each).offset for each in answer}
         waiting = {partition: at for partition, at in waiting.items() if now[partition] == at}
         if time.monotonic() >= until:
@@ -135,7 +135,7 @@ def still_in_kafka(consumer: Consumer, topic: str, partition: int, gaps: Iterabl
             elif error.code() == KafkaError._PARTITION_EOF:
                 following = max(gap.stop, cast(int, message.offset()))
             else:
-                raise KafkaUnavailableError(f"Kafka: {error}")
+                raise KafkaUnavailableError(f"Kafka {in_words(error)}") from KafkaException(error)
     consumer.unassign()
     return found
 

@@ -31,5 +31,7 @@ class Complaints:
             status=error.status,
             path=path[:100],
             reason=str(error),
+            # What a library said, which its senders would not understand.
+            **({"cause": str(error.__cause__)} if error.__cause__ else {}),
             refused_since_last_line=self._unsaid.pop(error.code, 0) + 1,
         )

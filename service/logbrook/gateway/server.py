@@ -95,10 +95,9 @@ class Process:
         """Say in the log what requests wait for, once and then every minute, until the topic can be used."""
         said, said_at = "", 0.0
         while reason := await self._topic.not_ready():
-            # What follows the colon is librdkafka's, and changes from one time to the next.
-            if (first_words := reason.partition(": ")[0]) != said or time.monotonic() - said_at >= _TELL_AGAIN_SECONDS:
+            if reason != said or time.monotonic() - said_at >= _TELL_AGAIN_SECONDS:
                 log.warning("waiting: requests are answered 503", reason=reason)
-                said, said_at = first_words, time.monotonic()
+                said, said_at = reason, time.monotonic()
             await asyncio.sleep(1)
         if said:
             log.info("everything is available now")

@@ -14,7 +14,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from logbrook.config import Gateway, Kafka
 from logbrook.errors import BusyError, UnavailableError
 from logbrook.gateway.batch import Batch
-from logbrook.kafka import IDEMPOTENCY_KEY_HEADER, SOURCE_HEADER, producer_config
+from logbrook.kafka import IDEMPOTENCY_KEY_HEADER, SOURCE_HEADER, in_words, producer_config, unavailable
 from logbrook.metrics import gateway_queued_bytes
 
 log = structlog.get_logger()
@@ -108,11 +108,13 @@ class KafkaTopic:
         batch.messages.clear()
         error = await request.done
         if error is not None:
+            cause = KafkaException(error) if isinstance(error, KafkaError) else None
+            reason = f"it {in_words(cause)}" if cause else error
             raise UnavailableError(
                 "not_acknowledged",
-                f"Kafka did not take the events: {error}. Send the request again.",
+                f"Kafka did not take the events: {reason}. Send the request again.",
                 _RETRY_AFTER_SECONDS,
-            )
+            ) from cause
 
     def _produce(self, source: str, messages: list[bytes], request: "_Request", key: bytes | None) -> None:
         headers: list[tuple[str, str | bytes | None]] = [(SOURCE_HEADER, source.encode())]
@@ -173,9 +175,9 @@ class KafkaTopic:
         try:
             topic = self._producer.list_topics(name, timeout=_METADATA_TIMEOUT_SECONDS).topics[name]
         except KafkaException as error:
-            return f"Kafka at {self._kafka.bootstrap_servers} does not answer: {error.args[0]}"
+            return str(unavailable(self._kafka, error))
         if topic.error is not None:
-            return f"The topic {name!r} can't be used: {topic.error}. `logbrook migrate` creates it."
+            return f"The topic {name!r} can't be used: {topic.error.str()}. `logbrook migrate` creates it."
         if len(topic.partitions) < self._kafka.partitions:
             return (
                 f"The topic {name!r} has {len(topic.partitions)} partitions, LOGBROOK_KAFKA_PARTITIONS says "
