@@ -86,10 +86,20 @@ def test_every_mistake_is_said_at_once() -> None:
     """One look at the file finds all of them."""
     with pytest.raises(RulesError) as refused:
         parse(
-            "rules:\n  - name: A\n    condition: x\n    window: y\n  - name: B\n    for: z\n    condition: absent", "f"
+            "rules:\n  - name: A\n    condition: x\n    window: y\n    windows: 1\n    form: 5m\n"
+            "  - name: B\n    for: z\n    condition: absent\n  - nam: C\n    condition: absent",
+            "f",
         )
 
-    assert [line.split(": ")[0] for line in str(refused.value).splitlines()] == ["f:4:13", "f:3:16", "f:6:10"]
+    assert [line.split(" ")[:3] for line in str(refused.value).splitlines()] == [
+        ["f:5:14:", "unknown", "field"],
+        ["f:6:11:", "unknown", "field"],
+        ["f:4:13:", "'y'", "is"],
+        ["f:3:16:", "expected", "one"],
+        ["f:8:10:", "'z'", "is"],
+        ["f:10:10:", "unknown", "field"],
+        ["f:10:5:", "Object", "missing"],
+    ]
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:

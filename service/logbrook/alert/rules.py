@@ -66,7 +66,7 @@ class Rule:
     runbook: str
 
 
-class _Written(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, rename={"hold": "for"}):
+class _Written(msgspec.Struct, kw_only=True, rename={"hold": "for"}):
     """A rule as the file has it."""
 
     name: str
@@ -85,6 +85,7 @@ class _Written(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, rename=
     runbook: str = ""
 
 
+_KEYS = {each.encode_name for each in msgspec.structs.fields(_Written)}
 Marks = dict[str, tuple[int, int]]
 """The line and column of each value, from 0, by its path as msgspec writes it: $.rules[0].query"""
 
@@ -156,13 +157,14 @@ def _value(node: yaml.Node, path: str, marks: Marks, wrong: Wrong) -> Any:
 
 def _rule(given: Any, path: str, wrong: Wrong) -> Rule | None:
     """A rule, or None after what is wrong with it was said."""
+    for key in given if isinstance(given, dict) else ():
+        if key not in _KEYS:
+            wrong(f"{path}.{key}", f"unknown field `{key}`")
     try:
         written = msgspec.convert(given, _Written)
     except msgspec.ValidationError as error:
         message, _, where = str(error).partition(" - at `")
-        inside = path + where.rstrip("`").removeprefix("$")
-        unknown = re.search(r"unknown field `(.+)`", message)
-        wrong(f"{inside}.{unknown[1]}" if unknown else inside, message)
+        wrong(path + where.rstrip("`").removeprefix("$"), message)
         return None
     before: list[str] = []
 
