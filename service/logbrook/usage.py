@@ -18,6 +18,7 @@ from logbrook.errors import LogbrookError
 from logbrook.query.terminal import visible
 
 _DAY_SECONDS = 86_400
+_UNITS = ((_DAY_SECONDS, "d"), (3600, "h"), (60, "min"))
 # Merges and new parts need room: a disk fuller than this counts as full.
 FULL_SHARE = 0.9
 # Further ahead, extrapolating from the last days says nothing.
@@ -202,13 +203,21 @@ def show(found: Usage, console: Console, most: int = 20) -> None:
             _size(each.bytes_per_day),
             f"{each.share:.1%}",
             _size(each.disk_bytes),
-            f"{each.clock_skew_ms / 1000:+,.1f} s",
+            _clock(each.clock_skew_ms / 1000),
         ]
         table.add_row(*cells, *([f"{each.dollars_per_month:.2f}"] if each.dollars_per_month is not None else []))
     console.print(table)
     if len(found.shares) > most:
         rest = sum(each.share for each in found.shares[most:])
         console.print(f"and {len(found.shares) - most} more, {rest:.1%} together: --json has them all")
+
+
+def _clock(ahead_seconds: float) -> str:
+    seconds = abs(ahead_seconds)
+    if seconds < 1:
+        return "on time"
+    unit, name = next((each for each in _UNITS if seconds >= 2 * each[0]), (1, "s"))
+    return f"{seconds / unit:,.0f} {name} {'ahead' if ahead_seconds > 0 else 'behind'}"
 
 
 def _size(size: float) -> str:

@@ -47,11 +47,12 @@ def test_shares_are_by_what_was_sent(database: config.ClickHouse) -> None:
 
 
 def test_a_wrong_clock_is_seen_at_its_source(database: config.ClickHouse) -> None:
-    """A source an hour ahead stands out by its clock, whatever the others send."""
+    """A source an hour ahead stands out by its clock, whatever the others send; so does one with old events."""
     fill(database, "right", 100, "x")
     clickhouse.connect(database).command(
         "INSERT INTO otel_logs (Timestamp, ServiceName, Source, Body, IngestedAt) "
-        "SELECT now64(9) + 3600, 'ahead', 'edge', 'x', now64(3) FROM numbers(10)"
+        "SELECT now64(9) + if(number < 10, 3600, -604800), if(number < 10, 'ahead', 'old'),"
+        " if(number < 10, 'edge', 'archive'), 'x', now64(3) FROM numbers(20)"
     )
 
     found = usage.usage(database, config.Usage(), 24)
@@ -60,7 +61,26 @@ def test_a_wrong_clock_is_seen_at_its_source(database: config.ClickHouse) -> Non
     assert skews["edge"] == pytest.approx(3_600_000, abs=5000)
     out = io.StringIO()
     usage.show(found, Console(file=out, width=200))
-    assert "+3,600." in out.getvalue()
+    lines = out.getvalue().splitlines()
+    assert {name: next(line for line in lines if name in line).split()[-3:] for name in ("edge", "archive")} == {
+        "edge": ["60", "min", "ahead"],
+        "archive": ["7", "d", "behind"],
+    }
+
+
+def test_a_clock_is_shown_in_a_unit_that_is_read(capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing is called ahead or behind for the moment between an event and its row."""
+    shares = [
+        usage.Share("shop", "web", 1, 1, 1.0, 1, None, milliseconds)
+        for milliseconds in (0, -20, 999, -1500, 119_000, -120_000, 7_200_000, -172_800_000, -123_456_789_012)
+    ]
+    usage.show(usage.Usage("2026-03-01T00:00:00+00:00", 1, 1.0, None, [], shares), Console(width=80))
+
+    shown = [line.split("1 B")[-1].strip() for line in capsys.readouterr().out.splitlines()[2:]]
+    assert shown == [
+        "on time", "on time", "on time", "2 s behind", "119 s ahead", "2 min behind", "2 h ahead", "2 d behind",
+        "1,429 d behind",
+    ]  # fmt: skip
 
 
 def test_a_server_whose_disks_are_elsewhere_has_shares_too(
