@@ -79,7 +79,7 @@ def show_status(
     if as_json:
         print(json.dumps([{**asdict(row), "ok": row.ok} for row in found]))  # noqa: T201 - what was asked for
     else:
-        Console().print(summary.table(found))
+        summary.tell(found, Console())
     raise typer.Exit(0 if all(row.ok for row in found) else 1)
 
 

@@ -1,4 +1,4 @@
-"""What runs where, shown at the end of `up`; and the table of `status`."""
+"""What runs where, shown at the end of `up`; and what `status` shows."""
 
 import time
 from dataclasses import dataclass
@@ -82,13 +82,13 @@ class Row:
         return self.state in ("ready", "done")
 
 
-def table(found: list[Row]) -> Table:
-    """For people."""
-    out = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("process", "state", "pid", "port", "up", "memory", "restarts", ""):
-        out.add_column(heading, overflow="fold")
+def tell(found: list[Row], console: Console) -> None:
+    """The table of `status`, which fits into 80 columns; below it, why a process does not do what it should."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("process", "state", "pid", "port", "up", "memory", "restarts"):
+        table.add_column(heading, no_wrap=True)
     for row in found:
-        out.add_row(
+        table.add_row(
             row.name,
             f"[{_COLOURS.get(row.state, 'yellow')}]{row.state}[/]",
             str(row.pid or ""),
@@ -96,9 +96,11 @@ def table(found: list[Row]) -> Table:
             _duration(row.uptime_seconds),
             f"{row.memory_bytes / 2**20:,.0f} MiB" if row.memory_bytes else "",
             str(row.restarts or ""),
-            escape(row.last_line[:160]),
         )
-    return out
+    console.print(table)
+    for row in found:
+        if row.last_line:
+            console.print(f"[bold]{row.name}[/]: {escape(row.last_line[:160])}", highlight=False, soft_wrap=True)
 
 
 def _row(service: Service, known: status.ProcessStatus | None, state: Path, *, is_running: bool) -> Row:
