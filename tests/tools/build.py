@@ -29,6 +29,10 @@ INSTALL_GO = "install Go 1.21 or newer (https://go.dev/dl), then run `make tools
 _VERSIONS = {
     "pulumi": ("github.com/pulumi/pulumi/sdk/v3/go/common/version.Version", "github.com/pulumi/pulumi/pkg/v3"),
     "docker-compose": ("github.com/docker/compose/v2/internal.Version", "github.com/docker/compose/v2"),
+    "victoria-logs": (
+        "github.com/VictoriaMetrics/VictoriaMetrics/lib/buildinfo.Version",
+        "github.com/VictoriaMetrics/VictoriaLogs",
+    ),
 }
 # Where Docker looks for its plugins (https://github.com/docker/cli, cli-plugins/manager/manager_unix.go). The compose
 # plugin works by itself, too; a `docker-compose` on PATH may be the one of version 1.
