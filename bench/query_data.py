@@ -14,7 +14,7 @@ EVENTS = f"""
 SELECT
     fromUnixTimestamp64Nano({{start:Int64}} + toInt64(n * {{step:Float64}})) AS Timestamp,
     lower(hex(sipHash128(intDiv(n, 6)))) AS TraceId,
-    lower(hex(sipHash64(n, 1))) AS SpanId,
+    leftPad(lower(hex(sipHash64(n, 1))), 16, '0') AS SpanId,
     1 AS TraceFlags,
     ['DEBUG', 'INFO', 'WARN', 'ERROR'][kind] AS SeverityText,
     [5, 9, 13, 17][kind] AS SeverityNumber,
