@@ -11,7 +11,7 @@ ARGS ?=
 # Number of test processes; each starts its own Kafka and ClickHouse. 0: one process, with all output.
 WORKERS ?= 3
 # What `make tools` builds with Go, once, for the tests. TOOLS= skips it.
-TOOLS ?= pulumi docker-compose fakes3 otelcol
+TOOLS ?= pulumi docker-compose fakes3 otelcol victoria-logs
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -110,9 +110,16 @@ audit-deps: $(VENV)/.tests ## Check the pinned packages for known vulnerabilitie
 
 ##@ Measurements
 
-.PHONY: bench bench-query bench-hostile bench-gateway bench-memory bench-collector
+.PHONY: bench bench-peers bench-quick bench-query bench-hostile bench-gateway bench-memory bench-collector
 bench: $(VENV)/.tests ## How fast events become queryable, next to a naive consumer and the engine alone (ARGS)
 	PYTHONPATH=service:compose:. $(BIN)/python -m bench.pipeline $(ARGS)
+
+bench-peers: TOOLS = victoria-logs
+bench-peers: $(VENV)/.tests tools ## Bytes, processor time and searches, next to VictoriaLogs (ARGS='--rows 20000000')
+	PYTHONPATH=service:compose:. $(BIN)/python -m bench.peers $(ARGS)
+
+bench-quick: override ARGS += --quick
+bench-quick: bench-peers ## The same with 100,000 events, in less than three minutes: to see that it works
 
 bench-query: $(VENV)/.tests ## How fast searches are on 20 million events, quiet and under ingest (ARGS='--rows 50000000')
 	PYTHONPATH=service:compose:. $(BIN)/python -m bench.query $(ARGS)

@@ -74,7 +74,7 @@ def engine_plain(database: config.ClickHouse, count: int) -> float:
     """Seconds to insert `count` of the same events as they are (JSONEachRow) into a table of their shape."""
     client = clickhouse.connect(database)
     client.command(PLAIN_TABLE)
-    bodies = [b"\n".join(messages) for messages in _messages(count)]
+    bodies = [b"\n".join(each) for each in messages(count)]
     began = time.perf_counter()
     for body in bodies:
         client.raw_insert("plain_logs", insert_block=body, settings=dict(INSERT_SETTINGS), fmt="JSONEachRow")
@@ -85,16 +85,21 @@ def engine_view(database: config.ClickHouse, count: int) -> float:
     """Seconds to insert the same messages into `arrivals`: the engine's part of the pipeline, and nothing else."""
     client = clickhouse.connect(database)
     bodies, offset = [], 0
-    for messages in _messages(count):
-        bodies.append(b"".join(_arrival(offset + number, payload) for number, payload in enumerate(messages)))
-        offset += len(messages)
+    for each in messages(count):
+        bodies.append(arrivals(each, offset))
+        offset += len(each)
     began = time.perf_counter()
     for body in bodies:
-        client.raw_insert("arrivals", ("topic", "topic_id", *ROW_COLUMNS), body, dict(INSERT_SETTINGS), "RowBinary")
+        insert(client, body)
     return time.perf_counter() - began
 
 
-def _messages(count: int) -> Iterator[list[bytes]]:
+def insert(client: clickhouse.HttpClient, body: bytes) -> None:
+    """Put rows of `arrivals` into it, as the consumer does."""
+    client.raw_insert("arrivals", ("topic", "topic_id", *ROW_COLUMNS), body, dict(INSERT_SETTINGS), "RowBinary")
+
+
+def messages(count: int) -> Iterator[list[bytes]]:
     """What `logbrook produce` sends, in messages of 500 events, as many at a time as one insert takes."""
     events = Events(1)
     held: list[bytes] = []
@@ -107,10 +112,13 @@ def _messages(count: int) -> Iterator[list[bytes]]:
         yield held
 
 
-def _arrival(offset: int, payload: bytes) -> bytes:
+def arrivals(payloads: list[bytes], offset: int) -> bytes:
+    """Messages as rows of `arrivals`; the first has this offset."""
     # topic, topic_id, partition, offset, timestamp_ms, source, idempotency_key
-    head = b"\x01t\x01i" + struct.pack("<iqq", 0, offset, time.time_ns() // 1_000_000) + b"\x00\x00"
-    return head + string(payload)
+    return b"".join(
+        b"\x01t\x01i" + struct.pack("<iqq", 0, number, time.time_ns() // 1_000_000) + b"\x00\x00" + string(payload)
+        for number, payload in enumerate(payloads, offset)
+    )
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ import psutil
 
 from bench import query_data
 from logbrook import clickhouse, config, migrate
+from logbrook.query.timerange import SECOND, TimeRange
 from native import ports
 from native.clickhouse import clickhouse as clickhouse_service
 from tests.components import running, until
@@ -41,12 +42,13 @@ _CACHES = ("MARK CACHE", "UNCOMPRESSED CACHE", "QUERY CONDITION CACHE", "INDEX M
 
 @dataclass(frozen=True)
 class Shape:
-    """What users ask for: as a request to the API, and as SQL on the plain table."""
+    """What users ask for: as a request to the API, as SQL on the plain table, and in LogsQL if it is to be compared."""
 
     name: str
     path: str
     parameters: dict[str, str]
     plain: str
+    logsql: str = ""
 
 
 class Bench:
@@ -113,27 +115,45 @@ class Bench:
         plain = f"Timestamp >= fromUnixTimestamp64Nano({end - DAY_NS}) AND Timestamp < fromUnixTimestamp64Nano({end})"
         newest = "ORDER BY Timestamp DESC LIMIT 100"
 
-        def search(name: str, query: str, condition: str) -> Shape:
-            sql = f"SELECT * FROM otel_logs WHERE {plain} AND {condition} {newest}"
-            return Shape(name, "search", {"query": query, "limit": "100", **day}, sql)
+        def within(step: int = 1) -> str:
+            # The API counts whole steps.
+            whole = TimeRange(end - DAY_NS, end).aligned(step)
+            return f"_time:[{iso(whole.start)}, {iso(whole.end)})"
 
-        yield search("last 100 of a service", f"service:{service}", f"ServiceName = '{service}'")
-        yield search("last 100 errors, 24 h", "level>=error", "SeverityNumber >= 17")
-        yield search("rare token, 24 h", request, f"hasToken(lower(Body), '{request}')")
+        def search(name: str, query: str, condition: str, logsql: str) -> Shape:
+            sql = f"SELECT * FROM otel_logs WHERE {plain} AND {condition} {newest}"
+            logsql = f"{within()} {logsql} | sort by (_time desc) limit 100"
+            return Shape(name, "search", {"query": query, "limit": "100", **day}, sql, logsql)
+
+        stream = f'{{"resource.service.name"="{service}"}}'
+        yield search("last 100 of a service", f"service:{service}", f"ServiceName = '{service}'", stream)
+        yield search("last 100 errors, 24 h", "level>=error", "SeverityNumber >= 17", "severity_number:>=17")
+        yield search("rare token, 24 h", request, f"hasToken(lower(Body), '{request}')", f'"{request}"')
         yield search(
             "common token and service",
             f"timeout service:{service}",
             f"hasToken(lower(Body), 'timeout') AND ServiceName = '{service}'",
+            f"{stream} timeout",
         )
-        yield search("attribute equality", f"attr.user.id:user-{user}", f"LogAttributes['user.id'] = 'user-{user}'")
+        yield search(
+            "attribute equality",
+            f"attr.user.id:user-{user}",
+            f"LogAttributes['user.id'] = 'user-{user}'",
+            f'"attributes.user.id":="user-{user}"',
+        )
         yield Shape(
-            "trace id", f"traces/{trace}", {}, f"SELECT * FROM otel_logs WHERE TraceId = '{trace}' ORDER BY Timestamp"
-        )
+            "trace id", f"traces/{trace}", {},
+            f"SELECT * FROM otel_logs WHERE TraceId = '{trace}' ORDER BY Timestamp",
+            f'trace_id:="{trace}" | sort by (_time)',
+        )  # fmt: skip
         counted = (
             "SELECT toStartOfInterval(Timestamp, INTERVAL 30 MINUTE) AS t, SeverityNumber, count() "
             f"FROM otel_logs WHERE {plain} GROUP BY t, SeverityNumber"
         )
-        yield Shape("histogram by severity, 24 h", "histogram", day, counted)
+        yield Shape(
+            "histogram by severity, 24 h", "histogram", day, counted,
+            f"{within(1800 * SECOND)} | stats by (_time:30m, severity_number) count() hits",
+        )  # fmt: skip
         week = {"from": iso(end - 7 * DAY_NS), "to": iso(end)}
         yield Shape(
             "histogram by severity, 7 d", "histogram", week, counted.replace(str(end - DAY_NS), str(end - 7 * DAY_NS))
@@ -142,12 +162,14 @@ class Bench:
             "top 10 services by errors", "stats", {"limit": "10", **day},
             f"SELECT ServiceName, count() AS n FROM otel_logs WHERE {plain} AND SeverityNumber >= 17 "
             "GROUP BY ServiceName ORDER BY n DESC LIMIT 10",
+            f"{within(60 * SECOND)} severity_number:>=17 | top 10 by (resource.service.name)",
         )  # fmt: skip
         attribute = draw.choice(("http.route", "http.status_code", "http.method"))
         yield Shape(
             "distinct values of an attribute", "values", {"field": f"attr.{attribute}", "limit": "100", **day},
             f"SELECT LogAttributes['{attribute}'] AS v, count() AS n FROM otel_logs WHERE {plain} "
             "GROUP BY v ORDER BY n DESC LIMIT 100",
+            f"{within()} | top 100 by (attributes.{attribute})",
         )  # fmt: skip
         yield self._context(n)
 
@@ -253,12 +275,17 @@ class Bench:
         client.close()
 
 
-def processor_seconds() -> float:
-    """Processor time of ClickHouse and the API so far: what is left when other work slows the clock."""
+def processor_seconds(*signs: str) -> float:
+    """Processor time so far of what this process started: what is left when other work slows the clock.
+
+    With `signs`, only of processes with one of them in their command. What has ended counts with its parent.
+    """
     total = 0.0
     for child in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.Error):
-            total += sum(child.cpu_times()[:2])
+            command = " ".join(child.cmdline())
+            if not signs or any(sign in command for sign in signs):
+                total += sum(child.cpu_times()[:4])
     return total
 
 

@@ -1,5 +1,10 @@
 """Realistic events for the query benchmark, made inside the engine, and the plain table to compare with."""
 
+from collections.abc import Iterator
+from typing import Any
+
+import chdb
+
 from logbrook.clickhouse import HttpClient
 
 SERVICES = (
@@ -47,6 +52,14 @@ COLUMNS = (
     "Timestamp, TraceId, SpanId, TraceFlags, SeverityText, SeverityNumber, ServiceName, Body, ResourceAttributes, "
     "LogAttributes, IngestedAt, KafkaTopic, KafkaTopicId, KafkaPartition, KafkaOffset, KafkaIndex, Source"
 )
+# The same events as the gateway and the producer write them.
+_LINES = f"""
+SELECT toUnixTimestamp64Nano(Timestamp) AS timestamp, SeverityText AS severity_text, SeverityNumber AS severity_number,
+    Body AS body, TraceId AS trace_id, SpanId AS span_id, TraceFlags AS trace_flags, ResourceAttributes AS resource,
+    LogAttributes AS attributes
+FROM ({EVENTS}) SETTINGS max_threads = 1, output_format_json_escape_forward_slashes = 0
+"""
+_EVENTS_PER_MESSAGE, _EVENTS_PER_BATCH = 500, 50_000
 # One insert, one part: as the consumer inserts.
 _ONE_PART = {"max_insert_threads": 1, "min_insert_block_size_rows": 0, "min_insert_block_size_bytes": 2**30}
 
@@ -63,6 +76,16 @@ def insert(client: HttpClient, first: int, count: int, start: int, step: float) 
         parameters={"first": first, "count": count, "start": start, "step": step},
         settings=_ONE_PART,
     )
+
+
+def messages(count: int, start: int, step: float) -> Iterator[list[bytes]]:
+    """The first `count` events as messages of 500 lines, as many at a time as one insert takes."""
+    for first in range(0, count, _EVENTS_PER_BATCH):
+        size = min(_EVENTS_PER_BATCH, count - first)
+        parameters = {"first": first, "count": size, "start": start, "step": step}
+        made: Any = chdb.query(_LINES, "JSONEachRow", params=parameters)  # type: ignore[no-untyped-call]
+        lines = made.bytes().splitlines()
+        yield [b"\n".join(lines[at : at + _EVENTS_PER_MESSAGE]) for at in range(0, size, _EVENTS_PER_MESSAGE)]
 
 
 def copy(client: HttpClient) -> None:
