@@ -20,6 +20,8 @@ STORED_SHARE = 0.2
 FULL_DISK = 0.75
 # The audit that runs next to the servers: a Python process that counts in ClickHouse.
 AUDIT_MIB = 192
+# Where there are rules of alerts on logs: their evaluator, a process of the same kind, and Alertmanager.
+ALERT_MIB, ALERTMANAGER_MIB = 192, 128
 # Addresses that Google reserves in each subnet.
 RESERVED_ADDRESSES = 4
 
@@ -35,6 +37,7 @@ class Memory:
     kafka_limit: int
     page_cache: int
     clickhouse_limit: int
+    alerts: int
 
     @property
     def clickhouse_server(self) -> int:
@@ -60,29 +63,29 @@ class Memory:
     def total(self) -> int:
         """All of it: never more than the machine has."""
         parts = self.zookeeper_limit + self.kafka_limit + self.page_cache + self.clickhouse_limit
-        return self.os + AUDIT_MIB + parts
+        return self.os + AUDIT_MIB + self.alerts + parts
 
 
-def memory(machine_mib: int) -> Memory:
-    """Divide a machine's memory. ClickHouse gets what is left, which may be nothing."""
+def memory(machine_mib: int, alerts: int = 0) -> Memory:
+    """Divide a machine's memory; `alerts` on logs take theirs. ClickHouse gets what is left, which may be nothing."""
     usable = int(0.97 * machine_mib)
     os = max(512, int(0.08 * machine_mib))
     zookeeper_heap = 128 if machine_mib <= 4096 else 256 if machine_mib <= 8192 else 512
     kafka_heap = min(max(machine_mib // 8, 384), 4096)
     kafka_limit = int(1.25 * kafka_heap) + 256
     page_cache = max(256, int(0.10 * machine_mib))
-    rest = usable - os - AUDIT_MIB - (zookeeper_heap + 128) - kafka_limit - page_cache
-    return Memory(os, zookeeper_heap, zookeeper_heap + 128, kafka_heap, kafka_limit, page_cache, max(0, rest))
+    rest = usable - os - AUDIT_MIB - alerts - (zookeeper_heap + 128) - kafka_limit - page_cache
+    return Memory(os, zookeeper_heap, zookeeper_heap + 128, kafka_heap, kafka_limit, page_cache, max(0, rest), alerts)
 
 
-def fits(machine: Machine, environment: str) -> bool:
+def fits(machine: Machine, environment: str, alerts: int = 0) -> bool:
     """Whether ClickHouse gets enough memory on this machine."""
-    return memory(machine.memory_mib).clickhouse_server >= LEAST_CLICKHOUSE_MIB[environment]
+    return memory(machine.memory_mib, alerts).clickhouse_server >= LEAST_CLICKHOUSE_MIB[environment]
 
 
-def next_that_fits(machine: Machine, environment: str) -> Machine | None:
+def next_that_fits(machine: Machine, environment: str, alerts: int = 0) -> Machine | None:
     """The smallest machine of the same shape that fits; else of the same family, else of any."""
-    fitting = [other for other in MACHINES.values() if fits(other, environment)]
+    fitting = [other for other in MACHINES.values() if fits(other, environment, alerts)]
     family = [other for other in fitting if other.family == machine.family]
     shape = [other for other in family if other.shape == machine.shape]
     return min(shape or family or fitting, key=lambda other: (other.memory_mib, other.cpus), default=None)
@@ -91,14 +94,16 @@ def next_that_fits(machine: Machine, environment: str) -> Machine | None:
 def node_memory(settings: Settings) -> Memory:
     """The data node's memory. Raises StackError with the numbers and the next machine type that fits."""
     machine = MACHINES[settings.machine_type]
-    shares = memory(machine.memory_mib)
-    if not fits(machine, settings.environment):
-        better = next_that_fits(machine, settings.environment)
+    alerts = ALERT_MIB + ALERTMANAGER_MIB if settings.alert_rules else 0
+    shares = memory(machine.memory_mib, alerts)
+    if not fits(machine, settings.environment, alerts):
+        better = next_that_fits(machine, settings.environment, alerts)
         raise StackError(
             f"{NAMESPACE}:machineType: {machine.name} has {machine.memory_mib} MiB: {shares.os} for the system, "
-            f"{AUDIT_MIB} for the audit, {shares.zookeeper_limit} for ZooKeeper, {shares.kafka_limit} for Kafka "
-            f"and {shares.page_cache} of page cache leave ClickHouse {shares.clickhouse_server}, "
-            f"and {settings.environment} needs {LEAST_CLICKHOUSE_MIB[settings.environment]}. "
+            f"{AUDIT_MIB} for the audit, {alerts} for alerts, {shares.zookeeper_limit} for ZooKeeper, "
+            f"{shares.kafka_limit} for Kafka and {shares.page_cache} of page cache leave ClickHouse "
+            f"{shares.clickhouse_server}, and {settings.environment} needs "
+            f"{LEAST_CLICKHOUSE_MIB[settings.environment]}. "
             + (f"Take {better.name}." if better else "None of the known machine types fits.")
         )
     return shares

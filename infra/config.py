@@ -36,14 +36,13 @@ def key(default: Any, meaning: str, *, least: int = 0, one_of: tuple[str, ...] =
 
 @dataclass(frozen=True)
 class Disk:
-    """One of the node's data disks: `directories`, created for the images' user `owner`, become volumes of those names.
+    """One of the node's data disks: `directories`, each with its image's user as owner, become volumes of those names.
 
     Its keys are `NAMEDiskGib` and `NAMESnapshot`, below.
     """
 
     name: str
-    owner: int
-    directories: tuple[str, ...]
+    directories: tuple[tuple[str, int], ...]
 
     @property
     def mount(self) -> str:
@@ -65,8 +64,9 @@ class Disk:
 
 
 DISKS = (
-    Disk("kafka", owner=1000, directories=("zookeeper-data", "zookeeper-log", "kafka-data")),
-    Disk("clickhouse", owner=101, directories=("clickhouse-data",)),
+    Disk("kafka", (("zookeeper-data", 1000), ("zookeeper-log", 1000), ("kafka-data", 1000))),
+    # Alerts remember which windows of what is stored they have seen: they come back with it.
+    Disk("clickhouse", (("clickhouse-data", 101), ("alert-data", 10001), ("alertmanager-data", 65534))),
 )
 
 
@@ -166,6 +166,11 @@ class Settings:
     )
     github_owner_id: str = key("", "The numeric id of that repository's owner.", like=r"\d*")
 
+    alert_rules: str = key(
+        "",
+        "File with rules of alerts on what logs say, relative to Pulumi.yaml; needs the secret alertmanagerConfig. "
+        "Empty: none. vm only.",
+    )
     alert_email: str = key("", "Mail address for alerts. With no channel at all they show up only in the console.")
     alert_slack_channel: str = key("", "Slack channel for alerts, such as #ops; needs the secret alertSlackToken.")
     alert_pagerduty: bool = key(False, "Call PagerDuty for critical alerts; needs the secret alertPagerdutyKey.")
@@ -293,10 +298,8 @@ def _check_together(settings: Settings) -> None:
         )
     if settings.image and not re.fullmatch(r"\S+@sha256:[0-9a-f]{64}", settings.image):
         raise StackError(f"{NAMESPACE}:image: {settings.image!r} has no digest (...@sha256:...)")
-    if not settings.on_vm and not settings.clickhouse_host:
-        raise StackError(f"{NAMESPACE}:clickhouseHost is not set: with backend managed, ClickHouse is somewhere else")
-    if settings.grafana and not settings.on_vm:
-        raise StackError(f"{NAMESPACE}:grafana: only with backend vm, whose mirror has Grafana's image")
+    if not settings.on_vm:
+        _check_managed(settings)
     if bool(settings.github_repository_id) != bool(settings.github_owner_id):
         raise StackError(f"{NAMESPACE}:githubRepositoryId and {NAMESPACE}:githubOwnerId belong together: set both")
     cpus, memory = settings.managed_kafka_cpus, settings.managed_kafka_memory_gib
@@ -311,6 +314,15 @@ def _check_together(settings: Settings) -> None:
             )
     if ipaddress.ip_network(settings.vm_subnet).overlaps(ipaddress.ip_network(settings.run_subnet)):
         raise StackError(f"{NAMESPACE}:runSubnet: {settings.run_subnet} overlaps {NAMESPACE}:vmSubnet")
+
+
+def _check_managed(settings: Settings) -> None:
+    if not settings.clickhouse_host:
+        raise StackError(f"{NAMESPACE}:clickhouseHost is not set: with backend managed, ClickHouse is somewhere else")
+    if settings.grafana:
+        raise StackError(f"{NAMESPACE}:grafana: only with backend vm, whose mirror has Grafana's image")
+    if settings.alert_rules:
+        raise StackError(f"{NAMESPACE}:alertRules: only with backend vm, whose data node evaluates them")
 
 
 def _check_subnet(name: str, text: str) -> None:

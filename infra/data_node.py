@@ -5,13 +5,14 @@ from typing import Any
 import pulumi
 import pulumi_gcp as gcp
 
-from infra import backups, budget, disks, node_state, render
+from infra import backups, budget, disks, log_alerts, node_state, render
 from infra.backend import Backend
 from infra.backups import Backups
 from infra.config import DISKS
 from infra.foundation import Foundation
 from infra.identity import Identity
 from infra.network import Network
+from infra.secret_store import ALERTMANAGER
 
 BOOT_IMAGE = "debian-cloud/debian-13"
 # Variables of compose.cloud.yaml and the secrets behind them: as they are, as their hash, or in a file with the
@@ -25,6 +26,11 @@ NODE_SECRETS = {
     "KAFKA_CONSUMER_PASSWORD": ("kafka-consumer-password", "plain"),
     "KAFKA_AUTOSCALER_PASSWORD": ("kafka-autoscaler-password", "plain"),
     "LOGBROOK_BACKUP_KEY_SECRET": (backups.SECRET, "file"),
+}
+# The same for what evaluates rules of alerts, where there are any.
+SECRETS_FOR_RULES = {
+    "LOGBROOK_ALERT_CLICKHOUSE_PASSWORD": ("clickhouse-reader-password", "file"),
+    "LOGBROOK_ALERTMANAGER_CONFIG": (ALERTMANAGER.name, "file"),
 }
 
 
@@ -90,7 +96,9 @@ class DataNode(pulumi.ComponentResource):
         """The machine's files. They have names of secrets, never secrets: everyone who may view the VM sees this."""
         images, store = foundation.images, foundation.store
         memory = budget.node_memory(self.settings)
-        versions = {variable: store.versions[name].name for variable, (name, _) in NODE_SECRETS.items()}
+        rules = log_alerts.rules(self.settings)
+        wanted = NODE_SECRETS | (SECRETS_FOR_RULES if rules else {})
+        versions = {variable: store.versions[name].name for variable, (name, _) in wanted.items()}
 
         def bundle(values: dict[str, Any]) -> str:
             variables = render.environment(self.settings, memory, values["image"], images.mirror) | {
@@ -100,9 +108,9 @@ class DataNode(pulumi.ComponentResource):
             }
             secrets = {
                 variable: {"version": values["versions"][variable], "as": form, "name": name}
-                for variable, (name, form) in NODE_SECRETS.items()
+                for variable, (name, form) in wanted.items()
             }
-            return render.bundle(variables, secrets, images.registry)
+            return render.bundle(variables, secrets, images.registry, rules)
 
         return pulumi.Output.all(
             image=images.image, versions=versions, url=self.backups.url, key_id=self.backups.key_id

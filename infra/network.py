@@ -6,7 +6,7 @@ import pulumi
 import pulumi_gcp as gcp
 
 from infra.config import Settings
-from infra.render import CLICKHOUSE_PORT, KAFKA_PORT
+from infra.render import ALERT_PORT, CLICKHOUSE_PORT, KAFKA_PORT
 
 # Google's Identity-Aware Proxy connects from here, once it knows who is asking.
 IAP_RANGE = "35.235.240.0/20"
@@ -32,7 +32,7 @@ class Network(pulumi.ComponentResource):
 
     def admit(self, node: pulumi.Input[str]) -> None:
         """Let only Cloud Run's subnet and IAP's tunnel reach the data node, identified by its service account."""
-        run = [str(KAFKA_PORT), str(CLICKHOUSE_PORT)]
+        run = [str(KAFKA_PORT), str(CLICKHOUSE_PORT), *([str(ALERT_PORT)] if self.settings.alert_rules else [])]
         self._firewall("run-to-node", run, self.settings.run_subnet, node, "Kafka and ClickHouse, for Cloud Run")
         self._firewall("iap-to-node", ["22"], IAP_RANGE, node, "SSH through Identity-Aware Proxy")
 

@@ -40,12 +40,12 @@ def main() -> None:
     stack = parser.parse_args().stack
     settings, keys = settings_of(stack)
     lacking = missing(settings, keys)
-    theirs = {secret.full_key: "Docker Hub" for secret in wanted(settings) if not secret.ours}
+    theirs = {secret.full_key: secret.meaning for secret in wanted(settings) if not secret.ours}
     if not settings.on_vm:
         # There the users belong to somebody else, and so do the passwords.
-        theirs |= {key: settings.clickhouse_host for key in lacking if key != TOKENS.full_key}
+        theirs |= {key: f"{settings.clickhouse_host}: the password" for key in lacking if key != TOKENS.full_key}
     for key in (key for key in lacking if key in theirs):
-        print(f"{key} is the password at {theirs[key]}: pulumi config set --stack {stack} --secret {key}")
+        print(f"{key} is not made up here ({theirs[key]}): pulumi config set --stack {stack} --secret {key}")
     for key in (key for key in lacking if key not in theirs):
         if key != TOKENS.full_key:
             store(stack, key, secrets.token_urlsafe(32))

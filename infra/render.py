@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from infra.budget import AUDIT_MIB, Memory
+from infra.budget import ALERT_MIB, ALERTMANAGER_MIB, AUDIT_MIB, Memory
 from infra.config import DISKS, Settings
 from infra.cost import estimate, prices
 
@@ -17,6 +17,7 @@ ROOT = Path(__file__).parent.parent
 BOOT = Path(__file__).parent / "boot"
 KAFKA_PORT = 9094
 CLICKHOUSE_PORT = 8123
+ALERT_PORT = 9466
 # Metadata: 256 KiB for one value, 512 KiB for all values of an instance.
 MAX_METADATA_BYTES = 256 * 1024
 # The files that converge the machine, each with its mode and path. The startup script installs them at each boot, and
@@ -44,7 +45,9 @@ MACHINE_FILES = {
 # Generated from the list of disks: what node.sh and apply.sh read, and what must not start without the mounts.
 _MOUNTS = f"[Unit]\nRequiresMountsFor={' '.join(disk.mount for disk in DISKS)}\n"
 GENERATED = {
-    "disks": "".join(f"{disk.name} {disk.owner} {' '.join(disk.directories)}\n" for disk in DISKS),
+    "disks": "".join(
+        f"{disk.name} {' '.join(f'{name}:{owner}' for name, owner in disk.directories)}\n" for disk in DISKS
+    ),
     "docker-disks.conf": _MOUNTS,
     "shutdown-disks.conf": _MOUNTS,
 }
@@ -53,7 +56,8 @@ MACHINE_FILES |= {
     "docker-disks.conf": ("0644", "/etc/systemd/system/docker.service.d/logbrook-disks.conf"),
     "shutdown-disks.conf": ("0644", "/etc/systemd/system/logbrook-shutdown.service.d/disks.conf"),
 }
-_SERVICES = ("zookeeper", "kafka", "clickhouse")
+_SERVICES = ("zookeeper", "kafka", "clickhouse", "alertmanager")
+_RULES = "compose/alert/rules.yaml"
 # Ends each file within the startup script.
 _END = "END-OF-LOGBROOK-FILE"
 
@@ -78,13 +82,12 @@ def environment(settings: Settings, memory: Memory, image: str, mirror: str) -> 
     """
     mib = 2**20
     images = {
-        name: f"{mirror}/{image_of(name)}"
-        for name in ("LOGBROOK_ZOOKEEPER_IMAGE", "LOGBROOK_KAFKA_IMAGE", "LOGBROOK_CLICKHOUSE_IMAGE")
+        name: f"{mirror}/{image_of(name)}" for name in (f"LOGBROOK_{service.upper()}_IMAGE" for service in _SERVICES)
     }
     volumes = {
         f"LOGBROOK_{name.upper().replace('-', '_')}": f"{disk.mount}/{name}"
         for disk in DISKS
-        for name in disk.directories
+        for name, _ in disk.directories
     }
     return {
         **images,
@@ -96,6 +99,9 @@ def environment(settings: Settings, memory: Memory, image: str, mirror: str) -> 
         "LOGBROOK_KAFKA_MEMORY": f"{memory.kafka_limit}m",
         "LOGBROOK_KAFKA_HEAP": f"{memory.kafka_heap}m",
         "LOGBROOK_AUDIT_MEMORY": f"{AUDIT_MIB}m",
+        "LOGBROOK_ALERT_RULES_FILE": _RULES.replace("compose", ".", 1),
+        "LOGBROOK_ALERT_MEMORY": f"{ALERT_MIB}m",
+        "LOGBROOK_ALERTMANAGER_MEMORY": f"{ALERTMANAGER_MIB}m",
         "LOGBROOK_CLICKHOUSE_MEMORY": f"{memory.clickhouse_limit}m",
         "LOGBROOK_CLICKHOUSE_SERVER_MEMORY_BYTES": str(memory.clickhouse_server * mib),
         "LOGBROOK_CLICKHOUSE_QUERY_MEMORY_BYTES": str(memory.clickhouse_query * mib),
@@ -118,25 +124,30 @@ def mounted_files(files: Mapping[str, str]) -> dict[str, str]:
         f"MOUNTED_FILES_{service.upper()}": hashlib.sha256(
             json.dumps([each for each in sorted(files.items()) if each[0].startswith(f"compose/{service}/")]).encode()
         ).hexdigest()[:16]
-        for service in _SERVICES
+        for service in (*_SERVICES, "alert")
     }
 
 
-def compose_files() -> dict[str, str]:
-    """The compose files and what they mount, as `compose/...` to text. The data node's services only."""
+def compose_files(rules: str = "") -> dict[str, str]:
+    """The compose files and what they mount, as `compose/...` to text. The data node's services only.
+
+    With `rules` of alerts, the text of a file, boot/apply.sh starts their evaluator and Alertmanager.
+    """
     paths = [ROOT / "compose/compose.yaml", ROOT / "compose/compose.cloud.yaml"]
     for service in _SERVICES:
         paths += sorted(path for path in (ROOT / "compose" / service).iterdir() if path.is_file())
-    return {str(path.relative_to(ROOT)): path.read_text() for path in paths}
+    return {str(path.relative_to(ROOT)): path.read_text() for path in paths} | ({_RULES: rules} if rules else {})
 
 
-def bundle(variables: Mapping[str, str], secrets: Mapping[str, Mapping[str, str]], registry: str) -> str:
+def bundle(
+    variables: Mapping[str, str], secrets: Mapping[str, Mapping[str, str]], registry: str, rules: str = ""
+) -> str:
     """The metadata value `logbrook-bundle`, which boot/fetch.py reads.
 
     `secrets` maps each variable to {"version": the secret version's full name, "name": the secret's, "as": "plain",
     "sha256", or "file"}.
     """
-    files = compose_files()
+    files = compose_files(rules)
     variables = {
         **variables,
         **mounted_files(files),

@@ -10,6 +10,7 @@ from functools import partial
 
 import pulumi
 import pulumi_gcp as gcp
+import yaml
 
 from infra.config import NAMESPACE, Settings
 from infra.errors import StackError
@@ -45,6 +46,14 @@ TOKENS = Declared(
 DOCKER_HUB = Declared(
     "dockerHubToken", ("mirror",), ("vm",), "Docker Hub: an access token", ours=False, only_with="docker_hub_user"
 )
+ALERTMANAGER = Declared(
+    "alertmanagerConfig",
+    ("node",),
+    ("vm",),
+    "Alertmanager: its configuration, with `< alertmanager.yml`",
+    ours=False,
+    only_with="alert_rules",
+)
 SECRETS = (
     Declared("clickhouseAdminPassword", ("node", "migrate"), meaning="ClickHouse: the administrator"),
     Declared("clickhouseWriterPassword", ("node", "consumer", "audit"), meaning="ClickHouse: the consumer"),
@@ -54,6 +63,7 @@ SECRETS = (
     Declared("kafkaAutoscalerPassword", ("node", "autoscaler"), ("vm",), "Kafka: the lag autoscaler"),
     TOKENS,
     DOCKER_HUB,
+    ALERTMANAGER,
 )
 SECRET_KEYS = frozenset(secret.full_key for secret in SECRETS)
 # The autoscaler only accepts a user's name from Secret Manager: a secret that is not one.
@@ -82,9 +92,21 @@ def checked(key: str, value: str) -> str:
             raise StackError(
                 f"{key}: not of the form name=sha256,... with 64 hex digits each, as `logbrook token` prints"
             )
+    elif key == ALERTMANAGER.full_key:
+        if not _has_receiver(value):
+            raise StackError(f"{key}: not a configuration of Alertmanager: YAML with a route and the receiver it names")
     elif not re.fullmatch(r"[A-Za-z0-9_-]{24,}", value):
         raise StackError(f"{key}: use 24 or more letters, digits, _ and -, as `make secrets` does")
     return value
+
+
+def _has_receiver(text: str) -> bool:
+    """Whether this can be Alertmanager's configuration, which Alertmanager itself checks when it starts."""
+    try:
+        document = yaml.safe_load(text)
+        return document["route"]["receiver"] in [each["name"] for each in document["receivers"]]
+    except (yaml.YAMLError, KeyError, TypeError):
+        return False
 
 
 class SecretStore(pulumi.ComponentResource):

@@ -9,6 +9,7 @@ import pulumi_gcp as gcp
 from infra.backend import Backend, Environment, clickhouse, kafka, probe, variables
 from infra.foundation import Foundation
 from infra.identity import Identity
+from infra.render import ALERT_PORT
 
 ANY = "0.0.0.0"  # noqa: S104 - inside the container; Cloud Run's front is what the world reaches
 _TOKENS = "gateway-tokens"
@@ -56,6 +57,9 @@ class Query(pulumi.ComponentResource):
         environment = clickhouse(backend, "reader", "clickhouse-reader-password") | Environment(
             {"LOGBROOK_QUERY_HOST": ANY}
         )
+        if settings.alert_rules:
+            evaluator = f"http://{settings.node_address}:{ALERT_PORT}"
+            environment |= Environment({"LOGBROOK_QUERY_ALERTS_URL": evaluator})
         # A live tail or an export is one request, which may last an hour.
         instances = settings.query_min, settings.query_max
         shape = Shape("query", "query", 8080, instances, environment, timeout_seconds=3600)

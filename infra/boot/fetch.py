@@ -74,12 +74,12 @@ def secrets_file(wanted: dict[str, dict[str, str]], token: str, directory: Path)
         value = base64.b64decode(json.loads(answer)["payload"]["data"]).decode()
         if secret["as"] == "sha256":
             value = hashlib.sha256(value.encode()).hexdigest()
-        if not re.fullmatch(r"[A-Za-z0-9_+/=-]+", value):
-            raise ValueError(f"{secret['version']} has characters other than letters, digits and _-+/=")
         if secret["as"] == "file":
             # Its directory belongs to root; a container's user reads it through the mount.
             write_secret(directory / secret["name"], value, 0o444)
             value = "in-a-file"
+        if not re.fullmatch(r"[A-Za-z0-9_+/=-]+", value):
+            raise ValueError(f"{secret['version']} has characters other than letters, digits and _-+/=")
         lines.append(f"{name}='{value}'\n")
     return "".join(lines)
 

@@ -214,7 +214,7 @@ watch() {
 # Live-restore leaves containers running when Docker stops; at shutdown they are stopped in order, Kafka before ZooKeeper.
 stop() {
   publish "stopped"
-  docker stop --time 60 logbrook-kafka-1 logbrook-clickhouse-1 || true
+  docker stop --time 60 logbrook-kafka-1 logbrook-clickhouse-1 logbrook-alert-1 logbrook-alertmanager-1 || true
   docker stop --time 20 logbrook-zookeeper-1 || true
 }
 

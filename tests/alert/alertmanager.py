@@ -20,19 +20,20 @@ from tests.components import running
 
 INSTALL = "apt-get install prometheus-alertmanager"
 _CONFIGURATION = """\
-route: {{receiver: webhook, group_by: [alertname], group_wait: 0s, group_interval: 1s, repeat_interval: 4h}}
+route: {receiver: webhook, group_by: [alertname], group_wait: 0s, group_interval: 1s, repeat_interval: 4h}
 receivers:
   - name: webhook
-    webhook_configs: [{{url: "http://127.0.0.1:{port}/", send_resolved: true}}]
+    webhook_configs: [{url: "RECEIVER", send_resolved: true}]
 """
 
 
 @dataclass
 class Receiver:
-    """Who is woken up: every notification, in order."""
+    """Who is woken up: every notification, in order, and what each logged in with."""
 
     url: str = ""
     told: list[dict[str, Any]] = field(default_factory=list)
+    logins: list[str | None] = field(default_factory=list)
 
     def alerts(self, status: str) -> list[dict[str, Any]]:
         """The alerts in all notifications that have this status: firing or resolved."""
@@ -40,8 +41,9 @@ class Receiver:
 
 
 @contextmanager
-def alertmanager(directory: Path) -> Iterator[Receiver]:
-    """An Alertmanager for the time of the block. Skips, by name, where none is installed."""
+def alertmanager(directory: Path, configuration: str = _CONFIGURATION) -> Iterator[Receiver]:
+    """An Alertmanager for the time of the block, which finds the receiver at RECEIVER. Skips, by name, where none is
+    installed."""
     program = shutil.which("prometheus-alertmanager") or shutil.which("alertmanager")
     if program is None:
         pytest.skip(f"Alertmanager is not installed: {INSTALL}")
@@ -49,6 +51,7 @@ def alertmanager(directory: Path) -> Iterator[Receiver]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
+            receiver.logins.append(self.headers["authorization"])
             receiver.told.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
             self.send_response(200)
             self.end_headers()
@@ -60,7 +63,8 @@ def alertmanager(directory: Path) -> Iterator[Receiver]:
     threading.Thread(target=server.serve_forever, daemon=True).start()
     [port] = ports.free(1)
     directory.mkdir(exist_ok=True)
-    (directory / "alertmanager.yml").write_text(_CONFIGURATION.format(port=server.server_port))
+    address = f"http://127.0.0.1:{server.server_port}/"
+    (directory / "alertmanager.yml").write_text(configuration.replace("RECEIVER", address))
     command = [
         program,
         f"--config.file={directory / 'alertmanager.yml'}",

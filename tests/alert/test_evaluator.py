@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -327,6 +328,34 @@ def test_alertmanager_is_told_once(state: Path, database: config.ClickHouse, tmp
         assert fired["labels"]["alertname"] == "Errors"
         assert "charge 2 failed" in fired["annotations"]["lines"]
         assert json.dumps(receiver.told).count('"status": "resolved"') >= 1
+
+
+def test_the_example_for_the_node_tells_slack(state: Path, database: config.ClickHouse, tmp_path: Path) -> None:
+    """Alertmanager takes the configuration in docs/alerts.md, and posts an alert's lines and link with the bot's token.
+
+    A line can't call everybody: `<` begins what is more than text, and is escaped as `&lt;`
+    (https://api.slack.com/docs/message-formatting).
+    https://github.com/prometheus/alertmanager/blob/68fb2d5759b3a92c0bb2a1a13d4ef7ff5b06256d/docs/configuration.md:
+    with a bot's token, `api_url` is chat.postMessage, and the token is the credentials in `http_config`.
+    """
+    page = (Path(__file__).parents[2] / "docs/alerts.md").read_text()
+    [example] = re.findall(r"```yaml\n(route:.*?)```", page, re.DOTALL)
+    here = example.replace("https://slack.com/api/chat.postMessage", "RECEIVER").replace("wait: 30s", "wait: 0s")
+    store(database, [*(failure(n, 1) for n in range(3)), failure(3, 2, Body="<!channel> hello")])
+    with (
+        alertmanager(tmp_path / "alertmanager", here) as receiver,
+        evaluating(RULE, state, database, alertmanager_url=receiver.url) as running,
+    ):
+        running.complete(5)
+        running.complete(15)
+        until(lambda: bool(receiver.told))
+
+        [told], [login] = receiver.told, receiver.logins
+    [attachment] = told["attachments"]
+    assert (login, told["channel"]) == ("Bearer xoxb-YOUR-BOT-TOKEN", "#ops")
+    assert attachment["title_link"].startswith("http://explorer/?query=")
+    assert "charge 2 failed" in attachment["text"]
+    assert "&lt;!channel> hello" in attachment["text"]
 
 
 def test_an_alertmanager_that_is_away_is_told_later(state: Path, database: config.ClickHouse, tmp_path: Path) -> None:

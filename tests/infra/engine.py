@@ -22,7 +22,7 @@ from pulumi.runtime.proto import language_pb2_grpc
 
 from infra.__main__ import main
 from infra.config import Settings, load
-from infra.secret_store import SECRET_KEYS, TOKENS, wanted
+from infra.secret_store import ALERTMANAGER, SECRET_KEYS, TOKENS, wanted
 from tests.infra.fake_gcp import Cloud, Server
 
 ROOT = Path(__file__).parents[2]
@@ -163,9 +163,10 @@ def settings_of(stack: str) -> Settings:
 
 
 def secrets_of(settings: Settings) -> dict[str, str]:
-    """Made-up values of the stack's secrets, each with the canary in it."""
+    """Made-up values of the stack's secrets, and of the one that rules of alerts need, each with the canary in it."""
     values = {secret.full_key: f"{CANARY}_{secret.key}" for secret in wanted(settings)}
     values[TOKENS.full_key] = "shop=" + "ab" * 32
+    values[ALERTMANAGER.full_key] = f"route: {{receiver: team}}\nreceivers: [{{name: team}}]\n# {CANARY}\n"
     assert values.keys() <= SECRET_KEYS
     return values
 

@@ -82,7 +82,7 @@ def _plain(value: Any) -> Any:
 def record(program: Callable[[], None], config: Mapping[str, str] | None = None, stack: str = "dev") -> list[Declared]:
     """What a program declares, with this configuration, sorted by type and name."""
     values = dict(config or {})
-    set_all_config(values, [key for key in values if key.endswith(("Password", "Tokens"))])
+    set_all_config(values, [key for key in values if key.endswith(("Password", "Tokens", "Config"))])
     monitor = _Monitor()
     pulumi.runtime.set_mocks(_Mocks(), project="logbrook", stack=stack, preview=False, monitor=monitor)
     with warnings.catch_warnings():

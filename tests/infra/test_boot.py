@@ -20,7 +20,7 @@ import yaml
 
 from infra import budget, render
 from infra.config import DISKS
-from infra.data_node import NODE_SECRETS
+from infra.data_node import NODE_SECRETS, SECRETS_FOR_RULES
 from tests.infra.engine import settings_of
 
 SETTINGS = settings_of("dev")
@@ -34,8 +34,9 @@ VARIABLES = render.environment(SETTINGS, MEMORY, IMAGE, MIRROR) | {
 }
 SECRETS = {
     name: {"version": f"projects/p/secrets/{secret}/versions/1", "as": form, "name": secret}
-    for name, (secret, form) in NODE_SECRETS.items()
+    for name, (secret, form) in (NODE_SECRETS | SECRETS_FOR_RULES).items()
 }
+RULES = "rules: []\n"
 SCRIPTS = sorted(render.BOOT.glob("*.sh"))
 
 
@@ -60,7 +61,8 @@ class _Google(BaseHTTPRequestHandler):
         elif self.path.endswith("/service-accounts/default/token") and self.headers["Metadata-Flavor"] == "Google":
             self._answer(json.dumps({"access_token": "the-nodes-token", "expires_in": 3599}))
         elif self.path.endswith(":access") and self.headers["Authorization"] == "Bearer the-nodes-token":
-            value = "value-of-" + self.path.split("/")[-3]
+            # A configuration has more lines than one.
+            value = "value-of-" + self.path.split("/")[-3] + ("\n'$x'\n" if "config" in self.path else "")
             self._answer(json.dumps({"payload": {"data": b64encode(value.encode()).decode()}}))
         else:
             self.send_error(403)
@@ -115,7 +117,7 @@ def _programs(directory: Path, **scripts: str) -> str:
 @pytest.fixture
 def node(tmp_path: Path, google: str) -> Path:
     """A root directory after fetch.py has run there."""
-    _Google.bundle = render.bundle(VARIABLES, SECRETS, "us-central1-docker.pkg.dev")
+    _Google.bundle = render.bundle(VARIABLES, SECRETS, "us-central1-docker.pkg.dev", RULES)
     _fetch(tmp_path, google)
     return tmp_path
 
@@ -141,7 +143,7 @@ def test_what_compose_mounts_is_in_the_bundle(node: Path) -> None:
     """Each file or directory that a service of the data node mounts from beside compose.yaml is there."""
     for name in ("compose.yaml", "compose.cloud.yaml"):
         document = yaml.safe_load((render.ROOT / "compose" / name).read_text())
-        for service in ("zookeeper", "kafka", "clickhouse", "migrate", "access"):
+        for service in ("zookeeper", "kafka", "clickhouse", "migrate", "access", "alertmanager"):
             for volume in document["services"].get(service, {}).get("volumes", []):
                 source = volume.partition(":")[0] if isinstance(volume, str) else ""
                 if source.startswith("./"):
@@ -164,13 +166,14 @@ def test_secrets_are_for_root_and_in_memory_only(node: Path) -> None:
     secrets = node / "run/logbrook/secrets.env"
     assert stat.S_IMODE(secrets.stat().st_mode) == 0o600
     lines = dict(line.split("=", 1) for line in secrets.read_text().splitlines())
-    assert lines.keys() == NODE_SECRETS.keys()
+    assert lines.keys() == SECRETS.keys()
     assert lines["KAFKA_GATEWAY_PASSWORD"] == "'value-of-kafka-gateway-password'"
     hashed = hashlib.sha256(b"value-of-clickhouse-writer-password").hexdigest()
     assert lines["CLICKHOUSE_WRITER_PASSWORD_SHA256"] == f"'{hashed}'"
-    for name in ("clickhouse-admin-password", "backup-key-secret"):
+    names = ("clickhouse-admin-password", "backup-key-secret", "clickhouse-reader-password", "alertmanager-config")
+    for name in names:
         file = node / "run/logbrook/secrets" / name
-        assert file.read_text() == f"value-of-{name}"
+        assert file.read_text().splitlines()[0] == f"value-of-{name}"
         assert f"value-of-{name}" not in secrets.read_text()
         # Not writable for the container's user, which is not root.
         assert stat.S_IMODE(file.stat().st_mode) == 0o444
@@ -185,10 +188,10 @@ def test_every_variable_has_a_use_and_every_use_a_value() -> None:
     text = "".join((render.ROOT / "compose" / name).read_text() for name in ("compose.yaml", "compose.cloud.yaml"))
     used = set(re.findall(r"\$\{([A-Z0-9_]+)", text))
     demanded = set(re.findall(r"\$\{([A-Z0-9_]+):\?", text))
-    given = VARIABLES.keys() | NODE_SECRETS.keys() | render.mounted_files({}).keys() | {"MOUNTED_SECRETS"}
-    files = {name for name, (_, form) in NODE_SECRETS.items() if form == "file"}
+    given = VARIABLES.keys() | SECRETS.keys() | render.mounted_files({}).keys() | {"MOUNTED_SECRETS"}
+    files = {name for name, secret in SECRETS.items() if secret["as"] == "file"}
     assert given - files <= used
-    assert all(f"{name}_FILE: /run/secrets/{NODE_SECRETS[name][0]}" in text for name in files)
+    assert all(f"_FILE: /run/secrets/{SECRETS[name]['name']}" in text for name in files)
     assert demanded <= given
 
 
@@ -213,10 +216,12 @@ def test_compose_runs_the_rendered_file(configured: dict[str, Any]) -> None:
         ("zookeeper", MEMORY.zookeeper_limit),
         ("kafka", MEMORY.kafka_limit),
         ("clickhouse", MEMORY.clickhouse_limit),
+        ("alertmanager", budget.ALERTMANAGER_MIB),
+        ("alert", budget.ALERT_MIB),
     ):
         service = services[name]
         assert int(service["mem_limit"]) == limit * mib
-        assert service["image"].startswith(f"{MIRROR}/")
+        assert service["image"].startswith(f"{MIRROR}/") or name == "alert"
         assert service["restart"] == "unless-stopped"
         assert service["logging"]["options"]["max-size"]
     assert f"-Xmx{MEMORY.kafka_heap}m" in services["kafka"]["environment"]["KAFKA_HEAP_OPTS"]
@@ -224,13 +229,13 @@ def test_compose_runs_the_rendered_file(configured: dict[str, Any]) -> None:
     assert server == MEMORY.clickhouse_server * mib < MEMORY.clickhouse_limit * mib
     binds = {name: each.get("driver_opts", {}) for name, each in configured["volumes"].items()}
     volumes = {name: each["device"] for name, each in binds.items() if each.get("o") == "bind"}
-    assert volumes == {name: f"/mnt/logbrook/{disk.name}/{name}" for disk in DISKS for name in disk.directories}
-    assert services["migrate"]["image"] == services["access"]["image"] == IMAGE
+    assert volumes == {name: f"/mnt/logbrook/{disk.name}/{name}" for disk in DISKS for name, _ in disk.directories}
+    assert services["migrate"]["image"] == services["access"]["image"] == services["alert"]["image"] == IMAGE
 
 
 def test_what_runs_on_has_no_password_in_its_environment(configured: dict[str, Any]) -> None:
     """Docker keeps the environment on the boot disk; passwords come from a directory in memory, which must be there."""
-    for name in ("zookeeper", "kafka", "clickhouse", "audit", "migrate", "logbrook"):
+    for name in ("zookeeper", "kafka", "clickhouse", "audit", "migrate", "logbrook", "alert", "alertmanager"):
         service = configured["services"].get(name, {"environment": {}})
         assert not [key for key, value in service["environment"].items() if "value-of-" in (value or "")], name
     for name in ("audit", "migrate"):
@@ -244,13 +249,39 @@ def test_what_runs_on_has_no_password_in_its_environment(configured: dict[str, A
 
 def test_a_changed_file_makes_its_service_anew(configured: dict[str, Any]) -> None:
     """What Compose compares, a label, changes with what the service mounts, and with nothing else."""
-    files = render.compose_files()
+    files = render.compose_files(RULES)
     before = render.mounted_files(files)
     after = render.mounted_files(files | {"compose/kafka/log4j.properties": "changed"})
     assert [name for name in before if before[name] != after[name]] == ["MOUNTED_FILES_KAFKA"]
-    for service in ("zookeeper", "kafka", "clickhouse"):
+    after = render.mounted_files(render.compose_files("rules: []  # changed\n"))
+    assert [name for name in before if before[name] != after[name]] == ["MOUNTED_FILES_ALERT"]
+    for service in ("zookeeper", "kafka", "clickhouse", "alertmanager", "alert"):
         label = configured["services"][service]["labels"]["logbrook.mounted-files"]
         assert label == before[f"MOUNTED_FILES_{service.upper()}"]
+
+
+def test_alerts_run_as_the_reader_and_see_one_secret_each(configured: dict[str, Any]) -> None:
+    """The evaluator has the reader's password, Alertmanager its configuration; neither what opens anything else.
+
+    Where they keep their state, they may write: on ClickHouse's disk, each as the user that its image has.
+    """
+    alert, alertmanager = configured["services"]["alert"], configured["services"]["alertmanager"]
+    for service, name in ((alert, "clickhouse-reader-password"), (alertmanager, "alertmanager-config")):
+        [mount] = [each for each in service["volumes"] if each["target"].startswith("/run")]
+        assert mount["target"] in service["environment"].values()
+        assert (mount["source"], mount["target"]) == (f"/run/logbrook/secrets/{name}", f"/run/secrets/{name}")
+        assert mount["read_only"]
+        assert not mount["bind"].get("create_host_path")
+    assert alert["environment"]["LOGBROOK_CLICKHOUSE_USERNAME"] == "reader"
+    [rules] = [each for each in alert["volumes"] if each["target"] == alert["environment"]["LOGBROOK_ALERT_RULES"]]
+    assert Path(rules["source"]).read_text() == RULES
+    assert "ports" not in alertmanager
+    [port] = alert["ports"]
+    assert (port["host_ip"], int(port["published"])) == (SETTINGS.node_address, render.ALERT_PORT)
+    owners = {name: f"{owner}:{owner}" for disk in DISKS for name, owner in disk.directories}
+    for service in (alert, alertmanager):
+        for each in service["volumes"]:
+            assert each.get("source") not in owners or service["user"] == owners[each["source"]]
 
 
 def test_two_listeners(configured: dict[str, Any]) -> None:

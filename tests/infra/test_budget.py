@@ -17,10 +17,10 @@ from tests.infra.engine import settings_of
 MIB = st.integers(1024, 512 * 1024)
 
 
-@given(MIB)
-def test_parts_never_exceed_the_machine(machine_mib: int) -> None:
+@given(MIB, st.sampled_from([0, budget.ALERT_MIB + budget.ALERTMANAGER_MIB]))
+def test_parts_never_exceed_the_machine(machine_mib: int, alerts: int) -> None:
     """From 3 GiB on, all parts together stay below 97 % of the memory; ClickHouse gets what is left, or nothing."""
-    shares = budget.memory(machine_mib)
+    shares = budget.memory(machine_mib, alerts)
     if shares.clickhouse_limit:
         assert shares.total <= 0.97 * machine_mib
     assert shares.clickhouse_limit >= 0
@@ -69,6 +69,15 @@ def test_a_machine_that_is_too_small(stack: str, machine: str, needs: str, bette
         budget.check(settings)
     for part in ("logbrook:machineType", machine, needs, f"Take {better}."):
         assert part in str(error.value)
+
+
+def test_rules_of_alerts_take_their_share_from_clickhouse() -> None:
+    """Who has rules pays for the evaluator and Alertmanager, and an error counts them; the small machine still fits."""
+    has_rules = dataclasses.replace(settings_of("dev"), alert_rules="compose/alerts.yaml")
+    without = budget.node_memory(settings_of("dev"))
+    assert budget.node_memory(has_rules).clickhouse_limit == without.clickhouse_limit - 320
+    with pytest.raises(StackError, match="320 for alerts"):
+        budget.check(dataclasses.replace(has_rules, machine_type="e2-small"))
 
 
 def test_the_next_machine_that_fits_does_fit() -> None:

@@ -47,7 +47,7 @@ UNKNOWN_AT_FIRST = {
 
 @pytest.fixture(scope="module")
 def dev(pulumi_cli: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    """The dev stack with its autoscaler, in a project where only what `make ready` asks for is on.
+    """The dev stack with its autoscaler and rules of alerts, in a project where only what `make ready` asks for is on.
 
     Each test leaves it without pending changes for the next.
     """
@@ -56,6 +56,7 @@ def dev(pulumi_cli: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         patch.setattr("infra.images.content_tag", lambda *_: "0123456789abcdef")
         patch.setattr(node_state, "POLL_SECONDS", 0.05)
         config = {"logbrook:autoscaler": "true", "logbrook:consumerMax": "8"}
+        config["logbrook:alertRules"] = "compose/alerts.yaml"
         with engine(pulumi_cli, tmp_path_factory.mktemp("dev"), config=config) as made:
             yield made
 
@@ -106,7 +107,7 @@ def test_another_machine_type_is_an_update(dev: Engine) -> None:
     assert machine["allowStoppingForUpdate"] is True
     # The containers' limits follow the machine.
     assert (
-        "LOGBROOK_CLICKHOUSE_MEMORY=4360m"
+        "LOGBROOK_CLICKHOUSE_MEMORY=4040m"
         in json.loads(machine["metadata"]["logbrook-bundle"])["files"]["logbrook.env"]
     )
     assert set(dev.up()) == {"same"}
@@ -180,7 +181,7 @@ def test_a_stack_that_does_not_fit_fails_at_preview(dev: Engine) -> None:
     with pytest.raises(DeployError) as error:
         dev.preview()
     dev.set(machineType="e2-standard-2")
-    assert "leave ClickHouse 28" in str(error.value)
+    assert "leave ClickHouse 0" in str(error.value)
     assert "Take e2-medium" in str(error.value)
     assert dev.cloud.events == []
 

@@ -15,7 +15,7 @@ import pytest
 from infra import render
 from infra.config import DISKS
 from tests.components import until
-from tests.infra.test_boot import SECRETS, VARIABLES, _Google, _programs, google
+from tests.infra.test_boot import RULES, SECRETS, VARIABLES, _Google, _programs, google
 
 __all__ = ["google"]
 REGISTRY = "us-central1-docker.pkg.dev"
@@ -128,9 +128,9 @@ def test_from_an_empty_machine_to_ready(machine: Machine) -> None:
     programs = [each.split()[0] for each in calls]
     assert programs.index("apt-get") < programs.index("mkfs.ext4") < programs.index("docker")
     assert programs.count("mkfs.ext4") == len(DISKS)
-    assert [each.split()[0] for each in _compose(calls)] == ["pull", "up", "run", "run", "up"]
-    assert "--wait" in _compose(calls)[1]
-    assert [each.split()[-1] for each in _compose(calls)[1:]] == ["clickhouse", "migrate", "access", "audit"]
+    assert [each.split()[0] for each in _compose(calls)] == ["rm", "pull", "up", "run", "run", "up"]
+    assert "--wait" in _compose(calls)[2]
+    assert [each.split()[-1] for each in _compose(calls)[2:]] == ["clickhouse", "migrate", "access", "audit"]
     digest = hashlib.sha256(_Google.bundle.encode()).hexdigest()
     assert digest == render.digest(_Google.bundle)
     assert _Google.attributes == ["starting", f"ready {digest}"]
@@ -138,6 +138,24 @@ def test_from_an_empty_machine_to_ready(machine: Machine) -> None:
     assert status.returncode == 0
     assert status.stdout.startswith("state     ready\n")
     assert digest in status.stdout
+
+
+def test_alerts_run_where_there_are_rules(machine: Machine) -> None:
+    """A deploy waits for Alertmanager, whose configuration somebody wrote, and not for rules. Without any, both go."""
+    _Google.bundle = render.bundle(VARIABLES, SECRETS, REGISTRY, RULES)
+    machine.called()
+    assert machine.node("converge").returncode == 0
+    calls = machine.called("")
+    pull, *_, up, wait = _compose(calls)
+    assert pull.endswith("audit alert alertmanager")
+    assert up.endswith("audit alert alertmanager")
+    assert wait.endswith("--wait --wait-timeout 120 alertmanager")
+    made = {each.rpartition("/")[2]: each for each in calls if "--directory" in each}
+    assert "--owner=10001 " in made["alert-data"]
+    assert "--owner=65534 " in made["alertmanager-data"]
+    _Google.bundle = _bundle()
+    assert machine.node("converge").returncode == 0
+    assert _compose(machine.called(""))[0] == "rm --force --stop alert alertmanager"
 
 
 def test_it_never_waits_for_a_unit_that_waits_for_it(machine: Machine) -> None:

@@ -11,11 +11,14 @@ from infra.policy import PROD_GUARDED, RULES, Declared, guarded_in_prod, violati
 from tests.infra.recorded import record, stack_config
 
 DIGEST = "registry.example/logbrook@sha256:" + "0" * 64
+RULES_OF_ALERTS = {"alertRules": "compose/alerts.yaml"}
 MANAGED = {"backend": "managed", "clickhouseHost": "abc.clickhouse.example"}
 
 
 @pytest.mark.parametrize("stack", ["dev", "prod"])
-@pytest.mark.parametrize("changes", [{}, MANAGED, {"autoscaler": "true"}, {"queryUsers": "user:a@example.com"}])
+@pytest.mark.parametrize(
+    "changes", [{}, MANAGED, {"autoscaler": "true"}, RULES_OF_ALERTS, {"queryUsers": "user:a@example.com"}]
+)
 def test_the_stacks_keep_all_rules(stack: str, changes: dict[str, str]) -> None:
     """Both stacks, on both backends, with and without options."""
     resources = record(program, stack_config(stack, **changes))

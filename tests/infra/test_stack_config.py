@@ -1,6 +1,10 @@
 """Typed configuration: whatever is wrong is named by its key, before anything is declared."""
 
+import re
+import subprocess
+import sys
 from dataclasses import fields, replace
+from importlib.metadata import packages_distributions
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -11,7 +15,7 @@ from hypothesis import strategies as st
 from infra import budget, config
 from infra.config import Settings
 from infra.errors import StackError
-from infra.secret_store import DOCKER_HUB, SECRET_KEYS, SECRETS, TOKENS, checked, missing
+from infra.secret_store import ALERTMANAGER, DOCKER_HUB, SECRETS, TOKENS, checked, missing
 from tests.infra.engine import ROOT, secrets_of, settings_of
 
 LEAST = {
@@ -109,6 +113,13 @@ def test_managed_needs_a_clickhouse() -> None:
         config.load({**LEAST, "logbrook:backend": "managed"})
 
 
+def test_managed_evaluates_no_rules() -> None:
+    """There is no node that could: the key is refused at once, whatever is in the file."""
+    managed = {**LEAST, "logbrook:backend": "managed", "logbrook:clickhouseHost": "c.example"}
+    with pytest.raises(StackError, match="logbrook:alertRules: only with backend vm"):
+        config.load({**managed, "logbrook:alertRules": "missing.yaml"})
+
+
 @pytest.mark.parametrize("text", ['["user:a@b.c", "group:d@e.f"]', "user:a@b.c", ""])
 def test_lists(text: str) -> None:
     """Pulumi hands lists over as JSON; one value may stand alone."""
@@ -131,10 +142,12 @@ def test_secrets_have_readers() -> None:
 def test_missing_secrets_are_named() -> None:
     """All of them at first, none when all are set."""
     settings = settings_of("dev")
-    assert set(missing(settings, frozenset())) == SECRET_KEYS - {DOCKER_HUB.full_key}
+    assert set(missing(settings, frozenset())) == {secret.full_key for secret in SECRETS if secret.ours}
     assert missing(settings, frozenset(secrets_of(settings))) == []
     pulls_as_somebody = replace(settings, docker_hub_user="somebody")
     assert missing(pulls_as_somebody, frozenset(secrets_of(settings))) == [DOCKER_HUB.full_key]
+    has_rules = replace(settings, alert_rules="compose/alerts.yaml")
+    assert missing(has_rules, frozenset(secrets_of(settings)) - {ALERTMANAGER.full_key}) == [ALERTMANAGER.full_key]
 
 
 @pytest.mark.parametrize("value", ["short", "has spaces in it, and is long enough", "quote'quote'quote'quote'quote"])
@@ -151,3 +164,41 @@ def test_bad_tokens_are_refused(value: str) -> None:
     """The gateway would not start with them."""
     with pytest.raises(StackError, match="gatewayTokens"):
         checked(TOKENS.full_key, value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["", "route: [", "just words", "route: {receiver: a}", "route: {receiver: a}\nreceivers: [{name: xoxb-of-slack}]"],
+)
+def test_a_configuration_without_its_receiver_is_refused_and_not_shown(value: str) -> None:
+    """Alertmanager would not start with it; the message has none of it, since there are secrets in it."""
+    with pytest.raises(StackError, match="logbrook:alertmanagerConfig: not a configuration") as error:
+        checked(ALERTMANAGER.full_key, value)
+    assert "xoxb" not in str(error.value)
+
+
+def test_the_example_of_a_configuration_is_taken() -> None:
+    """The one in docs/alerts.md; tests/alert has what a real Alertmanager makes of it."""
+    [example] = re.findall(r"```yaml\n(route:.*?)```", (ROOT / "docs/alerts.md").read_text(), re.DOTALL)
+    assert checked(ALERTMANAGER.full_key, example) == example
+
+
+def test_a_deploy_can_read_rules() -> None:
+    """With the service's own code, which is not installed there, and nothing but infra/requirements.txt."""
+    pinned = set(re.findall(r"(?m)^([\w.-]+)==", (ROOT / "infra/requirements.txt").read_text()))
+    hidden = [
+        module
+        for module, names in packages_distributions().items()
+        if not pinned & {re.sub(r"[._]", "-", name).lower() for name in names}
+    ]
+    program = """if True:
+        import sys
+        class Hidden:
+            def find_spec(self, name, path=None, target=None):
+                if name in sys.argv: raise ModuleNotFoundError(name)
+        sys.meta_path.insert(0, Hidden())
+        import infra.log_alerts, logbrook.alert.rules
+        """
+    command = [sys.executable, "-c", program, *{*hidden} - {"logbrook"}]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.main import get_command
 
-from infra import autoscaler, backend, disks, images
+from infra import autoscaler, backend, disks, images, log_alerts
 from infra.__main__ import program
 from infra.errors import StackError
 
@@ -24,7 +24,7 @@ from infra.images import base_digest
 from infra.policy import Declared
 from logbrook import config
 from logbrook.cli import app
-from tests.infra.engine import ROOT, settings_of
+from tests.infra.engine import CANARY, ROOT, settings_of
 from tests.infra.recorded import record, stack_config
 
 
@@ -85,6 +85,36 @@ def test_the_firewall_knows_cloud_run_by_its_subnet(prod: list[Declared]) -> Non
         (interface,) = _one(prod, kind, name)["template"]["vpcAccess"]["networkInterfaces"]
         assert interface["subnetwork"] == identifier
     assert ipaddress.ip_network(subnet["ipCidrRange"]).num_addresses >= 64
+
+
+def test_alerts_on_logs_run_where_the_stack_names_rules(prod: list[Declared]) -> None:
+    """The node gets the file and the name of a secret that it alone reads; the explorer asks the evaluator there."""
+    found = record(program, stack_config("prod", alertRules="compose/alerts.yaml"))
+    metadata = _one(found, "Instance", "node")["metadata"]
+    bundle = json.loads(metadata["logbrook-bundle"])
+    assert bundle["files"]["compose/alert/rules.yaml"] == (ROOT / "compose/alerts.yaml").read_text()
+    [secret] = [each for each in bundle["secrets"].values() if each["name"] == "alertmanager-config"]
+    assert secret["version"].endswith("/logbrook-prod-alertmanager-config/versions/1")
+    assert CANARY not in json.dumps(metadata)
+    assert _grants(found) - _grants(prod) == {
+        ("node", "roles/secretmanager.secretAccessor", "logbrook-prod-alertmanager-config")
+    }
+    assert _one(found, "Firewall", "run-to-node")["allows"] == [{"protocol": "tcp", "ports": ["9094", "8123", "9466"]}]
+    url = _variables(_one(found, "Service", "query"))["LOGBROOK_QUERY_ALERTS_URL"]
+    assert url == f"http://{_one(found, 'Address', 'node-address')['address']}:9466"
+    assert "LOGBROOK_QUERY_ALERTS_URL" not in _variables(_one(prod, "Service", "query"))
+    without = _one(prod, "Instance", "node")["metadata"]["logbrook-bundle"]
+    assert not {"compose/alert/rules.yaml", "alertmanager-config"} & {*re.findall(r'"([^"]+)"', without)}
+
+
+def test_mistakes_in_rules_are_refused_with_their_place(tmp_path: Path) -> None:
+    """Before anything is declared, by the service's own reader: every mistake, with its line and column."""
+    rules = tmp_path / "rules.yaml"
+    rules.write_text("rules:\n  - name: One\n    query: 'level>='\n    condition: plenty\n")
+    with pytest.raises(StackError, match=r"(?s)logbrook:alertRules: .*rules.yaml:3:\d+: .*\n.*rules.yaml:4:16: "):
+        record(program, stack_config("dev", alertRules=str(rules)))
+    with pytest.raises(StackError, match=r"logbrook:alertRules: .*No such file"):
+        log_alerts.rules(dataclasses.replace(settings_of("dev"), alert_rules="missing.yaml"))
 
 
 def _grants(resources: list[Declared]) -> set[tuple[str, str, str]]:
