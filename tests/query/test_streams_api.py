@@ -8,14 +8,18 @@ from collections.abc import Iterator
 from typing import Any
 
 import httpx
+import pyarrow
 import pytest
+from pyarrow import parquet
 
 from logbrook import clickhouse, config
+from logbrook.query import streams
 from logbrook.query.engine import Engine, Statement
 from tests.components import until
 from tests.query.door import BASE, Door, event, moment, store
 
 DAY = {"from": BASE["from"], "to": BASE["to"]}
+MEDIA_TYPES = {"arrow": "arrow.stream", "parquet": "parquet"}
 SLOW = (
     "SELECT count() FROM (SELECT arrayJoin(range(100000)) AS a) x, (SELECT arrayJoin(range(100000)) AS b) y, "
     "(SELECT arrayJoin(range(100)) AS c) z WHERE a * b * c = 7"
@@ -101,6 +105,51 @@ def test_a_csv_is_safe_to_open(service: Door, database: config.ClickHouse) -> No
     ]
     assert {row["service"] for row in rows} == {"'=cmd"}
     assert "attachment" in response.headers["content-disposition"]
+
+
+@pytest.mark.parametrize("output_format", ["arrow", "parquet"])
+def test_a_typed_export_has_the_same_events(
+    service: Door, database: config.ClickHouse, monkeypatch: pytest.MonkeyPatch, output_format: str
+) -> None:
+    """Arrow and Parquet have what NDJSON has, in one stream however many statements it took; times are times."""
+    monkeypatch.setattr(streams, "_EXPORT_EVENTS", 100)
+    store(database, [event(n, "line", Timestamp=moment(-n * 7), LogAttributes={"n": str(n)}) for n in range(1000)])
+
+    response = service.client.get("/v1/export", params={**DAY, "format": output_format})
+    lines = service.client.get("/v1/export", params=DAY).text.splitlines()
+
+    table = table_of(response.content, output_format)
+    assert [str(table.schema.field(name).type) for name in ("timestamp", "ingested_at")] == [
+        "timestamp[ns, tz=UTC]",
+        "timestamp[ms, tz=UTC]",
+    ]
+    for row, line in zip(table.to_pylist(maps_as_pydicts="strict"), lines, strict=True):
+        for name, precision in (("timestamp", "nanoseconds"), ("ingested_at", "milliseconds")):
+            row[name] = row[name].isoformat(timespec=precision).replace("+00:00", "Z")
+        assert row == json.loads(line)
+    assert response.headers["content-type"] == f"application/vnd.apache.{MEDIA_TYPES[output_format]}"
+
+
+def test_a_typed_export_of_nothing_has_its_columns(service: Door, database: config.ClickHouse) -> None:
+    """Without matches there are no rows, but all columns, so that what reads them need not ask first."""
+    store(database, [event(1)])
+    names = list(service.client.get("/v1/export", params=DAY).json())
+
+    for output_format in MEDIA_TYPES:
+        nothing = {**DAY, "query": "no such", "format": output_format}
+        table = table_of(service.client.get("/v1/export", params=nothing).content, output_format)
+        assert (table.num_rows, table.column_names) == (0, names)
+
+
+def table_of(content: bytes, output_format: str) -> Any:
+    """An export as Arrow's own reader has it."""
+    source = pyarrow.BufferReader(content)
+    if output_format == "parquet":
+        return parquet.read_table(source)
+    table = pyarrow.ipc.open_stream(source).read_all()
+    # One stream, and nothing behind its end.
+    assert source.tell() == len(content)
+    return table
 
 
 def test_the_columns_of_an_export_keep_their_places(service: Door, database: config.ClickHouse) -> None:

@@ -8,6 +8,7 @@ from logbrook import __version__
 from logbrook.query.answers import ErrorAnswer
 from logbrook.query.parameters import described
 from logbrook.query.routes import ROUTES, Export, Filter, Nothing, Route
+from logbrook.query.streams import EXPORTS
 
 _ERRORS = {
     400: "The request can't be understood; `error.message` says what was expected, `error.position` where.",
@@ -31,7 +32,9 @@ def document() -> dict[str, Any]:
     paths["/v1/tail"] = {
         "get": _stream("Matching events as they arrive: server-sent events.", Filter, "text/event-stream")
     }
-    paths["/v1/export"] = {"get": _stream("All matches, newest first.", Export, "application/x-ndjson", "text/csv")}
+    paths["/v1/export"] = {
+        "get": _stream("All matches, newest first.", Export, *(each.media_type for each in EXPORTS.values()))
+    }
     return {
         "openapi": "3.1.0",
         "info": {"title": "Logbrook", "version": __version__, "description": "Logs, read-only: search, count, follow."},

@@ -71,7 +71,7 @@ class Selected(Filter):
 class Export(Selected):
     """What /v1/export takes."""
 
-    format: Annotated[Literal["ndjson", "csv"], _says("How to write the events.")] = "ndjson"
+    format: Annotated[Literal["ndjson", "csv", "arrow", "parquet"], _says("How to write the events.")] = "ndjson"
 
 
 class _Range(Struct):

@@ -97,13 +97,12 @@ class Api:
         try:
             given = parameters.read(routes.Export, request.query_params.multi_items())
             source = streams.export(self.engine, given.selection(), given.format)
-            media_type = "text/csv" if given.format == "csv" else "application/x-ndjson"
             known = await self.completeness.known()
             headers = {
                 "Content-Disposition": f'attachment; filename="logs.{given.format}"',
                 "Complete-Until": known["complete_until"] or "unknown",
             }
-            return await self._stream(source, media_type, headers)
+            return await self._stream(source, streams.EXPORTS[given.format].media_type, headers)
         except Exception as error:
             return error_answer(error)
 

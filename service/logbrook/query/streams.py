@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -24,6 +25,24 @@ _SILENCE_SECONDS = 10.0
 # Events in one statement of an export: bounds what ClickHouse sorts at a time.
 _EXPORT_EVENTS = 50_000
 _FORMULA = "^[=+@\\t\\r-]"
+_ARROW_END = b"\xff\xff\xff\xff\x00\x00\x00\x00"
+
+
+@dataclass(frozen=True)
+class Export:
+    """A format of exports: ClickHouse's name for it, its media type, and whether times are times in it, not text."""
+
+    clickhouse: str
+    media_type: str
+    typed: bool = False
+
+
+EXPORTS = {
+    "ndjson": Export("JSONEachRow", "application/x-ndjson"),
+    "csv": Export("CSVWithNames", "text/csv"),
+    "arrow": Export("ArrowStream", "application/vnd.apache.arrow.stream", typed=True),
+    "parquet": Export("Parquet", "application/vnd.apache.parquet", typed=True),
+}
 
 
 async def tail(engine: Engine, completeness: Completeness, node: Node, since_ms: int) -> AsyncIterator[bytes]:
@@ -84,34 +103,61 @@ def _message(name: str, data: object, identity: int | None = None) -> bytes:
 
 
 async def export(engine: Engine, selection: Selection, output_format: str) -> AsyncIterator[bytes]:
-    """All matches, newest first, as `ndjson` or `csv`: range after range of time, each as ClickHouse writes it."""
+    """All matches, newest first, in one of EXPORTS: range after range of time, each as ClickHouse writes it.
+
+    Parquet is one statement, within the limits of one: the file ends with an index of all that is in it.
+    """
     look = Look(engine, selection, Spent())
+    periods = _whole(selection.period) if output_format == "parquet" else search.slices(look, _EXPORT_EVENTS)
     first = True
-    async for period in search.slices(look, _EXPORT_EVENTS):
-        statement = _export_statement(Selection(selection.node, period), csv=output_format == "csv")
-        name = "JSONEachRow" if output_format == "ndjson" else "CSVWithNames" if first else "CSV"
+    async for period in periods:
+        statement = _export_statement(Selection(selection.node, period), output_format)
+        name = "CSV" if output_format == "csv" and not first else EXPORTS[output_format].clickhouse
         async with engine.stream(statement, name) as chunks:
-            async for chunk in chunks:
+            async for chunk in _batches(chunks, first=first) if output_format == "arrow" else chunks:
                 yield chunk
         first = False
+    if output_format == "arrow":
+        yield _ARROW_END
 
 
-def _export_statement(selection: Selection, *, csv: bool) -> Statement:
+async def _whole(period: timerange.TimeRange) -> AsyncIterator[timerange.TimeRange]:
+    yield period
+
+
+async def _batches(chunks: AsyncIterator[bytes], *, first: bool) -> AsyncIterator[bytes]:
+    """An Arrow stream without its end, and without its schema unless it is the first: so that they can be joined.
+
+    A stream begins with the schema's message, which has no body: four bytes FF, the size of what follows, and that.
+    https://arrow.apache.org/docs/format/Columnar.html#encapsulated-message-format
+    """
+    held, skipped = b"", first
+    async for chunk in chunks:
+        held += chunk
+        if not skipped and len(held) >= 8 and len(held) >= (begins := 8 + int.from_bytes(held[4:8], "little")):
+            held, skipped = held[begins:], True
+        if skipped and len(held) > len(_ARROW_END):
+            yield held[: -len(_ARROW_END)]
+            held = held[-len(_ARROW_END) :]
+
+
+def _export_statement(selection: Selection, output_format: str) -> Statement:
     parameters = filters.Parameters()
     condition = selection.condition(parameters)
     exported = sorted((each for each in COLUMNS if each.exported), key=lambda each: each.exported)
-    columns = ", ".join(f"{_exported(each, csv=csv)} AS {each.name}" for each in exported)
+    columns = ", ".join(f"{_exported(each, output_format)} AS {each.name}" for each in exported)
     sql = f"SELECT {columns} FROM otel_logs WHERE {condition} ORDER BY {events.NEWEST_FIRST}"
     return Statement(sql, parameters.values, {"max_result_bytes": 0})
 
 
-def _exported(column: Column, *, csv: bool) -> str:
+def _exported(column: Column, output_format: str) -> str:
     sql = "toValidUTF8(Body)" if column.sql == "Body" else column.sql
     if column.kind == "time":
-        return f"concat(replaceOne(toString(toTimeZone({sql}, 'UTC')), ' ', 'T'), 'Z')"
-    if csv and column.kind == "map":
+        time = f"toTimeZone({sql}, 'UTC')"
+        return time if EXPORTS[output_format].typed else f"concat(replaceOne(toString({time}), ' ', 'T'), 'Z')"
+    if output_format == "csv" and column.kind == "map":
         return f"toJSONString({sql})"
-    if csv and column.kind == "text":
+    if output_format == "csv" and column.kind == "text":
         # A text that no spreadsheet takes for a formula.
         return f"if(match({sql}, '{_FORMULA}'), concat('''', {sql}), {sql})"
     return sql
