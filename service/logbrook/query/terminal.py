@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import quote
 
 import httpx
@@ -13,7 +13,8 @@ import orjson
 from rich.console import Console
 from rich.text import Text
 
-from logbrook.errors import LogbrookError, UnavailableError
+from logbrook.client import reached, refusal
+from logbrook.errors import LogbrookError, RejectedError
 
 _STYLES = {
     "none": "dim",
@@ -112,13 +113,8 @@ def _answer(url: str, path: str, parameters: dict[str, str]) -> dict[str, Any]:
 
 @contextmanager
 def _service(url: str) -> Iterator[httpx.Client]:
-    try:
-        with httpx.Client(base_url=url, timeout=60, trust_env=False) as client:
-            yield client
-    except httpx.HTTPError as error:
-        raise UnavailableError(
-            "query_unavailable", f"{url} can't be reached ({type(error).__name__}); is `logbrook query` running?"
-        ) from error
+    with reached(url), httpx.Client(base_url=url, timeout=60, trust_env=False) as client:
+        yield client
 
 
 def _follow(client: httpx.Client, query: str, seen: set[str], show: Callable[[dict[str, Any]], None]) -> None:
@@ -170,14 +166,12 @@ def _page(client: httpx.Client, wanted: Wanted, cursor: str, limit: int) -> dict
     return dict(response.json()) if response.status_code == 200 else _refused(response, wanted.query)
 
 
-def _refused(response: httpx.Response, query: str) -> dict[str, Any]:
-    try:
-        error = response.json()["error"]
-    except (ValueError, KeyError, TypeError):
-        raise SearchError(f"the service answered {response.status_code}: is this the query API?") from None
-    message = str(error["message"])
-    if "position" in error and "expected" in error:
-        message += f"; expected {error['expected']}\n  {query}\n  {' ' * int(error['position'])}^"
+def _refused(response: httpx.Response, query: str) -> NoReturn:
+    error = refusal(response)
+    place = error.place if isinstance(error, RejectedError) else {}
+    message = str(error)
+    if "position" in place and "expected" in place:
+        message += f"; expected {place['expected']}\n  {query}\n  {' ' * int(place['position'])}^"
     raise SearchError(message)
 
 
