@@ -94,7 +94,6 @@ def test_it_is_found(shop: Door, query: str, offsets: set[int]) -> None:
     ("query", "hint"),
     [
         ("paid or gone", "AND, OR, and NOT, in capitals"),
-        ("paid | count", "no pipes"),
         ('{service="till"}', "service:edge"),
         ('paid {service="till"}', "service:edge"),
         ("/pa.*d/", "body:/pa.*d/"),

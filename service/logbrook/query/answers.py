@@ -195,6 +195,27 @@ class SqlAnswer(Answer, kw_only=True):
     cost: Cost
 
 
+class QueryColumn(Struct, kw_only=True):
+    """A column of counts."""
+
+    name: str
+    kind: str  # text, number, or time
+
+
+class QueryAnswer(Answer, kw_only=True, rename={"from_": "from"}):
+    """What a query with stages counted, row by row. A text or figure that is not there is empty or null."""
+
+    columns: list[QueryColumn]
+    rows: list[list[Any]]
+    truncated: bool  # there are more rows
+    step_seconds: float | None  # of a timechart; null: it is none
+    hints: list[str]  # what was cut, how the query is read where other tools differ, or which fields are not there
+    from_: str  # what was counted: whole steps of a timechart, whole minutes where the counts by minute answer
+    to: str
+    sql: str  # what was run
+    cost: Cost
+
+
 class Figure(Struct, kw_only=True):
     """One number about the platform."""
 

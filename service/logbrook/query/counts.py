@@ -16,7 +16,7 @@ _STEPS_SECONDS = (
     7200, 10800, 21600, 43200, 86400, 172800, 604800, 2592000, 31536000, 315360000,
 )  # fmt: skip
 MAX_BUCKETS = 500
-_MAX_SERIES = 10
+MAX_SERIES = 10
 # Each bucket has it again.
 _SERIES_NAME = 256
 # Of these, the most frequent: who sends has not to name any number of services.
@@ -37,13 +37,13 @@ def value_sql(field: Field, parameters: filters.Parameters) -> str:
 async def histogram(engine: Engine, selection: Selection, by: str, buckets: int) -> HistogramAnswer:
     """Counts over time by severity, service or any field, in at most `buckets` steps of a round length."""
     spent = Spent()
-    step = _step(selection.period, buckets)
+    step = round_step(selection.period, buckets)
     period = selection.period.aligned(step)
     grouped_by_level = by in catalog.LEVEL_NAMES
     parameters = filters.Parameters()
     field = Field(Place.COLUMN, "SeverityNumber") if grouped_by_level else catalog.field(by)
     group = value_sql(field, parameters)
-    bucket, where = _bucket(selection, period, step, counted=field.name in ("SeverityNumber", "ServiceName"))
+    bucket, where = bucket_of(selection, period, step, counted=field.name in ("SeverityNumber", "ServiceName"))
     sql = (
         f"SELECT {bucket} AS bucket, {group} AS value, count() FROM otel_logs "
         f"WHERE {where} AND ({filters.condition(selection.node, parameters)}) GROUP BY bucket, value"
@@ -68,13 +68,13 @@ def _frequent_values(sql: str) -> str:
     listed = beginning("toString(value)", _SERIES_NAME)
     return (
         f"WITH counts AS ({sql.replace('count() FROM', 'count() AS events FROM', 1)}), frequent AS "
-        f"(SELECT value FROM counts GROUP BY value ORDER BY sum(events) DESC LIMIT {_MAX_SERIES:d}) "
+        f"(SELECT value FROM counts GROUP BY value ORDER BY sum(events) DESC LIMIT {MAX_SERIES:d}) "
         f"SELECT bucket, if(value IN (SELECT value FROM frequent), {listed}, '{OTHER}') AS series, sum(events) "
         "FROM counts GROUP BY bucket, series"
     )
 
 
-def _step(period: TimeRange, buckets: int) -> int:
+def round_step(period: TimeRange, buckets: int) -> int:
     """The shortest round step, in nanoseconds, that needs no more buckets than that."""
     for seconds in _STEPS_SECONDS:
         step = int(seconds * SECOND)
@@ -84,7 +84,7 @@ def _step(period: TimeRange, buckets: int) -> int:
     return int(_STEPS_SECONDS[-1] * SECOND)
 
 
-def _bucket(selection: Selection, period: TimeRange, step: int, *, counted: bool) -> tuple[str, str]:
+def bucket_of(selection: Selection, period: TimeRange, step: int, *, counted: bool) -> tuple[str, str]:
     """SQL for the number of an event's bucket, and for the range; in whole minutes if the counts can answer."""
     lowest, highest = timerange.BUCKET_RANGE
     by_minute = step % (60 * SECOND) == 0 and lowest <= period.start and period.end <= highest

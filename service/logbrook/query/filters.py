@@ -60,6 +60,15 @@ class Parameters:
         """Bind a string."""
         return self.add("String", value)
 
+    def inlined(self, sql: str) -> str:
+        """A statement that needs no values beside it, for people to copy."""
+
+        def literal(found: re.Match[str]) -> str:
+            value = self.values[found[1]]
+            return "'" + value.replace("'", "\\'") + "'" if found[2] == "String" else value
+
+        return re.sub(r"\{(p\d+):(\w+)\}", literal, sql)
+
 
 def words(text: str) -> list[str]:
     """The words of a text, as the index has them."""
@@ -174,7 +183,21 @@ def _field(node: OfField, parameters: Parameters) -> str:
             pairs = " OR ".join(f"({_pair(place, node.field.name, node.value, parameters)})" for place in places)
             return f"{_has_ids(node.value, parameters)} AND ({pairs})"
         return " OR ".join(f"({_attribute(node, place, node.field.name, parameters)})" for place in places)
+    if node.field.place is Place.MADE:
+        return _made(node, parameters)
     return _attribute(node, node.field.place, node.field.name, parameters)
+
+
+def _made(node: OfField, parameters: Parameters) -> str:
+    """The condition for a column that the statement itself makes; a number may be NULL."""
+    name, numeric = node.field.name, node.field.numeric
+    match node:
+        case Compares(operator=operator, number=number):
+            value = name if numeric else f"toFloat64OrNull({name})"
+            return f"ifNull({value} {operator} {parameters.add('Float64', float(number))}, 0)"
+        case Exists():
+            return f"{name} IS NOT NULL" if numeric else f"{name} != ''"
+    return _column(node, parameters)
 
 
 def _column(node: OfField, parameters: Parameters) -> str:

@@ -22,7 +22,6 @@ _LOOKS_LIKE = tuple(
     (re.compile(pattern), hint)
     for pattern, hint in (
         (rf"{_BEGIN}(or|and|not){_END}", "`{0}` is read as a word; the operators are AND, OR, and NOT, in capitals."),
-        (rf"{_BEGIN}\|{_END}", "`|` is read as text: a query has no pipes. Use OR, or more words."),
         (rf"{_BEGIN}\{{[^}}]*[=:]", "`{{` is read as text: write service:edge instead of {{service=\"edge\"}}."),
         (
             rf"{_BEGIN}(/[^\s/]*(?:[^\w\s/.*?-]|\.\*)[^\s/]*/){_END}",
@@ -72,17 +71,7 @@ async def of_nothing(engine: Engine, selection: Selection, spent: Spent) -> list
     parts = list(_positive(selection.node))
     everything = Selection(Everything(), selection.period)
     with contextlib.suppress(LogbrookError):
-        if names := {field for part in parts for field in fields_of(part) if field.place is not Place.COLUMN}:
-            log, resource = await values.names(engine, selection.period, spent)
-            keys = {Place.LOG: log, Place.RESOURCE: resource, Place.ANYWHERE: log | resource}
-            there = [f"attr.{key}" for key in log] + [f"resource.{key}" for key in resource] + list(catalog.SHOWN)
-            found += [
-                f"No event in this range has the field `{field.name}`{_near(field.name, there)}"
-                for field in sorted(names, key=lambda field: field.name)
-                # A rare one of very many may still be there.
-                if field.name not in keys.get(field.place, [field.name])
-                and max(len(log), len(resource)) < values.MAX_NAMES
-            ]
+        found += await of_fields(engine, selection, {field for part in parts for field in fields_of(part)}, spent)
         wanted = {
             part.value
             for part in parts
@@ -101,6 +90,22 @@ async def of_nothing(engine: Engine, selection: Selection, spent: Spent) -> list
         value = words[0] if re.fullmatch(r"[\w.-]+", words[0]) else "value"
         found.append(f"Words are looked for in the body only; a value is found by its field: attr.NAME:{value}")
     return found
+
+
+async def of_fields(engine: Engine, selection: Selection, fields: Iterable[Field], spent: Spent) -> list[str]:
+    """Which of these attributes no event in the range has, and what is nearest to them."""
+    names = {field for field in fields if field.place not in {Place.COLUMN, Place.MADE}}
+    if not names:
+        return []
+    log, resource = await values.names(engine, selection.period, spent)
+    keys = {Place.LOG: log, Place.RESOURCE: resource, Place.ANYWHERE: log | resource}
+    there = [f"attr.{key}" for key in log] + [f"resource.{key}" for key in resource] + list(catalog.SHOWN)
+    return [
+        f"No event in this range has the field `{field.name}`{_near(field.name, there)}"
+        for field in sorted(names, key=lambda field: field.name)
+        # A rare one of very many may still be there.
+        if field.name not in keys.get(field.place, [field.name]) and max(len(log), len(resource)) < values.MAX_NAMES
+    ]
 
 
 def _near(name: str, there: Iterable[str]) -> str:

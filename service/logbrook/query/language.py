@@ -7,14 +7,15 @@
 
     duration_ms:[100 TO 200] ip:10.0.0.0/8 path:/^\\/api/    ranges, networks, regular expressions
 
-Words next to each other must all match. `AND` (`&&`), `OR` (`||`) and `NOT` are operators in capitals only.
+Words next to each other must all match. `AND` (`&&`), `OR` (`||`) and `NOT` are operators in capitals only. A `|` ends
+the filter: what follows are stages (stages.py).
 """
 
 import re
 
 from logbrook.query import catalog
 from logbrook.query.meaning import NUMBER, QuerySyntaxError, any_of, body_text, comparison, matches, value_of
-from logbrook.query.syntax import All, Any, Everything, Exists, Node, Not, Place, Text, is_unspaced
+from logbrook.query.syntax import All, Any, Everything, Exists, Names, Node, Not, Place, Text, is_unspaced
 
 MAX_CHARACTERS = 4096
 MAX_DEPTH = 24
@@ -22,47 +23,65 @@ MAX_TERMS = 100
 # Thousands of them in one pattern keep ClickHouse busy for minutes within one block, where it does not check deadlines.
 MAX_WILDCARDS = 100
 
-_FIELD = re.compile(
-    r'(?:([^\W\d](?:[\w.@/-]|\\ )*|@[\w.@/-]*)|(?:(attr|attributes|resource|scope)\.)?"((?:[^"\\]|\\.)+)")'
-    r"(:|\s*(?:=~|!~|!=|==?|>=|<=|>|<)(?![=>~])\s*)"
-)
+_NAME = r'(?:([^\W\d](?:[\w.@/-]|\\ )*|@[\w.@/-]*)|(?:(attr|attributes|resource|scope)\.)?"((?:[^"\\]|\\.)+)")'
+NAME = re.compile(_NAME + r'(?![\w.@/"-])')
+_FIELD = re.compile(_NAME + r"(:|\s*(?:=~|!~|!=|==?|>=|<=|>|<)(?![=>~])\s*)")
 _OPERATOR = re.compile(r"=~|!~|!=|>=|<=|>|<|=")
 _KEYWORDS = {"AND": "AND", "OR": "OR", "NOT": "NOT", "&&": "AND", "||": "OR"}
 _KEYWORD = re.compile(r"(AND|OR|NOT|&&|\|\|)(?=[\s()]|$)")
-_REGEX = re.compile(r"/((?:\\.|[^/\\])+)/(?=[\s)]|$)")
+REGEX = re.compile(r"/((?:\\.|[^/\\])+)/(?=[\s)]|$)")
+_STAGE = re.compile(r"\|(?!\|)")
 _RANGE = re.compile(r"([\[{])\s*([^\s\[\]{}]+)\s+TO\s+([^\s\[\]{}]+)\s*([\]}])(?=[\s)]|$)")
 
 
 def parse(text: str) -> Node:
-    """The tree of a query; nothing but blanks matches everything. Raises QuerySyntaxError."""
-    if len(text) > MAX_CHARACTERS:
-        raise QuerySyntaxError(
-            MAX_CHARACTERS, f"the query has {len(text)} characters", f"at most {MAX_CHARACTERS} characters"
-        )
-    if found := re.search("[\0\ud800-\udfff]", text):
-        raise QuerySyntaxError(found.start(), "the query contains a character that text cannot have", "text")
-    wildcards = [found.start() for found in re.finditer(r"[*?]", text)]
-    if len(wildcards) > MAX_WILDCARDS:
-        raise QuerySyntaxError(
-            wildcards[MAX_WILDCARDS], f"there are more than {MAX_WILDCARDS} * and ?", "fewer wildcards"
-        )
-    return _Parser(text).query()
+    """The tree of a filter; nothing but blanks matches everything. Raises QuerySyntaxError."""
+    parser = Parser(text)
+    node = parser.filter()
+    if parser.at < len(text):
+        raise QuerySyntaxError(parser.at, "a filter has no stages", "the end of the query, or quotes around | as text")
+    return node
 
 
-class _Parser:
-    """A recursive descent over the characters; each method leaves `at` after what it took."""
+def name_of(found: re.Match[str]) -> str:
+    """The name that a match of NAME stands for."""
+    key = found[3] and re.sub(r"\\(.)", r"\1", found[3])
+    return (found[1] or "").replace("\\ ", " ") or (f"{found[2]}.{key}" if found[2] else key)
 
-    def __init__(self, text: str) -> None:
-        self.text, self.at, self.terms = text, 0, 0
 
-    def query(self) -> Node:
+class Parser:
+    """A recursive descent over the characters; each method leaves `at` after what it took. Raises QuerySyntaxError."""
+
+    def __init__(self, text: str, names: Names = catalog) -> None:
+        if len(text) > MAX_CHARACTERS:
+            raise QuerySyntaxError(
+                MAX_CHARACTERS, f"the query has {len(text)} characters", f"at most {MAX_CHARACTERS} characters"
+            )
+        if found := re.search("[\0\ud800-\udfff]", text):
+            raise QuerySyntaxError(found.start(), "the query contains a character that text cannot have", "text")
+        wildcards = [found.start() for found in re.finditer(r"[*?]", text)]
+        if len(wildcards) > MAX_WILDCARDS:
+            raise QuerySyntaxError(
+                wildcards[MAX_WILDCARDS], f"there are more than {MAX_WILDCARDS} * and ?", "fewer wildcards"
+            )
+        self.text, self.names, self.at, self.terms = text, names, 0, 0
+
+    def filter(self) -> Node:
+        """The filter that is here, up to the next stage."""
         self._blanks()
-        if self.at == len(self.text):
+        if self._ends():
             return Everything()
         node = self._alternatives(0, None)
-        if self.at < len(self.text):
+        if not self._ends():
             raise QuerySyntaxError(self.at, "this ) does not close anything", "the end of the query, or a ( before it")
         return node
+
+    def _ends(self) -> bool:
+        """Whether the query or the next stage begins here."""
+        return self.at == len(self.text) or _STAGE.match(self.text, self.at) is not None
+
+    def need(self, name: str, start: int) -> None:
+        """Raise QuerySyntaxError if there is no such field here."""
 
     def _blanks(self) -> None:
         while self.at < len(self.text) and self.text[self.at].isspace():
@@ -90,7 +109,7 @@ class _Parser:
         self._blanks()
         parts = [self._negation(depth, field)]
         self._blanks()
-        while self.at < len(self.text) and self.text[self.at] != ")" and self._keyword() != "OR":
+        while not self._ends() and self.text[self.at] != ")" and self._keyword() != "OR":
             if self._take("AND"):
                 self._blanks()
             parts.append(self._negation(depth, field))
@@ -112,8 +131,8 @@ class _Parser:
 
     def _primary(self, depth: int, field: str | None) -> Node:
         start = self.at
-        if (keyword := self._keyword()) is not None or start == len(self.text) or self.text[start] == ")":
-            found = "the query ends here" if start == len(self.text) else f"there is {keyword or ')'} here"
+        if (keyword := self._keyword()) is not None or self._ends() or self.text[start] == ")":
+            found = "the query ends here" if start == len(self.text) else f"there is {keyword or self.text[start]} here"
             within = "; a query has no functions" if self.text[start - 1 : start + 1] == "()" else ""
             raise QuerySyntaxError(start, found, f"a word, a phrase, field:value or ({within}")
         self.terms += 1
@@ -131,7 +150,7 @@ class _Parser:
             raise QuerySyntaxError(opened, f"there are more than {MAX_DEPTH} ( inside each other", "fewer ( )")
         self.at += 1
         node = self._alternatives(depth + 1, field)
-        if self.at == len(self.text):
+        if self._ends():
             raise QuerySyntaxError(self.at, f"the ( at character {opened + 1} is not closed", ")")
         self.at += 1
         return node
@@ -156,9 +175,10 @@ class _Parser:
         start = self.at
         found = _FIELD.match(self.text, start)
         if found is None or not self._is_field(found):
+            self.need("body", start)
             return Text(self._quoted()) if self.text[start] == '"' else body_text(self._raw('\\s()"'))
-        key = found[3] and re.sub(r"\\(.)", r"\1", found[3])
-        name = (found[1] or "").replace("\\ ", " ") or (f"{found[2]}.{key}" if found[2] else key)
+        name = name_of(found)
+        self.need(name, start)
         self.at = found.end()
         operator = found[4].strip()
         if operator not in ("=", "==", ":"):
@@ -166,7 +186,7 @@ class _Parser:
         node = self._value(depth, name)
         # It may be text as well: programs write `user=bob` into their lines, and no blank stands behind a word in CJK.
         text = self.text[start : self.at]
-        is_field = found[3] or catalog.is_known(name) or "(" in text or (operator == ":" and not is_unspaced(name))
+        is_field = found[3] or self.names.is_known(name) or "(" in text or (operator == ":" and not is_unspaced(name))
         return node if is_field else Any((node, body_text(text)))
 
     def _is_field(self, found: re.Match[str]) -> bool:
@@ -177,7 +197,7 @@ class _Parser:
             return has_value if found[3] and not found[2] else not rest.startswith("//")
         if operator != found[4] and not has_value:
             return False
-        if found[2] or (found[1] and catalog.is_known(found[1])):
+        if found[2] or (found[1] and self.names.is_known(found[1])):
             return True
         return has_value if operator[0] in "=!" else NUMBER.match(rest) is not None
 
@@ -190,39 +210,39 @@ class _Parser:
         if self.text[start] == "(":
             return self._group(depth, name)
         if self.text[start] == '"':
-            return value_of(name, self._quoted(), start, quoted=True)
-        if regex := _REGEX.match(self.text, start):
+            return value_of(self.names, name, self._quoted(), start, quoted=True)
+        if regex := REGEX.match(self.text, start):
             self.at = regex.end()
-            return matches(name, regex[1].replace("\\/", "/"), start)
+            return matches(self.names, name, regex[1].replace("\\/", "/"), start)
         if limits := _RANGE.match(self.text, start):
             self.at = limits.end()
             return self._range(name, limits)
         if operator := _OPERATOR.match(self.text, start):
             self.at = operator.end()
             return self._related(name, operator[0], depth)
-        return value_of(name, self._raw("\\s()"), start, quoted=False)
+        return value_of(self.names, name, self._raw("\\s()"), start, quoted=False)
 
     def _related(self, name: str, operator: str, depth: int) -> Node:
         """What `name` and an operator ask for; the value is next."""
         start = self.at
         if operator == "!=":
             node: Node = Not(self._value(depth, name))
-            fields = catalog.fields(name)
-            is_attribute = fields[-1].place is not Place.COLUMN and not catalog.is_body(name)
-            return All((any_of(fields, Exists), node)) if is_attribute and not catalog.is_level(name) else node
+            fields = self.names.fields(name)
+            is_attribute = fields[-1].place is not Place.COLUMN and not self.names.is_body(name)
+            return All((any_of(fields, Exists), node)) if is_attribute and not self.names.is_level(name) else node
         value = self._quoted() if self.text.startswith('"', start) else self._raw_or_nothing()
         if operator in ("=~", "!~"):
-            node = matches(name, value, start)
+            node = matches(self.names, name, value, start)
             return Not(node) if operator == "!~" else node
-        return comparison(name, operator, value, start)
+        return comparison(self.names, name, operator, value, start)
 
     def _range(self, name: str, limits: re.Match[str]) -> Node:
         """`[1 TO 5]` with its ends, `{1 TO 5}` without, `*` for no end."""
         lowest = (">=" if limits[1] == "[" else ">", limits[2], limits.start(2))
         highest = ("<=" if limits[4] == "]" else "<", limits[3], limits.start(3))
-        parts = [comparison(name, *each) for each in (lowest, highest) if each[1] != "*"]
+        parts = [comparison(self.names, name, *each) for each in (lowest, highest) if each[1] != "*"]
         if not parts:
-            return value_of(name, "*", limits.start(), quoted=False)
+            return value_of(self.names, name, "*", limits.start(), quoted=False)
         return parts[0] if len(parts) == 1 else All(tuple(parts))
 
     def _raw(self, stops: str) -> str:

@@ -15,7 +15,9 @@ from logbrook.query import (
     hints,
     lookups,
     patterns,
+    pipeline,
     search,
+    stages,
     statement,
     status,
     timerange,
@@ -87,6 +89,10 @@ class _Search(Selected):
     limit: Annotated[int, _most(1000)] = 100
     cursor: Annotated[str, _says("`cursor` of the previous page: continues after it, with the same query.")] = ""
     explain: Annotated[bool, _says("Add ClickHouse's plan and what its indexes prune.")] = False
+
+
+class _Query(Selected):
+    limit: Annotated[int, _most(counts.MAX_GROUPS)] = counts.MAX_GROUPS
 
 
 class _Histogram(Selected):
@@ -162,7 +168,10 @@ async def _search(engine: Engine, given: _Search) -> answers.SearchAnswer:
     spent = Spent()
     page = await search.page(search.Look(engine, wanted, spent, after, explained=explained), given.limit)
     last = events.position(page.events[-1].id, "cursor") if page.more else None
-    found_hints = hints.of_query(given.query, wanted.node)
+    query = stages.parse(given.query)
+    found_hints = hints.of_query(query.text, wanted.node)
+    if query.stages:
+        found_hints.append("These are the events that the filter finds; /v1/query runs what is behind the first `|`.")
     if not page.events and not given.cursor:
         found_hints += await hints.of_nothing(engine, wanted, spent)
     return answers.SearchAnswer(
@@ -174,6 +183,10 @@ async def _search(engine: Engine, given: _Search) -> answers.SearchAnswer:
         cost=await engine.cost(spent),
         explain=UNSET if explained is None else explained,
     )
+
+
+async def _query(engine: Engine, given: _Query) -> answers.QueryAnswer:
+    return await pipeline.answer(engine, given.selection(), given.query, given.limit)
 
 
 async def _histogram(engine: Engine, given: _Histogram) -> answers.HistogramAnswer:
@@ -254,6 +267,7 @@ ROUTES = (
     Route(
         "/v1/search", "Events, the newest first, page by page; pages stay the same while new events arrive.", _search
     ),
+    Route("/v1/query", "What the stages of a query make of its events: counts, figures, tables.", _query),
     Route("/v1/histogram", "Counts over time, by level, service or any other field.", _histogram),
     Route("/v1/fields", "The fields that a query may name.", _fields),
     Route("/v1/values", "The most frequent values of a field, for autocomplete.", _values),

@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass
 
-from logbrook.query import catalog, filters, language, syntax
+from logbrook.query import catalog, filters, stages, syntax
 from logbrook.query.refusals import BadRequestError
 from logbrook.query.syntax import All, Equals, Node, Severity
 from logbrook.query.timerange import TimeRange
 
 # What the projection `by_minute` of tables/0003_search.sql counts by, so that it can answer alone.
-_COUNTED = {"ServiceName", "SeverityNumber"}
+COUNTED = {"ServiceName", "SeverityNumber"}
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Selection:
 
     def is_counted(self) -> bool:
         """Whether the counts by minute, service, and severity can answer the filter."""
-        return syntax.columns(self.node) <= _COUNTED
+        return syntax.columns(self.node) <= COUNTED
 
     def is_rare(self) -> bool:
         """Whether an index is likely to leave so few events that their time does not matter."""
@@ -41,7 +41,7 @@ class Selection:
         if self.is_counted():
             return self.node
         parts = self.node.parts if isinstance(self.node, All) else ()
-        counted = tuple(part for part in parts if syntax.columns(part) <= _COUNTED)
+        counted = tuple(part for part in parts if syntax.columns(part) <= COUNTED)
         return All(counted) if counted else syntax.Everything()
 
 
@@ -56,8 +56,8 @@ def _is_rare(part: Node) -> bool:
 
 
 def select(query: str, period: TimeRange, service: str = "", severity: str = "") -> Selection:
-    """The events that match a query, and a service and a lowest severity if they are given."""
-    parts: list[Node] = [language.parse(query)]
+    """The events that match a query's filter, and a service and a lowest severity if they are given."""
+    parts: list[Node] = [stages.parse(query).node]
     if service:
         parts.append(Equals(catalog.COLUMNS["service"], service))
     if severity:

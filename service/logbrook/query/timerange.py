@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 from logbrook.query.refusals import BadRequestError
 
 SECOND = 10**9
-_UNITS = {"ms": SECOND // 1000, "s": SECOND, "m": 60 * SECOND, "h": 3600 * SECOND, "d": 86400 * SECOND}
-_UNITS["w"] = 7 * _UNITS["d"]
+UNITS = {"ms": SECOND // 1000, "s": SECOND, "m": 60 * SECOND, "h": 3600 * SECOND, "d": 86400 * SECOND}
+UNITS["w"] = 7 * UNITS["d"]
 _RELATIVE = re.compile(r"(?:now)?\s*-?\s*(\d{1,9})\s*(ms|s|m|h|d|w)", re.ASCII)
 _NUMBER = re.compile(r"-?\d{1,19}(?:\.\d{1,9})?", re.ASCII)
 _FRACTION = re.compile(r"(.*[T ]\d\d:\d\d:\d\d)[.,](\d{1,9})\d*(.*)", re.ASCII)
@@ -75,7 +75,7 @@ def parse(text: str, now: int, name: str) -> int:
     if text in ("", "now"):
         return now
     if found := _RELATIVE.fullmatch(text):
-        return clamp(now - int(found[1]) * _UNITS[found[2]])
+        return clamp(now - int(found[1]) * UNITS[found[2]])
     if _NUMBER.fullmatch(text):
         return clamp(_epoch(text))
     try:
