@@ -250,7 +250,8 @@ _Query = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="QUERY",
-        help='For example: "level>=error checkout" (default: everything). Put -- before one that begins with -.',
+        help='For example: "level>=error checkout" (default: everything), "level>=error | stats count by service". '
+        "Put -- before one that begins with -.",
     ),
 ]
 _Since = Annotated[str, typer.Option(help="Start: how long ago (15m, 2h, 7d), or a time.")]
@@ -270,15 +271,23 @@ def search(  # noqa: PLR0913, PLR0917 - each is an option of the command
     words: _Query = None,
     since: _Since = "1h",
     until: _Until = "now",
-    limit: int = typer.Option(100, min=1, help="Print at most this many events, the newest last."),
+    limit: int = typer.Option(100, min=1, help="Print at most this many events, the newest last, or rows."),
     follow: bool = typer.Option(False, "--follow", "-f", help="Keep printing new events as they arrive."),
     as_json: _AsJson = False,
+    as_csv: bool = typer.Option(
+        False, "--csv", help="Print CSV: the columns of a query with stages, or of its events."
+    ),
     url: _Url = "",
 ) -> None:
-    """Search the logs from the terminal, as the explorer does."""
+    """Search the logs from the terminal, or count them, as the explorer does."""
     from logbrook.query import terminal
 
     wanted = terminal.Wanted(" ".join(words or []), since, until, limit)
+    options.need(not (as_json and as_csv), "--json and --csv don't go together")
+    if as_csv or terminal.counts(wanted.query):
+        options.need(not follow, "--follow prints events: it goes with no stages, and not with --csv")
+        terminal.rows(_query_url(url), wanted, as_json=as_json, as_csv=as_csv)
+        return
     terminal.run(_query_url(url), wanted, follow=follow, as_json=as_json)
 
 

@@ -225,8 +225,8 @@ class Query:
     max_bytes_read: int = setting(2**40, "Most bytes, uncompressed, that one statement may read; 0 means no limit.")
     max_result_rows: int = setting(
         10_000,
-        "Most rows in one answer of /v1/sql and /v1/query, and so most groups of a count: nobody reads more of a table, "
-        "and no other request is answered while it is assembled.",
+        "Most rows in one answer of /v1/sql and /v1/query, and so most groups of a count. Nobody reads more of a "
+        "table, and no other request is answered while it is assembled.",
     )
     max_result_bytes: int = setting(64 * 2**20, "Largest result of one statement, as JSON; it does not limit exports.")
     max_sql_result_bytes: int = setting(

@@ -110,6 +110,38 @@ def test_a_mistake_is_pointed_at(service: Door) -> None:
     assert done.stderr.splitlines()[-2:] == ["  [bold] level>=loud", "                ^"]
 
 
+def test_counts_are_a_table_csv_or_json(service: Door, database: config.ClickHouse) -> None:
+    """A query with stages prints its columns: aligned, for a spreadsheet without formulas, or one object a row."""
+    store(
+        database,
+        [event(1), event(2, SeverityNumber=17), event(3, ServiceName="=cmd\x1b"), event(4, ServiceName="日本")],
+    )
+    query = ("| stats count, count(level:error) as errors by service", "--since", "2025-11-24")
+
+    table, as_csv, as_json = (
+        search(service, *query),
+        search(service, *query, "--csv"),
+        search(service, *query, "--json"),
+    )
+
+    assert table.stdout.splitlines() == [
+        "service     count  errors",
+        "checkout        2       1",
+        "=cmd\\u{1b}      1       0",
+        "日本            1       0",
+    ]
+    assert "3 rows in" in table.stderr
+    assert "complete" in table.stderr
+    assert as_csv.stdout.splitlines() == ["service,count,errors", "checkout,2,1", "'=cmd\\u{1b},1,0", "日本,1,0"]
+    assert [json.loads(line)["service"] for line in as_json.stdout.splitlines()] == ["checkout", "=cmd\x1b", "日本"]
+    assert "\x1b" not in as_json.stdout
+    two = search(service, *query, "--limit", "2")
+    assert "Only the first 2 rows" in two.stderr
+    assert "--limit 20" in two.stderr
+    assert search(service, *query, "--follow").returncode != 0
+    assert search(service, "hello | stat count").stderr.splitlines()[-1] == "          ^"
+
+
 def test_a_service_that_is_not_there_is_named() -> None:
     """Without a service the message says which address did not answer."""
     done = subprocess.run(

@@ -1,5 +1,6 @@
 """`logbrook search`, `tail`, `fields`, and `patterns`: what the explorer shows, on a terminal."""
 
+import csv
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -10,11 +11,13 @@ from urllib.parse import quote
 
 import httpx
 import orjson
+from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
 from logbrook.client import reached, refusal
 from logbrook.errors import LogbrookError, RejectedError
+from logbrook.query import stages
 
 _STYLES = {
     "none": "dim",
@@ -60,12 +63,12 @@ def run(url: str, wanted: Wanted, *, follow: bool, as_json: bool) -> None:
             seen = {event["id"] for event in answer["events"]}
             for event in reversed(answer["events"]):
                 show(console, _whole(client, event) if as_json else event)
-            for hint in answer["hints"]:
-                Console(stderr=True, highlight=False, soft_wrap=True).print(visible(hint), style="yellow", markup=False)
+            _print_hints(answer)
             if follow:
                 _follow(client, wanted.query, seen, lambda event: show(console, event))
             elif not as_json and answer["cost"]:
-                _summary(answer, wanted)
+                more = f", there are more: --limit {wanted.limit * 10}" if answer["cursor"] else ""
+                _summary(answer, len(answer["events"]), "event", more)
             if answer["interrupted"]:
                 note = f"interrupted after {len(answer['events']):,} of at most {wanted.limit:,} events: the newest"
                 Console(stderr=True, highlight=False).print(note, style="yellow")
@@ -73,6 +76,59 @@ def run(url: str, wanted: Wanted, *, follow: bool, as_json: bool) -> None:
     except KeyboardInterrupt:
         if not follow:
             sys.exit(130)
+
+
+def counts(query: str) -> bool:
+    """Whether a query has stages, so that `rows` answers it. What is wrong with one the service says."""
+    try:
+        return bool(stages.parse(query).stages)
+    except RejectedError:
+        return False
+
+
+def rows(url: str, wanted: Wanted, *, as_json: bool, as_csv: bool) -> None:
+    """Print what the stages of a query make of its events: a table, or CSV, or one JSON object a row.
+
+    Raises LogbrookError.
+    """
+    asked = {"query": wanted.query, "from": wanted.since, "to": wanted.until, "limit": str(min(wanted.limit, 10_000))}
+    answer = _answer(url, "query", asked)
+    names = [each["name"] for each in answer["columns"]]
+    if as_json:
+        for row in answer["rows"]:
+            _print_json(dict(zip(names, row, strict=True)))
+    elif as_csv:
+        csv.writer(sys.stdout, lineterminator="\n").writerows(
+            [names, *([_plain(cell) for cell in row] for row in answer["rows"])]
+        )
+    else:
+        _print_table(names, answer)
+    _print_hints(answer)
+    if not as_json and not as_csv:
+        more = f", there are more: --limit {wanted.limit * 10}" if answer["truncated"] else ""
+        _summary(answer, len(answer["rows"]), "row", more)
+
+
+def _plain(cell: Any) -> Any:
+    """A cell of CSV that no spreadsheet takes for a formula, and no terminal for a command."""
+    return re.sub(r"^(?=[=+@\t\r-])", "'", visible(cell)) if isinstance(cell, str) else cell
+
+
+def _print_table(names: list[str], answer: dict[str, Any]) -> None:
+    shown = [names, *(["" if cell is None else str(cell) for cell in row] for row in answer["rows"])]
+    cells = [[visible(cell).replace("\n", "\\n") for cell in row] for row in shown]
+    widths = [max(map(cell_len, column)) for column in zip(*cells, strict=True)]
+    for row in cells:
+        line = ""
+        for cell, width, column in zip(row, widths, answer["columns"], strict=True):
+            blanks = " " * (width - cell_len(cell))
+            line += (blanks + cell if column["kind"] == "number" else cell + blanks) + "  "
+        sys.stdout.write(line.rstrip() + "\n")
+
+
+def _print_hints(answer: dict[str, Any]) -> None:
+    for hint in answer["hints"]:
+        Console(stderr=True, highlight=False, soft_wrap=True).print(visible(hint), style="yellow", markup=False)
 
 
 def fields(url: str, since: str, until: str, *, as_json: bool) -> None:
@@ -217,12 +273,11 @@ def visible(text: str) -> str:
     return _HIDDEN.sub(lambda found: f"\\u{{{ord(found[0]):x}}}", text)
 
 
-def _summary(answer: dict[str, Any], wanted: Wanted) -> None:
-    count, cost = len(answer["events"]), answer["cost"]
-    events = "1 event" if count == 1 else f"{count} events"
-    more = f", there are more: --limit {wanted.limit * 10}" if answer["cursor"] else ""
+def _summary(answer: dict[str, Any], count: int, what: str, more: str) -> None:
+    cost = answer["cost"]
     Console(stderr=True, highlight=False).print(
-        f"{events} in {cost['elapsed_ms']:.0f} ms, {cost['rows_read']} of {cost['table_rows']} rows read{more}",
+        f"{count} {what}{'' if count == 1 else 's'} in {cost['elapsed_ms']:.0f} ms, "
+        f"{cost['rows_read']} of {cost['table_rows']} rows read{more}",
         style="dim",
     )
     Console(stderr=True, highlight=False).print(_completeness(answer), style="yellow" if _is_late(answer) else "dim")
