@@ -345,6 +345,14 @@ def test_hostile_lines_stay_text(browser: Chrome, service: Door, database: confi
     assert browser.execute_script("return window.taken") is None
     assert not browser.find_elements(By.CSS_SELECTOR, "main script, main img, #drawer img")
 
+    type_query(browser, "| stats count by service, event, page, url, body")
+    wait(browser, lambda: len(texts(browser, ".counts tr")) == 6)
+    assert HOSTILE["script"] in texts(browser, ".counts td")
+    assert browser.execute_script("return window.taken") is None
+    assert not browser.find_elements(By.CSS_SELECTOR, "main script, main img, .counts a")
+    browser.back()
+    wait(browser, lambda: len(messages(browser)) == 5)
+
     browser.execute_script("document.querySelectorAll('.row')[0].click()")
     wait(browser, lambda: "Show all 2.9 MiB" in texts(browser, "#drawer .button"))
     browser.find_element(By.XPATH, "//button[text()='Show all 2.9 MiB']").click()
@@ -422,6 +430,63 @@ def test_it_shows_until_when_an_answer_is_complete(page: Chrome, database: confi
     wait(page, lambda: texts(page, "#status .late")[0].startswith("not known to be complete since "))
     report(database, {})
     wait(page, lambda: not texts(page, "#status .late"))
+
+
+def test_a_query_counts(page: Chrome, service: Door) -> None:
+    """Stages show bars, and a table on demand; filters keep them; their SQL can be copied, and answers the same."""
+    type_query(page, "level>=error | stats count, uniq(user.id) as users by service")
+    wait(page, lambda: texts(page, ".counts th") == ["service", "count", "users"])
+    assert texts(page, ".counts td") == ["checkout", "30", "2"]
+    assert len(page.find_elements(By.CSS_SELECTOR, ".counts .share")) == 1
+    wait(page, lambda: texts(page, "#legend strong") == ["30 events"])
+
+    page.find_element(By.XPATH, "//button[text()='Table']").click()
+    wait(page, lambda: texts(page, ".counts td.number") == ["30", "2"])
+    assert state(page)["as"] == "table"
+    page.execute_script("navigator.clipboard.writeText = async (text) => { window.copied = text; }")
+    page.find_element(By.XPATH, "//button[text()='Copy SQL']").click()
+    wait(page, lambda: page.execute_script("return window.copied"))
+    assert service.sql(page.execute_script("return window.copied")).json()["rows"] == [["checkout", 30, 2]]
+
+    wait(page, lambda: "web-0" in texts(page, "#facets .text"))
+    page.find_element(By.XPATH, "//*[@id='facets']//*[text()='user-2']").click()
+    wait(page, lambda: texts(page, ".counts td.number") == ["15", "1"])
+    assert state(page)["query"] == "level>=error attr.user.id:user-2 | stats count, uniq(user.id) as users by service"
+    one(page, "#live").click()
+    wait(page, lambda: state(page)["query"] == "level>=error attr.user.id:user-2" and len(messages(page)) == 15)
+
+
+def test_counts_over_time_are_lines_or_bars(page: Chrome) -> None:
+    """A timechart is a line for each group, or bars; one row without groups is a figure; each in the URL."""
+    type_query(page, "| timechart 5m count by level")
+    wait(page, lambda: texts(page, ".counts .legend .key") == ["info", "error"])
+    assert len(page.find_elements(By.CSS_SELECTOR, ".counts path")) == 2
+    page.find_element(By.XPATH, "//button[text()='Bars']").click()
+    wait(page, lambda: len(page.find_elements(By.CSS_SELECTOR, ".counts rect")) >= 12)
+    assert state(page)["as"] == "bar"
+
+    type_query(page, "| stats count, p95(http.status_code)")
+    wait(page, lambda: texts(page, ".counts .fact b") == ["300", "500"])
+    assert texts(page, ".counts .fact span") == ["count", "p95(http.status_code)"]
+
+
+def test_stages_are_suggested_and_mistakes_marked(page: Chrome) -> None:
+    """Behind a | stages are offered, then figures and fields; a misspelled one is marked, with what was meant."""
+    box = one(page, "#query")
+    box.send_keys("level>=error | sta")
+    wait(page, lambda: texts(page, "#suggestions .label") == ["stats"])
+    box.send_keys(Keys.TAB, "p9")
+    wait(page, lambda: texts(page, "#suggestions .label")[:1] == ["p95("])
+    box.send_keys(Keys.TAB, "status")
+    wait(page, lambda: "attr.http.status_code" in texts(page, "#suggestions .label"))
+    box.send_keys(Keys.TAB, ") by servi")
+    wait(page, lambda: "service" in texts(page, "#suggestions .label"))
+    box.send_keys(Keys.TAB, Keys.ENTER)
+    wait(page, lambda: texts(page, ".counts td") == ["checkout", "500"])
+
+    type_query(page, "level>=error | stat count")
+    wait(page, lambda: texts(page, "#marks .wrong") == ["stat"])
+    assert "stats?" in one(page, "#problem").text
 
 
 def test_a_search_becomes_a_rule(page: Chrome) -> None:

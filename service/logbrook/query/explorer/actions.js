@@ -34,6 +34,10 @@ const LANGUAGE = [
   ["user.id:user-3*", "* any characters, ? one"],
   ["trace_id:*", "has the field"],
   ["resource.host.name:web-1", "an attribute of the source"],
+  ["… | stats count, p95(ms) by service", "count, by fields"],
+  ["… | timechart 5m count by level", "over time"],
+  ["… | top 20 http.route", "the most frequent"],
+  ["… | where count>10 | sort -count", "of what was counted"],
 ];
 
 function show(title, ...content) {

@@ -4,6 +4,7 @@ import { get } from "./api.js";
 import { el, textNodes } from "./dom.js";
 import { count, fullTime } from "./format.js";
 import { state } from "./state.js";
+import { parts } from "./terms.js";
 
 const table = (names, rows) =>
   el(
@@ -87,7 +88,8 @@ export async function alerts(content) {
 
 /** The present search as a rule of alerts.yaml. */
 export function rule() {
-  const words = state.query.match(/[A-Za-z0-9]+/g) ?? ["Events"];
+  const { filter } = parts(state.query);
+  const words = filter.match(/[A-Za-z0-9]+/g) ?? ["Events"];
   const name = words
     .slice(0, 4)
     .map((word) => word[0].toUpperCase() + word.slice(1))
@@ -95,7 +97,7 @@ export function rule() {
   // JSON's texts are YAML's.
   return [
     `  - name: ${/^[0-9]/.test(name) ? "_" : ""}${name}`,
-    `    query: ${JSON.stringify(state.query)}`,
+    `    query: ${JSON.stringify(filter)}`,
     "    condition: count > 100",
     "    window: 5m",
     "    severity: warning",

@@ -4,15 +4,17 @@ import { help, saved } from "./actions.js";
 import { alerts } from "./alerts.js";
 import { get, selection } from "./api.js";
 import * as completeness from "./completeness.js";
-import { button, byId, el, tab, textNodes } from "./dom.js";
+import { counts } from "./counts.js";
+import { button, byId, el, hintsOf, tab } from "./dom.js";
 import * as drawer from "./drawer.js";
 import * as facets from "./facets.js";
 import { count, short } from "./format.js";
 import * as histogram from "./histogram.js";
 import { Live } from "./live.js";
 import { showProblem } from "./searchbox.js";
-import { change, onChange, state } from "./state.js";
+import { change, onChange, state, typedQuery } from "./state.js";
 import { Table } from "./table.js";
+import { parts } from "./terms.js";
 import { zoomOut } from "./timepicker.js";
 import { health, patterns, services } from "./views.js";
 
@@ -24,7 +26,7 @@ const VIEWS = [
   ["health", "Health"],
   ["alerts", "Alerts"],
 ];
-const DRAW = { patterns, services, health, alerts };
+const DRAW = { events: counts, patterns, services, health, alerts };
 const content = byId("content");
 const status = byId("status");
 let cursor = null;
@@ -74,16 +76,6 @@ async function search() {
     loading = false;
     document.body.classList.remove("busy");
   }
-}
-
-/** How the query was read where other tools differ, and why it found nothing. */
-function hintsOf(answer) {
-  if (!answer.hints.length) return "";
-  return el(
-    "ul.hints",
-    { role: "status" },
-    answer.hints.map((hint) => el("li", ...textNodes(hint))),
-  );
 }
 
 function nothing(answer) {
@@ -169,10 +161,13 @@ const chart = () => drawn(histogram, "histogram", { by: state.by, buckets: inner
 const sides = () => drawn(facets, "facets", { limit: 8 });
 
 async function view() {
+  const { stages } = parts(state.query);
   byId("views").replaceChildren(
-    ...VIEWS.map(([name, label]) => tab(label, name === state.view, () => change({ view: name }))),
+    ...VIEWS.map(([name, label]) =>
+      tab(stages && name === "events" ? "Counts" : label, name === state.view, () => change({ view: name })),
+    ),
   );
-  if (state.view === "events") return search();
+  if (state.view === "events" && !stages) return search();
   live.stop();
   try {
     const answer = await (DRAW[state.view] ?? services)(content);
@@ -193,7 +188,7 @@ function refresh() {
 onChange((changed) => {
   const selected = ["query", "from", "to", "utc"].some((name) => changed.has(name));
   if (changed.has("live") && !state.live) live.stop();
-  if (selected || changed.has("view") || (changed.has("live") && state.live)) view();
+  if (selected || changed.has("view") || changed.has("as") || (changed.has("live") && state.live)) view();
   if (selected || changed.has("by")) chart();
   if (selected) sides();
   if (changed.has("event")) showEvent();
@@ -207,7 +202,16 @@ function showEvent() {
 
 byId("live").addEventListener("click", () =>
   change(
-    state.live ? { live: "" } : { live: "1", view: "events", to: "now", from: state.to === "now" ? state.from : "15m" },
+    state.live
+      ? { live: "" }
+      : {
+          live: "1",
+          view: "events",
+          to: "now",
+          from: state.to === "now" ? state.from : "15m",
+          // Events are followed, and not counts of them.
+          query: parts(typedQuery()).filter,
+        },
   ),
 );
 window.addEventListener("logbrook-refresh", refresh);

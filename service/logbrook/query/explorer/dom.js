@@ -32,6 +32,16 @@ export const tab = (label, selected, onclick) =>
 export const table = (headings, rows) =>
   el("table.list", el("thead", el("tr", ...headings.map((name) => el("th", name)))), el("tbody", ...rows));
 
+/** How an answer's query was read where other tools differ, what it left out, and why it found nothing. */
+export const hintsOf = (answer) =>
+  answer.hints.length
+    ? el(
+        "ul.hints",
+        { role: "status" },
+        answer.hints.map((hint) => el("li", ...textNodes(hint))),
+      )
+    : "";
+
 /** An SVG element with attributes. */
 export function svg(name, attributes = {}, ...children) {
   const element = document.createElementNS("http://www.w3.org/2000/svg", name);

@@ -4,7 +4,7 @@ import { get } from "./api.js";
 import { byId, el, keep, kept } from "./dom.js";
 import { short } from "./format.js";
 import { change, onChange, setTyped, state } from "./state.js";
-import { LEVELS, quoted } from "./terms.js";
+import { LEVELS, parts, quoted } from "./terms.js";
 
 const EXAMPLES = [
   ["level>=error", "errors and worse"],
@@ -13,7 +13,19 @@ const EXAMPLES = [
   ["-healthcheck", "without a word"],
   ["attr.http.response.status_code:>=500", "a number in an attribute"],
   ["user.id:user-3*", "a wildcard"],
+  ["level>=error | stats count by service", "counts"],
 ];
+const STAGES = {
+  where: "only rows that match",
+  extract: "fields from /(?<name>…)/",
+  stats: "count and other figures, by fields",
+  timechart: "the same over time",
+  top: "the most frequent values",
+  sort: "-field: the largest first",
+  limit: "the first rows",
+  fields: "only these columns",
+};
+const FUNCTIONS = ["count", "uniq(", "p95(", "avg(", "sum(", "min(", "max(", "by "];
 const input = byId("query");
 const list = byId("suggestions");
 const problem = byId("problem");
@@ -27,7 +39,9 @@ let waiting;
 /** The token that the caret is in: where it starts, and its field if it has one. */
 function token() {
   const before = input.value.slice(0, input.selectionStart);
-  const start = /[^\s(]*$/.exec(before).index;
+  const { stages } = parts(before);
+  const stage = /\|\s*(\w*)\s[^|]*$/.exec(stages)?.[1];
+  const start = (stage ? /[^\s(,]*$/ : /[^\s(|]*$/).exec(before).index;
   const text = before.slice(start);
   const sign = /^[-!]?/.exec(text)[0];
   const body = text.slice(sign.length);
@@ -36,11 +50,16 @@ function token() {
   const group = /([\w.@/-]+|(?:attr|resource|scope)\."[^"]+"):\([^()]*$/.exec(before.slice(0, start));
   const [, field, operator, value] =
     !found && group && !/^(OR|AND|NOT)?$/.test(body) ? [body, group[1], "", body] : (found ?? []);
-  return { start: start + sign.length, end: input.selectionStart, text: body, field, operator, value };
+  return { start: start + sign.length, end: input.selectionStart, text: body, field, operator, value, stages, stage };
 }
 
 async function suggestions() {
-  const { text, field, operator, value, start, end } = token();
+  const { text, field, operator, value, start, end, stages, stage } = token();
+  const offered = (names, notes = {}) => names.map((label) => ({ label, note: notes[label], text: label, start, end }));
+  if (stages && !stage) {
+    const names = Object.keys(STAGES).filter((each) => each.startsWith(text));
+    return offered(names, STAGES).map((each) => ({ ...each, text: `${each.text} ` }));
+  }
   const before = operator ? field + operator : "";
   const range = { from: state.from, to: state.to };
   if (!input.value.trim()) return [...recent(), ...EXAMPLES.map(([query, note]) => ({ query, note, whole: true }))];
@@ -67,17 +86,20 @@ async function suggestions() {
   const wanted = text.toLowerCase();
   const rank = (name) =>
     name.startsWith(wanted) ? 0 : name.replace(/^(attr|resource)\./, "").startsWith(wanted) ? 1 : 2;
-  return (fields ?? [])
+  const named = stage && stage !== "where";
+  const functions = ["stats", "timechart"].includes(stage) ? FUNCTIONS.filter((each) => each.startsWith(text)) : [];
+  const found = (fields ?? [])
     .filter((each) => each.name.toLowerCase().includes(wanted))
     .sort((a, b) => rank(a.name) - rank(b.name))
     .slice(0, 10)
     .map((each) => ({
       label: each.name,
       note: each.events ? short(each.events) : each.kind,
-      text: `${name(each.name)}:`,
+      text: `${name(each.name)}${named ? "" : ":"}`,
       start,
       end,
     }));
+  return [...offered(functions), ...found];
 }
 
 function name(field) {

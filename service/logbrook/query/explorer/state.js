@@ -1,6 +1,16 @@
 // What is shown, all of it in the URL: a link opens the same view elsewhere.
 
-const DEFAULTS = { query: "", from: "1h", to: "now", by: "level", view: "events", event: "", live: "", utc: "" };
+const DEFAULTS = {
+  query: "",
+  from: "1h",
+  to: "now",
+  by: "level",
+  view: "events",
+  as: "",
+  event: "",
+  live: "",
+  utc: "",
+};
 const listeners = new Set();
 
 export const state = { ...DEFAULTS };

@@ -18,12 +18,25 @@ export function term(field, value) {
   return `${field}:${quoted(value)}`;
 }
 
+/** A query's filter, and what stands behind it: stages, from the first | on that begins a word. */
+export function parts(query) {
+  const lexemes = /"(?:[^"\\]|\\.)*"|[:~]\s*\/(?:\\.|[^/\\])+\/(?=[\s)]|$)|\\.|(?<=^|[\s)])\|(?!\|)/gs;
+  for (const found of query.matchAll(lexemes)) {
+    if (found[0] === "|") return { filter: query.slice(0, found.index).trim(), stages: query.slice(found.index) };
+  }
+  return { filter: query, stages: "" };
+}
+
 /** Whether the query has this term as a whole. */
 export const hasTerm = (part) => ` ${state.query} `.includes(` ${part} `);
 
 /** The query as it is typed with one more term that must match too; without it if it has it already. */
 export function withTerm(part) {
-  const query = typedQuery().trim();
+  const { filter, stages } = parts(typedQuery().trim());
+  return [filterWith(filter, part), stages].filter(Boolean).join(" ");
+}
+
+function filterWith(query, part) {
   const hasTerm = (one) => ` ${query} `.includes(` ${one} `);
   if (hasTerm(part)) return ` ${query} `.replace(` ${part} `, " ").trim().replace(/\s+/g, " ");
   const opposite = part.startsWith("-") ? part.slice(1) : `-${part}`;
@@ -35,7 +48,7 @@ export function withTerm(part) {
 /** Words of the query that a line may show, for marking. */
 export function wordsToMark() {
   const words = [];
-  for (const found of state.query.matchAll(
+  for (const found of parts(state.query).filter.matchAll(
     /(^|[\s(])(?:"((?:[^"\\]|\\.)+)"|([^\s():"\\*?<>=-][^\s():"\\*?<>=]*)(?=[\s)]|$))/g,
   )) {
     const word = found[2] ?? found[3];

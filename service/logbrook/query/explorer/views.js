@@ -4,7 +4,7 @@ import { get, selection } from "./api.js";
 import { el, table, textNodes } from "./dom.js";
 import { bytes, count, fullTime, short } from "./format.js";
 import { change, state } from "./state.js";
-import { term, withTerm } from "./terms.js";
+import { parts, term, withTerm } from "./terms.js";
 
 /** A pattern as a term: its variable places become wildcards. */
 function patternTerm(pattern) {
@@ -15,13 +15,14 @@ function patternTerm(pattern) {
 }
 
 /** A share of the largest, behind a text. */
-function barCell(share, text, least = 0) {
+export function barCell(share, text, least = 0) {
   const bar = el("span.share");
   bar.style.width = `${Math.max(least, share * 100)}%`;
   return el("td.bar-cell", bar, el("span", text));
 }
 
-const fact = (label, value, title) => el("div.fact", { title }, el("b", value), el("span", label));
+/** A figure with what it is. */
+export const fact = (label, value, title) => el("div.fact", { title }, el("b", ...[value].flat()), el("span", label));
 
 /** Fill the content with patterns. Returns the answer for the status line. */
 export async function patterns(content) {
@@ -68,7 +69,7 @@ function marked(pattern) {
 }
 
 function pick(pattern) {
-  change({ query: withTerm(patternTerm(pattern.pattern)), view: "events" });
+  change({ query: parts(withTerm(patternTerm(pattern.pattern))).filter, view: "events" });
 }
 
 /** What the API itself knows of the table. */
@@ -90,7 +91,7 @@ export async function services(content) {
       {
         tabIndex: 0,
         title: "Show its events",
-        onclick: () => change({ query: withTerm(term("service", each.service)), view: "events" }),
+        onclick: () => change({ query: parts(withTerm(term("service", each.service))).filter, view: "events" }),
       },
       el("td.name", ...textNodes(each.service || "(none)")),
       barCell(each.events / most, count(each.events)),
