@@ -444,6 +444,10 @@ CASES = [
             ("severity_number", "high", "high", "unusable severity number"),
         ]
     ),
+    *(
+        Case(f"{value} says that there is no level", {"level": value}, {"LogAttributes": {"level": value}})
+        for value in ["DEFAULT", "NOTSET", "RequestResponse"]
+    ),
     # Services
     *(
         Case(f"{name} names the service", {name: "shop"}, {"ServiceName": "shop"})

@@ -149,6 +149,7 @@ _EXPRESSIONS: Mapping[str, Callable[[str], str]] = {
     "codes_of": lambda field: f"BETWEEN {code(FIELDS[field][0])} AND {code(FIELDS[field][-1])}",
     "names_of": lambda field: f"({', '.join(map(_text, FIELDS[field]))})",
     "shared_codes": lambda field: _codes(VOCABULARY["shared_names"][field]),
+    "no_levels": lambda _: f"({', '.join(map(_text, VOCABULARY['no_levels']['words']))})",
     "whole_names": lambda _: f"({', '.join(map(_text, _WHOLE))})",
     "code_found": lambda field: f"field_codes[{COLUMNS.index(field) + 1}]",
     "value_of": lambda field: f"top_values[indexOf(codes, field_codes[{COLUMNS.index(field) + 1}])]",

@@ -147,7 +147,7 @@ settled AS
             origin.2), 'UTC') AS Timestamp,
         if(time_usable AND greatest(level_known, level_number) > 0, '', start_of(body)) AS head,
         [split_error != '', is_invalid, is_envelope, NOT time_usable AND time_as_text = '' AND time_value != '',
-            level_value != '' AND greatest(level_known, level_number) = 0,
+            level_value != '' AND greatest(level_known, level_number) = 0 AND lower(level_value) NOT IN {no_levels},
             level_number = 0 AND level_number_value NOT IN ('', '0'), trace_bad, span_bad, flags_bad] AS field_problems,
         [{empty_code}, time_code, level_code,
             opened.1 * {code_of: resource}, opened.2 * {code_of: scope}, opened.3 * {code_of: attributes},
