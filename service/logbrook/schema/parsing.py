@@ -29,9 +29,9 @@ def _either(words: Iterable[str]) -> str:
 
 # A level in a text, in brackets, behind a logger's name. In any case a word is one if a mark follows.
 _LEVEL_FORM = (
-    r"(?:(?:##)?[\[<(=|] *(?:[\w. -]+/)?)?(?:[\w.-]*[:.]+)?(?:((?i)" + _either((*_LEVEL_WORDS, *_MARKED_WORDS)) + r")"
-    r"\d?(?:[ \t]*[\]>):|/!]|\t|  | -+ |\[|(?: +[\w.-]*\[))"
-    "|(" + _either(_LEVEL_WORDS) + r")(?:[\s,;\"]|$)|\[([DIWEFCV])\]|([DIWE])!"
+    r"(?:(?:##)?[\[<({=|] *(?:[\w. -]+/)?)?(?:[\w.-]*[:.]+)?(?:((?i)" + _either((*_LEVEL_WORDS, *_MARKED_WORDS)) + r")"
+    r"\d?(?:[ \t]*[\]>)}:|/!]|\t|  | -+ |\[|(?: +[\w.-]*\[))"
+    "|(" + _either(_LEVEL_WORDS) + r")(?:[\s,;\"(]|$)|\[([DIWEFCV])\]|([DIWE])!|%[A-Z][A-Z\d_-]*-([0-7])-\w+:"
     r"|([DIWEF])\d? +(?:[A-Z]{4,}|- +\[)|([VDIWEF])/[\w.$-]{2,} *(?:\( *\d+\))?:|([IWEF])\d{4} \d\d:\d\d)"
 )
 # POSIX counts hours behind Greenwich where all others count those ahead of it: PostgreSQL shows GMT+3 for UTC-3.

@@ -73,7 +73,11 @@ stamped AS
         concat(time_replaced, zone_text) AS time_and_zone,
         extract(time_and_zone, '(?:[A-Z]{3,4}(?:[-+]\\d{1,2}(?::?\\d\\d)?)?|[A-Z][a-z]+/\\w+|z)$') AS zone,
         if(time_head = head, {extracted: level}, '') AS format_level,
-        if(time_head = head, substring(behind, length(zone_text) + 1), head) AS after_time,
+        if(time_head = head, substring(behind, length(zone_text) + 1), head) AS after_first,
+        -- In a container's file an application's own time may follow that of the runtime.
+        if(startsWith(after_first, ' std') OR startsWith(after_first, ' 20'), replaceRegexpOne(after_first,
+            '^ (?:std(?:out|err) [FP] )?\\[?(?:20\\d\\d[-/]\\d\\d[-/]\\d\\d[T ])?\\d\\d:\\d\\d:\\d\\d[.,\\d]*(?:Z| ?[-+]\\d\\d:?\\d\\d| (?:UTC|GMT|[CEW]ES?T|[A-Z][SD]T)\\b)?', ''),
+            after_first) AS after_time,
         fromUnixTimestamp64Nano(arrived, 'UTC') AS arrival,
         {completions}[time_format] AS completion
     FROM zoned
@@ -83,7 +87,7 @@ stamped AS
 dated AS
 (
     SELECT
-        * EXCEPT (time_text, time_and_zone, zone),
+        * EXCEPT (time_text, time_and_zone, zone, after_first),
         if(time_format = 0, '', concat(
             replaceOne(substring(time_and_zone, 1, length(time_and_zone) - length(zone)), ',', '.'),
             if(zone = '', '', transform(replaceRegexpOne(zone, '^(?:GMT|UTC)([-+]\\d\\d:?\\d\\d)$', '\\1'), {zones}, {offsets}, zone)))) AS stamp,
@@ -101,6 +105,9 @@ dated AS
         multiIf(
             time_format IN {formats_with: service}, extract(after_time, '^:? (?:\\S*[^\\s:\\]] )?([\\w./@-]+(?: \\w+){0,2})(?:\\([\\w./-]+\\))?(?: [\\d.]+)?(?:\\[\\d+\\])?(?: \\([^)]*\\))?(?: \\d[\\w.]*)?:'),
             match(head, '^<\\d{1,3}>\\d '), extract(head, '^<\\d{1,3}>\\d \\S+ \\S+ (\\S+)'),
+            -- rsyslog's time, in microseconds and with an offset: a program need not say its number.
+            length(time_and_zone) = length('2024-05-06 12:00:00.123456+00:00') AND position(time_text, 'T') > 0 AND match(after_time, '^ [a-z\\d][\\w.-]* [a-z][\\w./-]*: '),
+                if(level_of(extract(after_time, '^ \\S+ ([^:]+)') AS unnumbered) = 0, unnumbered, ''),
             time_format = 0 OR NOT multiSearchAny(after_time, [']: ', '): ']), '',
             extract(after_time, '^ (?:\\S+ )?(?:([\\w./-]+)(?:\\([\\w./-]+\\))?\\[[\\w.]+\\](?: \\([^)]*\\))?: )')) AS program
     FROM stamped
