@@ -22,6 +22,7 @@ NODE_SECRETS = {
     "CLICKHOUSE_PASSWORD_SHA256": ("clickhouse-admin-password", "sha256"),
     "CLICKHOUSE_WRITER_PASSWORD_SHA256": ("clickhouse-writer-password", "sha256"),
     "CLICKHOUSE_READER_PASSWORD_SHA256": ("clickhouse-reader-password", "sha256"),
+    "CLICKHOUSE_VIEWS_PASSWORD_SHA256": ("clickhouse-views-password", "sha256"),
     "KAFKA_GATEWAY_PASSWORD": ("kafka-gateway-password", "plain"),
     "KAFKA_CONSUMER_PASSWORD": ("kafka-consumer-password", "plain"),
     "KAFKA_AUTOSCALER_PASSWORD": ("kafka-autoscaler-password", "plain"),

@@ -58,6 +58,7 @@ SECRETS = (
     Declared("clickhouseAdminPassword", ("node", "migrate"), meaning="ClickHouse: the administrator"),
     Declared("clickhouseWriterPassword", ("node", "consumer", "audit"), meaning="ClickHouse: the consumer"),
     Declared("clickhouseReaderPassword", ("node", "query", "grafana"), meaning="ClickHouse: the query API"),
+    Declared("clickhouseViewsPassword", ("node", "query"), meaning="ClickHouse: saved views"),
     Declared("kafkaGatewayPassword", ("node", "gateway"), ("vm",), "Kafka: the gateway"),
     Declared("kafkaConsumerPassword", ("node", "consumer"), ("vm",), "Kafka: the consumer"),
     Declared("kafkaAutoscalerPassword", ("node", "autoscaler"), ("vm",), "Kafka: the lag autoscaler"),

@@ -55,7 +55,7 @@ class Query(pulumi.ComponentResource):
         self.identity = Identity(settings, "query", "ClickHouse to HTTP", child)
         rights = foundation.rights(self.identity)
         environment = clickhouse(backend, "reader", "clickhouse-reader-password") | Environment(
-            {"LOGBROOK_QUERY_HOST": ANY}
+            {"LOGBROOK_QUERY_HOST": ANY}, {"LOGBROOK_QUERY_VIEWS_PASSWORD": "clickhouse-views-password"}
         )
         if settings.alert_rules:
             evaluator = f"http://{settings.node_address}:{ALERT_PORT}"

@@ -54,7 +54,7 @@ def servers(directory: Path, zookeeper: int) -> Iterator[list[ClickHouseServer]]
             service = clickhouse_service(directory / replica / "data", port, "secret")
             service = replace(service, command=[*service.command, "--config-file", str(file)])
             stack.enter_context(running(service, log))
-            found.append(ClickHouseServer("127.0.0.1", port, "secret", "", directory / replica / "data", log))
+            found.append(ClickHouseServer("127.0.0.1", port, "secret", "", "", directory / replica / "data", log))
         yield found
 
 

@@ -24,6 +24,8 @@ class ClickHouseServer:
     password: str
     # The password of the user `reader`, who may only read.
     reader_password: str
+    # The one of the user `views`, who may read and write saved views alone.
+    views_password: str
     directory: Path
     log: Path
 

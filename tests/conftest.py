@@ -74,9 +74,9 @@ def clickhouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseS
     """A ClickHouse front over an empty data directory."""
     directory = tmp_path_factory.mktemp("clickhouse")
     [port] = ports.free(1)
-    password, reader_password, log = secrets.token_hex(8), secrets.token_hex(8), directory / "front.log"
-    with running(clickhouse_service(directory / "data", port, password, reader_password), log):
-        yield ClickHouseServer(HOST, port, password, reader_password, directory / "data", log)
+    password, reader, views, log = *(secrets.token_hex(8) for _ in range(3)), directory / "front.log"
+    with running(clickhouse_service(directory / "data", port, password, reader, views), log):
+        yield ClickHouseServer(HOST, port, password, reader, views, directory / "data", log)
 
 
 @pytest.fixture(scope="session")

@@ -7,13 +7,14 @@ if [[ -n ${LOGBROOK_CLICKHOUSE_PASSWORD:-} ]]; then
   CLICKHOUSE_PASSWORD_SHA256=$(printf %s "$LOGBROOK_CLICKHOUSE_PASSWORD" | hash_of)
 fi
 export CLICKHOUSE_PASSWORD_SHA256=${CLICKHOUSE_PASSWORD_SHA256:?neither a password nor the hash of one}
-if [[ -n ${CLICKHOUSE_READONLY_PASSWORD:-} ]]; then
-  CLICKHOUSE_READER_PASSWORD_SHA256=$(printf %s "$CLICKHOUSE_READONLY_PASSWORD" | hash_of)
-elif [[ -z ${CLICKHOUSE_READER_PASSWORD_SHA256:-} ]]; then
-  # Nobody knows this one.
-  CLICKHOUSE_READER_PASSWORD_SHA256=$(head -c 32 /dev/urandom | hash_of)
-fi
+# The hash of a password, or the one that is given, or of a password that nobody knows.
+limited() {
+  if [[ -n $1 ]]; then printf %s "$1" | hash_of; else echo "${2:-$(head -c 32 /dev/urandom | hash_of)}"; fi
+}
+CLICKHOUSE_READER_PASSWORD_SHA256=$(limited "${CLICKHOUSE_READONLY_PASSWORD:-}" "${CLICKHOUSE_READER_PASSWORD_SHA256:-}")
+CLICKHOUSE_VIEWS_PASSWORD_SHA256=$(limited "${CLICKHOUSE_VIEWS_PASSWORD:-}" "${CLICKHOUSE_VIEWS_PASSWORD_SHA256:-}")
 export CLICKHOUSE_READER_PASSWORD_SHA256
+export CLICKHOUSE_VIEWS_PASSWORD_SHA256
 # One process, which gets the signals: the watchdog is for machines without a restart policy.
 export CLICKHOUSE_WATCHDOG_ENABLE=0
 exec clickhouse-server --config-file=/etc/clickhouse-server/config.xml

@@ -12,12 +12,16 @@ ALIVE_TIMEOUT_SECONDS = 10.0
 _COMPOSE = Path(__file__).parent.parent
 
 
-def clickhouse(directory: Path, port: int, password: str, reader_password: str | None = None) -> Service:
+def clickhouse(
+    directory: Path, port: int, password: str, reader_password: str | None = None, views_password: str | None = None
+) -> Service:
     """The front with its tables in `directory`."""
     command = [sys.executable, "-m", "native.front", "--data", str(directory), "--port", str(port)]
     secrets = {"CLICKHOUSE_PASSWORD": password}
     if reader_password:
         secrets["CLICKHOUSE_READONLY_PASSWORD"] = reader_password
+    if views_password:
+        secrets["CLICKHOUSE_VIEWS_PASSWORD"] = views_password
     return Service(
         "clickhouse",
         command,

@@ -16,6 +16,7 @@ from native.failure import Failure
 REPOSITORY = Path(__file__).parent.parent.parent
 DEFAULT_STATE = REPOSITORY / ".local"
 READER_PASSWORD = "CLICKHOUSE_READONLY_PASSWORD"  # noqa: S105 - a variable's name
+VIEWS_PASSWORD = "CLICKHOUSE_VIEWS_PASSWORD"  # noqa: S105 - the same
 
 _TOKENS = {"LOGBROOK_TOKEN", "LOGBROOK_GATEWAY_TOKENS"}
 _KAFKA, _CLICKHOUSE = "LOGBROOK_KAFKA_SASL_PASSWORD", "LOGBROOK_CLICKHOUSE_PASSWORD"
@@ -92,6 +93,11 @@ class Environment:
     def reader_password(self) -> str:
         """The password of ClickHouse's user `reader`."""
         return self.variables[READER_PASSWORD]
+
+    @property
+    def views_password(self) -> str:
+        """The password of ClickHouse's user `views`."""
+        return self.variables[VIEWS_PASSWORD]
 
     @property
     def database(self) -> str:
@@ -190,6 +196,7 @@ def _generated() -> dict[str, str]:
     return {
         "LOGBROOK_CLICKHOUSE_PASSWORD": secrets.token_urlsafe(24),
         READER_PASSWORD: secrets.token_urlsafe(24),
+        VIEWS_PASSWORD: secrets.token_urlsafe(24),
         "LOGBROOK_GATEWAY_TOKENS": f"local={hashlib.sha256(token.encode()).hexdigest()}",
         "LOGBROOK_TOKEN": token,
     }

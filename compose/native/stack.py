@@ -31,7 +31,10 @@ def services(environment: Environment, jars: Path) -> list[Service]:
         brokers.kafka(
             data / "kafka", jars, ports.kafka, ports.zookeeper, needs=("zookeeper",), metrics_port=ports.kafka_metrics
         ),
-        clickhouse(data / "clickhouse", ports.clickhouse, environment.password, environment.reader_password),
+        clickhouse(
+            *(data / "clickhouse", ports.clickhouse),
+            *(environment.password, environment.reader_password, environment.views_password),
+        ),
         _logbrook("migrate", own("migrate"), once=True, needs=("kafka", "clickhouse")),
         _logbrook("gateway", {**own("gateway"), **grpc}, port=ports.gateway, needs=("kafka", "migrate")),
         _logbrook("consumer", own("consumer"), port=ports.consumer, needs=("kafka", "clickhouse", "migrate")),
@@ -40,7 +43,8 @@ def services(environment: Environment, jars: Path) -> list[Service]:
     if program:
         reader["LOGBROOK_QUERY_PROMETHEUS_URL"] = f"http://127.0.0.1:{ports.prometheus}"
     reader["LOGBROOK_QUERY_ALERTS_URL"] = f"http://127.0.0.1:{ports.alert}"
-    found.append(_logbrook("query", {**own("query"), **reader}, port=ports.query, needs=("clickhouse", "migrate")))
+    query = {**own("query"), **reader, "LOGBROOK_QUERY_VIEWS_PASSWORD": environment.views_password}
+    found.append(_logbrook("query", query, port=ports.query, needs=("clickhouse", "migrate")))
     alert = {
         "LOGBROOK_ALERT_RULES": str(RULES),
         "LOGBROOK_ALERT_STATE": str(data / "alert" / "state"),

@@ -85,6 +85,10 @@ class Cluster:
             "local": self.local(""),
             "made_for": str(self),
             "merge_tree": f"ReplicatedMergeTree{replicated}" if self.has_local else "MergeTree",
+            # Of a small table that every server has whole, whatever its shard.
+            "merge_tree_of_all": "ReplicatedMergeTree('/clickhouse/tables/all/{database}/{table}', '{shard}-{replica}')"
+            if self.has_local
+            else "MergeTree",
             "replacing_merge_tree": f"ReplicatedReplacingMergeTree{replicated}"
             if self.has_local
             else "ReplacingMergeTree",

@@ -262,6 +262,20 @@ class Query:
     sample_events: int = setting(100_000, "Newest matching events that patterns and facets look at if there are more.")
     tail_poll_seconds: float = setting(0.5, "Pause between two checks for new events in a live tail.")
     prometheus_url: str = setting("", "URL of the Prometheus behind /v1/status, the explorer's *Health* view.")
+    views_username: str = setting(
+        "views", "ClickHouse's user for saved views, who may SELECT from and INSERT into `saved_views` alone."
+    )
+    views_password: str = setting(
+        "",
+        "Password of that user. Empty: views are saved in the browsers alone, and not for all.",
+        secret=True,
+    )
+    max_views: int = setting(1000, "Most saved views: each explorer loads the list of them.")
+    max_view_changes: int = setting(
+        100_000,
+        "Most changes of saved views that are kept, deletions included; after that, nothing is saved, so that nobody "
+        "fills the disk with them. A change takes at most 20 kB, usually 200 bytes.",
+    )
     alerts_url: str = setting(
         "", "URL of the health port of `logbrook alert`, behind /v1/alerts and the explorer's *Alerts* view."
     )

@@ -35,7 +35,7 @@ print(json.dumps([connection.query(each, "JSON").bytes().decode() for each in st
 def environment() -> dict[str, str]:
     """What Compose gives to the container, and start.sh to the server."""
     given = {name: str(value) for name, value in services()["clickhouse"]["environment"].items()}
-    return given | {f"CLICKHOUSE_{name}PASSWORD_SHA256": "0" * 64 for name in ("", "READER_", "WRITER_")}
+    return given | {f"CLICKHOUSE_{name}PASSWORD_SHA256": "0" * 64 for name in ("", "READER_", "VIEWS_", "WRITER_")}
 
 
 def laid_out(directory: Path, *overrides: Path) -> Path:
@@ -215,7 +215,7 @@ def test_every_setting_of_the_profiles_exists(answers: list[dict[str, str]]) -> 
     """A name that ClickHouse doesn't know would keep the server from starting."""
     profiles = ET.parse(CONFIGURATION / "users.xml").findall("profiles/*")
 
-    assert {each.tag for each in profiles} == {"default", "reader"}
+    assert {each.tag for each in profiles} == {"default", "reader", "views"}
     assert {setting.tag for each in profiles for setting in each} - {"constraints"} <= set(answers[2])
     assert {setting.tag for each in profiles for setting in each.iterfind("constraints/*")} <= set(answers[2])
 

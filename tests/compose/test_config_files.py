@@ -7,6 +7,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from logbrook import config
 from native import brokers
 from tests.compose.compose_file import ROOT, services
 
@@ -54,6 +55,24 @@ def test_the_query_api_may_only_read_events() -> None:
     assert users.findtext("users/reader/profile") == "reader"
     assert users.findtext("profiles/reader/readonly") == "1"
     assert services()["query"]["environment"]["LOGBROOK_CLICKHOUSE_USERNAME"] == "reader"
+
+
+@pytest.mark.parametrize("file", ["users.xml", "cloud-users.xml"])
+def test_saved_views_are_all_that_the_query_api_may_write(file: str) -> None:
+    """Its second user may read and add rows of that table alone: it changes and removes none, and reads no events.
+
+    A grant is for what it names, and INSERT "allows executing INSERT queries":
+    https://clickhouse.com/docs/sql-reference/statements/grant (2026-11-29).
+    """
+    users = ET.parse(COMPOSE / "clickhouse" / file)
+
+    assert [node.text for node in users.iterfind("users/views/grants/query")] == [
+        "GRANT SELECT, INSERT ON otel.saved_views"
+    ]
+    assert users.findtext("users/views/profile") == "views"
+    assert users.find("users/views/access_management") is None
+    assert services()["query"]["environment"]["LOGBROOK_QUERY_VIEWS_PASSWORD"] == ""
+    assert config.Query().views_username == "views"
 
 
 def test_clickhouses_default_user_stays_inside() -> None:

@@ -31,7 +31,7 @@ def _ask(*statements: str) -> list[str]:
 
 def test_grants_are_valid_sql() -> None:
     """ClickHouse's own parser takes each of them."""
-    grants = _grants("writer") + _grants("reader")
+    grants = _grants("writer") + _grants("reader") + _grants("views")
     # There, the user is the element that it stands in.
     _ask(*(f"SELECT formatQuery('{grant} TO somebody')" for grant in grants))
 
@@ -54,8 +54,8 @@ def test_limits_exist_and_are_constant() -> None:
 
 
 def test_nobody_has_a_password_in_clear() -> None:
-    """Both users by the hash that the boot made; no user has an empty or a written one."""
-    for user in ("writer", "reader"):
+    """All users by the hash that the boot made; no user has an empty or a written one."""
+    for user in ("writer", "reader", "views"):
         hashed = USERS.find(f"users/{user}/password_sha256_hex")
         assert hashed is not None
         assert hashed.get("from_env") == f"CLICKHOUSE_{user.upper()}_PASSWORD_SHA256"
@@ -65,11 +65,12 @@ def test_nobody_has_a_password_in_clear() -> None:
 def test_a_data_node_starts_the_server_with_hashes_alone(tmp_path: Path) -> None:
     """The administrator's too: with none of them, and no password to hash, the server does not start."""
     server = tmp_path / "clickhouse-server"
-    server.write_text('#!/bin/sh\necho "$CLICKHOUSE_PASSWORD_SHA256 $CLICKHOUSE_READER_PASSWORD_SHA256"\n')
+    names = [f"CLICKHOUSE_{user}PASSWORD_SHA256" for user in ("", "READER_", "VIEWS_")]
+    server.write_text(f'#!/bin/sh\necho "{" ".join(f"${name}" for name in names)}"\n')
     server.chmod(0o755)
     environ = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "LOGBROOK_CLICKHOUSE_PASSWORD": ""}
     start = ["bash", str(ROOT / "compose/clickhouse/start.sh")]
-    hashes = {"CLICKHOUSE_PASSWORD_SHA256": "a" * 64, "CLICKHOUSE_READER_PASSWORD_SHA256": "b" * 64}
+    hashes = {name: letter * 64 for name, letter in zip(names, "abc", strict=True)}
     assert subprocess.check_output(start, env=environ | hashes, text=True).split() == list(hashes.values())
     refused = subprocess.run(start, env=environ, capture_output=True, text=True, check=False)
     assert refused.returncode == 1
@@ -91,14 +92,14 @@ def test_the_writer_may_read_the_system_tables_that_the_consumer_asks() -> None:
     assert used <= granted
 
 
-def test_the_reader_may_read_the_tables_that_the_query_api_asks() -> None:
-    """Those and no other."""
+def test_the_query_apis_users_may_read_the_tables_that_it_asks() -> None:
+    """Those and no other; `views` its own table, and `reader` all others."""
     schema = "".join(path.read_text() for path in sorted((SERVICE / "schema").rglob("*.sql")))
     tables = set(re.findall(r"CREATE (?:TABLE|MATERIALIZED VIEW|VIEW) IF NOT EXISTS (\w+)", schema))
     source = "".join(path.read_text() for path in SERVICE.glob("query/*.py"))
     used = {table for table in tables if re.search(rf"(?:FROM|JOIN) {table}\b", source)}
-    granted = {name for grant in _grants("reader") for name in re.findall(r"ON otel\.(\w+)", grant)}
-    assert used == granted
+    granted = {user: set(re.findall(r"ON otel\.(\w+)", " ".join(_grants(user)))) for user in ("reader", "views")}
+    assert granted == {"reader": used - {"saved_views"}, "views": {"saved_views"}}
 
 
 def test_the_writer_makes_and_drops_inlets_alone() -> None:

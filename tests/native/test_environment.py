@@ -31,8 +31,9 @@ def test_secrets_are_made_once_and_readable_by_their_owner_alone(tmp_path: Path)
     second = environment.load(tmp_path)
     assert path.read_text() == written
     assert first.password == second.password
-    assert len({first.password, first.reader_password, first.variables["LOGBROOK_TOKEN"]}) == 3
-    assert min(map(len, (first.password, first.reader_password))) >= 32
+    passwords = [first.password, first.reader_password, first.views_password]
+    assert len({*passwords, first.variables["LOGBROOK_TOKEN"]}) == 4
+    assert min(map(len, passwords)) >= 32
 
 
 def test_the_gateway_knows_the_tokens_hash_only(tmp_path: Path) -> None:
@@ -79,6 +80,7 @@ def test_no_process_gets_a_secret_of_another(tmp_path: Path, monkeypatch: pytest
     settings = environment.load(tmp_path)
     secrets = {
         settings.password: "clickhouse", settings.reader_password: "reader", "of-the-bucket": "bucket",
+        settings.views_password: "views",
         settings.variables["LOGBROOK_TOKEN"]: "token", settings.variables["LOGBROOK_GATEWAY_TOKENS"]: "digests",
     }  # fmt: skip
 
@@ -89,9 +91,9 @@ def test_no_process_gets_a_secret_of_another(tmp_path: Path, monkeypatch: pytest
     }
 
     assert given == {
-        "clickhouse": {"clickhouse", "reader"}, "migrate": {"clickhouse"}, "gateway": {"digests"},
-        "consumer": {"clickhouse"}, "query": {"reader"}, "alert": {"reader"}, "audit": {"clickhouse", "bucket"},
-        "ship": {"token"},
+        "clickhouse": {"clickhouse", "reader", "views"}, "migrate": {"clickhouse"}, "gateway": {"digests"},
+        "consumer": {"clickhouse"}, "query": {"reader", "views"}, "alert": {"reader"},
+        "audit": {"clickhouse", "bucket"}, "ship": {"token"},
     }  # fmt: skip
 
 

@@ -130,6 +130,61 @@ def test_the_reader_does_nothing_else(
     assert connection.connect(logs).command("EXISTS otel_logs") == 1
 
 
+@pytest.fixture
+def views(clickhouse: ClickHouseServer, logs: config.ClickHouse) -> Iterator[httpx.Client]:
+    """A client of the user `views`."""
+    headers = {"X-ClickHouse-User": "views", "X-ClickHouse-Key": clickhouse.views_password}
+    base = f"http://{clickhouse.host}:{clickhouse.port}"
+    with httpx.Client(base_url=base, headers=headers, params={"database": logs.database}, timeout=60) as client:
+        yield client
+
+
+def test_the_user_of_views_reads_and_adds_them(views: httpx.Client, reader: httpx.Client) -> None:
+    """Rows of one table, which the reader does not read."""
+    added = ask(views, 'INSERT INTO saved_views (name, version) FORMAT JSONEachRow\n{"name": "a", "version": 1}')
+
+    assert added.status_code == 200
+    assert ask(views, "SELECT name, version FROM saved_views").text == "a\t1\n"
+    assert "Not enough privileges" in ask(reader, "SELECT name FROM saved_views").text
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT count() FROM otel_logs",
+        "SELECT name FROM system.tables",
+        "SELECT file('/etc/passwd')",
+        'INSERT INTO otel_logs (Body) FORMAT JSONEachRow {"Body": "x"}',
+        'INSERT INTO arrivals (payload) FORMAT JSONEachRow {"payload": "x"}',
+        "INSERT INTO saved_views (name) VALUES (file('/etc/passwd'))",
+        "INSERT INTO saved_views (name) SELECT file('/etc/passwd')",
+        "INSERT INTO saved_views (name) SELECT * FROM input('a String') FORMAT LineAsString x",
+        "INSERT INTO saved_views (name) FROM INFILE '/etc/passwd' FORMAT LineAsString",
+        'INSERT INTO saved_views (name) SETTINGS readonly = 0 FORMAT JSONEachRow {"name": "x"}',
+        "INSERT INTO FUNCTION file('/tmp/x', 'CSV', 'a String') FORMAT CSV x",
+        "ALTER TABLE saved_views DELETE WHERE 1",
+        "DELETE FROM saved_views WHERE 1",
+        "TRUNCATE TABLE saved_views",
+        "DROP TABLE saved_views",
+        "OPTIMIZE TABLE saved_views",
+        "CREATE TABLE t (a UInt8) ENGINE = Memory",
+        "KILL QUERY WHERE 1",
+        "SET readonly = 0",
+    ],
+)
+def test_the_user_of_views_does_nothing_else(views: httpx.Client, logs: config.ClickHouse, statement: str) -> None:
+    """No other table, no change and no removal of a row, no expression in one, no file."""
+    client = connection.connect(logs)
+    rows = "SELECT name, total_rows FROM system.tables WHERE database = currentDatabase() ORDER BY name"
+    before = client.query(rows).result_rows
+
+    answer = ask(views, statement)
+
+    assert answer.status_code >= 400
+    assert "root:" not in answer.text
+    assert client.query(rows).result_rows == before
+
+
 def test_the_reader_brings_no_tables(reader: httpx.Client, logs: config.ClickHouse) -> None:
     """A table that comes with the request would be made before its statement is checked: only others may send one."""
     form = {"query": (None, "SELECT * FROM otel_t"), "otel_t": ("otel_t", "1\n")}

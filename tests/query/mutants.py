@@ -33,7 +33,7 @@ MUTANTS = {
         f"{GUARD}the_second_wall",
     ),
     "readers_tables": (
-        *("compose/native/front/reading.py", "if form.files and not asked.may_write:", "if False:"),
+        *("compose/native/front/reading.py", "if form.files and asked.rights:", "if False:"),
         "tests/native/test_front.py::test_the_reader_brings_no_tables",
     ),
     "early_place": (

@@ -22,6 +22,7 @@ from native.front.request import Users
 
 _LOG = logging.getLogger("native.front")
 _PIPE = "LOGBROOK_FRONT_PASSWORDS_PIPE"
+_LIMITED = {"reader": "CLICKHOUSE_READONLY_PASSWORD", "views": "CLICKHOUSE_VIEWS_PASSWORD"}
 _CONFIG_FILE = Path(__file__).parent / "engine.xml"
 
 
@@ -37,7 +38,7 @@ def _passwords() -> dict[str, str]:
     A statement that got past every check could read them from /proc/self/environ, where a variable stays even after it
     is deleted. So the process becomes a new one without them, and gets them through a pipe.
     """
-    names = ("CLICKHOUSE_PASSWORD", "CLICKHOUSE_READONLY_PASSWORD")
+    names = ("CLICKHOUSE_PASSWORD", *_LIMITED.values())
     if pipe := os.environ.pop(_PIPE, None):
         with os.fdopen(int(pipe)) as file:
             return dict(json.load(file))
@@ -65,7 +66,7 @@ def main() -> None:
         parser.error("CLICKHOUSE_PASSWORD is not set: the password of the user `default`; there is no default")
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s (%(name)s)", level=logging.INFO)
     logging.getLogger("uvicorn.error").addFilter(_WithoutBrokenResults())
-    users = Users(password, passwords.get("CLICKHOUSE_READONLY_PASSWORD") or None)
+    users = Users(password, {user: passwords[name] for user, name in _LIMITED.items() if passwords.get(name)})
     arguments.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     backups = arguments.data.resolve() / "backups"
     backups.mkdir(exist_ok=True)

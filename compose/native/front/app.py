@@ -121,8 +121,8 @@ class Front:
     def _session(self, asked: Request, statement: Statement) -> Session | None:
         """The session to run in, locked; None to run in a separate connection."""
         name = asked.url.get("session_id")
-        # A reader can't change anything, so there is nothing to keep for it.
-        if not name or statement.reader:
+        # Who may not change anything here has nothing to keep.
+        if not name or statement.rights:
             return None
         return self._sessions.take(asked.user, name, request.session_seconds(asked), asked.flag("session_check"))
 

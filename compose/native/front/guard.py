@@ -1,4 +1,4 @@
-"""What the user `reader` may do: SELECT from the log tables, and nothing else.
+"""All that limited users may do: `reader` SELECT from the log tables, `views` SELECT from its own and INSERT into it.
 
 The engine in chDB has no users or grants, and `readonly = 1` alone still lets a SELECT read files. So the engine's own
 parser says what a statement names before any of it runs: `EXPLAIN AST` does not resolve or evaluate anything (`EXPLAIN
@@ -12,7 +12,7 @@ from native.front import sql
 from native.front.engine import Connection
 from native.front.errors import EngineError
 
-# As in the reader's profile of a server (compose/clickhouse/users.xml).
+# As in the profile `reader` of a server, of both users (compose/clickhouse/users.xml).
 SETTINGS = {
     "max_execution_time": "20",
     "max_memory_usage": "1825361100",
@@ -32,10 +32,15 @@ CHANGEABLE = {
     "max_threads": (1, 4),
     "os_threads_nice_value_query": (0, 19),
 }
-_TABLE = re.compile(
-    r"(?!system\.|information_schema\.)(?:\w+\.)?(?:otel_\w+|partition_progress)|system\.(?:one|numbers|settings)",
-    re.IGNORECASE,
-)
+TABLES = {
+    user: re.compile(
+        rf"(?!system\.|information_schema\.)(?:\w+\.)?(?:{tables})|system\.(?:one|numbers|settings)", re.IGNORECASE
+    )
+    for user, tables in {"reader": r"otel_\w+|partition_progress", "views": "saved_views"}.items()
+}
+"""The tables that each of them may SELECT from."""
+# No other format: Values evaluates expressions, and those may call functions that read files.
+_INSERT = re.compile(rb"INSERT INTO saved_views \([a-z_, ]+\)\s*")
 _TABLE_FUNCTIONS = {"numbers", "values"}
 # A name alone is enough: `arrayMap(file, ['/etc/passwd'])` calls one without parentheses. naiveBayesClassifier reads a
 # dictionary, and aiGenerate sends what it is given to where a named collection says.
@@ -50,7 +55,7 @@ _IN = re.compile(r"(?:global)?(?:not)?(?:null)?in(?:ignoreset)?", re.IGNORECASE)
 
 
 def settings(asked: Mapping[str, str]) -> dict[str, str]:
-    """The reader's settings, lowered as requested. Raises EngineError for any that the request may not change."""
+    """Their settings, lowered as requested. Raises EngineError for any that the request may not change."""
     for name, text in asked.items():
         if SETTINGS.get(name) == text:
             continue
@@ -62,7 +67,18 @@ def settings(asked: Mapping[str, str]) -> dict[str, str]:
     return {**SETTINGS, **asked}
 
 
-def check(connection: Connection, text: bytes, parameters: Mapping[str, str]) -> None:
+def may_insert(user: str, insert: sql.Insert | sql.InsertFromInput) -> bool:
+    """Whether it is a plain INSERT of rows as JSON, into the table that the user may INSERT into."""
+    return (
+        user == "views"
+        and isinstance(insert, sql.Insert)
+        and insert.format == b"JSONEachRow"
+        and not insert.settings
+        and _INSERT.fullmatch(insert.head) is not None
+    )
+
+
+def check(connection: Connection, user: str, text: bytes, parameters: Mapping[str, str]) -> None:
     """Raise EngineError unless the statement is a SELECT, or EXPLAIN AST of one, that names only what it may read."""
     words = sql.first_words(text, 3)
     if words[:2] == (b"EXPLAIN", b"AST") and words[2:] in ((b"SELECT",), (b"WITH",), (b"(",)):
@@ -82,7 +98,7 @@ def check(connection: Connection, text: bytes, parameters: Mapping[str, str]) ->
         raise _denied("names with escapes, control characters, or what looks like a part of a syntax tree")
     tree = connection.run(b"EXPLAIN AST " + canonical, "TabSeparatedRaw", parameters).result.decode(errors="replace")
     for kind, name in _named(tree):
-        if kind == "table" and not (_TABLE.fullmatch(name) or _is_defined_here(connection, name)):
+        if kind == "table" and not (TABLES[user].fullmatch(name) or _is_defined_here(connection, name)):
             raise _denied(f"SELECT ON {name}")
         if kind == "table function" and name.lower() not in _TABLE_FUNCTIONS:
             raise _denied(f"the table function {name}")
@@ -127,4 +143,4 @@ def _is_defined_here(connection: Connection, name: str) -> bool:
 
 
 def _denied(what: str) -> EngineError:
-    return EngineError(497, f"reader: Not enough privileges: {what}")
+    return EngineError(497, f"this user: Not enough privileges: {what}")

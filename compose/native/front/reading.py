@@ -55,9 +55,9 @@ def _from_form(options: dict[str, str], asked: Request, form: Form) -> Statement
     text = options.get("query", "").encode("utf-8", "surrogateescape")
     if sql.insert(text) is not None:
         raise EngineError(48, "INSERT with its data in multipart/form-data is not supported: send it as the body")
-    if form.files and not asked.may_write:
-        # Their structure is a part of a statement which runs before the reader's own is checked.
-        raise EngineError(497, "reader: Not enough privileges: external tables")
+    if form.files and asked.rights:
+        # Their structure is a part of a statement which runs before the user's own is checked.
+        raise EngineError(497, f"{asked.rights}: Not enough privileges: external tables")
     described = {f"{name}_{what}" for name in form.files for what in ("structure", "types", "format")}
     settings, parameters = request.split({name: text for name, text in options.items() if name not in described})
     asked = replace(asked, settings=settings, parameters=parameters)
@@ -85,7 +85,7 @@ def _statement(
         settings=settings,
         database=asked.database,
         readonly=readonly,
-        reader=not asked.may_write,
+        rights=asked.rights,
         compression=None if in_blocks else compression,
         in_blocks=in_blocks,
         protocol_version=_number("client_protocol_version", asked.url.get("client_protocol_version", "0")),

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl
 
+from native.front import guard
 from native.front.errors import EngineError
 
 # URL parameters with a special meaning. `param_*` are the statement's; all others are settings.
@@ -23,20 +24,24 @@ _NAME = re.compile(r"[A-Za-z0-9_]+")
 
 @dataclass(frozen=True)
 class Users:
-    """The passwords of the two users: any name can write, `reader` can only read (if it has a password at all)."""
+    """The passwords: any name may do everything, but for those that have rights of their own (guard.py)."""
 
     password: str
-    reader_password: str | None = None
+    of_limited: Mapping[str, str]
 
-    def may_write(self, user: str, password: str) -> bool:
-        """Whether the user may write; raises EngineError unless the password is right. Takes constant time."""
-        expected = self.reader_password if user == "reader" else self.password
+    def rights(self, user: str, password: str) -> str:
+        """Whose rights the user has, "" for all; raises EngineError unless the password is right. Takes constant time.
+
+        A user with rights of its own who has no password can't log in.
+        """
+        limited = user if user in guard.TABLES else ""
+        expected = self.of_limited.get(user) if limited else self.password
         right = hmac.compare_digest(password.encode(), (expected or "").encode())
         if not right or not expected:
             raise EngineError(
                 516, f"{user}: Authentication failed: password is incorrect, or there is no user with such name."
             )
-        return user != "reader"
+        return limited
 
 
 @dataclass(frozen=True)
@@ -47,7 +52,7 @@ class Request:
     headers: Mapping[str, str]
     url: Mapping[str, str]
     user: str
-    may_write: bool
+    rights: str
     query_id: str
     settings: Mapping[str, str] = field(default_factory=dict)
     parameters: Mapping[str, str] = field(default_factory=dict)
@@ -78,10 +83,10 @@ def parse(method: str, query_string: bytes, raw_headers: list[tuple[bytes, bytes
     text = query_string.decode("utf-8", "surrogateescape")
     url = dict(parse_qsl(text, keep_blank_values=True, errors="surrogateescape"))
     user, password = _credentials(headers, url)
-    may_write = users.may_write(user, password)
+    rights = users.rights(user, password)
     settings, parameters = split(url)
     query_id = url.get("query_id") or headers.get("x-clickhouse-query-id") or str(uuid.uuid4())
-    return Request(method, headers, url, user, may_write, query_id, settings, parameters)
+    return Request(method, headers, url, user, rights, query_id, settings, parameters)
 
 
 def split(options: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:

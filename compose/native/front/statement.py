@@ -41,7 +41,8 @@ class Statement:
     database: str | None = None
     # 0, or the value of the setting `readonly`; -1 means the method GET.
     readonly: int = 0
-    reader: bool = False
+    # Whose rights it runs with; "" for all.
+    rights: str = ""
     # The result's compression: HTTP's, or the method of ClickHouse's own.
     compression: str | None = None
     in_blocks: str | None = None
@@ -85,11 +86,12 @@ class Statement:
                 session.temporary.append(table.name)
                 _create(connection, table)
             return
-        if self.reader:
-            connection.set({**SERVER_SETTINGS, **guard.settings(self.settings), **mark, "readonly": "1"})
+        if self.rights:
+            readonly = "0" if self.insert and guard.may_insert(self.rights, self.insert) else "1"
+            connection.set({**SERVER_SETTINGS, **guard.settings(self.settings), **mark, "readonly": readonly})
         else:
-            readonly = {"readonly": str(self.readonly)} if self.readonly > 0 else {}
-            connection.set({**SERVER_SETTINGS, **self.settings, **mark, **readonly})
+            asked = {"readonly": str(self.readonly)} if self.readonly > 0 else {}
+            connection.set({**SERVER_SETTINGS, **self.settings, **mark, **asked})
         if self.database is not None:
             connection.use(self.database)
         for table in self.externals:
@@ -135,8 +137,8 @@ class Statement:
         if kind != "READ_ONLY" and words[0] != b"SET":
             self._may_write()
         # This comes last: it runs an EXPLAIN of the statement, which would obey an INTO OUTFILE.
-        if self.reader:
-            guard.check(connection, self.text, self.parameters)
+        if self.rights:
+            guard.check(connection, self.rights, self.text, self.parameters)
 
 
 def _create(connection: Connection, table: External) -> None:

@@ -1,8 +1,8 @@
 """The API's answers as types: they are encoded as they are, and the OpenAPI document is generated from them."""
 
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from logbrook.query.columns import Event
 
@@ -176,6 +176,45 @@ class PatternsAnswer(Answer, kw_only=True):
     events_counted: int  # the newest matching ones
     exact: bool  # all matching events were counted
     cost: Cost
+
+
+class View(Struct, kw_only=True, omit_defaults=True, rename={"from_": "from"}):
+    """What a saved view shows, as the explorer's URL says it; what is left out is the explorer's default."""
+
+    query: Annotated[str, Meta(max_length=4096)] = ""  # as long as a query may be
+    from_: Annotated[str, Meta(max_length=64)] = "1h"
+    to: Annotated[str, Meta(max_length=64)] = "now"
+    by: Annotated[str, Meta(max_length=256)] = "level"
+    view: Annotated[str, Meta(max_length=32)] = "events"
+    columns: Annotated[str, Meta(max_length=8192)] = ""  # name or name:pixels, percent-encoded, by commas
+    wrap: Literal["", "1"] = ""
+    dense: Literal["", "1"] = ""
+    note: Annotated[str, Meta(max_length=4096)] = ""
+
+
+class SavedView(Struct, kw_only=True):
+    """One version of a saved view."""
+
+    name: str
+    version: int  # from 1, one more for each change
+    saved_at: str
+    saved_by: str
+    owner: str  # who saved it first, and may delete it
+    deleted: bool
+    view: View
+
+
+class ViewsAnswer(Answer, kw_only=True):
+    """All saved views, by name."""
+
+    views: list[SavedView]
+
+
+class ViewAnswer(Answer, kw_only=True):
+    """One saved view."""
+
+    saved: SavedView
+    history: list[SavedView]  # the last 100 versions, this one included, the newest first
 
 
 class SqlColumn(Struct, kw_only=True):

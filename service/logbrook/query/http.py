@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import msgspec
 import structlog
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -116,6 +117,21 @@ class Stream(Response):
             await send({"type": "http.response.body", "body": piece, "more_body": True})
 
 
+def _is_foreign(scope: Scope) -> bool:
+    """Whether a page of another site sent the request; for one that writes, of another origin.
+
+    Browsers say so in Sec-Fetch-Site where they trust the address (https, or this machine), and else send Origin with
+    what is neither GET nor HEAD: https://w3c.github.io/webappsec-fetch-metadata/ and
+    https://fetch.spec.whatwg.org/#append-a-request-origin-header (2026-11-29). Programs send neither.
+    """
+    headers = Headers(scope=scope)
+    site = headers.get("sec-fetch-site")
+    if scope["method"] in ("GET", "HEAD", "POST"):
+        return site == "cross-site"
+    own = f"//{headers.get('host')}"
+    return site != "same-origin" if site else not headers.get("origin", own).endswith(own)
+
+
 class Guard:
     """The outermost layer: security headers and metrics for every answer, and no requests from other sites' pages."""
 
@@ -138,7 +154,7 @@ class Guard:
             await send(message)
 
         with metrics.query_requests_in_flight.track_inprogress():
-            if (b"sec-fetch-site", b"cross-site") in scope["headers"] and scope["path"].startswith("/v1/"):
+            if scope["path"].startswith("/v1/") and _is_foreign(scope):
                 refused = RejectedError(403, "cross_site", "a page of another site may not ask here")
                 await error_answer(refused)(scope, receive, secured)
             else:

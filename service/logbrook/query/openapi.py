@@ -7,13 +7,14 @@ import msgspec
 from logbrook import __version__
 from logbrook.query.answers import ErrorAnswer
 from logbrook.query.parameters import described
-from logbrook.query.routes import ROUTES, Export, Filter, Nothing, Route
+from logbrook.query.routes import ROUTES, Export, Filter, Route
 from logbrook.query.streams import EXPORTS
 
 _ERRORS = {
     400: "The request can't be understood; `error.message` says what was expected, `error.position` where.",
-    403: "A page of another site sent the request.",
+    403: "A page of another site sent the request, or it is not for this caller.",
     404: "There is no such thing.",
+    409: "It was changed meanwhile.",
     413: "The body is too large.",
     415: "The body is not JSON.",
     422: "The query went past a limit of time, memory or rows.",
@@ -25,10 +26,11 @@ _ALWAYS = (400, 403, 422, 429, 503)
 
 def document() -> dict[str, Any]:
     """The document for this version of the service."""
-    declared = [(route, *route.declared[1:]) for route in ROUTES]
-    types = [answer for *_, answer in declared] + [taken for route, taken, _ in declared if route.method == "POST"]
+    types = [route.declared[-1] for route in ROUTES] + [route.body for route in ROUTES if route.body]
     _, components = msgspec.json.schema_components([*types, ErrorAnswer], ref_template="#/components/schemas/{name}")
-    paths: dict[str, Any] = {route.path: {route.method.lower(): _operation(route)} for route in ROUTES}
+    paths: dict[str, Any] = {route.path: {} for route in ROUTES}
+    for route in ROUTES:
+        paths[route.path][route.method.lower()] = _operation(route)
     paths["/v1/tail"] = {
         "get": _stream("Matching events as they arrive: server-sent events.", Filter, "text/event-stream")
     }
@@ -37,7 +39,11 @@ def document() -> dict[str, Any]:
     }
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Logbrook", "version": __version__, "description": "Logs, read-only: search, count, follow."},
+        "info": {
+            "title": "Logbrook",
+            "version": __version__,
+            "description": "Logs: search, count, follow; saved views.",
+        },
         "paths": paths,
         "components": {"schemas": components},
     }
@@ -45,11 +51,10 @@ def document() -> dict[str, Any]:
 
 def _operation(route: Route) -> dict[str, Any]:
     _, parameters, answer = route.declared
-    in_url = Nothing if route.method == "POST" else parameters
-    operation = _operation_of(route.summary, described(in_url, route.path), (*_ALWAYS, *route.statuses))
+    operation = _operation_of(route.summary, described(parameters, route.path), (*_ALWAYS, *route.statuses))
     operation["responses"]["200"] = {"description": (answer.__doc__ or "").strip(), "content": _json(answer)}
-    if route.method == "POST":
-        operation["requestBody"] = {"required": True, "content": _json(parameters)}
+    if route.body:
+        operation["requestBody"] = {"required": True, "content": _json(route.body)}
         operation["responses"]["415"] = _error(415)
     return operation
 

@@ -33,6 +33,8 @@ def _expected(schema: Mapping[str, Any]) -> str:
         return "one of " + ", ".join(schema["enum"])
     if schema["type"] == "boolean":
         return "true or false"
+    if "pattern" in schema:
+        return f"at most 100 characters, as in {schema['examples'][0]!r}: {schema['pattern']}"
     return f"a whole number from {schema['minimum']} to {schema['maximum']}"
 
 

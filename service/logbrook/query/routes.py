@@ -22,6 +22,7 @@ from logbrook.query import (
     status,
     timerange,
     values,
+    views,
 )
 from logbrook.query.engine import Engine, Spent, Statement
 from logbrook.query.refusals import BadRequestError
@@ -141,21 +142,46 @@ class Sql(Struct, forbid_unknown_fields=True):
     sql: str
 
 
+class _View(Struct):
+    # What a path and a title can have; others would look like something else.
+    name: Annotated[
+        str,
+        Meta(description="Its name.", examples=["checkout errors"], pattern=r"^[\w(][\w .:()+-]{0,99}$(?!\n)"),
+    ]
+
+
+class _Change(_View):
+    version: Annotated[int, _most(2**31, 0, "The version that is changed; 0: there is none.")] = 0
+
+
+class NewView(answers.View, forbid_unknown_fields=True):
+    """The body of a PUT to /v1/views/{name}."""
+
+
 @dataclass(frozen=True)
 class Route:
-    """A route that answers with one JSON document. What it takes and answers is how `handle` declares it."""
+    """A route that answers with one JSON document. What it takes and answers is how `handle` declares it.
+
+    `handle` takes what it asks, a struct of the URL's parameters, and maybe one of the body.
+    """
 
     path: str
     summary: str
-    handle: Callable[[Any, Any], Awaitable[answers.Answer]]
+    handle: Callable[..., Awaitable[answers.Answer]]
     method: str = "GET"
     statuses: tuple[int, ...] = ()
 
     @cached_property
     def declared(self) -> tuple[type[Any], type[Struct], type[answers.Answer]]:
         """What `handle` asks, a struct of its parameters, and one of its answer."""
-        asked, parameters, answer = get_type_hints(self.handle).values()
+        asked, parameters, *_, answer = get_type_hints(self.handle).values()
         return asked, parameters, answer
+
+    @cached_property
+    def body(self) -> type[Struct] | None:
+        """A struct of the body, if there is one."""
+        _, _, *body, _ = get_type_hints(self.handle).values()
+        return body[0] if body else None
 
 
 async def _search(engine: Engine, given: _Search) -> answers.SearchAnswer:
@@ -249,9 +275,25 @@ async def _alerts(evaluator: status.Evaluator, _given: Nothing) -> answers.Alert
     return await evaluator.alerts()
 
 
-async def _sql(engine: Engine, given: Sql) -> answers.SqlAnswer:
+async def _views(saved: views.Views, _given: Nothing) -> answers.ViewsAnswer:
+    return await saved.all()
+
+
+async def _view(saved: views.Views, given: _View) -> answers.ViewAnswer:
+    return await saved.one(given.name)
+
+
+async def _save_view(saved: views.Views, given: _Change, body: NewView) -> answers.ViewAnswer:
+    return await saved.save(given.name, given.version, body)
+
+
+async def _delete_view(saved: views.Views, given: _Change) -> answers.ViewAnswer:
+    return await saved.delete(given.name, given.version)
+
+
+async def _sql(engine: Engine, _given: Nothing, body: Sql) -> answers.SqlAnswer:
     rows_limit = engine.query.max_result_rows
-    sql = await statement.check(given.sql, engine.clickhouse.database, rows_limit, engine.text)
+    sql = await statement.check(body.sql, engine.clickhouse.database, rows_limit, engine.text)
     spent = Spent()
     result = await engine.result(Statement(sql, lane="sql"), spent)
     return answers.SqlAnswer(
@@ -297,6 +339,22 @@ ROUTES = (
         "Alerts on what logs say: rules, what holds, and what happened. Needs `logbrook alert`.",
         _alerts,
         statuses=(404,),
+    ),
+    Route("/v1/views", "Saved views.", _views, statuses=(404,)),
+    Route("/v1/views/{name}", "One saved view and its history.", _view, statuses=(404,)),
+    Route(
+        "/v1/views/{name}",
+        "Save a view. The header Logbrook-User says who does.",
+        _save_view,
+        method="PUT",
+        statuses=(404, 409, 413),
+    ),
+    Route(
+        "/v1/views/{name}",
+        "Delete a view; its owner may. The header Logbrook-User says who does.",
+        _delete_view,
+        method="DELETE",
+        statuses=(404, 409),
     ),
     Route(
         "/v1/sql",

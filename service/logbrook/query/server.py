@@ -26,7 +26,7 @@ from starlette.types import ASGIApp, Scope
 from logbrook import config, metrics
 from logbrook.connection import Connection
 from logbrook.errors import ConfigError, LogbrookError, RejectedError, UnavailableError
-from logbrook.query import openapi, parameters, routes, streams
+from logbrook.query import identity, openapi, parameters, routes, streams
 from logbrook.query.answers import Answer
 from logbrook.query.completeness import Completeness
 from logbrook.query.engine import PRIVILEGED, Engine, Statement
@@ -36,12 +36,14 @@ from logbrook.query.refusals import BadRequestError
 from logbrook.query.status import Evaluator, Prometheus
 from logbrook.query.timerange import TimeRange
 from logbrook.query.turns import Turns
+from logbrook.query.views import Store, Views
 
 log = structlog.get_logger()
 
 EXPLORER = Path(__file__).parent / "explorer"
 SQL = "/v1/sql"
 _MAX_BODY_BYTES = 100_000
+_EXPECTED = {"POST": '{"sql": "SELECT ..."}', "PUT": '{"query": "level>=error", "from": "1h", "note": "..."}'}
 _TELL_AGAIN_SECONDS = 60.0
 # The longest that the port stays closed while ClickHouse is asked what its user may do; each request asks again.
 _ADMIT_SECONDS = 5.0
@@ -55,7 +57,7 @@ class Api:
         self.query = query
         self.engine = Engine(clickhouse, query)
         self.prometheus, self.evaluator = Prometheus(query.prometheus_url), Evaluator(query.alerts_url)
-        self.completeness = Completeness(self.engine)
+        self.completeness, self.views = Completeness(self.engine), Store(clickhouse, query)
         self.turns = Turns(query.max_concurrent_requests, query.max_waiting_requests, query.wait_seconds)
         self.sql_turns = Turns(query.max_concurrent_sql, query.max_waiting_requests, query.wait_seconds)
         self.streams = Turns(query.max_streams, 0, query.wait_seconds)
@@ -65,18 +67,21 @@ class Api:
 
         async def handle(request: Request) -> Response:
             try:
-                given = await _given(request, route)
-                return answer_json(await unless_left(request.receive, self._in_turn(route, given)))
+                given, views = await _given(request, route), Views(self.views, identity.caller(request))
+                work = self._in_turn(route, given, views)
+                # What is being saved is saved, whether somebody still waits for the answer or not.
+                reads = route.method in ("GET", "POST")
+                return answer_json(await (unless_left(request.receive, work) if reads else work))
             except Exception as error:
                 return error_answer(error, statement_is_theirs=route.path == SQL)
 
         return handle
 
-    async def _in_turn(self, route: routes.Route, given: msgspec.Struct) -> Answer:
+    async def _in_turn(self, route: routes.Route, given: list[msgspec.Struct], views: Views) -> Answer:
         async with (self.sql_turns if route.path == SQL else self.turns).turn():
             known = await self.completeness.known()
-            asked = {Prometheus: self.prometheus, Evaluator: self.evaluator}.get(route.declared[0], self.engine)
-            answer: Answer = await route.handle(asked, given)
+            others = {Prometheus: self.prometheus, Evaluator: self.evaluator, Views: views}
+            answer: Answer = await route.handle(others.get(route.declared[0], self.engine), *given)
         for name, value in known.items():
             setattr(answer, name, value)
         return answer
@@ -142,23 +147,23 @@ class Api:
         return Response("ready\n", media_type="text/plain")
 
 
-async def _given(request: Request, route: routes.Route) -> msgspec.Struct:
-    """The values of a request's parameters or body. Raises RejectedError."""
+async def _given(request: Request, route: routes.Route) -> list[msgspec.Struct]:
+    """The values of a request's parameters, and of its body if it has one. Raises RejectedError."""
     in_url = [*request.query_params.multi_items(), *request.path_params.items()]
-    if route.method != "POST":
-        return parameters.read(route.declared[1], in_url)
-    parameters.read(routes.Nothing, in_url)
+    given = parameters.read(route.declared[1], in_url)
+    if route.body is None:
+        return [given]
     if request.headers.get("content-type", "").split(";")[0].strip().lower() != "application/json":
-        raise RejectedError(415, "not_json", 'expected Content-Type: application/json and {"sql": "SELECT ..."}')
+        raise RejectedError(415, "not_json", f"expected Content-Type: application/json and {_EXPECTED[route.method]}")
     body = b""
     async for piece in request.stream():
         body += piece
         if len(body) > _MAX_BODY_BYTES:
             raise RejectedError(413, "body_too_large", f"the body has more than {_MAX_BODY_BYTES} bytes")
     try:
-        return msgspec.json.decode(body, type=route.declared[1])
+        return [given, msgspec.json.decode(body, type=route.body)]
     except msgspec.MsgspecError as error:
-        raise BadRequestError("bad_body", f'expected {{"sql": "SELECT ..."}}: {error}') from None
+        raise BadRequestError("bad_body", f"expected {_EXPECTED[route.method]}: {error}") from None
 
 
 async def _alive(_request: Request) -> Response:
@@ -203,6 +208,7 @@ def app(query: config.Query, clickhouse: config.ClickHouse) -> ASGIApp:
         await api.engine.close()
         await api.prometheus.close()
         await api.evaluator.close()
+        await api.views.close()
 
     # An id may hold a slash.
     served = [

@@ -6,7 +6,7 @@ name, reads users, profiles and grants, and ends where the server would end. The
 on the addresses and ports that the files say, for the users and with the profiles that they have.
 
 What is not the server's: it does not speak the native protocol (port 9000), knows no networks of users, and enforces of
-a user's grants only what the front's guard knows: who may write may do all, a reader may SELECT from the events.
+a user's grants only what the front's guard knows: who is not limited there, and may write, may do all.
 """
 
 import argparse
@@ -42,15 +42,16 @@ class Users:
     def __init__(self, root: ET.Element) -> None:
         self._users, self._profiles = root.find("users") or ET.Element("users"), root.find("profiles")
 
-    def may_write(self, user: str, password: str) -> bool:
-        """Whether the user's profile lets it write. Raises EngineError unless the password is right."""
+    def rights(self, user: str, password: str) -> str:
+        """Whose rights the user has, "" for all. Raises EngineError unless the password is right."""
         expected = self._users.findtext(f"{user}/password_sha256_hex") or ""
         given = hashlib.sha256(password.encode()).hexdigest()
         if not hmac.compare_digest(expected.strip().lower(), given):
             raise EngineError(
                 516, f"{user}: Authentication failed: password is incorrect, or there is no user with such name."
             )
-        return self.profile(self._users.findtext(f"{user}/profile") or "default").get("readonly", "0") == "0"
+        reads = self.profile(self._users.findtext(f"{user}/profile") or "default").get("readonly", "0") != "0"
+        return user if user in guard.TABLES else "reader" if reads else ""
 
     def profile(self, name: str) -> dict[str, str]:
         """The settings of a profile."""
