@@ -46,6 +46,13 @@ def gateway() -> None:
     server.run(config.load(config.Gateway), config.load(config.Kafka))
 
 
+_ForQuery = Annotated[bool, typer.Option("--query", help="One that reads: for the query API, not for the gateway.")]
+
+
+def _section(for_query: bool) -> type[config.Gateway] | type[config.Query]:
+    return config.Query if for_query else config.Gateway
+
+
 @app.command()
 def token(  # noqa: PLR0913, PLR0917 - each is an option of the command
     name: str = typer.Argument(help="The source that will use it."),
@@ -53,31 +60,34 @@ def token(  # noqa: PLR0913, PLR0917 - each is an option of the command
     path: Annotated[list[str] | None, typer.Option(help="Where it may be sent: /v1/logs; repeatable.")] = None,
     bytes_per_second: int | None = typer.Option(None, min=1, help="Bytes of events that the source may send a second."),
     bytes_per_day: int | None = typer.Option(None, min=1, help="Bytes of events that it may send a day."),
+    for_query: _ForQuery = False,
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
 ) -> None:
     """Create a random token for a source. It is shown once; the gateway needs only its SHA-256."""
-    from logbrook.gateway import token_list
+    from logbrook import token_list
 
     limits = {"expires": expires, "paths": "+".join(path or []), "bytes_per_second": bytes_per_second}
-    token_list.create(name, limits | {"bytes_per_day": bytes_per_day}, as_json=as_json)
+    token_list.create(_section(for_query), name, limits | {"bytes_per_day": bytes_per_day}, as_json=as_json)
 
 
 @app.command()
 def tokens(
     retire: str | None = typer.Option(None, help="Take these out: all of a source, by its name, or one, by its id."),
     check: bool = typer.Option(False, "--check", help="Say what the token in LOGBROOK_TOKEN stands for."),
+    for_query: _ForQuery = False,
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
 ) -> None:
     """List the tokens that the gateway takes, or retire some."""
-    from logbrook.gateway import token_list
+    from logbrook import token_list
 
     options.need(not (retire and check), "--retire and --check don't go together")
+    section = _section(for_query)
     if retire:
-        token_list.retire(retire)
+        token_list.retire(section, retire)
     elif check:
-        token_list.check(config.client_variable("LOGBROOK_TOKEN", ""), as_json=as_json)
+        token_list.check(section, config.client_variable("LOGBROOK_TOKEN", ""), as_json=as_json)
     else:
-        token_list.show(as_json=as_json)
+        token_list.show(section, as_json=as_json)
 
 
 @app.command()

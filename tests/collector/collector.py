@@ -20,7 +20,7 @@ from starlette.types import Receive, Scope, Send
 
 from logbrook.config import Gateway as Settings
 from logbrook.connection import Connection
-from logbrook.gateway.tokens import issue
+from logbrook.tokens import issue
 from native import ports
 from tests.components import REPOSITORY, until
 from tests.gateway import reading

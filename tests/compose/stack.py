@@ -15,7 +15,7 @@ import httpx
 import pytest
 import yaml
 
-from logbrook.gateway import tokens
+from logbrook import tokens
 from native import ports
 from tests.compose.compose_file import COMPOSE_FILE, ROOT, STAND_IN_FILE, load
 

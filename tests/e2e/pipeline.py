@@ -10,8 +10,7 @@ from typing import Any, cast
 from confluent_kafka import Consumer, TopicPartition
 
 from logbrook import clickhouse as connection
-from logbrook import config
-from logbrook.gateway import tokens
+from logbrook import config, tokens
 from logbrook.kafka import client_config
 from tests.components import native_stack
 from tests.compose.stack import Stack

@@ -9,7 +9,7 @@ import httpx
 from logbrook.config import Gateway
 from logbrook.gateway.app import App, format_of
 from logbrook.gateway.batch import Batch
-from logbrook.gateway.tokens import Tokens
+from logbrook.tokens import Tokens
 from tests.gateway import reading
 from tests.gateway.collecting import CollectingTopic
 

@@ -33,7 +33,7 @@ from logbrook.gateway.app import App
 from logbrook.gateway.batch import Batch
 from logbrook.gateway.rpc import PATH as GRPC
 from logbrook.gateway.rpc import Rpc
-from logbrook.gateway.tokens import Tokens
+from logbrook.tokens import Tokens
 from native import ports
 from native.clickhouse import clickhouse as service
 from tests.components import running

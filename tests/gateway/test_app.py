@@ -17,7 +17,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from logbrook import metrics
 from logbrook.config import Gateway
 from logbrook.gateway import app, bodies
-from logbrook.gateway.tokens import issue
+from logbrook.tokens import issue
 from tests.gateway.door import Door
 
 JSON, PROTOBUF, NDJSON = "application/json", "application/x-protobuf", "application/x-ndjson"

@@ -9,7 +9,7 @@ from typing import Any
 from fluent import sender
 
 from logbrook.config import Kafka
-from logbrook.gateway.tokens import issue
+from logbrook.tokens import issue
 from native import ports
 from tests.collector import collector
 from tests.collector.test_kills import load

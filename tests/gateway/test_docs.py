@@ -9,7 +9,7 @@ import yaml
 from logbrook import config, connection
 from logbrook.gateway.app import App
 from logbrook.gateway.formats import otlp
-from logbrook.gateway.tokens import issue
+from logbrook.tokens import issue
 from tests.gateway.door import Door
 
 REPOSITORY = Path(__file__).parents[2]

@@ -25,7 +25,7 @@ from opentelemetry.sdk.resources import Resource
 from logbrook.config import Gateway, Kafka
 from logbrook.errors import ConfigError
 from logbrook.gateway.rpc import PATH, Rpc
-from logbrook.gateway.tokens import issue
+from logbrook.tokens import issue
 from native import ports
 from tests.gateway import reading
 from tests.gateway.door import Door

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from logbrook.config import Gateway
 from logbrook.gateway.formats import loki_protobuf, wire
-from logbrook.gateway.tokens import issue
+from logbrook.tokens import issue
 from tests.gateway import push
 from tests.gateway.door import Door
 

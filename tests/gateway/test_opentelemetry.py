@@ -13,7 +13,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, set_span_in_context
 
 from logbrook.config import Kafka
-from logbrook.gateway.tokens import issue
+from logbrook.tokens import issue
 from tests.gateway import reading
 from tests.gateway.process import running
 

@@ -10,7 +10,7 @@ from logbrook import metrics
 from logbrook.config import Gateway
 from logbrook.errors import BusyError
 from logbrook.gateway.quotas import Quotas
-from logbrook.gateway.tokens import Grant, issue
+from logbrook.tokens import Grant, issue
 from tests.gateway.door import Door
 
 MIDNIGHT = 20_000 * 86_400.0

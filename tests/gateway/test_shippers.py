@@ -7,7 +7,7 @@ from pathlib import Path
 from elasticsearch import Elasticsearch, helpers
 
 from logbrook.config import Kafka
-from logbrook.gateway.tokens import issue
+from logbrook.tokens import issue
 from tests.gateway import reading
 from tests.gateway.process import running
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from logbrook.config import Gateway
-from logbrook.gateway.tokens import issue
+from logbrook.tokens import issue
 from tests.gateway.door import Door
 
 PATH = "/services/collector"

@@ -11,7 +11,7 @@ from typer.testing import CliRunner, Result
 
 from logbrook import cli
 from logbrook.errors import ConfigError, RejectedError
-from logbrook.gateway.tokens import Tokens, entries, given_token, issue
+from logbrook.tokens import Tokens, entries, given_token, issue
 
 
 def basic(user: str, password: str) -> str:

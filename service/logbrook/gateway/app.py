@@ -37,8 +37,8 @@ from logbrook.gateway.formats import (
 )
 from logbrook.gateway.formats.format import Format, Read
 from logbrook.gateway.quotas import Quotas
-from logbrook.gateway.tokens import ANONYMOUS, Grant, Tokens, given_token
 from logbrook.gateway.topic import Topic
+from logbrook.tokens import ANONYMOUS, Grant, Tokens, given_token
 
 log = structlog.get_logger()
 

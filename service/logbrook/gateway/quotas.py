@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from logbrook import metrics
 from logbrook.config import Gateway
 from logbrook.errors import BusyError
-from logbrook.gateway.tokens import Grant
+from logbrook.tokens import Grant
 
 _DAY_SECONDS = 86_400
 

@@ -14,10 +14,9 @@ import uvloop
 
 from logbrook.config import Gateway, Kafka, secret_file
 from logbrook.connection import Connection
-from logbrook.errors import ConfigError
 from logbrook.gateway.app import App
-from logbrook.gateway.tokens import Tokens
 from logbrook.gateway.topic import KafkaTopic
+from logbrook.tokens import Tokens
 
 log = structlog.get_logger()
 
@@ -26,8 +25,6 @@ _GRACE_SECONDS = 0.5
 # For answers that are being written when the time for draining is over.
 _LAST_ANSWERS_SECONDS = 1
 _TELL_AGAIN_SECONDS = 60.0
-# On Cloud Run each reading is a call to Secret Manager: $0.03 for 10,000 (https://cloud.google.com/secret-manager/pricing).
-TOKENS_REREAD_SECONDS = 30.0
 
 
 class _Server(uvicorn.Server):
@@ -81,7 +78,8 @@ class Process:
             loop.add_signal_handler(number, self._told_to_stop)
         if self._rpc:
             await self._rpc.start()
-        tasks = [loop.create_task(self._tell_until_ready()), loop.create_task(self._reread_tokens())]
+        rereading = self._tokens.reread(secret_file(Gateway, "tokens"))
+        tasks = [loop.create_task(self._tell_until_ready()), loop.create_task(rereading)]
         await self._server.serve()
         for each in tasks:
             each.cancel()
@@ -101,21 +99,6 @@ class Process:
             await asyncio.sleep(1)
         if said:
             log.info("everything is available now")
-
-    async def _reread_tokens(self) -> None:
-        """A token that is added to the file, or retired, needs no restart. A broken file changes nothing."""
-        file = secret_file(Gateway, "tokens")
-        complaint = ""
-        while file is not None:
-            await asyncio.sleep(TOKENS_REREAD_SECONDS)
-            try:
-                if self._tokens.renew(await asyncio.to_thread(file.read_text)):
-                    log.info("tokens were read again", file=str(file))
-                complaint = ""
-            except (OSError, UnicodeDecodeError, ConfigError) as error:
-                if str(error) != complaint:
-                    log.warning("the tokens stay as they were", file=str(file), error=str(error))
-                complaint = str(error)
 
     def _told_to_stop(self) -> None:
         if self._leaving is None:

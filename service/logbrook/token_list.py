@@ -1,4 +1,4 @@
-"""`logbrook token` and `logbrook tokens`: what stands in LOGBROOK_GATEWAY_TOKENS, or in the file that holds it."""
+"""`logbrook token` and `logbrook tokens`: what stands in a variable such as LOGBROOK_GATEWAY_TOKENS, or in its file."""
 
 import json
 import os
@@ -8,29 +8,30 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from logbrook import config
+from logbrook import config, tokens
 from logbrook.errors import ConfigError
-from logbrook.gateway import tokens
-from logbrook.gateway.tokens import Grant
+from logbrook.tokens import Grant
+
+Section = type[config.Gateway] | type[config.Query]
 
 
-def create(name: str, limits: Mapping[str, object], *, as_json: bool) -> None:
+def create(section: Section, name: str, limits: Mapping[str, object], *, as_json: bool) -> None:
     """Make a token, and add its entry to the file of tokens if there is one. Raises ConfigError."""
     rest = "".join(f";{key}={value}" for key, value in limits.items() if value)
     issued = tokens.issue(name, rest)
-    file = config.secret_file(config.Gateway, "tokens")
+    file = config.secret_file(section, "tokens")
     if file:
         _write(file, [*tokens.entries(_text(file)), *tokens.entries(issued.entry)])
     if as_json:
         print(json.dumps({"name": name, "token": issued.token, "entry": issued.entry}))  # noqa: T201
         return
     print(f"Token (shown once): {issued.token}")  # noqa: T201
-    print(f"Added to {file}" if file else f"Add to {tokens.VARIABLE}: {issued.entry}")  # noqa: T201
+    print(f"Added to {file}" if file else f"Add to {config.variable(section, 'tokens')}: {issued.entry}")  # noqa: T201
 
 
-def show(*, as_json: bool) -> None:
+def show(section: Section, *, as_json: bool) -> None:
     """Print each token's id, its source and its limits."""
-    grants = tokens.entries(config.load(config.Gateway).tokens)
+    grants = _entries(section)
     if as_json:
         print(json.dumps([_described(each) for each in grants]))  # noqa: T201
         return
@@ -45,31 +46,34 @@ def show(*, as_json: bool) -> None:
     Console().print(table)
 
 
-def check(token: str, *, as_json: bool) -> None:
+def check(section: Section, token: str, *, as_json: bool) -> None:
     """Print what a token stands for. Raises ConfigError if it is not given, and RejectedError if it is not good."""
     if not token:
         raise ConfigError("LOGBROOK_TOKEN is not set: set it to the token that you want to check")
-    found = tokens.Tokens(config.load(config.Gateway).tokens, allow_anonymous=True).grant(token)
+    found = tokens.Tokens(config.load(section).tokens, allow_anonymous=True).grant(token)
     until = "" if found.expires is None else f", until the end of {found.expires} (UTC)"
     print(json.dumps(_described(found)) if as_json else f"The token {found.id} of {found.source} is good{until}.")  # noqa: T201
 
 
-def retire(name: str) -> None:
+def retire(section: Section, name: str) -> None:
     """Take out a source's tokens, or the one with this id, and say what is left. Raises ConfigError without any."""
-    settings = config.load(config.Gateway)
-    grants = tokens.entries(settings.tokens)
+    grants = _entries(section)
     left = [each for each in grants if name not in (each.source, each.id)]
     if len(left) == len(grants):
         raise ConfigError(f"no source and no token is called {name!r}: `logbrook tokens` lists them")
-    # A gateway that finds its file empty keeps what it had.
-    if not left and not settings.allow_anonymous:
-        raise ConfigError("nobody could send any more: make another token first, with `logbrook token NAME`")
-    file = config.secret_file(config.Gateway, "tokens")
+    # A gateway that finds its file empty keeps what it had, and a query API without tokens asks for none.
+    if not left and not getattr(config.load(section), "allow_anonymous", False):
+        raise ConfigError("nobody could send or ask any more: make another token first, with `logbrook token NAME`")
+    file = config.secret_file(section, "tokens")
     if file:
         _write(file, left)
         print(f"{len(grants) - len(left)} retired, {len(left)} left in {file}")  # noqa: T201
     else:
-        print(f"Set {tokens.VARIABLE} to: {','.join(map(str, left))}")  # noqa: T201
+        print(f"Set {config.variable(section, 'tokens')} to: {','.join(map(str, left))}")  # noqa: T201
+
+
+def _entries(section: Section) -> list[Grant]:
+    return tokens.entries(config.load(section).tokens, config.variable(section, "tokens"))
 
 
 def _described(grant: Grant) -> dict[str, object]:

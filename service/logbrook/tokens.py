@@ -1,9 +1,10 @@
-"""Who sends, and what they may: a token per source. Only the SHA-256 of a token is ever known here.
+"""Who sends or asks, and what they may: a token per name. Only the SHA-256 of a token is ever known here.
 
 An entry is `name=SHA256`, followed by limits: `;expires=2027-01-31` (the last day, UTC), `;paths=/v1/logs+/ingest`,
 `;bytes_per_second=2000000`, `;bytes_per_day=10000000000`. Entries have commas or line breaks between them.
 """
 
+import asyncio
 import base64
 import binascii
 import contextlib
@@ -14,13 +15,20 @@ import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Any
+
+import structlog
 
 from logbrook import config
 from logbrook.errors import ConfigError, RejectedError
 
+log = structlog.get_logger()
+
 ANONYMOUS = "anonymous"
 VARIABLE = config.variable(config.Gateway, "tokens")
+# On Cloud Run each reading is a call to Secret Manager: $0.03 for 10,000 (https://cloud.google.com/secret-manager/pricing).
+REREAD_SECONDS = 30.0
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _DIGEST = re.compile(r"[0-9a-fA-F]{64}")
 
@@ -81,7 +89,7 @@ def issue(name: str, limits: str = "") -> Issued:
     """
     _check_name(name)
     token = f"lb_{secrets.token_urlsafe(32)}"
-    return Issued(token, str(_entry(f"{name}={_digest(token).hex()}{limits}")))
+    return Issued(token, str(_entry(f"{name}={_digest(token).hex()}{limits}", VARIABLE)))
 
 
 def given_token(headers: Mapping[str, str]) -> str | None:
@@ -109,15 +117,15 @@ def given_token(headers: Mapping[str, str]) -> str | None:
     )
 
 
-def entries(text: str) -> list[Grant]:
-    """What LOGBROOK_GATEWAY_TOKENS says. Raises ConfigError for an entry that is malformed."""
-    return [_entry(each.strip()) for each in re.split(r"[,\n]", text) if each.strip()]
+def entries(text: str, variable: str = VARIABLE) -> list[Grant]:
+    """What the variable of that name says. Raises ConfigError for an entry that is malformed."""
+    return [_entry(each.strip(), variable) for each in re.split(r"[,\n]", text) if each.strip()]
 
 
 class Tokens:
     """The sources that may send. A name may have several tokens, so that one can be replaced without a gap."""
 
-    def __init__(self, text: str, *, allow_anonymous: bool, checked_source: str = "") -> None:
+    def __init__(self, text: str, *, allow_anonymous: bool, checked_source: str = "", variable: str = VARIABLE) -> None:
         """Read the entries. Raises ConfigError if one is malformed, or if nobody could send.
 
         With a `checked_source`, whoever gets here sends as that, and no token counts.
@@ -125,7 +133,7 @@ class Tokens:
         self._allow_anonymous = allow_anonymous or checked_source != ""
         if checked_source:
             _check_name(checked_source)
-        self._checked_source = checked_source
+        self._checked_source, self._variable = checked_source, variable
         self._text = ""
         self._grants: list[Grant] = []
         self.renew(text)
@@ -133,7 +141,7 @@ class Tokens:
     def renew(self, text: str) -> bool:
         """From now on only these entries count; whether they differ. Raises ConfigError, and keeps what it has."""
         text = text.strip()
-        grants = entries(text)
+        grants = entries(text, self._variable)
         if not grants and not self._allow_anonymous:
             raise ConfigError(
                 f"{VARIABLE} is empty, so nobody can send. Create a token with `logbrook token NAME`, "
@@ -142,6 +150,20 @@ class Tokens:
         differs = text != self._text
         self._text, self._grants = text, grants
         return differs
+
+    async def reread(self, file: Path | None) -> None:
+        """From now on: one that is added to the file, or retired, needs no restart. A broken file changes nothing."""
+        complaint = ""
+        while file is not None:
+            await asyncio.sleep(REREAD_SECONDS)
+            try:
+                if self.renew(await asyncio.to_thread(file.read_text)):
+                    log.info("tokens were read again", file=str(file))
+                complaint = ""
+            except (OSError, UnicodeDecodeError, ConfigError) as error:
+                if str(error) != complaint:
+                    log.warning("the tokens stay as they were", file=str(file), error=str(error))
+                complaint = str(error)
 
     def grant(self, token: str | None) -> Grant:
         """What a token stands for. Raises RejectedError (401) without one, and for one that is unknown or expired."""
@@ -174,37 +196,37 @@ def _digest(token: str) -> bytes:
     return hashlib.sha256(token.encode("latin-1", "replace")).digest()
 
 
-def _entry(text: str) -> Grant:
+def _entry(text: str, variable: str) -> Grant:
     first, *rest = (each.strip() for each in text.split(";"))
     name, equals, digest = first.partition("=")
     # Nothing of the entry is shown that could be the token itself, pasted by mistake.
     if not equals:
         raise ConfigError(
-            f"{VARIABLE}: an entry of {len(text)} characters has no `=`: write name=SHA256. "
+            f"{variable}: an entry of {len(text)} characters has no `=`: write name=SHA256. "
             "`logbrook token NAME` prints one."
         )
     _check_name(name)
     if not _DIGEST.fullmatch(digest):
         raise ConfigError(
-            f"{VARIABLE}: the entry of {name!r} is not name=SHA256 with 64 hexadecimal digits. "
+            f"{variable}: the entry of {name!r} is not name=SHA256 with 64 hexadecimal digits. "
             "`logbrook token NAME` prints one."
         )
-    limits = dict(_limit(name, each) for each in rest)
+    limits = dict(_limit(name, each, variable) for each in rest)
     return Grant(name, bytes.fromhex(digest), **limits)
 
 
-def _limit(source: str, text: str) -> tuple[str, Any]:
+def _limit(source: str, text: str, variable: str) -> tuple[str, Any]:
     name, _, value = text.partition("=")
     read = _LIMITS.get(name)
     if read is None:
         raise ConfigError(
-            f"{VARIABLE}: the entry of {source!r} limits {name[:20]!r}: it may limit {', '.join(_LIMITS)}."
+            f"{variable}: the entry of {source!r} limits {name[:20]!r}: it may limit {', '.join(_LIMITS)}."
         )
     try:
         return name, read(value)
     except ValueError:
         raise ConfigError(
-            f"{VARIABLE}: {name} of {source!r} is {value[:40]!r}: write it like {_EXAMPLES[name]}."
+            f"{variable}: {name} of {source!r} is {value[:40]!r}: write it like {_EXAMPLES[name]}."
         ) from None
 
 
