@@ -10,11 +10,12 @@ def rules(settings: Settings) -> str:
     if not settings.alert_rules:
         return ""
     # The service's own reader: only stacks with rules wait for what it imports.
-    from logbrook.alert.rules import RulesError, load  # noqa: PLC0415
+    from logbrook.alert.rules import load
+    from logbrook.rule_file import MistakesError  # noqa: PLC0415
 
     path = ROOT / settings.alert_rules
     try:
         load(path)
-    except RulesError as error:
+    except MistakesError as error:
         raise StackError(f"{NAMESPACE}:alertRules: {error}") from None
     return path.read_text()

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from logbrook.alert.rules import RulesError, load, parse
+from logbrook.alert.rules import load, parse
 from logbrook.query.timerange import SECOND
+from logbrook.rule_file import MistakesError
 
 GOOD = """\
 rules:
@@ -75,7 +76,7 @@ def test_a_rule_says_all_that_it_may() -> None:
 )
 def test_a_mistake_has_its_place(text: str, place: str, says: str) -> None:
     """Line, column, and what would fit."""
-    with pytest.raises(RulesError) as refused:
+    with pytest.raises(MistakesError) as refused:
         parse(text, "alerts.yaml")
 
     assert str(refused.value).startswith(f"alerts.yaml:{place}: "), str(refused.value)
@@ -84,7 +85,7 @@ def test_a_mistake_has_its_place(text: str, place: str, says: str) -> None:
 
 def test_every_mistake_is_said_at_once() -> None:
     """One look at the file finds all of them."""
-    with pytest.raises(RulesError) as refused:
+    with pytest.raises(MistakesError) as refused:
         parse(
             "rules:\n  - name: A\n    condition: x\n    window: y\n    windows: 1\n    form: 5m\n"
             "  - name: B\n    for: z\n    condition: absent\n  - nam: C\n    condition: absent",
@@ -104,5 +105,5 @@ def test_every_mistake_is_said_at_once() -> None:
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     """So that nobody looks for the mistake inside it."""
-    with pytest.raises(RulesError, match=r"nothing\.yaml"):
+    with pytest.raises(MistakesError, match=r"nothing\.yaml"):
         load(tmp_path / "nothing.yaml")

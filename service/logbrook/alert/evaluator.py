@@ -49,7 +49,7 @@ _INCOMPLETE = Rule(
 
 
 def run(settings: config.Alert, query: config.Query, clickhouse: config.ClickHouse) -> None:
-    """Evaluate until SIGTERM or SIGINT. Raises RulesError for a file with mistakes, ConfigError for a bad state file.
+    """Evaluate until SIGTERM or SIGINT. Raises ConfigError for a file with mistakes, or a bad state file.
 
     While another evaluator has the state file, this one waits, and goes on when that one ends.
     """

@@ -21,7 +21,7 @@ from logbrook.query.timerange import SECOND, rfc3339
 def run(file: Path, backfill: int) -> None:
     """Check a file, and evaluate each rule over the last window, or over every window of the last `backfill` ns.
 
-    Raises RulesError for mistakes, LogbrookError if ClickHouse does not answer.
+    Raises MistakesError for mistakes, LogbrookError if ClickHouse does not answer.
     """
     rules = load(file)
     asyncio.run(_run(rules, backfill, config.load(config.Query), config.load(config.ClickHouse)))

@@ -4,14 +4,12 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import msgspec
-import yaml
 
-from logbrook.errors import LogbrookError
-from logbrook.query import catalog, language
-from logbrook.query.meaning import QuerySyntaxError
+from logbrook import rule_file
+from logbrook.query import catalog
 from logbrook.query.syntax import Everything, Field, Node
 from logbrook.query.timerange import SECOND
 
@@ -26,10 +24,6 @@ _EXPECTED = "count > 100, rate > 2.5, distinct(user.id) > 10, ratio > 0.05, chan
 _LABEL = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _OWN_LABELS = {"alertname", "severity"}
 _DAY = 86400 * SECOND
-
-
-class RulesError(LogbrookError):
-    """The file can't be used; the message has a line for each mistake: file:line:column: what is wrong."""
 
 
 @dataclass(frozen=True)
@@ -85,99 +79,35 @@ class _Written(msgspec.Struct, kw_only=True, rename={"hold": "for"}):
     runbook: str = ""
 
 
-_KEYS = {each.encode_name for each in msgspec.structs.fields(_Written)}
-Marks = dict[str, tuple[int, int]]
-"""The line and column of each value, from 0, by its path as msgspec writes it: $.rules[0].query"""
-
-
-class Wrong(Protocol):
-    """Says what is wrong with the value at a path, or of a key of a rule, so many characters into it."""
-
-    def __call__(self, where: str, message: str, column: int = 0, /) -> None: ...
-
-
 def load(path: Path) -> list[Rule]:
-    """The rules of a file. Raises RulesError with every mistake that was found."""
-    try:
-        text = path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise RulesError(f"{path}: {error}") from None
-    return parse(text, str(path))
+    """The rules of a file. Raises MistakesError with every mistake that was found."""
+    return parse(rule_file.read(path), str(path))
 
 
 def parse(text: str, file: str) -> list[Rule]:
-    """The rules of a text. Raises RulesError; `file` is named in it."""
-    mistakes, marks = list[str](), Marks()
-
-    def wrong(where: str, message: str, column: int = 0) -> None:
-        while where not in marks:
-            where = where[: max(where.rfind("."), where.rfind("["), 1)]
-        at_line, at_column = marks[where]
-        mistakes.append(f"{file}:{at_line + 1}:{at_column + 1 + column}: {message}")
-
-    try:
-        # Every scalar stays the text that it is: a label `no` is not false, and 1e3 not a number.
-        node = yaml.compose(text, yaml.BaseLoader)
-    except yaml.YAMLError as error:
-        at = getattr(error, "problem_mark", None)
-        place = f"{at.line + 1}:{at.column + 1}" if at else "1:1"
-        raise RulesError(f"{file}:{place}: not YAML: {getattr(error, 'problem', error)}") from None
-    marks["$"] = (0, 0)
-    document = _value(node, "$", marks, wrong) if node else {}
-    if not isinstance(document, dict) or document.keys() != {"rules"} or not isinstance(document["rules"], list):
-        wrong("$", "expected one key, `rules`, with a list")
-        raise RulesError("\n".join(mistakes))
-    found = [_rule(each, f"$.rules[{index}]", wrong) for index, each in enumerate(document["rules"])]
-    names = [each.name if each else None for each in found]
-    for index, name in enumerate(names):
-        if name and name in names[:index]:
-            wrong(f"$.rules[{index}].name", f"there is another rule {name}")
-    if mistakes:
-        raise RulesError("\n".join(mistakes))
+    """The rules of a text. Raises MistakesError; `file` is named in it."""
+    document = rule_file.Document(text, file, "rules")
+    found = [_rule(each, f"$.rules[{index}]", document) for index, each in enumerate(document.listed)]
+    document.refuse_mistakes()
     return [each for each in found if each]
 
 
-def _value(node: yaml.Node, path: str, marks: Marks, wrong: Wrong) -> Any:
-    """The node as lists, dictionaries, and texts; where each is goes into `marks`."""
-    quoted = isinstance(node, yaml.ScalarNode) and node.style in ("'", '"')
-    marks[path] = (node.start_mark.line, node.start_mark.column + quoted)
-    if isinstance(node, yaml.SequenceNode):
-        return [_value(each, f"{path}[{index}]", marks, wrong) for index, each in enumerate(node.value)]
-    if not isinstance(node, yaml.MappingNode):
-        return node.value
-    found = {}
-    for key, value in node.value:
-        name = str(key.value)
-        is_second = name in found
-        found[name] = _value(value, f"{path}.{name}", marks, wrong)
-        if is_second:
-            wrong(f"{path}.{name}", f"`{name}` is given twice")
-    return found
-
-
-def _rule(given: Any, path: str, wrong: Wrong) -> Rule | None:
+def _rule(given: Any, path: str, document: rule_file.Document) -> Rule | None:
     """A rule, or None after what is wrong with it was said."""
-    for key in given if isinstance(given, dict) else ():
-        if key not in _KEYS:
-            wrong(f"{path}.{key}", f"unknown field `{key}`")
-    try:
-        written = msgspec.convert(given, _Written)
-    except msgspec.ValidationError as error:
-        message, _, where = str(error).partition(" - at `")
-        wrong(path + where.rstrip("`").removeprefix("$"), message)
+    written = document.converted(given, path, _Written)
+    if written is None:
         return None
     before: list[str] = []
 
     def refuse(field: str, message: str, column: int = 0) -> None:
         before.append(field)
-        wrong(f"{path}.{field}", message, column)
+        document.wrong(f"{path}.{field}", message, column)
 
     def query(field: str, text: str) -> Node:
-        try:
-            return language.parse(text)
-        except QuerySyntaxError as error:
-            refuse(field, f"{error}; expected {error.place['expected']}", int(error.place["position"]))
-        return Everything()
+        node = document.query(f"{path}.{field}", text)
+        if node is None:
+            before.append(field)
+        return node or Everything()
 
     def duration(field: str, text: str, least: int, most: int = 7 * _DAY) -> int:
         found = _DURATION.fullmatch(text)
@@ -213,7 +143,7 @@ def _rule(given: Any, path: str, wrong: Wrong) -> Rule | None:
     return None if before else rule
 
 
-def _condition(written: _Written, query: Callable[[str, str], Node], refuse: Wrong) -> Condition:
+def _condition(written: _Written, query: Callable[[str, str], Node], refuse: rule_file.Wrong) -> Condition:
     found = _CONDITION.fullmatch(written.condition.strip())
     if found is None:
         refuse("condition", f"expected one of: {_EXPECTED}")
@@ -234,7 +164,7 @@ def _condition(written: _Written, query: Callable[[str, str], Node], refuse: Wro
     )
 
 
-def _groups(written: _Written, refuse: Wrong) -> dict[str, str]:
+def _groups(written: _Written, refuse: rule_file.Wrong) -> dict[str, str]:
     groups = dict[str, str]()
     for index, name in enumerate(written.group_by):
         label = re.sub(r"\W", "_", name.removeprefix("attr.").removeprefix("resource."), flags=re.ASCII)
