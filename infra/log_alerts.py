@@ -10,7 +10,7 @@ def rules(settings: Settings) -> str:
     if not settings.alert_rules:
         return ""
     # The service's own reader: only stacks with rules wait for what it imports.
-    from logbrook.alert.rules import load
+    from logbrook.alert.rules import load  # noqa: PLC0415
     from logbrook.rule_file import MistakesError  # noqa: PLC0415
 
     path = ROOT / settings.alert_rules
