@@ -279,6 +279,29 @@ class Query:
     alerts_url: str = setting(
         "", "URL of the health port of `logbrook alert`, behind /v1/alerts and the explorer's *Alerts* view."
     )
+    roles: str = setting(
+        "",
+        "File that says who may see what (docs/access.md), read at the start. Empty: who is identified sees all; "
+        "so does everybody, if the settings below are empty, too.",
+    )
+    tokens: str = setting(
+        "",
+        "Programs that may ask: name=sha256 of the token in hex, by commas or lines. See `logbrook token --query`. "
+        "From a file (`LOGBROOK_QUERY_TOKENS_FILE`) they are read again every 30 seconds.",
+        secret=True,
+    )
+    iap_audience: str = setting(
+        "",
+        "Audience of the header that Google's IAP signs: on Cloud Run "
+        "/projects/PROJECT_NUMBER/locations/REGION/services/SERVICE_NAME. Empty: IAP is not asked who somebody is.",
+    )
+    trusted_proxies: str = setting(
+        "", "Addresses or networks of proxies whose word counts for who somebody is, comma-separated: 10.0.0.5,::1."
+    )
+    user_header: str = setting("X-Forwarded-Email", "Header in which such a proxy says a person's e-mail address.")
+    groups_header: str = setting(
+        "X-Forwarded-Groups", "Header in which it says the person's groups, comma-separated; it may be missing."
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -320,9 +343,15 @@ class Usage:
 
 
 SECTIONS = (Kafka, ClickHouse, Schema, Backup, Gateway, Consumer, Query, Alert, Log, Usage)
-# Only the command line reads these: where `logbrook produce --to gateway` sends, with which token, where to search,
-# and what else `logbrook doctor` checks.
-CLIENT_VARIABLES = ("LOGBROOK_TOKEN", "LOGBROOK_GATEWAY_URL", "LOGBROOK_QUERY_URL", "LOGBROOK_ZOOKEEPER_ADDRESS")
+# Only the command line reads these: where `logbrook produce --to gateway` sends, with which token, the same for
+# searches, and what else `logbrook doctor` checks.
+CLIENT_VARIABLES = (
+    "LOGBROOK_TOKEN",
+    "LOGBROOK_GATEWAY_URL",
+    "LOGBROOK_QUERY_URL",
+    "LOGBROOK_QUERY_TOKEN",
+    "LOGBROOK_ZOOKEEPER_ADDRESS",
+)
 
 Section = TypeVar("Section")
 

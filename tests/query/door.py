@@ -54,7 +54,9 @@ def serving(settings: config.Query, database: config.ClickHouse) -> Iterator[Doo
     settings = replace(settings, port=port)
     app = server.app(settings, database)
     running = uvicorn.Server(
-        uvicorn.Config(app, host="127.0.0.1", port=port, log_config=None, timeout_graceful_shutdown=1)
+        uvicorn.Config(
+            app, host="127.0.0.1", port=port, log_config=None, proxy_headers=False, timeout_graceful_shutdown=1
+        )
     )
     thread = threading.Thread(target=running.run)
     thread.start()

@@ -41,6 +41,8 @@ TABLES = {
 """The tables that each of them may SELECT from."""
 # No other format: Values evaluates expressions, and those may call functions that read files.
 _INSERT = re.compile(rb"INSERT INTO saved_views \([a-z_, ]+\)\s*")
+# What the query API leaves out for a role: each is one expression, which is checked like a statement.
+FILTERS = "additional_table_filters"
 _TABLE_FUNCTIONS = {"numbers", "values"}
 # A name alone is enough: `arrayMap(file, ['/etc/passwd'])` calls one without parentheses. naiveBayesClassifier reads a
 # dictionary, and aiGenerate sends what it is given to where a named collection says.
@@ -57,7 +59,7 @@ _IN = re.compile(r"(?:global)?(?:not)?(?:null)?in(?:ignoreset)?", re.IGNORECASE)
 def settings(asked: Mapping[str, str]) -> dict[str, str]:
     """Their settings, lowered as requested. Raises EngineError for any that the request may not change."""
     for name, text in asked.items():
-        if SETTINGS.get(name) == text:
+        if SETTINGS.get(name) == text or name == FILTERS:
             continue
         if name not in CHANGEABLE:
             raise EngineError(164, f"Cannot modify '{name}' setting in readonly mode")
@@ -104,6 +106,17 @@ def check(connection: Connection, user: str, text: bytes, parameters: Mapping[st
             raise _denied(f"the table function {name}")
         if kind == "function" and _FUNCTIONS.fullmatch(name):
             raise _denied(f"the function {name}")
+
+
+def check_filters(connection: Connection, user: str) -> None:
+    """Raise EngineError unless the filter that the connection has names only what the reader may read."""
+    setting = b"getSetting('%s')" % FILTERS.encode()
+    count = connection.run(b"SELECT length(%s)" % setting, "TabSeparatedRaw").result
+    # Of several, one could hide another in a comment.
+    if count.strip() != b"1":
+        raise _denied("more than one filter")
+    condition = connection.run(b"SELECT mapValues(%s)[1]" % setting, "TabSeparatedRaw").result
+    check(connection, user, b"SELECT (%s)" % condition.removesuffix(b"\n"), {})
 
 
 def _named(tree: str) -> Iterator[tuple[str, str]]:

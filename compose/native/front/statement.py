@@ -139,6 +139,8 @@ class Statement:
         # This comes last: it runs an EXPLAIN of the statement, which would obey an INTO OUTFILE.
         if self.rights:
             guard.check(connection, self.rights, self.text, self.parameters)
+            if guard.FILTERS in self.settings:
+                guard.check_filters(connection, self.rights)
 
 
 def _create(connection: Connection, table: External) -> None:

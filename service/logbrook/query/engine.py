@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import copy
 import itertools
 import logging
 import secrets
@@ -34,6 +35,7 @@ _LOOK_AGAIN_SECONDS = 0.5
 _CLOSE_SECONDS = 5.0
 # Linux's lowest priority. ClickHouse sets it if it may (CAP_SYS_NICE), and else does nothing.
 _LOWEST_PRIORITY = 19
+_UNKNOWN_IDENTIFIER = 47
 
 
 @dataclass
@@ -66,8 +68,21 @@ class Statement:
     """A result that is larger, as JSON, is refused: a limit lower than that of all statements."""
 
 
+@dataclass
+class _Learned:
+    """What ClickHouse has said about itself and its user."""
+
+    sql_limits: dict[str, str]
+    readonly: bool | None = None
+    filters: bool = False
+    table_rows: int = 0
+    table_rows_at: float = -_TABLE_ROWS_SECONDS
+
+
 class Engine:
     """The one connection pool to ClickHouse of the process. `close` it before its event loop ends."""
+
+    _condition = ""
 
     def __init__(self, clickhouse: config.ClickHouse, query: config.Query) -> None:
         self.clickhouse, self.query = clickhouse, query
@@ -84,17 +99,27 @@ class Engine:
             "sql": asyncio.Semaphore(query.max_concurrent_sql),
             "stream": asyncio.Semaphore(query.max_streams),
         }
-        self._readonly: bool | None = None
-        self._sql_limits = {
-            "max_execution_time": str(min(query.timeout_seconds, query.sql_timeout_seconds)),
-            "max_memory_usage": str(min(query.max_memory_bytes, query.max_sql_memory_bytes)),
-            "max_threads": str(query.max_sql_threads),
-            "os_threads_nice_value_query": str(_LOWEST_PRIORITY),
-        }
-        self._table_rows, self._table_rows_at = 0, -_TABLE_ROWS_SECONDS
+        self._learned = _Learned(
+            {
+                "max_execution_time": str(min(query.timeout_seconds, query.sql_timeout_seconds)),
+                "max_memory_usage": str(min(query.max_memory_bytes, query.max_sql_memory_bytes)),
+                "max_threads": str(query.max_sql_threads),
+                "os_threads_nice_value_query": str(_LOWEST_PRIORITY),
+            }
+        )
         self._kills: set[asyncio.Task[None]] = set()
         self._numbers = itertools.count()
         self._prefix = secrets.token_hex(8)
+
+    def seeing(self, condition: str) -> "Engine":
+        """The same for somebody who may see these events alone: ClickHouse leaves out all others, whatever is asked.
+
+        `condition` is SQL; all are seen if it is empty. https://clickhouse.com/docs/operations/settings/settings,
+        `additional_table_filters`.
+        """
+        seeing = copy.copy(self)
+        seeing._condition = condition
+        return seeing
 
     async def close(self) -> None:
         """Ask ClickHouse to end what nobody waits for, then close all connections."""
@@ -156,10 +181,12 @@ class Engine:
 
     async def table_rows(self) -> int:
         """The rows of the table, at most a few seconds old; ClickHouse knows them without reading."""
-        if time.monotonic() - self._table_rows_at > _TABLE_ROWS_SECONDS:
-            self._table_rows_at = time.monotonic()
-            self._table_rows = int((await self.rows(Statement("SELECT count() FROM otel_logs")))[0][0])
-        return self._table_rows
+        learned = self._learned
+        if time.monotonic() - learned.table_rows_at > _TABLE_ROWS_SECONDS:
+            learned.table_rows_at = time.monotonic()
+            everything = self.seeing("")
+            learned.table_rows = int((await everything.rows(Statement("SELECT count() FROM otel_logs")))[0][0])
+        return learned.table_rows
 
     @asynccontextmanager
     async def _send(self, statement: Statement, output_format: str | None) -> AsyncIterator[httpx.Response]:
@@ -239,12 +266,17 @@ class Engine:
 
     async def _limits(self, statement: Statement) -> dict[str, str]:
         """The settings to send. A user whose profile is read-only brings its own, and may lower some for /v1/sql."""
-        if self._readonly is None:
-            self._readonly = await self._admit()
-            if self._readonly:
+        learned = self._learned
+        if learned.readonly is None:
+            learned.readonly = await self._admit()
+            if learned.readonly:
                 await self._try_sql_limits()
-        own = self._sql_limits if statement.lane == "sql" else {}
-        if self._readonly:
+        own = learned.sql_limits if statement.lane == "sql" else {}
+        if self._condition:
+            if not learned.filters:
+                await self._require_filters()
+            own = {**own, **_filtered(self._condition)}
+        if learned.readonly:
             return own
         limits: dict[str, str | float] = {
             "max_execution_time": self.query.timeout_seconds,
@@ -263,14 +295,25 @@ class Engine:
     async def _try_sql_limits(self) -> None:
         """Drop the limits of /v1/sql if the user's profile does not allow them to be changed."""
         try:
-            await self._ask("SELECT 1", self._sql_limits)
+            await self._ask("SELECT 1", self._learned.sql_limits)
         except StatementError as error:
             log.warning(
                 "the ClickHouse user may not lower its limits for /v1/sql: let its profile change them (docs/query.md)",
-                settings=list(self._sql_limits),
+                settings=list(self._learned.sql_limits),
                 error=str(error),
             )
-            self._sql_limits = {}
+            self._learned.sql_limits = {}
+
+    async def _require_filters(self) -> None:
+        """Raise UnavailableError unless ClickHouse applies filters: it must then refuse one that names no column."""
+        try:
+            await self._ask("SELECT 1 FROM otel_logs LIMIT 0", _filtered("no_such_column"))
+        except StatementError as error:
+            if error.clickhouse_code == _UNKNOWN_IDENTIFIER:
+                self._learned.filters = True
+                return
+            log.warning("ClickHouse applies no filters of roles (docs/access.md)", error=str(error))
+        raise UnavailableError("no_filters", "ClickHouse can't leave out events for this user; see docs/access.md", 60)
 
     async def may_only_read(self) -> bool:
         """Whether this process is logged in as a user that can read the log table and nothing else.
@@ -305,3 +348,9 @@ class Engine:
         if response.status_code != 200:
             raise from_clickhouse(response.text, response.headers.get("X-ClickHouse-Exception-Code"))
         return response.text.strip()
+
+
+def _filtered(condition: str) -> dict[str, str]:
+    """The setting with which ClickHouse reads only these events, wherever a statement names the table."""
+    text = condition.replace("\\", "\\\\").replace("'", "\\'")
+    return {"additional_table_filters": f"{{'otel_logs': '{text}'}}"}

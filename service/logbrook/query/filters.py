@@ -70,6 +70,18 @@ class Parameters:
         return re.sub(r"\{(p\d+):(\w+)\}", literal, sql)
 
 
+def literal(node: Node) -> str:
+    """The condition with its values in it, for a setting, where ClickHouse binds none. For what an operator wrote."""
+    parameters = Parameters()
+    sql = condition(node, parameters)
+
+    def value(found: re.Match[str]) -> str:
+        text = parameters.values[found[1]]
+        return "'" + text.replace("'", "\\'") + "'" if found[2] == "String" else text
+
+    return re.sub(r"\{(p\d+):(\w+)\}", value, sql)
+
+
 def words(text: str) -> list[str]:
     """The words of a text, as the index has them."""
     return [word.decode() for word in _WORD.findall(text.encode())]

@@ -97,10 +97,19 @@ async def _left(receive: Receive) -> None:
 class Stream(Response):
     """An answer that goes on until its source ends or its client leaves; the source is closed in any case."""
 
-    def __init__(self, first: bytes, rest: AsyncIterator[bytes], media_type: str, headers: dict[str, str]) -> None:
+    def __init__(
+        self,
+        first: bytes,
+        rest: AsyncIterator[bytes],
+        media_type: str,
+        headers: dict[str, str],
+        ended: Callable[[int], None],
+    ) -> None:
+        """`ended` is told how many bytes were sent."""
         super().__init__(None, 200, {"Cache-Control": "no-store", "X-Accel-Buffering": "no", **headers}, media_type)
         del self.headers["content-length"]
-        self._first, self._rest = first, rest
+        self._first, self._rest, self._ended = first, rest, ended
+        self._sent_bytes = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the first piece, then the rest as it comes."""
@@ -109,12 +118,18 @@ class Stream(Response):
             await unless_left(receive, self._send(send))
         except ClientLeftError:
             return
+        finally:
+            self._ended(self._sent_bytes)
         await send({"type": "http.response.body", "body": b""})
 
     async def _send(self, send: Send) -> None:
-        await send({"type": "http.response.body", "body": self._first, "more_body": True})
+        await self._send_piece(send, self._first)
         async for piece in self._rest:
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
+            await self._send_piece(send, piece)
+
+    async def _send_piece(self, send: Send, piece: bytes) -> None:
+        self._sent_bytes += len(piece)
+        await send({"type": "http.response.body", "body": piece, "more_body": True})
 
 
 def _is_foreign(scope: Scope) -> bool:

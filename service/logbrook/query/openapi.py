@@ -12,7 +12,8 @@ from logbrook.query.streams import EXPORTS
 
 _ERRORS = {
     400: "The request can't be understood; `error.message` says what was expected, `error.position` where.",
-    403: "A page of another site sent the request, or it is not for this caller.",
+    401: "It is not known who asks.",
+    403: "A page of another site sent the request, or the role of who asks does not allow it.",
     404: "There is no such thing.",
     409: "It was changed meanwhile.",
     413: "The body is too large.",
@@ -21,7 +22,7 @@ _ERRORS = {
     429: "The quota is used up; Retry-After says when to come back.",
     503: "Not now: ClickHouse or this service is busy or down; Retry-After says when to come back.",
 }
-_ALWAYS = (400, 403, 422, 429, 503)
+_ALWAYS = (400, 401, 403, 422, 429, 503)
 
 
 def document() -> dict[str, Any]:

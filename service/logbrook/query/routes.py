@@ -170,6 +170,12 @@ class Route:
     handle: Callable[..., Awaitable[answers.Answer]]
     method: str = "GET"
     statuses: tuple[int, ...] = ()
+    needs: str = ""
+
+    @property
+    def permission(self) -> str:
+        """What a role must allow. What does not come from the engine is not filtered: it needs `everything`."""
+        return self.needs or ("" if self.declared[0] is Engine else "everything")
 
     @cached_property
     def declared(self) -> tuple[type[Any], type[Struct], type[answers.Answer]]:
@@ -362,5 +368,6 @@ ROUTES = (
         _sql,
         method="POST",
         statuses=(413,),
+        needs="sql",
     ),
 )

@@ -26,7 +26,8 @@ from starlette.types import ASGIApp, Scope
 from logbrook import config, metrics
 from logbrook.connection import Connection
 from logbrook.errors import ConfigError, LogbrookError, RejectedError, UnavailableError
-from logbrook.query import identity, openapi, parameters, routes, streams
+from logbrook.query import openapi, parameters, routes, streams
+from logbrook.query.access import Access, Audit
 from logbrook.query.answers import Answer
 from logbrook.query.completeness import Completeness
 from logbrook.query.engine import PRIVILEGED, Engine, Statement
@@ -58,6 +59,7 @@ class Api:
         self.engine = Engine(clickhouse, query)
         self.prometheus, self.evaluator = Prometheus(query.prometheus_url), Evaluator(query.alerts_url)
         self.completeness, self.views = Completeness(self.engine), Store(clickhouse, query)
+        self.access = Access(query)
         self.turns = Turns(query.max_concurrent_requests, query.max_waiting_requests, query.wait_seconds)
         self.sql_turns = Turns(query.max_concurrent_sql, query.max_waiting_requests, query.wait_seconds)
         self.streams = Turns(query.max_streams, 0, query.wait_seconds)
@@ -66,56 +68,81 @@ class Api:
         """The handler of one route."""
 
         async def handle(request: Request) -> Response:
+            audit, cost = Audit(request), None
             try:
-                given, views = await _given(request, route), Views(self.views, identity.caller(request))
-                work = self._in_turn(route, given, views)
+                engine = await self._engine(audit, request, route.path, route.permission)
+                given = await _given(request, route)
+                if route.method == "POST":
+                    audit.asked = msgspec.to_builtins(given[-1])
+                work = self._in_turn(route, given, engine, Views(self.views, self._name_of(audit, request)))
                 # What is being saved is saved, whether somebody still waits for the answer or not.
                 reads = route.method in ("GET", "POST")
-                return answer_json(await (unless_left(request.receive, work) if reads else work))
+                answer = await (unless_left(request.receive, work) if reads else work)
+                response, cost = answer_json(answer), getattr(answer, "cost", None)
             except Exception as error:
-                return error_answer(error, statement_is_theirs=route.path == SQL)
+                response = error_answer(error, statement_is_theirs=route.path == SQL)
+            if route.declared[0] is Engine:
+                audit.write(response.status_code, cost)
+            return response
 
         return handle
 
-    async def _in_turn(self, route: routes.Route, given: list[msgspec.Struct], views: Views) -> Answer:
+    async def _engine(self, audit: Audit, request: Request, path: str, permission: str = "") -> Engine:
+        """The engine as who asks may see it. Raises RejectedError."""
+        audit.caller = await self.access.caller(request, path)
+        audit.role = self.access.role(audit.caller, permission)
+        return self.engine.seeing(audit.role.condition)
+
+    async def _in_turn(self, route: routes.Route, given: list[msgspec.Struct], engine: Engine, views: Views) -> Answer:
         async with (self.sql_turns if route.path == SQL else self.turns).turn():
             known = await self.completeness.known()
             others = {Prometheus: self.prometheus, Evaluator: self.evaluator, Views: views}
-            answer: Answer = await route.handle(others.get(route.declared[0], self.engine), *given)
+            answer: Answer = await route.handle(others.get(route.declared[0], engine), *given)
         for name, value in known.items():
             setattr(answer, name, value)
         return answer
 
     async def tail(self, request: Request) -> Response:
         """GET /v1/tail."""
+        audit = Audit(request)
         try:
+            engine = await self._engine(audit, request, "/v1/tail")
             given = parameters.read(routes.Filter, request.query_params.multi_items())
             node = given.within(TimeRange(0, 1)).node
-            since = await streams.since(self.engine, request.headers.get("last-event-id"))
-            source = streams.tail(self.engine, self.completeness, node, since)
-            return await self._stream(source, "text/event-stream", {})
+            since = await streams.since(engine, request.headers.get("last-event-id"))
+            source = streams.tail(engine, self.completeness, node, since)
+            return await self._stream(source, "text/event-stream", {}, audit)
         except Exception as error:
-            return error_answer(error)
+            return self._failed(error, audit)
 
     async def export(self, request: Request) -> Response:
         """GET /v1/export."""
+        audit = Audit(request)
         try:
+            engine = await self._engine(audit, request, "/v1/export", "export")
             given = parameters.read(routes.Export, request.query_params.multi_items())
-            source = streams.export(self.engine, given.selection(), given.format)
+            source = streams.export(engine, given.selection(), given.format)
             known = await self.completeness.known()
             headers = {
                 "Content-Disposition": f'attachment; filename="logs.{given.format}"',
                 "Complete-Until": known["complete_until"] or "unknown",
             }
-            return await self._stream(source, streams.EXPORTS[given.format].media_type, headers)
+            return await self._stream(source, streams.EXPORTS[given.format].media_type, headers, audit)
         except Exception as error:
-            return error_answer(error)
+            return self._failed(error, audit)
 
-    async def _stream(self, source: AsyncIterator[bytes], media_type: str, headers: dict[str, str]) -> Response:
+    def _failed(self, error: Exception, audit: Audit) -> Response:
+        response = error_answer(error)
+        audit.write(response.status_code)
+        return response
+
+    async def _stream(
+        self, source: AsyncIterator[bytes], media_type: str, headers: dict[str, str], audit: Audit
+    ) -> Response:
         """An answer from a source whose first piece is there: what fails before still gets a status of its own."""
         held = self._held(source)
         first = await anext(held, b"")
-        return Stream(first, held, media_type, headers)
+        return Stream(first, held, media_type, headers, lambda sent_bytes: audit.write(200, sent_bytes=sent_bytes))
 
     async def _held(self, source: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         async with self.streams.turn():
@@ -202,9 +229,11 @@ def app(query: config.Query, clickhouse: config.ClickHouse) -> ASGIApp:
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        telling = asyncio.create_task(api.tell_until_ready())
+        rereading = api.access.tokens.reread(api.access.tokens_file)
+        tasks = [asyncio.create_task(each) for each in (api.tell_until_ready(), rereading)]
         yield
-        telling.cancel()
+        for each in tasks:
+            each.cancel()
         await api.engine.close()
         await api.prometheus.close()
         await api.evaluator.close()
@@ -290,7 +319,7 @@ def run(query: config.Query, clickhouse: config.ClickHouse) -> None:
     ClickHouse can't be asked, that is answered to the requests instead.
     """
     _require_reader(query, clickhouse)
-    if not is_loopback(query.host):
+    if not is_loopback(query.host) and Access(query).is_open:
         log.warning(
             "anyone who reaches this address can read all logs; put a proxy that authenticates before it",
             host=query.host,
@@ -304,6 +333,8 @@ def run(query: config.Query, clickhouse: config.ClickHouse) -> None:
         ws="none",
         log_config=None,
         access_log=False,
+        # The address of a trusted proxy is the connection's own.
+        proxy_headers=False,
         server_header=False,
         limit_concurrency=query.max_connections,
         timeout_graceful_shutdown=5,
