@@ -12,7 +12,7 @@ from logbrook.query.syntax import Everything
 
 PERMISSIONS = ("sql", "export", "views")
 # group: and token: names have no @, so that nobody's address passes for one.
-_WHO = re.compile(r"(?:[^@\s:]+|\*)@[^@\s]+|(?:group|token):\S+")
+_WHO = re.compile(r"(?:[^@\s:]+|\*)@[^@\s]+|(?:group|token):\S.*")
 
 
 @dataclass(frozen=True)

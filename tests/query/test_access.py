@@ -1,0 +1,373 @@
+"""Who may ask, what they then see on every route there is, and what is written down about it."""
+
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import given
+from starlette.routing import BaseRoute
+from structlog.testing import capture_logs
+
+from logbrook import config, migrate, tokens
+from logbrook.errors import ConfigError
+from logbrook.query import server
+from logbrook.query.access import Access
+from logbrook.query.events import Position
+from tests.components import ClickHouseServer, until
+from tests.query import door
+from tests.query.conftest import as_reader, drop
+from tests.query.door import BASE, NOW_NS, Door, event
+from tests.query.test_matching import PATIENT, QUERIES, expected
+from tests.query.test_streams_api import messages
+
+CLIENTS = ExitStack()
+ALL, SHOP, BARE, NOBODY = (tokens.issue(name) for name in ("all", "shop", "bare", "nobody"))
+TOKENS = ",".join(each.entry for each in (ALL, SHOP, BARE, NOBODY))
+ROLES = """
+roles:
+  - {name: everything, who: ["token:all", boss@example.org], sql: true, export: true, views: true}
+  - name: shop
+    who: ["token:shop", "*@shop.example.org", "group:shop"]
+    query: service:(shop-* OR cart)
+    export: true
+  - {name: bare, who: ["token:bare"]}
+"""
+# What they share is what could tell of the others: time, trace, host, and the names of some attributes.
+SEEN = [
+    event(
+        offset,
+        f"paid order {offset}",
+        ServiceName=("shop-web", "shop-db", "cart")[offset % 3],
+        TraceId="5" * 32,
+        LogAttributes={"http.route": f"/pay/{offset % 2}", "user.id": str(offset % 4)},
+        ResourceAttributes={"host.name": "web-1"},
+        IngestedAt="4000000000",
+    )
+    for offset in range(0, 60, 2)
+]
+HIDDEN = [
+    event(
+        offset,
+        f"paid SALARY {offset}",
+        ServiceName=("bank", "shop", "Cart")[offset % 3],
+        SeverityNumber=17,
+        TraceId="5" * 32,
+        LogAttributes={"http.route": "/salaries", "account.id": f"DE{offset}"},
+        ResourceAttributes={"host.name": "web-1", "bank.vault": "7"},
+        IngestedAt="4000000000",
+    )
+    for offset in range(1, 60, 2)
+]
+
+
+def identity(row: dict[str, Any]) -> str:
+    """The id of an event."""
+    offset = row["KafkaOffset"]
+    return Position(NOW_NS + offset * 10**9, "tests", row["KafkaPartition"], offset, 0).text()
+
+
+def answer(client: Door, path: str, **parameters: Any) -> Any:
+    """Status and content of an answer, but for what it cost, and for how large all is together."""
+    response = client.ask(path, **parameters)
+    if not response.headers["content-type"].startswith("application/json"):
+        return response.status_code, response.text
+    content = response.json()
+    for name in ("cost", "table_rows", "table_bytes"):
+        content.pop(name, None)
+    return response.status_code, content
+
+
+def first_arrivals(client: Door) -> Any:
+    """What a tail has at once: everything here arrives in the far future."""
+    with client.client.stream("GET", "/v1/tail") as response:
+        return next(data for name, data in messages(response.iter_lines()) if name == "events")
+
+
+def pages(client: Door) -> Any:
+    """All pages of a search."""
+    found, cursor = [], ""
+    while not found or cursor:
+        _, page = answer(client, "search", **BASE, limit=7, cursor=cursor)
+        cursor = page["cursor"]
+        found.append(page)
+    return found
+
+
+def several(path: str, *requests: dict[str, Any]) -> Callable[[Door], Any]:
+    """The answers of a route to requests about the day of the tests."""
+    return lambda client: [answer(client, path, **BASE, **each) for each in requests]
+
+
+# Of every route: requests whose answers are not the same if there are events that one may not see.
+SHOWS: dict[str, Callable[[Door], Any]] = {
+    "/v1/search": lambda client: (
+        pages(client),
+        several("search", {"query": "SALARY"}, {"query": "service:bank"}, {"query": "bank.vault:7"}, {"query": "no"})(
+            client
+        ),
+    ),
+    "/v1/histogram": several("histogram", {}, {"by": "service"}, {"by": "account.id"}, {"query": "paid", "buckets": 9}),
+    "/v1/fields": several("fields", {}),
+    "/v1/values": several(
+        "values", *({"field": each} for each in ("service", "level", "http.route", "account.id", "resource.bank.vault"))
+    ),
+    "/v1/facets": several("facets", {}, {"query": "paid"}, {"fields": "service,account.id,host.name"}),
+    "/v1/events/{id:path}": lambda client: [answer(client, f"events/{identity(row)}") for row in SEEN[:2] + HIDDEN[:2]],
+    "/v1/context": lambda client: [answer(client, "context", id=identity(row)) for row in SEEN[:2] + HIDDEN[:2]],
+    "/v1/traces/{trace_id}": lambda client: answer(client, f"traces/{'5' * 32}"),
+    "/v1/stats": several("stats", {}),
+    "/v1/patterns": several("patterns", {}, {"query": "level:error"}),
+    "/v1/tail": first_arrivals,
+    "/v1/export": several("export", {}, {"format": "csv"}, {"query": "SALARY OR account.id:DE1"}),
+}
+# Routes about all events alike: a role with a query may not use them.
+REFUSED: dict[str, Callable[[Door], httpx.Response]] = {
+    "/v1/sql": lambda client: client.sql("SELECT Body FROM otel_logs"),
+    "/v1/status": lambda client: client.ask("status"),
+    "/v1/alerts": lambda client: client.ask("alerts"),
+}
+# Those that know no events.
+SILENT = {"/openapi.json", "/healthz", "/readyz", "/metrics", ""}
+
+
+def routes() -> list[BaseRoute]:
+    """Every route that the service has."""
+    application: Any = server.app(config.Query(), config.ClickHouse(password="x"))
+    return list(application._app.routes)
+
+
+PATHS = [str(getattr(route, "path", route)) for route in routes()]
+
+
+def asking(url: str, token: str = "") -> Door:
+    """A client of a service, with a token or without."""
+    given = {"Authorization": f"Bearer {token}"} if token else {}
+    client = httpx.Client(base_url=url, headers=given, timeout=60, trust_env=False)
+    return Door(url, CLIENTS.enter_context(client))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _closing_clients() -> Iterator[None]:
+    yield
+    CLIENTS.close()
+
+
+@pytest.fixture(scope="module")
+def roles_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The roles of these tests."""
+    file = tmp_path_factory.mktemp("roles") / "roles.yaml"
+    file.write_text(ROLES)
+    return file
+
+
+@pytest.fixture(scope="module")
+def settings(roles_file: Path) -> config.Query:
+    """A service that asks who one is."""
+    return config.Query(roles=str(roles_file), tokens=TOKENS, tail_poll_seconds=0.05)
+
+
+@contextmanager
+def over(clickhouse: ClickHouseServer, settings: config.Query, rows: list[dict[str, Any]]) -> Iterator[str]:
+    """The address of a service over a database with just these events."""
+    database = clickhouse.settings(f"access_{uuid.uuid4().hex[:12]}")
+    migrate.apply(config.Schema(), database)
+    door.store(database, rows)
+    with door.serving(settings, as_reader(clickhouse, database)) as served:
+        yield served.url
+    drop(database)
+
+
+@pytest.fixture(scope="module")
+def both(clickhouse: ClickHouseServer, settings: config.Query) -> Iterator[str]:
+    """A service over all events."""
+    with over(clickhouse, settings, SEEN + HIDDEN) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def alone(clickhouse: ClickHouseServer, settings: config.Query) -> Iterator[str]:
+    """A service over the events that the shop may see."""
+    with over(clickhouse, settings, SEEN) as url:
+        yield url
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_no_route_tells_of_events_that_a_role_may_not_see(both: str, alone: str, path: str) -> None:
+    """Its answers are those of a service that has only what the role may see; to others they are different.
+
+    A new route fails here until it says above what it shows.
+    """
+    if path in SILENT:
+        assert "bank" not in asking(both).client.get(path or "/").text
+    elif path in REFUSED:
+        refused = REFUSED[path](asking(both, SHOP.token))
+        assert (refused.status_code, refused.json()["error"]["code"]) == (403, "not_allowed")
+        assert REFUSED[path](asking(both, ALL.token)).status_code != 403
+    else:
+        seen = SHOWS[path](asking(both, SHOP.token))
+        assert seen == SHOWS[path](asking(alone, ALL.token))
+        assert seen != SHOWS[path](asking(both, ALL.token))
+
+
+@pytest.mark.parametrize("path", [each for each in PATHS if each.startswith("/v1/")])
+def test_every_route_asks_who_one_is(both: str, path: str) -> None:
+    """Without a token, or with a wrong one, no route of the API answers; with one without a role it is 403."""
+    url = path.replace("{id:path}", "x").replace("{trace_id}", "x")
+    method = "POST" if path == "/v1/sql" else "GET"
+
+    for client, status in ((asking(both), 401), (asking(both, "lb_wrong"), 401), (asking(both, NOBODY.token), 403)):
+        assert client.client.request(method, url).status_code == status
+
+
+@PATIENT
+@given(query=QUERIES)
+def test_any_query_finds_what_is_also_in_the_role(corpus_seen: Door, query: str) -> None:
+    """A query of any shape finds exactly the events that match it and the role's query."""
+    found = {each["offset"] for each in corpus_seen.search(query, limit=1000)["events"]}
+
+    assert found == expected(query) & expected("service:(c* OR auth) -user-3")
+
+
+@pytest.fixture(scope="module")
+def corpus_seen(clickhouse: ClickHouseServer, corpus_database: config.ClickHouse, tmp_path_factory: Any) -> Any:
+    """The service over the corpus, of which a role may see a part."""
+    file = tmp_path_factory.mktemp("roles") / "roles.yaml"
+    file.write_text('roles: [{name: some, who: ["token:shop"], query: "service:(c* OR auth) -user-3"}]')
+    with door.serving(config.Query(roles=str(file), tokens=TOKENS), as_reader(clickhouse, corpus_database)) as served:
+        yield asking(served.url, SHOP.token)
+
+
+def test_a_permission_is_only_what_the_role_says(both: str) -> None:
+    """Without SQL and export, a role that sees all events still may do neither."""
+    bare = asking(both, BARE.token)
+
+    assert bare.search()["events"]
+    for response in (bare.sql("SELECT 1"), bare.ask("export")):
+        assert (response.status_code, response.json()["error"]["code"]) == (403, "not_allowed")
+
+
+def test_a_token_may_be_for_some_routes_only(clickhouse: ClickHouseServer, corpus_database: config.ClickHouse) -> None:
+    """`paths` of a token are the routes as /openapi.json has them."""
+    some = tokens.issue("some", ";paths=/v1/search+/v1/events/{id}")
+    with door.serving(config.Query(tokens=some.entry), as_reader(clickhouse, corpus_database)) as served:
+        client = asking(served.url, some.token)
+        [found, *_] = client.search()["events"]
+
+        assert client.get(f"events/{found['id']}")["event"]["id"] == found["id"]
+        assert client.ask("fields").status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("proxies", "headers", "status"),
+    [
+        ("127.0.0.0/8", {"X-Forwarded-Email": "Mia@shop.example.org"}, 200),
+        ("10.0.0.1, ::1, 127.0.0.1", {"X-Forwarded-Email": "boss@example.org"}, 200),
+        ("127.0.0.1", {"X-Forwarded-Email": "mia@example.org", "X-Forwarded-Groups": "a, shop"}, 200),
+        ("127.0.0.1", {"X-Forwarded-Email": "mia@example.org", "X-Forwarded-Groups": "shopper,token:shop"}, 403),
+        ("127.0.0.1", {"X-Forwarded-Email": "mia@evil-shop.example.org"}, 403),
+        ("127.0.0.1", {"X-Forwarded-Email": "token:all"}, 401),
+        ("127.0.0.1", {"X-Forwarded-User": "boss@example.org"}, 401),
+        ("10.0.0.1", {"X-Forwarded-Email": "boss@example.org"}, 401),
+        ("10.0.0.1", {"X-Forwarded-Email": "boss@example.org", "X-Forwarded-For": "10.0.0.1"}, 401),
+        ("", {"X-Forwarded-Email": "boss@example.org"}, 401),
+    ],
+)
+def test_only_a_trusted_proxy_says_who_one_is(  # noqa: PLR0917 - three are fixtures
+    clickhouse: ClickHouseServer,
+    corpus_database: config.ClickHouse,
+    settings: config.Query,
+    proxies: str,
+    headers: dict[str, str],
+    status: int,
+) -> None:
+    """By the address of the connection, and by no header that a sender could write."""
+    with door.serving(replace(settings, trusted_proxies=proxies), as_reader(clickhouse, corpus_database)) as served:
+        assert served.client.get("/v1/fields", headers=headers).status_code == status
+
+
+def test_two_identities_are_none(
+    clickhouse: ClickHouseServer, corpus_database: config.ClickHouse, settings: config.Query
+) -> None:
+    """A proxy that adds its header to the sender's own is not believed."""
+    both_headers = [("X-Forwarded-Email", "boss@example.org"), ("X-Forwarded-Email", "mia@shop.example.org")]
+    with door.serving(replace(settings, trusted_proxies="127.0.0.1"), as_reader(clickhouse, corpus_database)) as served:
+        assert served.client.get("/v1/fields", headers=both_headers).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"roles": "FILE"}, "nobody can be known"),
+        ({"trusted_proxies": "proxy.example.org"}, "LOGBROOK_QUERY_TRUSTED_PROXIES"),
+        ({"tokens": "all"}, "LOGBROOK_QUERY_TOKENS"),
+    ],
+)
+def test_settings_with_which_nobody_could_be_known_are_refused(
+    roles_file: Path, wrong: dict[str, str], says: str
+) -> None:
+    """The service does not start, and names the setting."""
+    given = {name: text.replace("FILE", str(roles_file)) for name, text in wrong.items()}
+    with pytest.raises(ConfigError, match=says):
+        Access(config.Query(**given))  # type: ignore[arg-type]
+
+
+def test_an_empty_file_of_tokens_lets_in_nobody(
+    clickhouse: ClickHouseServer,
+    corpus_database: config.ClickHouse,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """All were retired; those that are added are good without a restart."""
+    file = tmp_path / "tokens"
+    file.write_text("")
+    monkeypatch.setenv("LOGBROOK_QUERY_TOKENS_FILE", str(file))
+    monkeypatch.setattr(tokens, "REREAD_SECONDS", 0.05)
+    with door.serving(config.Query(), as_reader(clickhouse, corpus_database)) as served:
+        client = asking(served.url, SHOP.token)
+        assert client.ask("fields").status_code == 401
+
+        file.write_text(SHOP.entry)
+        until(lambda: client.ask("fields").status_code == 200)
+
+
+def test_a_clickhouse_that_can_not_filter_shows_nothing(
+    both: str, monkeypatch: pytest.MonkeyPatch, clickhouse: ClickHouseServer, corpus_database: config.ClickHouse,
+    settings: config.Query,
+) -> None:  # fmt: skip
+    """If it refuses the setting, or takes it and does nothing with it, roles with a query get 503, others answers."""
+    for ignored in ({"additional_table_filters": "nonsense"}, {}):
+        monkeypatch.setattr("logbrook.query.engine._filtered", lambda _condition, ignored=ignored: ignored)
+        with door.serving(settings, as_reader(clickhouse, corpus_database)) as served:
+            refused = asking(served.url, SHOP.token).ask("search")
+            assert (refused.status_code, refused.json()["error"]["code"]) == (503, "no_filters")
+            assert asking(served.url, ALL.token).search()["events"]
+
+
+def test_every_request_for_events_leaves_a_line(both: str) -> None:
+    """Who, in which role, what, how it ended, how long it took, and what it cost."""
+    with capture_logs() as logs:
+        asking(both, SHOP.token).search("paid", limit=3)
+        asking(both, ALL.token).sql("SELECT count() FROM otel_logs")
+        asking(both, BARE.token).ask("export")
+        asking(both, SHOP.token).ask("export", **BASE)
+        asking(both).ask("search")
+        asking(both, SHOP.token).ask("status")
+        until(lambda: sum(each.get("sent_bytes", 0) for each in logs) > 0)
+
+    lines = [each for each in logs if each.get("service") == "logbrook.audit"]
+    assert [(each["event"], each["who"], each["role"], each["path"], each["status"]) for each in lines] == [
+        ("query", "token:shop", "shop", "/v1/search", 200),
+        ("query", "token:all", "everything", "/v1/sql", 200),
+        ("query", "token:bare", "", "/v1/export", 403),
+        ("query", "token:shop", "shop", "/v1/export", 200),
+    ]
+    assert lines[0]["asked"] == {"query": "paid", "limit": "3", **BASE}
+    assert lines[1]["asked"] == {"sql": "SELECT count() FROM otel_logs"}
+    assert lines[0]["rows_read"] > 0
+    assert lines[0]["bytes_read"] > 0
+    assert all(each["duration_ms"] > 0 for each in lines)
