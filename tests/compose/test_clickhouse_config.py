@@ -178,10 +178,13 @@ def test_the_reader_may_lower_some_limits_and_raise_none(server: ET.Element, fil
     """
     profile = ET.parse(CONFIGURATION / file).find("profiles/reader")
     assert profile is not None
+    constraints = [each for each in profile.findall("constraints/*") if each.find("changeable_in_readonly") is not None]
+    # Only the filter has no bounds: whatever it says, it leaves out events.
+    assert [each.tag for each in constraints if each.find("max") is None] == [guard.FILTERS]
     changeable = {
         each.tag: (each.findtext("min"), each.findtext("max") or each.find("max").get("from_env"))  # type: ignore[union-attr]
-        for each in profile.findall("constraints/*")
-        if each.find("changeable_in_readonly") is not None
+        for each in constraints
+        if each.tag != guard.FILTERS
     }
 
     assert server.findtext("access_control_improvements/settings_constraints_replace_previous") == "true"

@@ -229,6 +229,20 @@ def test_tokens_are_made_listed_checked_and_retired_in_a_file(tmp_path: Path) ->
     assert token not in Path(file).read_text() + other.stdout
 
 
+def test_tokens_that_read_are_apart_from_those_that_send(tmp_path: Path) -> None:
+    """With --query, each command is about the query API's own tokens."""
+    file = str(tmp_path / "tokens")
+    made = json.loads(run("token", "nightly", "--query", "--json", QUERY_TOKENS_FILE=file).stdout)
+
+    assert Path(file).read_text() == f"{made['entry']}\n"
+    assert "nightly" in run("tokens", "--query", QUERY_TOKENS_FILE=file).stdout
+    assert "no tokens" in run("tokens", QUERY_TOKENS_FILE=file, GATEWAY_TOKENS="").stdout
+    assert "is good" in run("tokens", "--query", "--check", QUERY_TOKENS_FILE=file, TOKEN=made["token"]).stdout
+    assert isinstance(run("tokens", "--query", "--retire", "nightly", QUERY_TOKENS_FILE=file).exception, ConfigError)
+    assert "LOGBROOK_QUERY_TOKENS: " in run("token", "other", "--query").stdout
+    assert "LOGBROOK_QUERY_TOKENS: the entry" in str(run("tokens", "--query", QUERY_TOKENS="a=b").exception)
+
+
 def test_without_a_file_the_setting_that_is_left_is_printed() -> None:
     """Nothing is written anywhere: the reader is told what to set."""
     one, two = issue("one"), issue("two", ";bytes_per_day=5")

@@ -23,6 +23,7 @@ from native import ports, processes
 from native.clickhouse import clickhouse as service
 from native.front.app import MAX_READS
 from tests.components import ClickHouseServer, running, until, wait_ready
+from tests.query.door import event, store
 
 SECRET = "a-password"
 
@@ -268,6 +269,29 @@ def test_the_reader_may_lower_some_limits(reader: httpx.Client) -> None:
     ):
         answer = reader.post("/", content="SELECT 1", params={name: value})
         assert answer.headers["X-ClickHouse-Exception-Code"] == "452", (name, value)
+
+
+def test_the_reader_may_leave_out_events(reader: httpx.Client, logs: config.ClickHouse) -> None:
+    """A filter is applied wherever the table is read, and names nothing that a statement may not name."""
+
+    def filtered(condition: str, **more: str) -> httpx.Response:
+        text = condition.replace("\\", "\\\\").replace("'", "\\'")
+        entries = ", ".join([f"'{name}': '{each}'" for name, each in more.items()] + [f"'otel_logs': '{text}'"])
+        setting = {"additional_table_filters": f"{{{entries}}}"}
+        return reader.post("/", content="SELECT Body FROM (SELECT Body FROM otel_logs)", params=setting)
+
+    store(logs, [event(1, "it's one"), event(2, "another")])
+    assert filtered("1").text.splitlines() == ["it\\'s one", "another"]
+    assert filtered("Body = 'it\\'s one'").text.splitlines() == ["it\\'s one"]
+    for forbidden in (
+        "length(file('/etc/passwd')) > 0",
+        "(SELECT 1 FROM system.users LIMIT 1)",
+        "arrayMap(file, ['x'])",
+    ):
+        assert filtered(forbidden).headers["X-ClickHouse-Exception-Code"] == "497", forbidden
+    assert filtered("1) UNION ALL (SELECT 1").status_code != 200
+    # One that hides another in a comment.
+    assert filtered("length(file('/etc/passwd')) > 0", a="/*").headers["X-ClickHouse-Exception-Code"] == "497"
 
 
 def test_reads_never_take_the_places_of_inserts(clickhouse: ClickHouseServer) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from tests.components import REPOSITORY
 
 STATEMENT = "service/logbrook/query/statement.py"
+IDENTITY, ACCESS = "service/logbrook/query/access.py", "tests/query/test_access.py::test_"
 GUARD = "tests/query/test_statement_guard.py::test_"
 # By name: the file, what is replaced, by what, and the test that must fail.
 MUTANTS = {
@@ -52,6 +53,21 @@ MUTANTS = {
         *("service/logbrook/connection.py", "call_later(HEAD_TIMEOUT_SECONDS", "call_later(60"),
         "tests/unit/test_connection.py::test_half_a_head",
     ),
+    "unfiltered": (
+        *("service/logbrook/query/engine.py", "own = {**own, **_filtered(self._condition)}", "own = dict(own)"),
+        f"{ACCESS}no_route_tells_of_events",
+    ),
+    "filter_on_trust": (
+        *("service/logbrook/query/engine.py", "if not learned.filters:", "if False:"),
+        f"{ACCESS}a_clickhouse_that_can_not_filter",
+    ),
+    "any_filter": (
+        *("compose/native/front/statement.py", "if guard.FILTERS in self.settings:", "if False:"),
+        "tests/native/test_front.py::test_the_reader_may_leave_out",
+    ),
+    "any_permission": (IDENTITY, "if permission and not role.allows(permission):", "if False:", f"{ACCESS}a_permission_is"),
+    "any_proxy": (IDENTITY, "return any(address in network", "return True or any(address in network", f"{ACCESS}only_a_trusted"),
+    "two_identities": (IDENTITY, "if len(values) != 1:", "if not values:", f"{ACCESS}two_identities"),
     "raw_terminal": (
         *("service/logbrook/query/terminal.py", "    return _HIDDEN.sub(", "    return text or _HIDDEN.sub("),
         "tests/consumer/test_usage.py::test_no_service_steers",

@@ -1,5 +1,9 @@
 """Who may ask, what they then see on every route there is, and what is written down about it."""
 
+import json
+import os
+import subprocess
+import sys
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -90,7 +94,8 @@ def first_arrivals(client: Door) -> Any:
 
 def pages(client: Door) -> Any:
     """All pages of a search."""
-    found, cursor = [], ""
+    found: list[Any] = []
+    cursor = ""
     while not found or cursor:
         _, page = answer(client, "search", **BASE, limit=7, cursor=cursor)
         cursor = page["cursor"]
@@ -346,6 +351,19 @@ def test_a_clickhouse_that_can_not_filter_shows_nothing(
             refused = asking(served.url, SHOP.token).ask("search")
             assert (refused.status_code, refused.json()["error"]["code"]) == (503, "no_filters")
             assert asking(served.url, ALL.token).search()["events"]
+
+
+def test_the_terminal_asks_with_a_token(both: str) -> None:
+    """`logbrook search` sends LOGBROOK_QUERY_TOKEN, and shows what the API says without one."""
+    command = [sys.executable, "-m", "logbrook", "search", "paid", "--since", BASE["from"], "--json", "--url", both]
+
+    def search(token: str) -> subprocess.CompletedProcess[str]:
+        environment = os.environ | {"LOGBROOK_QUERY_TOKEN": token}
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+
+    services = {json.loads(line)["service"] for line in search(SHOP.token).stdout.splitlines()}
+    assert services == {"shop-web", "shop-db", "cart"}
+    assert "it is not known who asks" in search("").stderr
 
 
 def test_every_request_for_events_leaves_a_line(both: str) -> None:

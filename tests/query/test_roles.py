@@ -76,7 +76,7 @@ def test_a_filter_leaves_what_the_query_finds(corpus_database: config.ClickHouse
     node, parameters = parse_query(query), filters.Parameters()
     sql = "SELECT count(), sum(KafkaOffset) FROM otel_logs"
 
-    async def counts() -> list[object]:
+    async def counts() -> list[list[list[int]]]:
         engine = Engine(corpus_database, config.Query(allow_privileged_user=True))
         searched = Statement(f"{sql} WHERE {filters.condition(node, parameters)}", parameters.values)
         found = [await engine.rows(searched), await engine.seeing(filters.literal(node)).rows(Statement(sql))]

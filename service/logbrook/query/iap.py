@@ -4,12 +4,16 @@ Protocol: https://cloud.google.com/iap/docs/signed-headers-howto (read 2026-11-2
 of https://www.gstatic.com/iap/verify/public_key-jwk, and up to 30 s of difference between clocks.
 """
 
+import asyncio
 import time
 
 import httpx
 import jwt
+import structlog
 
 from logbrook.errors import RejectedError, UnavailableError
+
+log = structlog.get_logger()
 
 KEYS = "https://www.gstatic.com/iap/verify/public_key-jwk"
 _ISSUER = "https://cloud.google.com/iap"
@@ -17,16 +21,16 @@ _SKEW_SECONDS = 30
 _TIMEOUT_SECONDS = 5.0
 # Google changes its keys now and then: they are read again by age, and for one that is not known, but not at any rate.
 _KEYS_SECONDS = 3600.0
-_UNKNOWN_KEY_SECONDS = 60.0
+_UNKNOWN_KEY_SECONDS = 10.0
 
 
 class Assertions:
     """Checks the header for one audience."""
 
-    def __init__(self, audience: str, keys_url: str = KEYS) -> None:
-        self._audience, self._keys_url = audience, keys_url
+    def __init__(self, audience: str) -> None:
+        self._audience = audience
         self._keys: dict[str, jwt.PyJWK] = {}
-        self._read_at = float("-inf")
+        self._read_at, self._lock = float("-inf"), asyncio.Lock()
 
     async def email(self, assertion: str) -> str:
         """The e-mail address of who sent the request.
@@ -49,15 +53,16 @@ class Assertions:
         return str(claims["email"])
 
     async def _key(self, name: str) -> jwt.PyJWK:
-        age = time.monotonic() - self._read_at
-        if age > _KEYS_SECONDS or (name not in self._keys and age > _UNKNOWN_KEY_SECONDS):
-            try:
-                async with httpx.AsyncClient(timeout=_TIMEOUT_SECONDS) as client:
-                    answer = (await client.get(self._keys_url)).raise_for_status()
-                self._keys = {str(each.key_id): each for each in jwt.PyJWKSet.from_dict(answer.json()).keys}
+        async with self._lock:
+            age = time.monotonic() - self._read_at
+            if age > _KEYS_SECONDS or (name not in self._keys and age > _UNKNOWN_KEY_SECONDS):
                 self._read_at = time.monotonic()
-            except (httpx.HTTPError, ValueError, jwt.PyJWTError) as error:
-                if name not in self._keys:
-                    reason = f"Google's keys can't be read: {type(error).__name__}"
-                    raise UnavailableError("no_keys", reason, 10) from error
+                try:
+                    async with httpx.AsyncClient(timeout=_TIMEOUT_SECONDS) as client:
+                        answer = (await client.get(KEYS)).raise_for_status()
+                    self._keys = {str(each.key_id): each for each in jwt.PyJWKSet.from_dict(answer.json()).keys}
+                except (httpx.HTTPError, ValueError, jwt.PyJWTError) as error:
+                    log.warning("Google's keys can't be read: those that are known stay good", error=repr(error))
+        if not self._keys:
+            raise UnavailableError("no_keys", "Google's keys can't be read", int(_UNKNOWN_KEY_SECONDS))
         return self._keys[name]
