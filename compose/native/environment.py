@@ -25,7 +25,7 @@ _SECRETS: Mapping[str, set[str]] = {
     "migrate": {_KAFKA, _CLICKHOUSE},
     "gateway": {_KAFKA, "LOGBROOK_GATEWAY_TOKENS"},
     "consumer": {_KAFKA, _CLICKHOUSE},
-    "query": set(),
+    "query": {"LOGBROOK_QUERY_TOKENS"},
     "alert": set(),
     "audit": {_KAFKA, _CLICKHOUSE, "LOGBROOK_BACKUP_KEY_SECRET"},
     "ship": {"LOGBROOK_TOKEN"},

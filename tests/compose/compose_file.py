@@ -14,7 +14,7 @@ STAND_IN_FILE = ROOT / "tests" / "compose" / "compose.stand-in.yaml"
 # What the file needs to be given; everything else has a default.
 REQUIRED = {"LOGBROOK_CLICKHOUSE_PASSWORD": "a-password"}
 
-_VARIABLE = re.compile(r"\$\{(?P<name>\w+)(?P<operator>:-|:\?)(?P<rest>[^}]*)\}")
+_VARIABLE = re.compile(r"\$\{(?P<name>\w+)(?P<operator>:[-?+])(?P<rest>[^}]*)\}")
 
 
 class MissingVariableError(Exception):
@@ -22,10 +22,16 @@ class MissingVariableError(Exception):
 
 
 def fill_in(text: str, environ: Mapping[str, str]) -> str:
-    """`text` with each ${NAME:-default} and ${NAME:?message} replaced, the only two forms that the file uses."""
+    """`text` with each ${NAME:-default}, ${NAME:?message}, and ${NAME:+text} replaced: no other form is used.
+
+    https://docs.docker.com/reference/compose-file/interpolation/
+    """
 
     def value(match: re.Match[str]) -> str:
-        if given := environ.get(match["name"]):
+        given = environ.get(match["name"])
+        if match["operator"] == ":+":
+            return match["rest"] if given else ""
+        if given:
             return given
         if match["operator"] == ":?":
             raise MissingVariableError(f"{match['name']}: {match['rest']}")

@@ -65,8 +65,14 @@ MUTANTS = {
         *("compose/native/front/statement.py", "if guard.FILTERS in self.settings:", "if False:"),
         "tests/native/test_front.py::test_the_reader_may_leave_out",
     ),
-    "any_permission": (IDENTITY, "if permission and not role.allows(permission):", "if False:", f"{ACCESS}a_permission_is"),
-    "any_proxy": (IDENTITY, "return any(address in network", "return True or any(address in network", f"{ACCESS}only_a_trusted"),
+    "any_permission": (
+        *(IDENTITY, "if permission and not role.allows(permission):", "if False:"),
+        f"{ACCESS}a_permission_is",
+    ),
+    "any_proxy": (
+        *(IDENTITY, "return any(address in network", "return True or any(address in network"),
+        f"{ACCESS}only_a_trusted_proxy",
+    ),
     "two_identities": (IDENTITY, "if len(values) != 1:", "if not values:", f"{ACCESS}two_identities"),
     "raw_terminal": (
         *("service/logbrook/query/terminal.py", "    return _HIDDEN.sub(", "    return text or _HIDDEN.sub("),

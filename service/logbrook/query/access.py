@@ -42,7 +42,7 @@ class Access:
         self.tokens = tokens.Tokens(query.tokens, allow_anonymous=True, variable=_VARIABLE)
         self._assertions = None
         if query.iap_audience:
-            from logbrook.query.iap import Assertions  # noqa: PLC0415 - its libraries take 10 MB: only where it is used
+            from logbrook.query.iap import Assertions  # noqa: PLC0415 - its libraries take 11 MB: only where it is used
 
             self._assertions = Assertions(query.iap_audience)
         try:
