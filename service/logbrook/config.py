@@ -281,7 +281,7 @@ class Query:
     )
     roles: str = setting(
         "",
-        "File that says who may see what (docs/access.md), read at the start. Empty: who is identified sees all; "
+        "File that says who may see what (docs/access.md), read again every 30 seconds. Empty: who is known sees all; "
         "so does everybody, if the settings below are empty, too.",
     )
     tokens: str = setting(

@@ -4,7 +4,6 @@ An entry is `name=SHA256`, followed by limits: `;expires=2027-01-31` (the last d
 `;bytes_per_second=2000000`, `;bytes_per_day=10000000000`. Entries have commas or line breaks between them.
 """
 
-import asyncio
 import base64
 import binascii
 import contextlib
@@ -15,20 +14,13 @@ import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from pathlib import Path
 from typing import Any
-
-import structlog
 
 from logbrook import config
 from logbrook.errors import ConfigError, RejectedError
 
-log = structlog.get_logger()
-
 ANONYMOUS = "anonymous"
 VARIABLE = config.variable(config.Gateway, "tokens")
-# On Cloud Run each reading is a call to Secret Manager: $0.03 for 10,000 (https://cloud.google.com/secret-manager/pricing).
-REREAD_SECONDS = 30.0
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _DIGEST = re.compile(r"[0-9a-fA-F]{64}")
 
@@ -150,20 +142,6 @@ class Tokens:
         differs = text != self._text
         self._text, self._grants = text, grants
         return differs
-
-    async def reread(self, file: Path | None) -> None:
-        """From now on: one that is added to the file, or retired, needs no restart. A broken file changes nothing."""
-        complaint = ""
-        while file is not None:
-            await asyncio.sleep(REREAD_SECONDS)
-            try:
-                if self.renew(await asyncio.to_thread(file.read_text)):
-                    log.info("tokens were read again", file=str(file))
-                complaint = ""
-            except (OSError, UnicodeDecodeError, ConfigError) as error:
-                if str(error) != complaint:
-                    log.warning("the tokens stay as they were", file=str(file), error=str(error))
-                complaint = str(error)
 
     def grant(self, token: str | None) -> Grant:
         """What a token stands for. Raises RejectedError (401) without one, and for one that is unknown or expired."""

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from logbrook import tokens
+from logbrook import rereading
 from logbrook.config import Gateway, Kafka, load
 from logbrook.connection import MAX_HEAD_BYTES
 from logbrook.errors import RejectedError
@@ -258,7 +258,7 @@ def test_tokens_in_a_file_are_read_again(
     one, two, file = issue("one"), issue("two"), tmp_path / "tokens"
     file.write_text(one.entry)
     monkeypatch.setenv("LOGBROOK_GATEWAY_TOKENS_FILE", str(file))
-    monkeypatch.setattr(tokens, "REREAD_SECONDS", 0.01)
+    monkeypatch.setattr(rereading, "REREAD_SECONDS", 0.01)
     monkeypatch.setattr(server, "KafkaTopic", lambda settings, _kafka: CollectingTopic(settings))
     gateway = server.Process(load(Gateway), nowhere())
     said = ""
@@ -271,7 +271,7 @@ def test_tokens_in_a_file_are_read_again(
         await asyncio.sleep(0.1)
 
     async def changing() -> None:
-        reading_again = asyncio.create_task(gateway._tokens.reread(file))
+        reading_again = asyncio.create_task(rereading.reread(file, gateway._tokens.renew))
         for change, words in ((f"{two.entry}\nthree", "has no `=`"), (None, "No such file"), (two.entry, "read again")):
             assert gateway._tokens.grant(one.token).source == "one"
             file.unlink() if change is None else file.write_text(change)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from native import environment, jars, ports, stack
@@ -181,6 +182,18 @@ def test_the_stack_ships_its_own_logs(native: Native) -> None:
     """Kafka's, ZooKeeper's and the service's own lines are among the events."""
     bodies = "SELECT countIf(Body LIKE '%kafka.server%') > 0, countIf(Body LIKE '%zookeeper%') > 0 FROM otel_logs"
     until(lambda: re.search(r"│\s*1\s*│\s*1\s*│", native("sql", bodies).stdout) is not None)
+
+
+@pytest.mark.usefixtures("up")
+def test_who_asked_is_an_event_itself(native: Native) -> None:
+    """A request to the query API is found in the platform, as an event of the service `logbrook.audit`."""
+    address = f"http://127.0.0.1:{processes(native)['query']['port']}"
+    assert httpx.get(f"{address}/v1/search", params={"query": "needle"}, trust_env=False).status_code == 200
+    found = (
+        "SELECT Body, LogAttributes['who'], LogAttributes['asked.query'], LogAttributes['status'] FROM otel_logs "
+        "WHERE ServiceName = 'logbrook.audit' AND LogAttributes['path'] = '/v1/search'"
+    )
+    until(lambda: re.search(r"│ query\s*│ anonymous\s*│ needle\s*│ 200", native("sql", found).stdout) is not None)
 
 
 @pytest.mark.usefixtures("up")

@@ -17,7 +17,7 @@ from hypothesis import given
 from starlette.routing import BaseRoute
 from structlog.testing import capture_logs
 
-from logbrook import config, migrate, tokens
+from logbrook import config, migrate, rereading, tokens
 from logbrook.errors import ConfigError
 from logbrook.query import server
 from logbrook.query.access import Access
@@ -331,13 +331,34 @@ def test_an_empty_file_of_tokens_lets_in_nobody(
     file = tmp_path / "tokens"
     file.write_text("")
     monkeypatch.setenv("LOGBROOK_QUERY_TOKENS_FILE", str(file))
-    monkeypatch.setattr(tokens, "REREAD_SECONDS", 0.05)
+    monkeypatch.setattr(rereading, "REREAD_SECONDS", 0.05)
     with door.serving(config.Query(), as_reader(clickhouse, corpus_database)) as served:
         client = asking(served.url, SHOP.token)
         assert client.ask("fields").status_code == 401
 
         file.write_text(SHOP.entry)
         until(lambda: client.ask("fields").status_code == 200)
+
+
+def test_changed_roles_need_no_restart(
+    clickhouse: ClickHouseServer, corpus_database: config.ClickHouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who is taken out is refused soon; a file with mistakes, or without a role at all, changes nothing."""
+    file = tmp_path / "roles.yaml"
+    file.write_text('roles: [{name: some, who: ["token:shop", "token:bare"]}]')
+    monkeypatch.setattr(rereading, "REREAD_SECONDS", 0.05)
+    settings = config.Query(roles=str(file), tokens=TOKENS)
+    with door.serving(settings, as_reader(clickhouse, corpus_database)) as served, capture_logs() as logs:
+        shop, bare = asking(served.url, SHOP.token), asking(served.url, BARE.token)
+        for broken in ("roles: [{name: some}]", ""):
+            file.write_text(broken)
+            until(lambda: any("can't be read again" in each["event"] for each in logs))
+            assert shop.ask("fields").status_code == 200
+            logs.clear()
+
+        file.write_text('roles: [{name: some, who: ["token:shop"]}]')
+        until(lambda: bare.ask("fields").status_code == 403)
+        assert shop.ask("fields").status_code == 200
 
 
 def test_a_clickhouse_that_can_not_filter_shows_nothing(

@@ -16,6 +16,7 @@ from logbrook.config import Gateway, Kafka, secret_file
 from logbrook.connection import Connection
 from logbrook.gateway.app import App
 from logbrook.gateway.topic import KafkaTopic
+from logbrook.rereading import reread
 from logbrook.tokens import Tokens
 
 log = structlog.get_logger()
@@ -78,7 +79,7 @@ class Process:
             loop.add_signal_handler(number, self._told_to_stop)
         if self._rpc:
             await self._rpc.start()
-        rereading = self._tokens.reread(secret_file(Gateway, "tokens"))
+        rereading = reread(secret_file(Gateway, "tokens"), self._tokens.renew)
         tasks = [loop.create_task(self._tell_until_ready()), loop.create_task(rereading)]
         await self._server.serve()
         for each in tasks:

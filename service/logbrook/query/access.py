@@ -1,5 +1,6 @@
 """Who asks, and whether they may: identities from tokens, Google's IAP or a trusted proxy, and the roles of a file."""
 
+import asyncio
 import ipaddress
 import time
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from logbrook.errors import ConfigError, RejectedError
 from logbrook.query import roles
 from logbrook.query.answers import Cost
 from logbrook.query.roles import Role
+from logbrook.rereading import reread
 
 log = structlog.get_logger()
 
@@ -36,10 +38,10 @@ class Access:
 
     def __init__(self, query: config.Query) -> None:
         self._query = query
-        self.tokens_file = config.secret_file(config.Query, "tokens")
+        self._tokens_file = config.secret_file(config.Query, "tokens")
         # Not whether there are any now: a file of tokens that is empty lets in nobody.
-        self._has_tokens = bool(query.tokens or self.tokens_file)
-        self.tokens = tokens.Tokens(query.tokens, allow_anonymous=True, variable=_VARIABLE)
+        self._has_tokens = bool(query.tokens or self._tokens_file)
+        self._tokens = tokens.Tokens(query.tokens, allow_anonymous=True, variable=_VARIABLE)
         self._assertions = None
         if query.iap_audience:
             from logbrook.query.iap import Assertions  # noqa: PLC0415 - its libraries take 11 MB: only where it is used
@@ -52,11 +54,20 @@ class Access:
             raise ConfigError(f"{config.variable(config.Query, 'trusted_proxies')}: {error}") from None
         self.is_open = not (self._has_tokens or self._assertions or self._proxies)
         self._roles = roles.load(Path(query.roles)) if query.roles else None
-        if self._roles is not None and self.is_open:
+        if query.roles and self.is_open:
             raise ConfigError(
                 f"{config.variable(config.Query, 'roles')} is set, but nobody can be known: set "
                 "LOGBROOK_QUERY_TOKENS, LOGBROOK_QUERY_IAP_AUDIENCE, or LOGBROOK_QUERY_TRUSTED_PROXIES"
             )
+
+    async def reread(self) -> None:
+        """From now on: whom the files of tokens and roles let in, and to what."""
+        roles_file = Path(self._query.roles) if self._query.roles else None
+        await asyncio.gather(reread(self._tokens_file, self._tokens.renew), reread(roles_file, self._renew_roles))
+
+    def _renew_roles(self, text: str) -> bool:
+        before, self._roles = self._roles, roles.parse(text, self._query.roles)
+        return self._roles != before
 
     async def caller(self, request: Request, path: str) -> Caller:
         """Who asks for a route: `anonymous` where anybody may. Raises RejectedError (401) if that is not known."""
@@ -65,7 +76,7 @@ class Access:
         refused = RejectedError(401, "not_identified", "it is not known who asks: send `Authorization: Bearer TOKEN`")
         if self._has_tokens and (given := _bearer(request)) is not None:
             try:
-                grant = self.tokens.grant(given)
+                grant = self._tokens.grant(given)
             except RejectedError as error:
                 # A token that is not ours may be that of the proxy, which passes it on and says who somebody is.
                 refused = error

@@ -229,8 +229,7 @@ def app(query: config.Query, clickhouse: config.ClickHouse) -> ASGIApp:
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        rereading = api.access.tokens.reread(api.access.tokens_file)
-        tasks = [asyncio.create_task(each) for each in (api.tell_until_ready(), rereading)]
+        tasks = [asyncio.create_task(each) for each in (api.tell_until_ready(), api.access.reread())]
         yield
         for each in tasks:
             each.cancel()
