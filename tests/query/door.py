@@ -62,10 +62,12 @@ def serving(settings: config.Query, database: config.ClickHouse) -> Iterator[Doo
     thread.start()
     until(lambda: running.started)
     url = f"http://127.0.0.1:{port}"
-    with httpx.Client(base_url=url, timeout=60, trust_env=False) as client:
-        yield Door(url, client)
-    running.should_exit = True
-    thread.join(30)
+    try:
+        with httpx.Client(base_url=url, timeout=60, trust_env=False) as client:
+            yield Door(url, client)
+    finally:
+        running.should_exit = True
+        thread.join(30)
     assert not thread.is_alive()
 
 
