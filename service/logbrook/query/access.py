@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import structlog
 from starlette.requests import Request
@@ -20,6 +21,9 @@ from logbrook.rereading import reread
 log = structlog.get_logger()
 
 ASSERTION = "x-goog-iap-jwt-assertion"
+# The name that the explorer and `logbrook views` give, percent-encoded.
+CLAIM = "logbrook-user"
+_MAX_NAME_CHARACTERS = 100
 _VARIABLE = config.variable(config.Query, "tokens")
 # As much of a parameter, or of SQL, as a line of the audit has.
 _TOLD_CHARACTERS = 2000
@@ -90,6 +94,13 @@ class Access:
             groups = _only(request, self._query.groups_header) if self._query.groups_header in request.headers else ""
             return _person(_only(request, self._query.user_header), groups)
         raise refused
+
+    def signature(self, caller: Caller, request: Request) -> str:
+        """Under which name somebody saves. Where nobody is known: the one that the client claims, or none."""
+        if not self.is_open:
+            return caller.name
+        name = unquote(request.headers.get(CLAIM, "")).strip()
+        return name if len(name) <= _MAX_NAME_CHARACTERS and name.isprintable() else ""
 
     def role(self, caller: Caller, permission: str) -> Role:
         """The first role that names somebody. Raises RejectedError (403) if there is none, or it lacks a permission."""

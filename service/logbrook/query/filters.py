@@ -61,7 +61,7 @@ class Parameters:
         return self.add("String", value)
 
     def inlined(self, sql: str) -> str:
-        """A statement that needs no values beside it, for people to copy."""
+        """SQL that needs no values beside it: for people to copy, or for a setting, where ClickHouse binds none."""
 
         def literal(found: re.Match[str]) -> str:
             value = self.values[found[1]]
@@ -71,15 +71,9 @@ class Parameters:
 
 
 def literal(node: Node) -> str:
-    """The condition with its values in it, for a setting, where ClickHouse binds none. For what an operator wrote."""
+    """The condition with its values in it. For what an operator wrote."""
     parameters = Parameters()
-    sql = condition(node, parameters)
-
-    def value(found: re.Match[str]) -> str:
-        text = parameters.values[found[1]]
-        return "'" + text.replace("'", "\\'") + "'" if found[2] == "String" else text
-
-    return re.sub(r"\{(p\d+):(\w+)\}", value, sql)
+    return parameters.inlined(condition(node, parameters))
 
 
 def words(text: str) -> list[str]:

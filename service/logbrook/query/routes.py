@@ -346,14 +346,15 @@ ROUTES = (
         _alerts,
         statuses=(404,),
     ),
-    Route("/v1/views", "Saved views.", _views, statuses=(404,)),
-    Route("/v1/views/{name}", "One saved view and its history.", _view, statuses=(404,)),
+    Route("/v1/views", "Saved views.", _views, statuses=(404,), needs="views"),
+    Route("/v1/views/{name}", "One saved view and its history.", _view, statuses=(404,), needs="views"),
     Route(
         "/v1/views/{name}",
         "Save a view. The header Logbrook-User says who does.",
         _save_view,
         method="PUT",
         statuses=(404, 409, 413),
+        needs="views",
     ),
     Route(
         "/v1/views/{name}",
@@ -361,6 +362,7 @@ ROUTES = (
         _delete_view,
         method="DELETE",
         statuses=(404, 409),
+        needs="views",
     ),
     Route(
         "/v1/sql",

@@ -74,14 +74,16 @@ class Api:
                 given = await _given(request, route)
                 if route.method == "POST":
                     audit.asked = msgspec.to_builtins(given[-1])
-                work = self._in_turn(route, given, engine, Views(self.views, self._name_of(audit, request)))
+                assert audit.caller is not None
+                signature = self.access.signature(audit.caller, request)
+                work = self._in_turn(route, given, engine, Views(self.views, signature))
                 # What is being saved is saved, whether somebody still waits for the answer or not.
                 reads = route.method in ("GET", "POST")
                 answer = await (unless_left(request.receive, work) if reads else work)
                 response, cost = answer_json(answer), getattr(answer, "cost", None)
             except Exception as error:
                 response = error_answer(error, statement_is_theirs=route.path == SQL)
-            if route.declared[0] is Engine:
+            if route.declared[0] in {Engine, Views}:
                 audit.write(response.status_code, cost)
             return response
 
