@@ -156,6 +156,7 @@ dashboards: $(VENV)/.tests ## Write Grafana's dashboards and their page, generat
 lock: $(VENV)/.tests ## Pin every requirements.in again, with hashes (UPGRADE=1 takes new versions)
 	@$(call pin,tests,)
 	@$(call pin,service,-c $(CURDIR)/tests/requirements.txt)
+	@$(call pin,service/with-mcp,-c $(CURDIR)/tests/requirements.txt)
 	@$(call pin,compose/native,-c $(CURDIR)/tests/requirements.txt)
 	@$(call pin,infra,-c $(CURDIR)/tests/requirements.txt)
 	@$(call pin,docs,-c $(CURDIR)/tests/requirements.txt)

@@ -11,6 +11,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).parent.parent
 FILES = (
     "service/requirements.txt",
+    "service/with-mcp/requirements.txt",
     "compose/native/requirements.txt",
     "infra/requirements.txt",
     "docs/requirements.txt",

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -332,6 +333,20 @@ def patterns(  # noqa: PLR0913, PLR0917 - each is an option of the command
 
     wanted = terminal.Wanted(" ".join(words or []), since, until, limit)
     terminal.patterns(_query_url(url), wanted, as_json=as_json)
+
+
+@app.command()
+def mcp(
+    http: bool = typer.Option(False, "--http", help="Serve MCP over HTTP, at LOGBROOK_MCP_HOST and LOGBROOK_MCP_PORT."),
+    url: _Url = "",
+) -> None:
+    """Let an assistant search the logs, by the Model Context Protocol on standard input and output."""
+    missing = "`logbrook mcp` needs the MCP SDK: pip install --require-hashes -r service/with-mcp/requirements.txt"
+    options.need(find_spec("mcp") is not None, missing)
+    from logbrook import mcp as assistants
+
+    log.configure("logbrook-mcp")
+    assistants.run(_query_url(url), config.load(config.Mcp), http=http)
 
 
 @app.command()

@@ -327,6 +327,19 @@ class Alert:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Mcp:
+    """`logbrook mcp`, the tools for assistants. It asks the query API at `LOGBROOK_QUERY_URL`."""
+
+    host: str = setting("127.0.0.1", "Address to listen on with `--http`. Whoever reaches it reads all logs.")
+    port: int = setting(8090, "Port to listen on with `--http`.")
+    max_answer_characters: int = setting(
+        20_000,
+        "Longest answer of a tool, at least 4,000. A model reads all of it, at 3 to 4 characters a token, and clients "
+        "refuse or put aside what is too long: some warn from 10,000 tokens on.",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Log:
     """The processes' own logs."""
 
@@ -342,7 +355,7 @@ class Usage:
     dollars_per_month: float = setting(0.0, "What the whole stack costs per month; 0: no costs are shown.")
 
 
-SECTIONS = (Kafka, ClickHouse, Schema, Backup, Gateway, Consumer, Query, Alert, Log, Usage)
+SECTIONS = (Kafka, ClickHouse, Schema, Backup, Gateway, Consumer, Query, Alert, Mcp, Log, Usage)
 # Only the command line reads these: where `logbrook produce --to gateway` sends, with which token, the same for
 # searches, and what else `logbrook doctor` checks.
 CLIENT_VARIABLES = (
