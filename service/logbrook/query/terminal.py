@@ -15,8 +15,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from logbrook import config
-from logbrook.client import reached, refusal
+from logbrook.client import authorization, reached, refusal
 from logbrook.errors import LogbrookError, RejectedError
 from logbrook.query import stages
 
@@ -170,9 +169,7 @@ def _answer(url: str, path: str, parameters: dict[str, str]) -> dict[str, Any]:
 
 @contextmanager
 def _service(url: str) -> Iterator[httpx.Client]:
-    token = config.client_variable("LOGBROOK_QUERY_TOKEN", "")
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
-    with reached(url), httpx.Client(base_url=url, headers=headers, timeout=60, trust_env=False) as client:
+    with reached(url), httpx.Client(base_url=url, headers=authorization(), timeout=60, trust_env=False) as client:
         yield client
 
 
