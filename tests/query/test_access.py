@@ -116,6 +116,13 @@ SHOWS: dict[str, Callable[[Door], Any]] = {
             client
         ),
     ),
+    "/v1/query": several(
+        "query",
+        {"query": "| stats count, uniq(account.id) by service"},
+        {"query": "paid | timechart 1h count by account.id"},
+        {"query": "| extract /paid (?<what>\\w+)/ | top what"},
+        {"query": "SALARY OR order | fields body, account.id"},
+    ),
     "/v1/histogram": several("histogram", {}, {"by": "service"}, {"by": "account.id"}, {"query": "paid", "buckets": 9}),
     "/v1/fields": several("fields", {}),
     "/v1/values": several(
@@ -135,6 +142,10 @@ REFUSED: dict[str, Callable[[Door], httpx.Response]] = {
     "/v1/sql": lambda client: client.sql("SELECT Body FROM otel_logs"),
     "/v1/status": lambda client: client.ask("status"),
     "/v1/alerts": lambda client: client.ask("alerts"),
+    "/v1/views": lambda client: client.ask("views"),
+    "/v1/views/{name}": lambda client: client.ask("views/x"),
+    "PUT /v1/views/{name}": lambda client: client.client.put("/v1/views/x", json={}),
+    "DELETE /v1/views/{name}": lambda client: client.client.delete("/v1/views/x"),
 }
 # Those that know no events.
 SILENT = {"/openapi.json", "/healthz", "/readyz", "/metrics", ""}
@@ -146,7 +157,13 @@ def routes() -> list[BaseRoute]:
     return list(application._app.routes)
 
 
-PATHS = [str(getattr(route, "path", route)) for route in routes()]
+def _name(route: BaseRoute) -> str:
+    """The path of a route, behind the method if that may change something."""
+    changes = getattr(route, "methods", None) or set()
+    return " ".join((*sorted(changes & {"PUT", "DELETE"}), str(getattr(route, "path", route))))
+
+
+PATHS = [_name(route) for route in routes()]
 
 
 def asking(url: str, token: str = "") -> Door:
@@ -219,11 +236,11 @@ def test_no_route_tells_of_events_that_a_role_may_not_see(both: str, alone: str,
         assert seen != SHOWS[path](asking(both, ALL.token))
 
 
-@pytest.mark.parametrize("path", [each for each in PATHS if each.startswith("/v1/")])
+@pytest.mark.parametrize("path", [each for each in PATHS if "/v1/" in each])
 def test_every_route_asks_who_one_is(both: str, path: str) -> None:
     """Without a token, or with a wrong one, no route of the API answers; with one without a role it is 403."""
-    url = path.replace("{id:path}", "x").replace("{trace_id}", "x")
-    method = "POST" if path == "/v1/sql" else "GET"
+    method, _, url = path.replace("{id:path}", "x").replace("{trace_id}", "x").replace("{name}", "x").rpartition(" ")
+    method = method or ("POST" if path == "/v1/sql" else "GET")
 
     for client, status in ((asking(both), 401), (asking(both, "lb_wrong"), 401), (asking(both, NOBODY.token), 403)):
         assert client.client.request(method, url).status_code == status
@@ -254,6 +271,19 @@ def test_a_permission_is_only_what_the_role_says(both: str) -> None:
     assert bare.search()["events"]
     for response in (bare.sql("SELECT 1"), bare.ask("export")):
         assert (response.status_code, response.json()["error"]["code"]) == (403, "not_allowed")
+
+
+def test_a_view_is_kept_by_who_is_known(clickhouse: ClickHouseServer, database: config.ClickHouse) -> None:
+    """Under the name of the token, whatever name its request claims; and nobody else may delete it."""
+    other = tokens.issue("other")
+    query = config.Query(tokens=f"{ALL.entry},{other.entry}", views_password=clickhouse.views_password)
+    with door.serving(query, as_reader(clickhouse, database)) as served:
+        claims = {"Logbrook-User": "boss"}
+        saved = asking(served.url, ALL.token).client.put("/v1/views/mine", json={}, headers=claims).json()["saved"]
+        refused = asking(served.url, other.token).client.delete("/v1/views/mine?version=1", headers=claims)
+
+    assert (saved["owner"], saved["saved_by"]) == ("token:all", "token:all")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (403, "not_the_owner")
 
 
 def test_a_token_may_be_for_some_routes_only(clickhouse: ClickHouseServer, corpus_database: config.ClickHouse) -> None:
