@@ -353,6 +353,7 @@ def test_the_example_for_the_node_tells_slack(state: Path, database: config.Clic
         [told], [login] = receiver.told, receiver.logins
     [attachment] = told["attachments"]
     assert (login, told["channel"]) == ("Bearer xoxb-YOUR-BOT-TOKEN", "#ops")
+    assert attachment["title"] == "Errors: firing"
     assert attachment["title_link"].startswith("http://explorer/?query=")
     assert "charge 2 failed" in attachment["text"]
     assert "&lt;!channel> hello" in attachment["text"]

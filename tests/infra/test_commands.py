@@ -74,6 +74,7 @@ def test_missing_logins_are_named(
         ({"gcp:project": "my-project"}, "", ["pulumi config set gcp:project"]),
         ({"logbrook:machineType": "e2-small"}, " ".join(full_names(FIRST_APIS)), ["Take e2-medium"]),
         ({"logbrook:machineTyp": "e2-small"}, " ".join(full_names(FIRST_APIS)), ["logbrook:machineTyp: no such key"]),
+        ({"logbrook:alertRules": "no.yaml"}, " ".join(full_names(FIRST_APIS)), ["logbrook:alertRules: "]),
     ],
 )
 def test_what_the_project_lacks_is_named(
@@ -103,7 +104,8 @@ def test_secrets_are_made_up_and_not_shown(tmp_path: Path) -> None:
     pulumi = f"""
     if [[ $1 == config && $2 == --json ]]; then echo '{{"gcp:project": {{"value": "real-project"}},
       "gcp:region": {{"value": "us-central1"}}, "gcp:zone": {{"value": "us-central1-a"}},
-      "logbrook:environment": {{"value": "dev"}}, "logbrook:clickhouseReaderPassword": {{"secret": true}}}}'; exit; fi
+      "logbrook:environment": {{"value": "dev"}}, "logbrook:alertRules": {{"value": "a.yaml"}},
+      "logbrook:clickhouseReaderPassword": {{"secret": true}}}}'; exit; fi
     printf '%s=%s\\n' "${{@: -1}}" "$(cat)" >> {tmp_path}/set; echo "$@" >> {tmp_path}/argv"""
     environ = {**os.environ, "PATH": _programs(tmp_path, pulumi=pulumi) + ":" + os.environ["PATH"]}
     command = [sys.executable, "-m", "infra.passwords", "--stack", "dev"]
@@ -111,6 +113,7 @@ def test_secrets_are_made_up_and_not_shown(tmp_path: Path) -> None:
     stored = dict(line.split("=", 1) for line in (tmp_path / "set").read_text().splitlines())
     made_up = {secret.full_key for secret in SECRETS if secret.ours}
     assert stored.keys() == made_up - {"logbrook:clickhouseReaderPassword"}
+    assert "its configuration, with `< alertmanager.yml`): pulumi config set --stack dev --secret" in done.stdout
     arguments = (tmp_path / "argv").read_text()
     for key, value in stored.items():
         assert value not in done.stdout

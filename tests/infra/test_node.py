@@ -153,6 +153,9 @@ def test_alerts_run_where_there_are_rules(machine: Machine) -> None:
     made = {each.rpartition("/")[2]: each for each in calls if "--directory" in each}
     assert "--owner=10001 " in made["alert-data"]
     assert "--owner=65534 " in made["alertmanager-data"]
+    # Alertmanager writes its silences down when it ends.
+    machine.node("stop")
+    assert {"logbrook-alert-1", "logbrook-alertmanager-1"} <= set(machine.called("docker stop")[0].split())
     _Google.bundle = _bundle()
     assert machine.node("converge").returncode == 0
     assert _compose(machine.called(""))[0] == "rm --force --stop alert alertmanager"
