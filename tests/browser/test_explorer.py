@@ -474,7 +474,7 @@ def test_stages_are_suggested_and_mistakes_marked(page: Chrome) -> None:
     """Behind a | stages are offered, then figures and fields; a misspelled one is marked, with what was meant."""
     box = one(page, "#query")
     box.send_keys("level>=error | sta")
-    wait(page, lambda: texts(page, "#suggestions .label") == ["stats"])
+    wait(page, lambda: texts(page, "#suggestions .label") == ["stats "])
     box.send_keys(Keys.TAB, "p9")
     wait(page, lambda: texts(page, "#suggestions .label")[:1] == ["p95("])
     box.send_keys(Keys.TAB, "status")

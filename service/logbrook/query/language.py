@@ -8,14 +8,14 @@
     duration_ms:[100 TO 200] ip:10.0.0.0/8 path:/^\\/api/    ranges, networks, regular expressions
 
 Words next to each other must all match. `AND` (`&&`), `OR` (`||`) and `NOT` are operators in capitals only. A `|` ends
-the filter: what follows are stages (stages.py).
+the filter: behind it are stages (stages.py).
 """
 
 import re
 
 from logbrook.query import catalog
 from logbrook.query.meaning import NUMBER, QuerySyntaxError, any_of, body_text, comparison, matches, value_of
-from logbrook.query.syntax import All, Any, Everything, Exists, Names, Node, Not, Place, Text, is_unspaced
+from logbrook.query.syntax import All, Any, Everything, Exists, Field, Node, Not, Place, Text, is_unspaced
 
 MAX_CHARACTERS = 4096
 MAX_DEPTH = 24
@@ -36,11 +36,16 @@ _RANGE = re.compile(r"([\[{])\s*([^\s\[\]{}]+)\s+TO\s+([^\s\[\]{}]+)\s*([\]}])(?
 
 def parse(text: str) -> Node:
     """The tree of a filter; nothing but blanks matches everything. Raises QuerySyntaxError."""
-    parser = Parser(text)
-    node = parser.filter()
-    if parser.at < len(text):
-        raise QuerySyntaxError(parser.at, "a filter has no stages", "the end of the query, or quotes around | as text")
+    node, end = split(text)
+    if end < len(text):
+        raise QuerySyntaxError(end, "a filter has no stages", "the end of the query, or quotes around | as text")
     return node
+
+
+def split(text: str) -> tuple[Node, int]:
+    """The tree of a query's filter, and the character at which its stages begin. Raises QuerySyntaxError."""
+    parser = Parser(text)
+    return parser.filter(), parser.at
 
 
 def name_of(found: re.Match[str]) -> str:
@@ -52,7 +57,7 @@ def name_of(found: re.Match[str]) -> str:
 class Parser:
     """A recursive descent over the characters; each method leaves `at` after what it took. Raises QuerySyntaxError."""
 
-    def __init__(self, text: str, names: Names = catalog) -> None:
+    def __init__(self, text: str) -> None:
         if len(text) > MAX_CHARACTERS:
             raise QuerySyntaxError(
                 MAX_CHARACTERS, f"the query has {len(text)} characters", f"at most {MAX_CHARACTERS} characters"
@@ -64,7 +69,9 @@ class Parser:
             raise QuerySyntaxError(
                 wildcards[MAX_WILDCARDS], f"there are more than {MAX_WILDCARDS} * and ?", "fewer wildcards"
             )
-        self.text, self.names, self.at, self.terms = text, names, 0, 0
+        self.text, self.at, self.terms = text, 0, 0
+        # Fields that stages made, by their names.
+        self.made: dict[str, Field] = {}
 
     def filter(self) -> Node:
         """The filter that is here, up to the next stage."""
@@ -80,8 +87,11 @@ class Parser:
         """Whether the query or the next stage begins here."""
         return self.at == len(self.text) or _STAGE.match(self.text, self.at) is not None
 
-    def need(self, name: str, start: int) -> None:
-        """Raise QuerySyntaxError if there is no such field here."""
+    def _need(self, name: str, start: int) -> None:
+        """Raise QuerySyntaxError if there is no such field here: events can have any."""
+
+    def _is_known(self, name: str) -> bool:
+        return name in self.made or catalog.is_known(name)
 
     def _blanks(self) -> None:
         while self.at < len(self.text) and self.text[self.at].isspace():
@@ -175,10 +185,10 @@ class Parser:
         start = self.at
         found = _FIELD.match(self.text, start)
         if found is None or not self._is_field(found):
-            self.need("body", start)
+            self._need("body", start)
             return Text(self._quoted()) if self.text[start] == '"' else body_text(self._raw('\\s()"'))
         name = name_of(found)
-        self.need(name, start)
+        self._need(name, start)
         self.at = found.end()
         operator = found[4].strip()
         if operator not in ("=", "==", ":"):
@@ -186,7 +196,7 @@ class Parser:
         node = self._value(depth, name)
         # It may be text as well: programs write `user=bob` into their lines, and no blank stands behind a word in CJK.
         text = self.text[start : self.at]
-        is_field = found[3] or self.names.is_known(name) or "(" in text or (operator == ":" and not is_unspaced(name))
+        is_field = found[3] or self._is_known(name) or "(" in text or (operator == ":" and not is_unspaced(name))
         return node if is_field else Any((node, body_text(text)))
 
     def _is_field(self, found: re.Match[str]) -> bool:
@@ -197,7 +207,7 @@ class Parser:
             return has_value if found[3] and not found[2] else not rest.startswith("//")
         if operator != found[4] and not has_value:
             return False
-        if found[2] or (found[1] and self.names.is_known(found[1])):
+        if found[2] or (found[1] and self._is_known(found[1])):
             return True
         return has_value if operator[0] in "=!" else NUMBER.match(rest) is not None
 
@@ -210,39 +220,39 @@ class Parser:
         if self.text[start] == "(":
             return self._group(depth, name)
         if self.text[start] == '"':
-            return value_of(self.names, name, self._quoted(), start, quoted=True)
+            return value_of(name, self._quoted(), start, self.made.get(name), quoted=True)
         if regex := REGEX.match(self.text, start):
             self.at = regex.end()
-            return matches(self.names, name, regex[1].replace("\\/", "/"), start)
+            return matches(name, regex[1].replace("\\/", "/"), start, self.made.get(name))
         if limits := _RANGE.match(self.text, start):
             self.at = limits.end()
             return self._range(name, limits)
         if operator := _OPERATOR.match(self.text, start):
             self.at = operator.end()
             return self._related(name, operator[0], depth)
-        return value_of(self.names, name, self._raw("\\s()"), start, quoted=False)
+        return value_of(name, self._raw("\\s()"), start, self.made.get(name), quoted=False)
 
     def _related(self, name: str, operator: str, depth: int) -> Node:
         """What `name` and an operator ask for; the value is next."""
         start = self.at
         if operator == "!=":
             node: Node = Not(self._value(depth, name))
-            fields = self.names.fields(name)
-            is_attribute = fields[-1].place is not Place.COLUMN and not self.names.is_body(name)
-            return All((any_of(fields, Exists), node)) if is_attribute and not self.names.is_level(name) else node
+            fields = catalog.fields(name)
+            is_attribute = fields[-1].place is not Place.COLUMN and not catalog.is_body(name) and name not in self.made
+            return All((any_of(fields, Exists), node)) if is_attribute and not catalog.is_level(name) else node
         value = self._quoted() if self.text.startswith('"', start) else self._raw_or_nothing()
         if operator in ("=~", "!~"):
-            node = matches(self.names, name, value, start)
+            node = matches(name, value, start, self.made.get(name))
             return Not(node) if operator == "!~" else node
-        return comparison(self.names, name, operator, value, start)
+        return comparison(name, operator, value, start, self.made.get(name))
 
     def _range(self, name: str, limits: re.Match[str]) -> Node:
         """`[1 TO 5]` with its ends, `{1 TO 5}` without, `*` for no end."""
         lowest = (">=" if limits[1] == "[" else ">", limits[2], limits.start(2))
         highest = ("<=" if limits[4] == "]" else "<", limits[3], limits.start(3))
-        parts = [comparison(self.names, name, *each) for each in (lowest, highest) if each[1] != "*"]
+        parts = [comparison(name, *each, self.made.get(name)) for each in (lowest, highest) if each[1] != "*"]
         if not parts:
-            return value_of(self.names, name, "*", limits.start(), quoted=False)
+            return value_of(name, "*", limits.start(), self.made.get(name), quoted=False)
         return parts[0] if len(parts) == 1 else All(tuple(parts))
 
     def _raw(self, stops: str) -> str:

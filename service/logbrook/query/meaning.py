@@ -1,6 +1,6 @@
 """What a name, an operator, and a value of the query language ask for, as a part of the tree.
 
-`names` says what the name stands for, `start` is the character at which the value begins, for the error.
+`start` is the character at which the value begins, for the error; `made` is the field if a stage made it.
 """
 
 import ipaddress
@@ -21,7 +21,6 @@ from logbrook.query.syntax import (
     Fits,
     InNetwork,
     Matches,
-    Names,
     Node,
     Not,
     Place,
@@ -56,25 +55,29 @@ def body_text(raw: str) -> Node:
     return _glob_or_text(raw, Text, TextGlob)
 
 
-def value_of(names: Names, name: str, value: str, start: int, *, quoted: bool) -> Node:
+def value_of(name: str, value: str, start: int, made: Field | None = None, *, quoted: bool) -> Node:  # noqa: PLR0911 - one for each kind of name
     """What `name:value` asks for."""
-    if names.is_body(name):
+    if made:
+        return _equals(made, value, start, quoted=quoted)
+    if catalog.is_body(name):
         if not quoted and value == "*":
             return Not(Equals(Field(Place.COLUMN, "Body"), ""))
         return Text(value) if quoted else body_text(value)
-    if names.is_level(name):
+    if catalog.is_level(name):
         return Severity(1, catalog.HIGHEST_SEVERITY) if value == "*" else Severity(*_level(value, start))
     if name == "_exists_":
-        return any_of(names.fields(value), Exists)
-    node = any_of(names.fields(name), lambda field: _equals(field, value, start, quoted=quoted))
-    if names.is_level_key(name, value) and (level := catalog.level(value)):
+        return any_of(catalog.fields(value), Exists)
+    node = any_of(catalog.fields(name), lambda field: _equals(field, value, start, quoted=quoted))
+    if catalog.is_level_key(name, value) and (level := catalog.level(value)):
         return Any((Severity(*level), node))
     return node
 
 
-def comparison(names: Names, name: str, operator: str, value: str, start: int) -> Node:
+def comparison(name: str, operator: str, value: str, start: int, made: Field | None = None) -> Node:
     """What `name>value` asks for. `operator` is one of > >= < <= =."""
-    if names.is_level(name) or names.is_level_key(name, value):
+    if made:
+        return Compares(made, operator, _number(value, start, made))
+    if catalog.is_level(name) or catalog.is_level_key(name, value):
         lowest, highest = _level(value, start)
         ranges = {
             ">=": (lowest, catalog.HIGHEST_SEVERITY),
@@ -84,21 +87,22 @@ def comparison(names: Names, name: str, operator: str, value: str, start: int) -
             "=": (lowest, highest),
         }
         return Severity(*ranges[operator])
-    fields = [field for field in names.fields(name) if field.numeric or field.place is not Place.COLUMN]
-    if names.is_body(name) or not fields:
+    fields = [field for field in catalog.fields(name) if field.numeric or field.place is not Place.COLUMN]
+    if catalog.is_body(name) or not fields:
         raise QuerySyntaxError(start - len(operator), f"{name} is text and has no order", f"{name}:value")
     return any_of(fields, lambda field: Compares(field, operator, _number(value, start, field)))
 
 
-def matches(names: Names, name: str, pattern: str, start: int) -> Node:
+def matches(name: str, pattern: str, start: int, made: Field | None = None) -> Node:
     """What `name:/pattern/` asks for."""
     # Longer ones keep ClickHouse busy for one block, within which it does not look at its deadline.
     if not pattern or len(pattern) > MAX_PATTERN_CHARACTERS:
         expected = f"one to {MAX_PATTERN_CHARACTERS} characters"
         raise QuerySyntaxError(start, f"the regular expression has {len(pattern)} characters", expected)
-    if names.is_body(name):
+    if catalog.is_body(name) and not made:
         return Matches(Field(Place.COLUMN, "Body"), pattern)
-    fields = (catalog.COLUMNS["severity_text"],) if names.is_level(name) else names.fields(name)
+    fields = (catalog.COLUMNS["severity_text"],) if catalog.is_level(name) else catalog.fields(name)
+    fields = (made,) if made else fields
     if any(field.numeric for field in fields):
         raise QuerySyntaxError(start, f"{name} is a number and has no text to match", f"{name}:>0 or {name}:0")
     return any_of(fields, lambda field: Matches(field, pattern))

@@ -13,13 +13,13 @@ from logbrook.query import (
     counts,
     events,
     hints,
+    language,
     lookups,
     patterns,
-    pipeline,
     search,
-    stages,
     statement,
     status,
+    tables,
     timerange,
     values,
     views,
@@ -200,9 +200,9 @@ async def _search(engine: Engine, given: _Search) -> answers.SearchAnswer:
     spent = Spent()
     page = await search.page(search.Look(engine, wanted, spent, after, explained=explained), given.limit)
     last = events.position(page.events[-1].id, "cursor") if page.more else None
-    query = stages.parse(given.query)
-    found_hints = hints.of_query(query.text, wanted.node)
-    if query.stages:
+    _, end = language.split(given.query)
+    found_hints = hints.of_query(given.query[:end], wanted.node)
+    if end < len(given.query):
         found_hints.append("These are the events that the filter finds; /v1/query runs what is behind the first `|`.")
     if not page.events and not given.cursor:
         found_hints += await hints.of_nothing(engine, wanted, spent)
@@ -218,7 +218,7 @@ async def _search(engine: Engine, given: _Search) -> answers.SearchAnswer:
 
 
 async def _query(engine: Engine, given: _Query) -> answers.QueryAnswer:
-    return await pipeline.answer(engine, given.selection(), given.query, given.limit)
+    return await tables.table(engine, given.selection(), given.query, given.limit)
 
 
 async def _histogram(engine: Engine, given: _Histogram) -> answers.HistogramAnswer:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from logbrook.query import catalog, filters, stages, syntax
+from logbrook.query import catalog, filters, language, syntax
 from logbrook.query.refusals import BadRequestError
 from logbrook.query.syntax import All, Equals, Node, Severity
 from logbrook.query.timerange import TimeRange
@@ -57,7 +57,7 @@ def _is_rare(part: Node) -> bool:
 
 def select(query: str, period: TimeRange, service: str = "", severity: str = "") -> Selection:
     """The events that match a query's filter, and a service and a lowest severity if they are given."""
-    parts: list[Node] = [stages.parse(query).node]
+    parts: list[Node] = [language.split(query)[0]]
     if service:
         parts.append(Equals(catalog.COLUMNS["service"], service))
     if severity:

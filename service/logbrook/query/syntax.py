@@ -7,7 +7,6 @@ any run of characters, `?` for one, and a backslash takes away the next characte
 import re
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
 
 
 class Place(StrEnum):
@@ -28,25 +27,6 @@ class Field:
     place: Place
     name: str
     numeric: bool = False
-
-
-class Names(Protocol):
-    """What names stand for where a filter is: in events (`catalog`), or in what stages made of them."""
-
-    def fields(self, name: str, /) -> tuple[Field, ...]:
-        """The fields that a name can mean."""
-
-    def is_body(self, name: str, /) -> bool:
-        """Whether it means the body."""
-
-    def is_level(self, name: str, /) -> bool:
-        """Whether it means the level, and nothing else."""
-
-    def is_level_key(self, name: str, value: str = "", /) -> bool:
-        """Whether events may carry their level under this name, as this value."""
-
-    def is_known(self, name: str, /) -> bool:
-        """Whether it can only mean a field."""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from logbrook.client import authorization, reached, refusal
 from logbrook.errors import LogbrookError, RejectedError
-from logbrook.query import stages
+from logbrook.query import language
 
 _STYLES = {
     "none": "dim",
@@ -79,18 +79,16 @@ def run(url: str, wanted: Wanted, *, follow: bool, as_json: bool) -> None:
 
 
 def counts(query: str) -> bool:
-    """Whether a query has stages, so that `rows` answers it. What is wrong with one the service says."""
+    """Whether a query has stages, so that `rows` answers it."""
     try:
-        return bool(stages.parse(query).stages)
+        return language.split(query)[1] < len(query)
     except RejectedError:
+        # The service says what is wrong.
         return False
 
 
 def rows(url: str, wanted: Wanted, *, as_json: bool, as_csv: bool) -> None:
-    """Print what the stages of a query make of its events: a table, or CSV, or one JSON object a row.
-
-    Raises LogbrookError.
-    """
+    """Print what stages make of a query's events: a table, CSV, or one JSON object a row. Raises LogbrookError."""
     asked = {"query": wanted.query, "from": wanted.since, "to": wanted.until, "limit": str(min(wanted.limit, 10_000))}
     answer = _answer(url, "query", asked)
     names = [each["name"] for each in answer["columns"]]
@@ -98,15 +96,13 @@ def rows(url: str, wanted: Wanted, *, as_json: bool, as_csv: bool) -> None:
         for row in answer["rows"]:
             _print_json(dict(zip(names, row, strict=True)))
     elif as_csv:
-        csv.writer(sys.stdout, lineterminator="\n").writerows(
-            [names, *([_plain(cell) for cell in row] for row in answer["rows"])]
-        )
+        table = ([_plain(cell) for cell in row] for row in (names, *answer["rows"]))
+        csv.writer(sys.stdout, lineterminator="\n").writerows(table)
     else:
         _print_table(names, answer)
-    _print_hints(answer)
-    if not as_json and not as_csv:
         more = f", there are more: --limit {wanted.limit * 10}" if answer["truncated"] else ""
         _summary(answer, len(answer["rows"]), "row", more)
+    _print_hints(answer)
 
 
 def _plain(cell: Any) -> Any:

@@ -16,16 +16,23 @@ const EXAMPLES = [
   ["level>=error | stats count by service", "counts"],
 ];
 const STAGES = {
-  where: "only rows that match",
-  extract: "fields from /(?<name>…)/",
-  stats: "count and other figures, by fields",
-  timechart: "the same over time",
-  top: "the most frequent values",
-  sort: "-field: the largest first",
-  limit: "the first rows",
-  fields: "only these columns",
+  "where ": "only rows that match",
+  "extract ": "fields from /(?<name>…)/",
+  "stats ": "count and other figures, by fields",
+  "timechart ": "the same over time",
+  "top ": "the most frequent values",
+  "sort ": "-field: the largest first",
+  "limit ": "the first rows",
+  "fields ": "only these columns",
 };
-const FUNCTIONS = ["count", "uniq(", "p95(", "avg(", "sum(", "min(", "max(", "by "];
+const FUNCTIONS = {
+  count: "how many",
+  "uniq(": "how many values",
+  "p95(": "a percentile",
+  "avg(": "",
+  "sum(": "",
+  "max(": "",
+};
 const input = byId("query");
 const list = byId("suggestions");
 const problem = byId("problem");
@@ -55,11 +62,11 @@ function token() {
 
 async function suggestions() {
   const { text, field, operator, value, start, end, stages, stage } = token();
-  const offered = (names, notes = {}) => names.map((label) => ({ label, note: notes[label], text: label, start, end }));
-  if (stages && !stage) {
-    const names = Object.keys(STAGES).filter((each) => each.startsWith(text));
-    return offered(names, STAGES).map((each) => ({ ...each, text: `${each.text} ` }));
-  }
+  const offered = (all) =>
+    Object.entries(all).flatMap(([label, note]) =>
+      label.startsWith(text) ? { label, note, text: label, start, end } : [],
+    );
+  if (stages && !stage) return offered(STAGES);
   const before = operator ? field + operator : "";
   const range = { from: state.from, to: state.to };
   if (!input.value.trim()) return [...recent(), ...EXAMPLES.map(([query, note]) => ({ query, note, whole: true }))];
@@ -87,7 +94,7 @@ async function suggestions() {
   const rank = (name) =>
     name.startsWith(wanted) ? 0 : name.replace(/^(attr|resource)\./, "").startsWith(wanted) ? 1 : 2;
   const named = stage && stage !== "where";
-  const functions = ["stats", "timechart"].includes(stage) ? FUNCTIONS.filter((each) => each.startsWith(text)) : [];
+  const functions = ["stats", "timechart"].includes(stage) ? offered(FUNCTIONS) : [];
   const found = (fields ?? [])
     .filter((each) => each.name.toLowerCase().includes(wanted))
     .sort((a, b) => rank(a.name) - rank(b.name))
@@ -99,7 +106,7 @@ async function suggestions() {
       start,
       end,
     }));
-  return [...offered(functions), ...found];
+  return [...functions, ...found];
 }
 
 function name(field) {

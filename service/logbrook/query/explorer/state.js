@@ -1,30 +1,20 @@
 // What is shown, all of it in the URL: a link opens the same view elsewhere.
 
-const DEFAULTS = {
-  query: "",
-  from: "1h",
-  to: "now",
-  by: "level",
-  view: "events",
-  as: "",
-  event: "",
-  live: "",
-  utc: "",
-};
+const DEFAULT = { query: "", from: "1h", to: "now", by: "level", view: "events", as: "", event: "", live: "", utc: "" };
 const listeners = new Set();
 
-export const state = { ...DEFAULTS };
+export const state = { ...DEFAULT };
 
 function read() {
   const given = new URLSearchParams(location.search);
-  for (const [key, value] of Object.entries(DEFAULTS)) state[key] = given.get(key) ?? value;
+  for (const [key, value] of Object.entries(DEFAULT)) state[key] = given.get(key) ?? value;
 }
 
 /** The state as the query part of a URL, without the defaults. */
 export function asSearch(changes = {}) {
   const all = { ...state, ...changes };
   const given = new URLSearchParams();
-  for (const [key, value] of Object.entries(all)) if (value !== DEFAULTS[key]) given.set(key, value);
+  for (const [key, value] of Object.entries(all)) if (value !== DEFAULT[key]) given.set(key, value);
   const text = given.toString();
   return text ? `?${text}` : location.pathname;
 }

@@ -1,0 +1,56 @@
+"""What the stages of a query make of its events, row by row, and what is not in the answer."""
+
+from typing import Any
+
+from logbrook.query import counts, hints, language, timerange
+from logbrook.query.answers import QueryAnswer, QueryColumn
+from logbrook.query.engine import Engine, Spent, Statement
+from logbrook.query.pipeline import LISTED_CHARACTERS
+from logbrook.query.selection import Selection
+from logbrook.query.stages import Stages
+from logbrook.query.timerange import SECOND
+
+# Of a query that lists events, unless it has a limit.
+_LISTED_EVENTS = 1000
+
+
+async def table(engine: Engine, selection: Selection, text: str, limit: int) -> QueryAnswer:
+    """At most `limit` rows, and at most as many as the setting says. Raises RejectedError."""
+    stages, spent = Stages(text, selection), Spent()
+    pipeline, columns = stages.pipeline, stages.columns()
+    most = min(limit, engine.query.max_result_rows)
+    if stages.lists_events and pipeline.limit is None:
+        most = min(most, _LISTED_EVENTS)
+    pipeline.take(most + 1)
+    sql = pipeline.statement(columns)
+    # As many bytes as an answer to SQL: no other request is answered while this one is assembled.
+    statement = Statement(sql, pipeline.parameters.values, most_bytes=engine.query.max_sql_result_bytes)
+    found = await engine.rows(statement, spent)
+    rows, truncated = found[:most], len(found) > most
+    node, end = language.split(text)
+    notes = hints.of_query(text[:end], node)
+    notes += [f"Only the first {most:,} rows are here: filter, or group by less."] * truncated + _cuts(rows)
+    unfilled = [all(value in (None, "", 0) for value in column) for column in zip(*rows, strict=True)]
+    if not rows or any(unfilled):
+        notes += await hints.of_fields(engine, selection, stages.named, spent)
+    if all(unfilled):
+        notes += await hints.of_nothing(engine, selection, spent)
+    return QueryAnswer(
+        columns=[QueryColumn(name=each.name, kind=each.kind) for each in columns],
+        rows=rows,
+        truncated=truncated,
+        step_seconds=pipeline.step / SECOND if pipeline.step else None,
+        hints=list(dict.fromkeys(notes)),
+        from_=timerange.rfc3339(pipeline.period.start),
+        to=timerange.rfc3339(pipeline.period.end),
+        sql=pipeline.parameters.inlined(sql),
+        cost=await engine.cost(spent),
+    )
+
+
+def _cuts(rows: list[list[Any]]) -> list[str]:
+    texts = [value for row in rows for value in row if isinstance(value, str)]
+    cut = any(len(each) == LISTED_CHARACTERS for each in texts)
+    return [f"Texts are cut at {LISTED_CHARACTERS:,} characters."] * cut + [
+        f"`{counts.OTHER}` is all but the {counts.MAX_SERIES} with the most events."
+    ] * (counts.OTHER in texts)
