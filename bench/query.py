@@ -164,6 +164,17 @@ class Bench:
             "GROUP BY ServiceName ORDER BY n DESC LIMIT 10",
             f"{within(60 * SECOND)} severity_number:>=17 | top 10 by (resource.service.name)",
         )  # fmt: skip
+        yield Shape(
+            "timechart of counts by service, 24 h", "query", {"query": "| timechart 30m count by service", **day},
+            counted.replace("SeverityNumber", "ServiceName"),
+        )  # fmt: skip
+        yield Shape(
+            "figures of a service by attribute", "query",
+            {"query": f"service:{service} | stats count, p95(attr.http.status_code) by attr.http.route", **day},
+            "SELECT LogAttributes['http.route'] AS r, count(), "
+            "quantileTDigest(0.95)(toFloat64OrNull(LogAttributes['http.status_code'])) "
+            f"FROM otel_logs WHERE {plain} AND ServiceName = '{service}' GROUP BY r",
+        )  # fmt: skip
         attribute = draw.choice(("http.route", "http.status_code", "http.method"))
         yield Shape(
             "distinct values of an attribute", "values", {"field": f"attr.{attribute}", "limit": "100", **day},

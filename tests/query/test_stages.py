@@ -128,7 +128,7 @@ def test_an_answer_says_what_it_is_of(service: Door, database: config.ClickHouse
         ("| stats count(a | limit 1", 16, ")"),
         ("| stats count by service level", 25, "comma"),
         ("| stats count, count", 8, "as"),
-        ("| stats count by service | where servce:x", 33, "service?"),
+        ("| stats count by service | where serv:x", 33, "service?"),
         ("| stats count by service | where word", 33, "One of service, count"),
         ("| stats count by service | where _exists_:x", 33, "One of service, count"),
         ("| stats count by service | where count>many", 39, "a number"),

@@ -183,7 +183,7 @@ class Stages(Parser):
         if found is None:
             self._fail("there is no pattern", r"a regular expression such as /took (?<ms>\d+) ms/")
         if source.kind != "text" or source.field == LEVEL:
-            raise QuerySyntaxError(at, f"{source.name} is no text", "a field that is text, or none for the body")
+            raise QuerySyntaxError(at, f"{source.name} has no text", "a field that is text, or none for the body")
         self.at, pattern = found.end(), found[1].replace("\\/", "/")
         # As long as a filter's may be.
         matches("body", pattern, start)
