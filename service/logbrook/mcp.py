@@ -6,7 +6,7 @@ left out, then one line of JSON for each event or count.
 
 import functools
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from typing import Annotated, Any
 
 import msgspec
@@ -88,10 +88,10 @@ class Tools:
         """Count matching events over time, by the values of a field. Steps without events are left out."""
         found = self._client.histogram(query, since=since, until=until, by=by, buckets=buckets)
         lines = [
-            {"from": start} | {each.name: each.counts[at] for each in found.series if each.counts[at]}
+            {"at": start, "counts": {each.name: each.counts[at] for each in found.series if each.counts[at]}}
             for at, start in enumerate(found.buckets)
         ]
-        return self._sized(found, _totals(found), [line for line in lines if len(line) > 1])
+        return self._sized(found, _totals(found), [line for line in lines if line["counts"]])
 
     def patterns(
         self,
@@ -119,7 +119,8 @@ class Tools:
     ) -> str:
         """Show one event, and what the same source logged around it. With before=0 and after=0, all of it that fits."""
         found = self._client.context(id, before=before, after=after)
-        return self._sized(found, {"id": found.event.id}, [*found.before, found.event, *found.after])
+        around = [*found.before, found.event, *found.after]
+        return self._sized(found, {"id": found.event.id}, around, kept={len(found.before)})
 
     def fields(
         self,
@@ -139,10 +140,13 @@ class Tools:
         items = [{"kind": kind} | msgspec.to_builtins(each) for kind, listed in kinds.items() for each in listed]
         return self._sized(found, {}, items)
 
-    def _sized(self, answer: Answer, facts: dict[str, Any], items: Sequence[Any], more: str = "") -> str:
+    def _sized(
+        self, answer: Answer, facts: dict[str, Any], items: Sequence[Any], more: str = "", kept: Set[int] = frozenset()
+    ) -> str:
         """The answer as text of at most `max_characters`: facts, what was left out, and a line for each item.
 
-        If they are too many, long lines are cut; then events are left out evenly, and other items from the end.
+        If they are too many, long lines are cut; then events other than `kept` are left out evenly, and other items
+        from the end.
         """
         told = {
             name: value for name, value in msgspec.to_builtins(answer).items() if not isinstance(value, dict | list)
@@ -156,13 +160,12 @@ class Tools:
                 said.append(f"{longer} long lines are cut: `context` of one event alone, or a lower limit, shows more.")
             lines = [_cut(line, share) for line in lines]
         events, count = bool(items) and isinstance(items[0], Event), len(lines)
-        while _size(chosen := _even(lines, count) if events else lines[:count]) > room:
+        while _size(chosen := _even(lines, count, kept) if events else lines[:count]) > room:
             count = min(count - 1, room * count // _size(chosen) + 1)
-        if count < len(lines):
+        if len(chosen) < len(lines):
             which = "spread evenly over them" if events else "the first"
-            said.append(
-                f"Shown are {count} of {len(lines)}, {which}: an answer has {self._max_characters:,} characters."
-            )
+            limit = f"an answer has at most {self._max_characters:,} characters"
+            said.append(f"Shown are {len(chosen)} of {len(lines)}, {which}: {limit}.")
         return "\n".join([head, *said, *chosen])
 
 
@@ -170,8 +173,9 @@ def _totals(counted: HistogramAnswer) -> dict[str, Any]:
     return {"total": counted.total, "totals": {each.name: each.total for each in counted.series}}
 
 
-def _even(lines: list[str], count: int) -> list[str]:
-    return [lines[at * len(lines) // count] for at in range(count)]
+def _even(lines: list[str], count: int, kept: Set[int]) -> list[str]:
+    places = {at * len(lines) // count for at in range(count)} | kept
+    return [lines[place] for place in sorted(places)]
 
 
 def _shown(item: Any) -> dict[str, Any]:

@@ -112,6 +112,7 @@ def test_an_assistant_finds_its_way_through_the_logs(assistant: Server, database
 
     assert lines_of(fields)[1:] == [{"name": "attr.http.route", "kind": "attribute", "events": 5}]
     assert lines_of(counts)[0]["totals"] == {"checkout": 5, "bank": 1}
+    assert [each["counts"] for each in lines_of(counts)[1:]] == [{"checkout": 5, "bank": 1}]
     assert lines_of(groups)[1]["pattern"] == "order <*> paid"
     assert (refused["severity"], refused["service"], refused["body"]) == ("error", "bank", "card refused")
     assert lines_of(trace)[1] == refused
@@ -156,27 +157,35 @@ def test_no_answer_is_longer_than_the_limit(api: Api, database: config.ClickHous
     """However many and long the events are, and whatever is asked: what was left out is counted."""
     attributes = {f"name.{n}.{'x' * 100}": "y" * 200 for n in range(300)}
     rows = [
-        event(n, f"{'z' * n} {chr(97 + n % 26) * 99}", TraceId="ab" * 16, LogAttributes=attributes if n < 20 else {})
+        event(
+            n,
+            f"{'z' * n} {chr(97 + n % 26) * 99}",
+            TraceId="ab" * 16,
+            LogAttributes=({"long": f"{n % 20}{'w' * 900}"} | (attributes if n < 20 else {})),
+        )
         for n in range(1000)
     ]
-    store(database, rows)
-    [newest] = api.search("", limit=1, **DAY).events
+    wide = [event(n, TraceId="cd" * 16, ServiceName=f"{n}{'s' * 90}") for n in range(2000, 2300)]
+    store(database, rows + wide)
+    [middle] = api.search("offset:498", **DAY).events
 
-    found, trace, around, groups, counts, fields = ask(
+    found, trace, around, groups, counts, fields, services = ask(
         made(api, limit),
         ("search", {**DAY, "limit": 1000}),
         ("trace", {"trace_id": "ab" * 16}),
-        ("context", {"id": newest.id, "before": 500}),
+        ("context", {"id": middle.id, "before": 310, "after": 290}),
         ("patterns", {**DAY, "limit": 200}),
-        ("histogram", {**DAY, "by": "body", "buckets": 500}),
+        ("histogram", {**DAY, "by": "long", "buckets": 500}),
         ("fields", DAY),
+        ("trace", {"trace_id": "cd" * 16}),
     )
 
-    assert all(len(answer) <= limit for answer in (found, trace, around, groups, counts, fields))
-    assert all(len(answer) > limit * 0.6 for answer in (found, trace, around, fields))
-    for answer, fetched in ((found, 1000), (trace, 1000), (around, 501)):
+    assert all(200 < len(answer) <= limit for answer in (found, trace, around, groups, counts, fields, services))
+    assert all(len(answer) > limit * 0.4 for answer in (found, trace, around, fields))
+    for answer, fetched in ((found, 1000), (trace, 1000), (around, 601)):
         shown = sum(line.startswith('{"id"') for line in answer.splitlines()[1:])
         assert f"Shown are {shown} of {fetched}, spread evenly over them" in answer
+    assert f'{{"id":"{middle.id}"' in around
     assert "the first: an answer has" in fields
 
 

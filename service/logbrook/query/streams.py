@@ -128,8 +128,9 @@ async def _whole(period: timerange.TimeRange) -> AsyncIterator[timerange.TimeRan
 async def _batches(chunks: AsyncIterator[bytes], *, first: bool) -> AsyncIterator[bytes]:
     """An Arrow stream without its end, and without its schema unless it is the first: so that they can be joined.
 
-    A stream begins with the schema's message, which has no body: four bytes FF, the size of what follows, and that.
-    https://arrow.apache.org/docs/format/Columnar.html#encapsulated-message-format
+    A stream begins with the schema's message, which has no body: four bytes FF, the size of what follows, and that
+    (https://arrow.apache.org/docs/format/Columnar.html#encapsulated-message-format). ClickHouse writes each with
+    Arrow's own writer (src/Processors/Formats/Impl/ArrowBlockOutputFormat.cpp), and text without dictionaries.
     """
     held, skipped = b"", first
     async for chunk in chunks:
