@@ -43,7 +43,7 @@ def program() -> None:
     gateway = Gateway(foundation, backend, there)
     if settings.cloud_logging_filter:
         CloudLogging(foundation, backend, gateway, there)
-    Query(foundation, backend, there)
+    query = Query(foundation, backend, there)
     consumer = Consumer(foundation, backend, there)
     if settings.autoscaler:
         Autoscaler(foundation, backend, consumer, there)
@@ -52,6 +52,9 @@ def program() -> None:
     outputs = commands(settings, gateway.url)
     if gateway.grpc_url:
         outputs["grpc_url"] = gateway.grpc_url
+    if settings.query_iap:
+        outputs["explorer_url"] = query.service.uri
+        del outputs["open_explorer"]
     if settings.grafana:
         outputs["grafana_url"] = Grafana(foundation, backend, there).url
     if settings.github_repository_id:

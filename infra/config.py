@@ -154,6 +154,14 @@ class Settings:
     query_users: tuple[str, ...] = key(
         (), "Who may open the log explorer, and Grafana: user:..., group:..., domain:..."
     )
+    query_iap: bool = key(
+        False, "Google's sign-in (IAP) on the log explorer itself: a browser opens its address, and no proxy is needed."
+    )
+    query_roles: str = key(
+        "",
+        "File that says who of them may see what (docs/access.md), relative to the repository. With queryIap only. "
+        "Empty: all of them see everything.",
+    )
     grafana: bool = key(False, "Grafana with the dashboards on Cloud Run, behind Google's sign-in. vm only.")
     ssh_users: tuple[str, ...] = key((), "Who may reach the data node through IAP, as administrator.")
 
@@ -283,7 +291,7 @@ def _strings(text: str) -> list[str]:
     return list(values)
 
 
-def _check_together(settings: Settings) -> None:
+def _check_together(settings: Settings) -> None:  # noqa: PLR0912 - one for each rule
     """Check what depends on more than one key."""
     if not settings.zone.startswith(f"{settings.region}-"):
         raise StackError(f"gcp:zone: {settings.zone} is not in gcp:region {settings.region}")
@@ -300,6 +308,8 @@ def _check_together(settings: Settings) -> None:
         raise StackError(f"{NAMESPACE}:image: {settings.image!r} has no digest (...@sha256:...)")
     if not settings.on_vm:
         _check_managed(settings)
+    if settings.query_roles and not settings.query_iap:
+        raise StackError(f"{NAMESPACE}:queryRoles: only with {NAMESPACE}:queryIap, which says who somebody is")
     if bool(settings.github_repository_id) != bool(settings.github_owner_id):
         raise StackError(f"{NAMESPACE}:githubRepositoryId and {NAMESPACE}:githubOwnerId belong together: set both")
     cpus, memory = settings.managed_kafka_cpus, settings.managed_kafka_memory_gib

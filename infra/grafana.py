@@ -18,7 +18,7 @@ from infra.backend import Backend, Environment, probe, variables
 from infra.config import Settings
 from infra.foundation import Foundation
 from infra.identity import Identity
-from infra.services import may_call
+from infra.services import Iap
 
 FOLDER = render.ROOT / "compose/grafana"
 # Tag and digest: google/osv.dev 936d14e, tools/run_grafana_local.sh, which also starts it next to Grafana.
@@ -63,7 +63,7 @@ class Grafana(pulumi.ComponentResource):
         rights = foundation.rights(identity, "roles/monitoring.viewer")
         bucket = self._bucket(identity, backend, rights)
         self.service = self._service(foundation, bucket, identity, [*rights, *backend.ready])
-        self._let_in()
+        Iap("grafana", self.settings, self._child).let_in(self.service)
         self.url: pulumi.Output[str] = self.service.uri
         self.register_outputs({"url": self.url})
 
@@ -138,18 +138,3 @@ class Grafana(pulumi.ComponentResource):
             },
             opts=pulumi.ResourceOptions(parent=self, depends_on=needs),
         )
-
-    def _let_in(self) -> None:
-        """IAP checks who the user is, and then calls the service as itself."""
-        settings = self.settings
-        agent = gcp.projects.ServiceIdentity("iap", service="iap.googleapis.com", opts=self._child)
-        may_call("iap-calls-grafana", self.service, agent.member, self._child)
-        for number, member in enumerate(settings.query_users):
-            gcp.iap.WebCloudRunServiceIamMember(
-                f"grafana-user-{number}",
-                location=settings.region,
-                cloud_run_service_name=self.service.name,
-                role="roles/iap.httpsResourceAccessor",
-                member=member,
-                opts=self._child,
-            )

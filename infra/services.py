@@ -6,13 +6,16 @@ from typing import Any
 import pulumi
 import pulumi_gcp as gcp
 
+from infra import render
 from infra.backend import Backend, Environment, clickhouse, kafka, probe, variables
+from infra.config import Settings
 from infra.foundation import Foundation
 from infra.identity import Identity
 from infra.render import ALERT_PORT
 
 ANY = "0.0.0.0"  # noqa: S104 - inside the container; Cloud Run's front is what the world reaches
 _TOKENS = "gateway-tokens"
+_ROLES = "query-roles"
 _GRPC_PORT = 4317
 
 
@@ -53,6 +56,9 @@ class Query(pulumi.ComponentResource):
         super().__init__("logbrook:infra:Query", "query", None, opts)
         settings, child = foundation.settings, pulumi.ResourceOptions(parent=self)
         self.identity = Identity(settings, "query", "ClickHouse to HTTP", child)
+        if settings.query_roles:
+            roles = (render.ROOT / settings.query_roles).read_text()
+            foundation.store.add(_ROLES, pulumi.Output.from_input(roles), ("query",))
         rights = foundation.rights(self.identity)
         environment = clickhouse(backend, "reader", "clickhouse-reader-password") | Environment(
             {"LOGBROOK_QUERY_HOST": ANY}, {"LOGBROOK_QUERY_VIEWS_PASSWORD": "clickhouse-views-password"}
@@ -64,9 +70,20 @@ class Query(pulumi.ComponentResource):
         instances = settings.query_min, settings.query_max
         shape = Shape("query", "query", 8080, instances, environment, timeout_seconds=3600)
         after = pulumi.ResourceOptions(parent=self, depends_on=[*rights, *backend.ready])
-        self.service = service(foundation, shape, self.identity, after)
-        for number, member in enumerate(settings.query_users):
-            may_call(f"query-user-{number}", self.service, member, child)
+        if settings.query_iap:
+            iap = Iap("query", settings, child)
+            known = Environment({"LOGBROOK_QUERY_IAP_AUDIENCE": iap.audience(f"{settings.name}-query")})
+            shape = replace(shape, environment=environment | known, iap=True)
+            if settings.query_roles:
+                known |= Environment({"LOGBROOK_QUERY_ROLES": f"/etc/logbrook/{_ROLES}"})
+                shape = replace(shape, environment=environment | known, mounted=_ROLES)
+                after.depends_on = [*rights, *backend.ready, foundation.store.versions[_ROLES]]
+            self.service = service(foundation, shape, self.identity, after)
+            iap.let_in(self.service)
+        else:
+            self.service = service(foundation, shape, self.identity, after)
+            for number, member in enumerate(settings.query_users):
+                may_call(f"query-user-{number}", self.service, member, child)
         self.register_outputs({})
 
 
@@ -77,6 +94,37 @@ def may_call(
     gcp.cloudrunv2.ServiceIamMember(
         name, location=called.location, name=called.name, role="roles/run.invoker", member=member, opts=opts
     )
+
+
+class Iap:
+    """Google's sign-in in front of one service. It checks who the user is, and then calls the service as itself."""
+
+    def __init__(self, name: str, settings: Settings, opts: pulumi.ResourceOptions) -> None:
+        self._name, self._settings, self._opts = name, settings, opts
+        self._agent = gcp.projects.ServiceIdentity("iap", service="iap.googleapis.com", opts=opts)
+
+    def audience(self, service_name: str) -> pulumi.Output[str]:
+        """Of what it signs: https://docs.cloud.google.com/iap/docs/signed-headers-howto (2026-11-29).
+
+        The agent is serviceAccount:service-PROJECT_NUMBER@gcp-sa-iap.iam.gserviceaccount.com.
+        """
+        place = f"locations/{self._settings.region}/services/{service_name}"
+        return self._agent.member.apply(
+            lambda member: f"/projects/{member.partition('@')[0].removeprefix('serviceAccount:service-')}/{place}"
+        )
+
+    def let_in(self, called: gcp.cloudrunv2.Service) -> None:
+        """Let the members of `queryUsers` through it, and nobody around it."""
+        may_call(f"iap-calls-{self._name}", called, self._agent.member, self._opts)
+        for number, member in enumerate(self._settings.query_users):
+            gcp.iap.WebCloudRunServiceIamMember(
+                f"{self._name}-user-{number}",
+                location=self._settings.region,
+                cloud_run_service_name=called.name,
+                role="roles/iap.httpsResourceAccessor",
+                member=member,
+                opts=self._opts,
+            )
 
 
 @dataclass(frozen=True)
@@ -90,6 +138,11 @@ class Shape:
     environment: Environment
     open_to_all: bool = False
     is_internal: bool = False
+    iap: bool = False
+    """Whether Google's sign-in is on the service itself.
+
+    https://cloud.google.com/run/docs/securing/identity-aware-proxy-cloud-run
+    """
     timeout_seconds: int = 60
     http2_port: int = 0
     """Where it is served instead, by HTTP/2 without TLS; `port` is for probes. Cloud Run serves one port for a service.
@@ -133,6 +186,7 @@ def service(
         location=settings.region,
         ingress="INGRESS_TRAFFIC_INTERNAL_ONLY" if shape.is_internal else "INGRESS_TRAFFIC_ALL",
         invoker_iam_disabled=shape.open_to_all,
+        iap_enabled=shape.iap or None,
         deletion_protection=settings.guarded,
         template={
             "service_account": identity.email,

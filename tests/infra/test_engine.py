@@ -197,6 +197,8 @@ def test_every_option_deploys_and_stays(dev: Engine) -> None:
         minutesWithoutData="30",
         cloudLoggingFilter="severity>=INFO",
         gatewayGrpc="true",
+        queryIap="true",
+        queryRoles="tests/infra/roles.yaml",
         alertEmail="ops@example.com",
         alertSlackChannel="#ops",
         alertSlackToken="t" * 24,
@@ -210,6 +212,8 @@ def test_every_option_deploys_and_stays(dev: Engine) -> None:
     assert dev.cloud.problems == []
     assert set(dev.up()) == {"same"}
     assert dev.outputs()["grpc_url"].startswith("https://")
+    assert dev.outputs()["explorer_url"].startswith("https://")
+    assert "open_explorer" not in dev.outputs()
     assert dev.outputs()["grafana_url"].startswith("https://")
     assert dev.outputs()["github_provider"].endswith("/providers/actions")
 

@@ -120,6 +120,13 @@ def test_managed_evaluates_no_rules() -> None:
         config.load({**managed, "logbrook:alertRules": "missing.yaml"})
 
 
+def test_roles_need_to_know_who_somebody_is() -> None:
+    """Without IAP on the query service itself, it can't tell one from another."""
+    with pytest.raises(StackError, match="logbrook:queryRoles: only with logbrook:queryIap"):
+        config.load({**LEAST, "logbrook:queryRoles": "roles.yaml"})
+    assert config.load({**LEAST, "logbrook:queryRoles": "roles.yaml", "logbrook:queryIap": "true"}).query_iap
+
+
 @pytest.mark.parametrize("text", ['["user:a@b.c", "group:d@e.f"]', "user:a@b.c", ""])
 def test_lists(text: str) -> None:
     """Pulumi hands lists over as JSON; one value may stand alone."""

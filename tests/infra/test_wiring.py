@@ -21,7 +21,7 @@ from infra.errors import StackError
 
 # The real one: where the program calls it, tests have another.
 from infra.images import base_digest
-from infra.policy import Declared
+from infra.policy import Declared, violations
 from logbrook import config
 from logbrook.cli import app
 from tests.infra.engine import CANARY, ROOT, settings_of
@@ -220,6 +220,34 @@ def test_the_gateways_tokens_are_a_file_that_is_always_the_newest(prod: list[Dec
     assert item["version"] == "latest"
     assert "LOGBROOK_GATEWAY_TOKENS" not in variables
     assert variables["LOGBROOK_GATEWAY_INSTANCES"] == str(gateway["template"]["scaling"]["maxInstanceCount"])
+
+
+def test_googles_sign_in_on_the_explorer_says_who_somebody_is() -> None:
+    """IAP alone may call it, the members of `queryUsers` alone pass, and the service knows its audience and the roles.
+
+    The audience of a service: docs.cloud.google.com/iap/docs/signed-headers-howto (read 2026-11-29).
+    """
+    chosen = {"queryIap": "true", "queryRoles": "tests/infra/roles.yaml", "queryUsers": "group:b@example.com"}
+    found = record(program, stack_config("prod", **chosen))
+    query, variables = _one(found, "Service", "query"), _variables(_one(found, "Service", "query"))
+    let_in = {
+        each.inputs["role"]: each.inputs["member"]
+        for each in found
+        if "query" in each.name and "role" in each.inputs and each.kind.startswith(("ServiceIamMember", "WebCloudRun"))
+    }
+
+    assert query["iapEnabled"] is True
+    assert set(let_in) == {"roles/run.invoker", "roles/iap.httpsResourceAccessor"}
+    number = re.match(r"serviceAccount:service-(\d+)@gcp-sa-iap", let_in["roles/run.invoker"])
+    assert number is not None
+    place = f"/projects/{number[1]}/locations/{query['location']}/services/{query['name']}"
+    assert variables["LOGBROOK_QUERY_IAP_AUDIENCE"] == place
+    assert let_in["roles/iap.httpsResourceAccessor"] == "group:b@example.com"
+    [mount] = query["template"]["containers"][0]["volumeMounts"]
+    assert variables["LOGBROOK_QUERY_ROLES"] == f"{mount['mountPath']}/query-roles"
+    assert ("query", "roles/secretmanager.secretAccessor", "logbrook-prod-query-roles") in _grants(found)
+    assert _one(found, "SecretVersion", "query-roles")["secretData"] == (ROOT / "tests/infra/roles.yaml").read_text()
+    assert violations(found, prod=True) == []
 
 
 @pytest.mark.parametrize("cluster", ["", "default"])
