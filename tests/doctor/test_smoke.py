@@ -42,7 +42,9 @@ esac
 """
 
 
-def smoke(stack: NativeStack, directory: Path, node: str, token: str) -> subprocess.CompletedProcess[str]:
+def smoke(
+    stack: NativeStack, directory: Path, node: str, token: str, without: str = ""
+) -> subprocess.CompletedProcess[str]:
     """Run it with programs that say what those of a deployed stack would."""
     ports = stack.settings.ports
     place = "--project p --region r"
@@ -51,6 +53,7 @@ def smoke(stack: NativeStack, directory: Path, node: str, token: str) -> subproc
         "open_explorer": f"gcloud run services proxy logbrook-dev-query {place} --port 8080",
         "open_node": "gcloud compute ssh logbrook-dev-node --project p --zone z --tunnel-through-iap",
     }
+    outputs.pop(without, None)
     (directory / "outputs.json").write_text(json.dumps(outputs))
     scripts = {
         "pulumi": PULUMI.format(outputs=directory / "outputs.json"),
@@ -94,6 +97,14 @@ def test_a_deployed_stack(stack: NativeStack, token: str, tmp_path: Path) -> Non
     assert "found by the query API after" in from_here
     assert "stored after" in on_node
     assert token not in done.stdout + done.stderr
+
+
+def test_behind_googles_sign_in(stack: NativeStack, token: str, tmp_path: Path) -> None:
+    """A stack whose explorer only a browser opens (`queryIap`): the event is sent, and a person looks for it."""
+    done = smoke(stack, tmp_path, "exit 0", token, without="open_explorer")
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "look there whether the event arrived" in done.stdout
 
 
 def test_no_login_on_the_node(stack: NativeStack, token: str, tmp_path: Path) -> None:
