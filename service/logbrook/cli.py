@@ -1,5 +1,6 @@
 """The command line `logbrook`. Each command loads its settings, then calls the module that does the work."""
 
+import getpass
 import json
 import sys
 from importlib.util import find_spec
@@ -347,6 +348,23 @@ def mcp(
 
     log.configure("logbrook-mcp")
     assistants.run(_query_url(url), config.load(config.Mcp), http=http)
+
+
+@app.command()
+def views(
+    export: Annotated[Path | None, typer.Option(help="Write them to a file as YAML.")] = None,
+    from_file: Annotated[
+        Path | None, typer.Option("--import", help="Save what such a file has: new views, and new versions of others.")
+    ] = None,
+    name: str | None = typer.Option(None, help="Who saves them (default: the name of your account here)."),
+    as_json: _AsJson = False,
+    url: _Url = "",
+) -> None:
+    """List the saved views of all, write them to a file, or read them from one."""
+    from logbrook.query import terminal
+
+    options.need(not (export and from_file), "--export and --import don't go together")
+    terminal.views(_query_url(url), export, from_file, name or getpass.getuser(), as_json=as_json)
 
 
 @app.command()

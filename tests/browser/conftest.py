@@ -23,8 +23,9 @@ _FLAGS = (
 
 @pytest.fixture
 def service(clickhouse: ClickHouseServer, database: config.ClickHouse) -> Iterator[door.Door]:
-    """The service as the reader of a fresh database, quick to show what arrives."""
-    with door.serving(config.Query(tail_poll_seconds=0.1), as_reader(clickhouse, database)) as served:
+    """The service over a fresh database, quick to show what arrives, with saved views."""
+    query = config.Query(tail_poll_seconds=0.1, views_password=clickhouse.views_password)
+    with door.serving(query, as_reader(clickhouse, database)) as served:
         yield served
 
 

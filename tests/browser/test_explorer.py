@@ -4,7 +4,7 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 import pytest
 from selenium.webdriver import ActionChains, Chrome
@@ -487,6 +487,124 @@ def test_stages_are_suggested_and_mistakes_marked(page: Chrome) -> None:
     type_query(page, "level>=error | stat count")
     wait(page, lambda: texts(page, "#marks .wrong") == ["stat"])
     assert "stats?" in one(page, "#problem").text
+
+
+def save_view(page: Chrome, where: str, **fields: str) -> None:
+    """Fill the form of the dialog of saved views, and save."""
+    wait(page, lambda: one(page, "#dialog form").is_displayed())
+    for name, text in fields.items():
+        box = one(page, f"#dialog input[name={name}]")
+        box.clear()
+        box.send_keys(text)
+    one(page, f"#dialog button[value={where}]").click()
+
+
+def press(page: Chrome, keys: str) -> None:
+    """Press keys outside of any field."""
+    page.find_element(By.TAG_NAME, "body").send_keys(keys)
+
+
+def test_a_view_is_saved_for_all(page: Chrome, service: Door) -> None:
+    """One saves it; its name in the URL shows it anywhere; nobody overwrites another's change; the owner deletes."""
+    type_query(page, 'level>=error "charge failed"')
+    wait(page, lambda: messages(page) and all(message.startswith("charge") for message in messages(page)))
+    press(page, "s")
+    save_view(page, "all", name="Failed charges", note="look at the bank first", by="Zoë")
+    wait(page, lambda: texts(page, "#dialog .saved strong") == ["Failed charges"])
+    assert state(page) == {"saved": "Failed charges"}
+    assert any(text.startswith("Zoë, ") for text in texts(page, "#dialog .saved span"))
+    press(page, Keys.ESCAPE)
+
+    page.switch_to.new_window("window")
+    open_page(page, service, saved="Failed charges")
+    wait(page, lambda: messages(page) and all(message.startswith("charge") for message in messages(page)))
+    assert one(page, "#query").get_property("value") == 'level>=error "charge failed"'
+    type_query(page, "")
+    wait(page, lambda: texts(page, "#saved") == ["Failed charges (changed)"])
+    assert state(page) == {"saved": "Failed charges"}
+
+    noa = {"Logbrook-User": "noa", "Content-Type": "application/json"}
+    path = f"/v1/views/{quote('Failed charges')}"
+    content = json.dumps({"query": "level>=fatal", "from": "7d"})
+    assert service.client.put(path, params={"version": 1}, headers=noa, content=content).status_code == 200
+    press(page, "s")
+    save_view(page, "all")
+    wait(page, lambda: "noa saved version 2" in texts(page, "#dialog .problem")[0])
+
+    one(page, "#dialog [aria-label='History of Failed charges']").click()
+    wait(page, lambda: [text[:5] for text in texts(page, "#dialog .saved strong")] == ["2. no", "1. Zo"])
+    page.find_elements(By.CSS_SELECTOR, "#dialog .saved .choice")[1].click()
+    wait(page, lambda: one(page, "#query").get_property("value") == 'level>=error "charge failed"')
+    press(page, "s")
+    save_view(page, "all")
+    wait(page, lambda: service.get("views/Failed charges")["saved"]["version"] == 3)
+    wait(page, lambda: texts(page, "#saved") == ["Failed charges"])
+
+    wait(page, lambda: one(page, "#dialog [aria-label='Delete Failed charges']").is_displayed())
+    one(page, "#dialog [aria-label='Delete Failed charges']").click()
+    wait(page, lambda: service.get("views")["views"] == [])
+    wait(page, lambda: not one(page, "#saved").is_displayed())
+
+
+def test_a_view_stays_in_the_browser(
+    browser: Chrome, clickhouse: ClickHouseServer, database: config.ClickHouse
+) -> None:
+    """Where no views are saved for all, the dialog offers only that; it is opened and deleted there."""
+    store(database, shop())
+    with door.serving(config.Query(), as_reader(clickhouse, database)) as service:
+        open_page(browser, service, query="service:cart", dense="1")
+        wait(browser, lambda: len(messages(browser)) > 20)
+        press(browser, "s")
+        save_view(browser, "here", name="Cart")
+        wait(browser, lambda: texts(browser, "#dialog .saved strong") == ["Cart"])
+        assert not texts(browser, "#dialog button[value=all]")
+
+        open_page(browser, service)
+        wait(browser, lambda: len(messages(browser)) > 20)
+        press(browser, "s")
+        wait(browser, lambda: one(browser, "#dialog .saved .choice").is_displayed())
+        one(browser, "#dialog .saved .choice").click()
+        wait(browser, lambda: state(browser) == {"query": "service:cart", "dense": "1"})
+        press(browser, "s")
+        wait(browser, lambda: one(browser, "#dialog [aria-label='Delete Cart']").is_displayed())
+        one(browser, "#dialog [aria-label='Delete Cart']").click()
+        wait(browser, lambda: texts(browser, "#dialog .nothing") == ["None yet."])
+
+
+def test_any_field_is_a_column(page: Chrome, service: Door) -> None:
+    """From an open event or by name, in any order and width; a link shows the same, and the browser remembers it."""
+    one(page, ".row").click()
+    wait(page, lambda: texts(page, "#drawer dt"))
+    page.execute_script("document.querySelector('[aria-label=\"Column user.id\"]').click()")
+    wait(page, lambda: texts(page, ".head span") == ["Time", "Level", "Service", "user.id", "Message"])
+    assert set(texts(page, ".row .other")) == {f"user-{number}" for number in range(4)}
+    press(page, Keys.ESCAPE)
+
+    press(page, "c")
+    wait(page, lambda: one(page, "#dialog input[name=column]").is_displayed())
+    one(page, "#dialog input[name=column]").send_keys("resource.host.name", Keys.ENTER)
+    wait(page, lambda: "host.name" in texts(page, ".head span"))
+    one(page, "#dialog [aria-label='Remove level']").click()
+    one(page, "#dialog [aria-label='Move attr.user.id left']").click()
+    width = one(page, "#dialog [aria-label='Width of attr.user.id in pixels']")
+    width.send_keys("90", Keys.TAB)
+    wait(page, lambda: state(page)["columns"] == "time,attr.user.id:90,service,resource.host.name,message")
+    one(page, "#dialog input[name=wrap]").click()
+    press(page, Keys.ESCAPE)
+    assert texts(page, ".head span") == ["Time", "user.id", "Service", "host.name", "Message"]
+    cells = page.execute_script("return [...document.querySelector('.row').children].map((each) => each.offsetWidth)")
+    assert cells[1] == 90
+    assert one(page, ".row").size["height"] == 60
+    shared = page.current_url
+
+    open_page(page, service)
+    wait(page, lambda: texts(page, ".head span") == ["Time", "user.id", "Service", "host.name", "Message"])
+    page.execute_script("localStorage.clear()")
+    open_page(page, service)
+    wait(page, lambda: texts(page, ".head span") == ["Time", "Level", "Service", "Message"])
+    page.get(shared)
+    wait(page, lambda: set(texts(page, ".row .other")) >= {"user-1", "web-1"})
+    assert one(page, ".row").size["height"] == 60
 
 
 def test_a_search_becomes_a_rule(page: Chrome) -> None:

@@ -24,6 +24,7 @@ SCHEMA = config.Schema(cluster=clusters.NAME)
 QUERY_WAS_CANCELLED = 394
 STORED = {"otel_logs", "idempotency_keys", "schema_migrations"}
 UNUSED = "partition_progress"  # consumers do not report to a cluster: see consumer/completeness.py
+WHOLE = "saved_views"
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +97,7 @@ def test_all_that_keep_rows_are_known(migrated: str, servers: Sequence[ClickHous
     engines: dict[str, str] = {row[0]: row[1] for row in client.query(look).result_rows}
     client.close()
     keep = {name for name, engine in engines.items() if engine.endswith("MergeTree")}
-    assert keep == {f"{table}_local" for table in STORED} | {UNUSED}
+    assert keep == {f"{table}_local" for table in STORED} | {UNUSED, WHOLE}
     assert {name for name, engine in engines.items() if engine == "Distributed"} == STORED
 
 
@@ -113,7 +114,12 @@ def test_replicas_meet_in_zookeeper(servers: Sequence[ClickHouseServer], databas
                 client.command(plain.replace("IF NOT EXISTS ", f"IF NOT EXISTS {database}."))
         look = "SELECT table, zookeeper_path, replica_name FROM system.replicas WHERE database = {database:String}"
         found.append(set(client.query(look, parameters={"database": database}).result_rows))
-    assert found == [{(table, f"{path}/{table}", replica) for table in tables} for replica in ("r1", "r2")]
+    # Each server has all saved views, whatever its shard.
+    whole = WHOLE, f"/clickhouse/tables/all/{database}/{WHOLE}"
+    assert found == [
+        {(table, f"{path}/{table}", replica) for table in tables} | {(*whole, f"1-{replica}")}
+        for replica in ("r1", "r2")
+    ]
 
     # Another table there does not fit what ZooKeeper has of the first two.
     other = f"ENGINE = ReplicatedMergeTree('{path}/otel_logs_local', 'r3') ORDER BY Body"

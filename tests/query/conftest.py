@@ -38,7 +38,7 @@ def drop(settings: config.ClickHouse) -> None:
 def database(shared_database: config.ClickHouse) -> config.ClickHouse:
     """The shared database, its tables empty."""
     client = connection.connect(shared_database)
-    for table in ("otel_logs", "partition_progress"):
+    for table in ("otel_logs", "partition_progress", "saved_views"):
         client.command(f"TRUNCATE TABLE {table}")
     client.close()
     return shared_database

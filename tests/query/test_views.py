@@ -1,15 +1,17 @@
 """Saved views: shared, versioned, and written by a user who can write nothing else."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import httpx
 import pytest
 
-from logbrook import clickhouse as connection
 from logbrook import config
 from tests.components import ClickHouseServer
 from tests.query import door
@@ -20,10 +22,7 @@ ERRORS = {"query": "level>=error", "from": "24h", "note": "what breaks", "column
 
 
 def serving_views(clickhouse: ClickHouseServer, database: config.ClickHouse, **settings: Any) -> Any:
-    """The service with saved views, whose table is empty."""
-    client = connection.connect(database)
-    client.command("TRUNCATE TABLE saved_views")
-    client.close()
+    """The service with saved views, of which there are none."""
     query = config.Query(views_password=clickhouse.views_password, tail_poll_seconds=0.1, **settings)
     return door.serving(query, as_reader(clickhouse, database))
 
@@ -179,6 +178,46 @@ def test_views_have_limits(clickhouse: ClickHouseServer, database: config.ClickH
 
     assert code(full) == (422, "too_many_changes")
     assert "LOGBROOK_QUERY_MAX_VIEW_CHANGES" in full.json()["error"]["message"]
+
+
+def command(service: Door, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """`logbrook views` to its end."""
+    line = [sys.executable, "-m", "logbrook", "views", *arguments, "--url", service.url]
+    return subprocess.run(line, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_views_go_out_and_come_in_as_yaml(service: Door, tmp_path: Path) -> None:
+    """A file has all of them. What is read from it again is saved if it differs, as the one who reads it."""
+    file = tmp_path / "views.yaml"
+    change(service, "errors", ERRORS)
+    change(service, "night", {"query": "a\u202eb", "from": "2026-11-29T00:00:00Z", "wrap": "1"})
+    assert command(service).stdout.splitlines() == ["errors  level>=error  (mia)", "night  a\\u{202e}b  (mia)"]
+    assert command(service, "--export", str(file)).returncode == 0
+    before = {each["name"]: each["view"] for each in service.get("views")["views"]}
+
+    assert "0 views saved, 2 as they were" in command(service, "--import", str(file)).stderr
+    change(service, "night", version=1)
+    file.write_text(file.read_text().replace("what breaks", "what broke"))
+    assert "2 views saved" in command(service, "--import", str(file), "--name", "noa").stderr
+
+    after = {each["name"]: each["view"] for each in service.get("views")["views"]}
+    assert after == {**before, "errors": {**before["errors"], "note": "what broke"}}
+    assert [(each["saved_by"], each["owner"]) for each in service.get("views")["views"]] == [
+        ("noa", "mia"), ("noa", "noa"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", ["errors", "errors: [a]", "errors: {query: {}}", "a: {", "errors: {quary: x}"])
+def test_a_file_that_holds_no_views_is_refused(service: Door, tmp_path: Path, text: str) -> None:
+    """With a reason and without a traceback; nothing is saved."""
+    (tmp_path / "views.yaml").write_text(text)
+
+    done = command(service, "--import", str(tmp_path / "views.yaml"))
+
+    assert done.returncode == 1
+    assert "error" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert service.get("views")["views"] == []
 
 
 def test_without_the_second_login_there_are_none(corpus: Door) -> None:

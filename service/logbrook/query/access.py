@@ -6,14 +6,13 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 import structlog
 from starlette.requests import Request
 
 from logbrook import config, tokens
 from logbrook.errors import ConfigError, RejectedError
-from logbrook.query import roles
+from logbrook.query import identity, roles
 from logbrook.query.answers import Cost
 from logbrook.query.roles import Role
 from logbrook.rereading import reread
@@ -21,9 +20,6 @@ from logbrook.rereading import reread
 log = structlog.get_logger()
 
 ASSERTION = "x-goog-iap-jwt-assertion"
-# The name that the explorer and `logbrook views` give, percent-encoded.
-CLAIM = "logbrook-user"
-_MAX_NAME_CHARACTERS = 100
 _VARIABLE = config.variable(config.Query, "tokens")
 # As much of a parameter, or of SQL, as a line of the audit has.
 _TOLD_CHARACTERS = 2000
@@ -99,8 +95,7 @@ class Access:
         """Under which name somebody saves. Where nobody is known: the one that the client claims, or none."""
         if not self.is_open:
             return caller.name
-        name = unquote(request.headers.get(CLAIM, "")).strip()
-        return name if len(name) <= _MAX_NAME_CHARACTERS and name.isprintable() else ""
+        return identity.claimed(request.headers)
 
     def role(self, caller: Caller, permission: str) -> Role:
         """The first role that names somebody. Raises RejectedError (403) if there is none, or it lacks a permission."""

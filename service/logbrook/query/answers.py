@@ -178,7 +178,7 @@ class PatternsAnswer(Answer, kw_only=True):
     cost: Cost
 
 
-class View(Struct, kw_only=True, omit_defaults=True, rename={"from_": "from"}):
+class View(Struct, kw_only=True, omit_defaults=True, rename={"from_": "from", "as_": "as"}):
     """What a saved view shows, as the explorer's URL says it; what is left out is the explorer's default."""
 
     query: Annotated[str, Meta(max_length=4096)] = ""  # as long as a query may be
@@ -186,6 +186,7 @@ class View(Struct, kw_only=True, omit_defaults=True, rename={"from_": "from"}):
     to: Annotated[str, Meta(max_length=64)] = "now"
     by: Annotated[str, Meta(max_length=256)] = "level"
     view: Annotated[str, Meta(max_length=32)] = "events"
+    as_: Annotated[str, Meta(max_length=32)] = ""  # how counts are drawn
     columns: Annotated[str, Meta(max_length=8192)] = ""  # name or name:pixels, percent-encoded, by commas
     wrap: Literal["", "1"] = ""
     dense: Literal["", "1"] = ""

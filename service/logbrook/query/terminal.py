@@ -1,4 +1,4 @@
-"""`logbrook search`, `tail`, `fields`, and `patterns`: what the explorer shows, on a terminal."""
+"""`logbrook search`, `tail`, `fields`, `patterns`, and `views`: what the explorer shows, on a terminal."""
 
 import csv
 import re
@@ -6,18 +6,21 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import quote
 
 import httpx
+import msgspec
 import orjson
+import yaml
 from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
 from logbrook.client import authorization, reached, refusal
 from logbrook.errors import LogbrookError, RejectedError
-from logbrook.query import language
+from logbrook.query import identity, language
 
 _STYLES = {
     "none": "dim",
@@ -293,3 +296,50 @@ def _completeness(answer: dict[str, Any]) -> str:
         return f"not known to be complete since {since[:19]}Z" if since else "not known whether complete"
     waiting = f"; {pending:,} messages pending" if _is_late(answer) else ""
     return f"complete up to {until[:19]}Z{waiting}" if until else f"not complete{waiting}"
+
+
+def views(url: str, export: Path | None, given: Path | None, by: str, *, as_json: bool) -> None:
+    """Print the saved views, or write them to a file as YAML, or save those of such a file. Raises LogbrookError.
+
+    The file has a view by each name. One that is saved as it is already is left alone; others get a new version.
+    """
+    there = {each["name"]: each for each in _answer(url, "views", {})["views"]}
+    if given is not None:
+        _save(url, _views_of(given), there, by)
+    elif export is not None:
+        document = {name: each["view"] for name, each in there.items()}
+        export.write_text(yaml.safe_dump(document, allow_unicode=True, sort_keys=False))
+        sys.stderr.write(f"{len(document)} views written to {export}\n")
+    else:
+        for name, each in there.items():
+            if as_json:
+                _print_json(each)
+            else:
+                sys.stdout.write(
+                    f"{visible(name)}  {visible(each['view'].get('query', ''))}  ({visible(each['owner'])})\n"
+                )
+
+
+def _views_of(file: Path) -> dict[str, dict[str, str]]:
+    try:
+        # All of a view is text, and a loader that knows other types would take a time for one of them.
+        found = yaml.load(file.read_text(), yaml.BaseLoader)  # noqa: S506 - it makes text, lists, and maps alone
+        return msgspec.convert(found or {}, dict[str, dict[str, str]])
+    except (OSError, ValueError, yaml.YAMLError, msgspec.ValidationError) as error:
+        raise SearchError(f"{file}: expected a view by each name, as --export writes it: {error}") from None
+
+
+def _save(url: str, wanted: dict[str, dict[str, str]], there: dict[str, dict[str, Any]], by: str) -> None:
+    changed = {name: view for name, view in wanted.items() if name not in there or there[name]["view"] != view}
+    with _service(url) as client:
+        for name, view in changed.items():
+            response = client.put(
+                f"/v1/views/{quote(name, safe='')}",
+                params={"version": there[name]["version"] if name in there else 0},
+                headers={identity.HEADER: quote(by)},
+                json=view,
+            )
+            if response.status_code != 200:
+                sys.stderr.write(f"{visible(name)} is not saved:\n")
+                _refused(response, "")
+    sys.stderr.write(f"{len(changed)} views saved, {len(wanted) - len(changed)} as they were\n")

@@ -1,12 +1,13 @@
-// What the menu offers: link, export, saved searches, appearance, help.
+// What the menu offers: link, export, views, appearance, help.
 
 import { rule } from "./alerts.js";
 import { address, selection } from "./api.js";
-import { button, byId, copy, el, keep, kept, popup, toast } from "./dom.js";
-import { moment, rangeName } from "./format.js";
+import { layout } from "./columns.js";
+import { button, byId, copy, el, popup, show, toast } from "./dom.js";
+import { moment } from "./format.js";
+import { saved } from "./saved.js";
 import { asSearch, change, state } from "./state.js";
 
-const dialog = byId("dialog");
 const SHORTCUTS = [
   ["/", "type a query"],
   ["Enter", "search"],
@@ -18,7 +19,8 @@ const SHORTCUTS = [
   ["t", "time range"],
   ["z", "zoom out"],
   ["r", "search again"],
-  ["s", "saved searches"],
+  ["s", "saved views"],
+  ["c", "columns and rows"],
   ["1 2 3 4 5", "events, patterns, services, health, alerts"],
   ["?", "this help"],
 ];
@@ -39,21 +41,6 @@ const LANGUAGE = [
   ["… | top 20 http.route", "the most frequent"],
   ["… | where count>10 | sort -count", "of what was counted"],
 ];
-
-function show(title, ...content) {
-  dialog.replaceChildren(
-    el(
-      "header",
-      el("h2", title),
-      button(".ghost", "×", () => dialog.close(), { "aria-label": "Close" }),
-    ),
-    ...content,
-  );
-  if (!dialog.open) dialog.showModal();
-}
-dialog.addEventListener("click", (event) => {
-  if (event.target === dialog) dialog.close();
-});
 
 /** The query language and the shortcuts. */
 export function help() {
@@ -103,66 +90,6 @@ function exported(format) {
   toast("All matches are being exported");
 }
 
-/** Saved searches: this browser's own. */
-export function saved() {
-  const all = kept("saved");
-  const store = (searches) => {
-    keep("saved", searches);
-    saved();
-  };
-  const go = ({ name, ...rest }) => {
-    dialog.close();
-    change({ ...rest, event: "" });
-  };
-  const input = el("input", {
-    type: "text",
-    name: "name",
-    placeholder: "Name of this search",
-    required: true,
-    maxLength: 80,
-    value: state.query,
-  });
-  show(
-    "Saved searches",
-    el(
-      "form.save",
-      {
-        onsubmit: (event) => {
-          event.preventDefault();
-          store([
-            { name: input.value, query: state.query, from: state.from, to: state.to, by: state.by, view: state.view },
-            ...all,
-          ]);
-          toast("Saved in this browser");
-        },
-      },
-      input,
-      el("button.button.primary", { type: "submit" }, "Save this search"),
-    ),
-    all.length
-      ? el(
-          "ul.saved",
-          all.map((each, index) =>
-            el(
-              "li",
-              button(
-                ".choice",
-                [
-                  el("strong", each.name),
-                  el("span", `${each.query || "everything"} · ${rangeName(each.from, each.to)}`),
-                ],
-                () => go(each),
-              ),
-              button(".ghost", "×", () => store(all.filter((_, position) => position !== index)), {
-                "aria-label": `Delete ${each.name}`,
-              }),
-            ),
-          ),
-        )
-      : el("p.nothing", "None yet."),
-  );
-}
-
 const themeName = () => localStorage.getItem("logbrook.theme") ?? "";
 const THEMES = { "": "Theme: system", light: "Theme: light", dark: "Theme: dark" };
 
@@ -190,7 +117,8 @@ popup(byId("more"), byId("actions"), (close) => {
   };
   byId("actions").replaceChildren(
     item("Copy link", share),
-    item("Saved searches …", saved),
+    item("Saved views …", saved),
+    item("Columns and rows …", layout),
     item("Alert on this search …", asRule),
     el("hr"),
     item("Export as NDJSON", () => exported("ndjson")),

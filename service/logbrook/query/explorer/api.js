@@ -19,20 +19,39 @@ export async function get(path, parameters = {}, kind = path) {
   running.set(kind, controller);
   const started = performance.now();
   try {
-    const response = await fetch(address(path, parameters), { signal: controller.signal });
-    const answer = await response
-      .json()
-      .catch(() => ({ error: { message: `the server answered ${response.status}` } }));
-    if (!response.ok) throw new ApiError(answer.error, response.status);
+    const answer = await asked(path, parameters, { signal: controller.signal });
     answer.took = performance.now() - started;
     return answer;
   } catch (error) {
     if (error.name === "AbortError") return undefined;
-    if (error instanceof ApiError) throw error;
-    throw new ApiError({ code: "unreachable", message: "The server can't be reached. Is it running?" }, 0);
+    throw error;
   } finally {
     if (running.get(kind) === controller) running.delete(kind);
   }
+}
+
+/** Change something at a route, as somebody. */
+export const send = (method, path, parameters, by, body) =>
+  asked(path, parameters, {
+    method,
+    headers: { "Content-Type": "application/json", "Logbrook-User": encodeURIComponent(by) },
+    body: body && JSON.stringify(body),
+  });
+
+async function asked(path, parameters, how) {
+  let response;
+  try {
+    response = await fetch(address(path, parameters), how);
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new ApiError({ code: "unreachable", message: "The server can't be reached. Is it running?" }, 0);
+  }
+  const answer = await response.json().catch((error) => {
+    if (error.name === "AbortError") throw error;
+    return { error: { message: `the server answered ${response.status}` } };
+  });
+  if (!response.ok) throw new ApiError(answer.error, response.status);
+  return answer;
 }
 
 /** The URL of a route with parameters. */

@@ -1,8 +1,9 @@
 // Puts the parts together: what changes in the state is requested again and drawn.
 
-import { help, saved } from "./actions.js";
+import { help } from "./actions.js";
 import { alerts } from "./alerts.js";
 import { get, selection } from "./api.js";
+import { layout } from "./columns.js";
 import * as completeness from "./completeness.js";
 import { counts } from "./counts.js";
 import { button, byId, el, hintsOf, tab } from "./dom.js";
@@ -11,6 +12,7 @@ import * as facets from "./facets.js";
 import { count, short } from "./format.js";
 import * as histogram from "./histogram.js";
 import { Live } from "./live.js";
+import * as saved from "./saved.js";
 import { showProblem } from "./searchbox.js";
 import { change, onChange, state, typedQuery } from "./state.js";
 import { Table } from "./table.js";
@@ -188,6 +190,7 @@ function refresh() {
 onChange((changed) => {
   const selected = ["query", "from", "to", "utc"].some((name) => changed.has(name));
   if (changed.has("live") && !state.live) live.stop();
+  if (["columns", "wrap", "dense"].some((name) => changed.has(name))) table.layout();
   if (selected || changed.has("view") || changed.has("as") || (changed.has("live") && state.live)) view();
   if (selected || changed.has("by")) chart();
   if (selected) sides();
@@ -237,7 +240,8 @@ const KEYS = {
   t: () => byId("time").click(),
   z: zoomOut,
   r: refresh,
-  s: saved,
+  s: saved.saved,
+  c: layout,
   "?": help,
   1: () => change({ view: "events" }),
   2: () => change({ view: "patterns" }),
@@ -258,5 +262,7 @@ document.addEventListener("keydown", (event) => {
   }
 });
 
+if (state.saved) await saved.load();
+table.layout();
 refresh();
 if (state.event) showEvent();

@@ -114,6 +114,23 @@ export async function copy(text) {
   }
 }
 
+const dialog = byId("dialog");
+
+/** Show the dialog, or something else in it. */
+export function show(title, ...content) {
+  dialog.replaceChildren(
+    el("header", el("h2", title), button(".ghost", "×", hide, { "aria-label": "Close" })),
+    ...content,
+  );
+  if (!dialog.open) dialog.showModal();
+}
+dialog.addEventListener("click", (event) => {
+  if (event.target === dialog) dialog.close();
+});
+
+/** Close the dialog. */
+export const hide = () => dialog.close();
+
 /** A list that this browser keeps under a name. */
 export function kept(name) {
   try {

@@ -1,6 +1,7 @@
 // One event in full, the lines around it, and its trace.
 
 import { get } from "./api.js";
+import { toggle } from "./columns.js";
 import { button, byId, copy, el, svg, tab, textNodes, toast } from "./dom.js";
 import { bytes, fullTime, rowTime } from "./format.js";
 import { change, state } from "./state.js";
@@ -164,6 +165,7 @@ function pair(name, value, field) {
       pick("Filter for", null, "+", () => change({ query: withTerm(term(field, value)) })),
       pick("Filter out", null, "−", () => change({ query: withTerm(`-${term(field, value)}`) })),
       pick("Count by this in the chart", "Count by", bars(), () => change({ by: field }, { replace: true })),
+      pick("Show as a column, or no longer", "Column", columns(), () => toggle(field)),
       pick("Copy", null, pages(), () => {
         copy(value);
         toast(`${name} copied`);
@@ -174,6 +176,7 @@ function pair(name, value, field) {
 
 // Drawn, as not every font has such characters.
 const pages = () => svg("svg", { viewBox: "0 0 16 16" }, svg("path", { d: "M5.5 5.5h8v8h-8zM10.5 5.5v-3h-8v8h3" }));
+const columns = () => svg("svg", { viewBox: "0 0 16 16" }, svg("path", { d: "M2.5 3h11v10h-11zM6.2 3v10M9.8 3v10" }));
 const bars = () => svg("svg", { viewBox: "0 0 16 16" }, svg("path", { d: "M3 13V8M8 13V3M13 13V6" }));
 
 /** Only http and https become links, and those tell the other side nothing. */

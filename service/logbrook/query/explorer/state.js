@@ -1,20 +1,41 @@
 // What is shown, all of it in the URL: a link opens the same view elsewhere.
 
-const DEFAULT = { query: "", from: "1h", to: "now", by: "level", view: "events", as: "", event: "", live: "", utc: "" };
+const LAYOUT = { columns: "", wrap: "", dense: "" };
+const VIEW = { query: "", from: "1h", to: "now", by: "level", view: "events", as: "", ...LAYOUT };
+const DEFAULTS = { ...VIEW, event: "", live: "", utc: "", saved: "" };
+// What a URL need not say, by the name of the saved view that it names.
+const bases = new Map([["", DEFAULTS]]);
 const listeners = new Set();
 
-export const state = { ...DEFAULT };
+export const state = { ...DEFAULTS };
+
+const baseOf = (name) => bases.get(name) ?? DEFAULTS;
+const partsOf = (defaults, given) =>
+  Object.fromEntries(Object.entries(defaults).map(([key, value]) => [key, given[key] ?? value]));
+
+/** What a view is: all parts of the state, or of another, that are saved.
+ * @param {any} given */
+export const viewOf = (given = state) => partsOf(VIEW, given);
+/** Those parts of it that say how the list looks.
+ * @param {any} given */
+export const layoutOf = (given = state) => partsOf(LAYOUT, given);
 
 function read() {
-  const given = new URLSearchParams(location.search);
-  for (const [key, value] of Object.entries(DEFAULT)) state[key] = given.get(key) ?? value;
+  const given = Object.fromEntries(new URLSearchParams(location.search));
+  Object.assign(state, partsOf(baseOf(given.saved ?? ""), given));
 }
 
-/** The state as the query part of a URL, without the defaults. */
+/** Know what a name in the URL stands for. */
+export const learn = (name, view) => bases.set(name, { ...DEFAULTS, ...viewOf(view) });
+
+/** Whether what is shown is no longer the saved view that the URL names. */
+export const isChanged = () => Object.keys(VIEW).some((key) => state[key] !== baseOf(state.saved)[key]);
+
+/** The state as the query part of a URL, without the defaults, and without what a saved view says. */
 export function asSearch(changes = {}) {
   const all = { ...state, ...changes };
   const given = new URLSearchParams();
-  for (const [key, value] of Object.entries(all)) if (value !== DEFAULT[key]) given.set(key, value);
+  for (const [key, value] of Object.entries(all)) if (value !== baseOf(all.saved)[key]) given.set(key, value);
   const text = given.toString();
   return text ? `?${text}` : location.pathname;
 }
@@ -25,7 +46,8 @@ export function change(given, { replace = false } = {}) {
   const asks = ["from", "to", "view", "live"].some((key) => key in given) && !("query" in given);
   const changes = asks ? { query: typed(), ...given } : given;
   const changed = Object.keys(changes).filter((key) => state[key] !== changes[key]);
-  if (!changed.length) return;
+  // Even so the URL may say less, once a saved view says it.
+  if (!changed.length && !replace) return;
   Object.assign(state, changes);
   history[replace ? "replaceState" : "pushState"](null, "", asSearch());
   tell(changed);
@@ -50,9 +72,15 @@ function tell(changed) {
   for (const listener of listeners) listener(new Set(changed));
 }
 
-window.addEventListener("popstate", () => {
+/** Read the state from the URL again. */
+export function reread() {
   const before = { ...state };
   read();
   tell(Object.keys(state).filter((key) => state[key] !== before[key]));
+}
+
+window.addEventListener("popstate", () => {
+  if (bases.has(new URLSearchParams(location.search).get("saved") ?? "")) reread();
+  else location.reload();
 });
 read();

@@ -1,5 +1,6 @@
 // The list of events: only the rows in sight exist, however many there are.
 
+import { columns, fieldOf, titleOf } from "./columns.js";
 import { el, textNodes } from "./dom.js";
 import { moment, rowTime } from "./format.js";
 import { state } from "./state.js";
@@ -8,6 +9,17 @@ import { wordsToMark } from "./terms.js";
 const OVERSCAN = 12;
 const SHOWN_CHARACTERS = 400;
 const narrow = matchMedia("(max-width: 720px)");
+
+const WIDTHS = { time: "var(--time)", level: "52px", service: "128px" };
+
+/** A column's width; the message, or the last one, takes what is left. */
+function widthOf({ name, width }, index, all) {
+  const rest = all.some((each) => each.name === "message" && !each.width)
+    ? name === "message"
+    : index === all.length - 1;
+  if (rest && !width) return "minmax(0, 1fr)";
+  return width ? `${width}px` : (WIDTHS[name] ?? "140px");
+}
 
 /** A list that shows events, opens them with `onOpen`, and asks for more with `onEnd`. */
 export class Table {
@@ -25,18 +37,8 @@ export class Table {
       this.rows,
     );
     this.foot = el("p.foot", { hidden: true });
-    this.element = el(
-      "div.table",
-      el(
-        "div.head",
-        { "aria-hidden": "true" },
-        el("span", "Time"),
-        el("span", "Level"),
-        el("span", "Service"),
-        el("span", "Message"),
-      ),
-      this.body,
-    );
+    this.head = el("div.head", { "aria-hidden": "true" });
+    this.element = el("div.table", this.head, this.body);
     this.rows.addEventListener("click", (event) => {
       const row = event.target.closest(".row");
       if (row && !String(getSelection())) this.open(Number(row.dataset.index));
@@ -46,7 +48,17 @@ export class Table {
   }
 
   get rowHeight() {
-    return narrow.matches ? 52 : 28;
+    return narrow.matches ? 52 : state.wrap ? 60 : state.dense ? 22 : 28;
+  }
+
+  /** Take columns and rows as the state has them. */
+  layout() {
+    this.columns = columns();
+    this.element.style.setProperty("--columns", this.columns.map(widthOf).join(" "));
+    this.element.classList.toggle("wrap", state.wrap === "1");
+    this.element.classList.toggle("dense", state.dense === "1" && !state.wrap);
+    this.head.replaceChildren(...this.columns.map(({ name }) => el("span", { title: name }, titleOf(name))));
+    this.render();
   }
 
   /** Show these events, from the top. */
@@ -101,22 +113,30 @@ export class Table {
   }
 
   row(event, index) {
-    const text = event.body.length > SHOWN_CHARACTERS ? event.body.slice(0, SHOWN_CHARACTERS) : event.body;
     const classes = ["row", `level-${event.severity}`];
     if (index === this.selected) classes.push("selected");
     if (this.fresh?.has(event.id)) classes.push("fresh");
     return el(
       `div.${classes.join(".")}`,
       { role: "row", "data-index": index, "aria-selected": String(index === this.selected) },
-      el("time", { role: "gridcell", dateTime: event.timestamp }, rowTime(event.timestamp, this.withDay)),
-      el("span.level", { role: "gridcell" }, event.severity === "none" ? "·" : event.severity),
-      el("span.service", { role: "gridcell", title: event.service }, ...textNodes(event.service || "–")),
-      el(
-        "span.message",
-        { role: "gridcell", dir: "ltr" },
-        ...textNodes(text, { words: this.words }),
-        event.body.length > SHOWN_CHARACTERS ? el("em", " …") : "",
-      ),
+      this.columns.map(({ name }) => this.cell(event, name)),
+    );
+  }
+
+  cell(event, name) {
+    const role = { role: "gridcell" };
+    if (name === "time")
+      return el("time", { ...role, dateTime: event.timestamp }, rowTime(event.timestamp, this.withDay));
+    if (name === "level") return el("span.level", role, event.severity === "none" ? "·" : event.severity);
+    const whole = name === "message" ? event.body : fieldOf(event, name);
+    const text = whole.slice(0, SHOWN_CHARACTERS);
+    const title = name === "message" ? undefined : text;
+    const [kind, words] = name === "message" ? ["message", this.words] : [name === "service" ? name : "other", []];
+    return el(
+      `span.${kind}`,
+      { ...role, title, dir: "ltr" },
+      ...textNodes(text || (name === "message" ? "" : "–"), { words, lines: state.wrap === "1" }),
+      whole.length > SHOWN_CHARACTERS ? el("em", " …") : "",
     );
   }
 

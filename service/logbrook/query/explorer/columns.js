@@ -1,0 +1,145 @@
+// The columns of the list, and how its rows are: in the state, and remembered by this browser.
+
+import { get } from "./api.js";
+import { button, el, keep, kept, show } from "./dom.js";
+import { change, layoutOf, state } from "./state.js";
+
+const USUAL = ["time", "level", "service", "message"];
+// Fields of an event that queries call otherwise.
+const NAMES = { event: "event_name", scope: "scope_name" };
+const MOST = 30;
+
+/** The columns from the left: the name of each, and its width in pixels unless it is the usual one. */
+export function columns() {
+  const parts = (state.columns || USUAL.join()).split(",", MOST);
+  return parts.map((part) => {
+    const [name, width] = part.split(":");
+    return { name: decoded(name), width: Math.min(2000, Math.max(30, Number(width))) || undefined };
+  });
+}
+
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+/** A column's heading. */
+export const titleOf = (name) =>
+  USUAL.includes(name) ? name[0].toUpperCase() + name.slice(1) : name.replace(/^(attr|resource)\./, "");
+
+/** What an event has of a field, as text. */
+export function fieldOf(event, name) {
+  const [, prefix, key] = /^(attr|resource|scope)\.(.*)$/s.exec(name) ?? [null, "", NAMES[name] ?? name];
+  const maps = { attr: event.attributes, resource: event.resource, scope: event.scope_attributes };
+  const places = prefix ? [maps[prefix]] : [event, event.attributes, event.resource];
+  const value = places.find((each) => Object.hasOwn(each, key))?.[key] ?? "";
+  return typeof value === "object" ? JSON.stringify(value) : String(value);
+}
+
+/** Show a field as a column of the usual width, before the message; or no longer. */
+export function toggle(name) {
+  const all = columns();
+  const others = all.filter((each) => each.name !== name);
+  const place = all.findIndex((each) => each.name === "message");
+  set(
+    others.length < all.length ? others : all.toSpliced(place < 0 ? all.length : place, 0, { name, width: undefined }),
+  );
+}
+
+function set(all) {
+  const text = all.map(({ name, width }) => encodeURIComponent(name) + (width ? `:${width}` : "")).join();
+  lay({ columns: text === USUAL.join() ? "" : text });
+}
+
+function lay(changes) {
+  change(changes, { replace: true });
+  keep("layout", layoutOf());
+}
+
+/** The dialog for all of it. */
+export async function layout() {
+  draw();
+  const answer = await get("fields", { from: state.from, to: state.to }, "suggest-fields").catch(() => undefined);
+  document
+    .getElementById("field-names")
+    ?.replaceChildren(...(answer?.fields ?? []).map(({ name }) => el("option", { value: name })));
+}
+
+function draw() {
+  const all = columns();
+  const names = document.getElementById("field-names") ?? el("datalist", { id: "field-names" });
+  const put = (changed) => {
+    set(changed);
+    draw();
+  };
+  const moved = (from, to) => put(all.toSpliced(from, 1).toSpliced(to, 0, all[from]));
+  const sized = (index, text) => put(all.with(index, { ...all[index], width: Number(text) || undefined }));
+  const row = ({ name, width }, index) =>
+    el(
+      "li",
+      el("strong", titleOf(name)),
+      el("input", {
+        type: "number",
+        min: 30,
+        max: 2000,
+        value: width ?? "",
+        placeholder: "width",
+        "aria-label": `Width of ${name} in pixels`,
+        onchange: (event) => sized(index, event.target.value),
+      }),
+      button(".ghost", "↑", () => moved(index, index - 1), { "aria-label": `Move ${name} left`, disabled: !index }),
+      button(".ghost", "↓", () => moved(index, index + 1), {
+        "aria-label": `Move ${name} right`,
+        disabled: index === all.length - 1,
+      }),
+      button(".ghost", "×", () => put(all.toSpliced(index, 1)), {
+        "aria-label": `Remove ${name}`,
+        disabled: all.length === 1,
+      }),
+    );
+  const field = el("input", {
+    type: "text",
+    name: "column",
+    placeholder: "Another field, such as attr.user.id",
+    required: true,
+    maxLength: 256,
+    "aria-label": "Field",
+  });
+  field.setAttribute("list", "field-names");
+  const check = (label, name) =>
+    el(
+      "label.check",
+      el("input", {
+        type: "checkbox",
+        name,
+        checked: state[name] === "1",
+        onchange: (event) => lay({ [name]: event.target.checked ? "1" : "" }),
+      }),
+      ` ${label}`,
+    );
+  const added = (event) => {
+    event.preventDefault();
+    const name = field.value.trim();
+    if (name && !all.some((each) => each.name === name)) toggle(name);
+    draw();
+  };
+  show(
+    "Columns and rows",
+    el("ol.saved.arranged", all.map(row)),
+    el("form.save", { onsubmit: added }, field, names, el("button.button.primary", { type: "submit" }, "Add")),
+    check("Wrap long texts, up to three lines", "wrap"),
+    check("Dense rows", "dense"),
+    el(
+      "div.buttons",
+      button(".button.small", "Usual columns", () => put(USUAL.map((name) => ({ name })))),
+    ),
+  );
+}
+
+// A link says how it is to be shown; else it is as it was here.
+const remembered = layoutOf(kept("layout"));
+if (!state.saved && !Object.values(layoutOf()).some(Boolean) && Object.values(remembered).some(Boolean))
+  change(remembered, { replace: true });
