@@ -315,9 +315,8 @@ def views(url: str, export: Path | None, given: Path | None, by: str, *, as_json
             if as_json:
                 _print_json(each)
             else:
-                sys.stdout.write(
-                    f"{visible(name)}  {visible(each['view'].get('query', ''))}  ({visible(each['owner'])})\n"
-                )
+                text = f"{name}  {each['view'].get('query', '')}  ({each['owner']})"
+                sys.stdout.write(visible(text).replace("\n", "\\n") + "\n")
 
 
 def _views_of(file: Path) -> dict[str, dict[str, str]]:
