@@ -15,6 +15,7 @@ from tests.components import REPOSITORY
 STATEMENT = "service/logbrook/query/statement.py"
 IDENTITY, ACCESS = "service/logbrook/query/access.py", "tests/query/test_access.py::test_"
 GUARD = "tests/query/test_statement_guard.py::test_"
+VIEWS = "tests/query/test_views.py::test_"
 # By name: the file, what is replaced, by what, and the test that must fail.
 MUTANTS = {
     "any_function": (STATEMENT, "if not functions.is_allowed(name):", "if False:", f"{GUARD}what_no_deadline_ends"),
@@ -36,6 +37,26 @@ MUTANTS = {
     "readers_tables": (
         *("compose/native/front/reading.py", "if form.files and asked.rights:", "if False:"),
         "tests/native/test_front.py::test_the_reader_brings_no_tables",
+    ),
+    "views_inserts": (
+        *("compose/native/front/guard.py", 'and insert.format == b"JSONEachRow"', ""),
+        "tests/native/test_front.py::test_the_user_of_views_does_nothing_else",
+    ),
+    "other_origins": (
+        *("service/logbrook/query/http.py", 'return site != "same-origin" if site else', "return False if site else"),
+        f"{VIEWS}no_other_page",
+    ),
+    "anyone_deletes": (
+        *("service/logbrook/query/views.py", "if history[0].owner != self.caller:", "if False:"),
+        f"{VIEWS}only_the_owner",
+    ),
+    "unseen_changes": (
+        *("service/logbrook/query/views.py", "if (current.version if current else 0) != version:", "if False:"),
+        f"{VIEWS}nobody_overwrites",
+    ),
+    "at_once": (
+        *("service/logbrook/query/views.py", "changing = asyncio.Lock()", "changing = asyncio.Semaphore(9)"),
+        f"{VIEWS}many_at_once",
     ),
     "early_place": (
         *("service/logbrook/query/engine.py", "while not await self._has_ended(query_id):", "while False:"),

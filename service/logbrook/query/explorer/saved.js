@@ -108,7 +108,7 @@ function draw(answer) {
   const cross = (label, act) => button(".ghost", "×", act, { "aria-label": `Delete ${label}` });
   const listed = (entries) => (entries.length ? el("ul.saved", entries) : el("p.nothing", "None yet."));
   const form = el(
-    "form.save.rows",
+    "form.save.stacked",
     {
       onsubmit: (event) => {
         event.preventDefault();
