@@ -291,7 +291,7 @@ def _strings(text: str) -> list[str]:
     return list(values)
 
 
-def _check_together(settings: Settings) -> None:  # noqa: PLR0912 - one for each rule
+def _check_together(settings: Settings) -> None:
     """Check what depends on more than one key."""
     if not settings.zone.startswith(f"{settings.region}-"):
         raise StackError(f"gcp:zone: {settings.zone} is not in gcp:region {settings.region}")
