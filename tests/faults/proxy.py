@@ -184,7 +184,11 @@ class Proxy:
 
 
 def _readable(*sockets: socket.socket) -> list[socket.socket]:
-    ready, _, _ = select.select(sockets, [], [])
+    try:
+        ready, _, _ = select.select(sockets, [], [])
+    except ValueError as error:
+        # Closed meanwhile: a socket has no number then.
+        raise OSError("closed") from error
     return list(ready)
 
 
