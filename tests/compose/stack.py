@@ -65,6 +65,7 @@ class Stack:
         return {
             "LOGBROOK_CLICKHOUSE_PASSWORD": self.password,
             "CLICKHOUSE_READONLY_PASSWORD": self.reader_password,
+            "CLICKHOUSE_VIEWS_PASSWORD": secrets.token_hex(16),
             "LOGBROOK_KAFKA_PORT": self.kafka_port,
             "LOGBROOK_CLICKHOUSE_PORT": self.clickhouse_port,
             "LOGBROOK_GATEWAY_PORT": self.gateway_port,

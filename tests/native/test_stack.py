@@ -137,7 +137,8 @@ def test_up_says_why_it_runs_this_way_and_what_runs_where(up: str, variables: di
 def test_no_secret_is_shown(up: str, state: Path, native: Native) -> None:
     """Neither on the screen nor in a log or a command line."""
     settings = environment.load(state)
-    secrets = [settings.password, settings.reader_password, settings.variables["LOGBROOK_TOKEN"]]
+    secrets = [settings.password, settings.reader_password, settings.views_password]
+    secrets.append(settings.variables["LOGBROOK_TOKEN"])
     lines = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
     logs = "".join(path.read_text(errors="replace") for path in (state / "logs").iterdir())
     for secret in secrets:

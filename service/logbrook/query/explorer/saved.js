@@ -33,6 +33,11 @@ function open(one) {
   change({ ...viewOf(one.view), saved: one.name, event: "", live: "" });
 }
 
+const summary = (view) => [
+  el("span", `${view.query || "everything"} · ${rangeName(view.from ?? "1h", view.to ?? "now")}`),
+  view.note ? el("span", view.note) : "",
+];
+
 function label() {
   opener.hidden = !state.saved;
   opener.textContent = state.saved + (isChanged() ? " (changed)" : "");
@@ -97,8 +102,7 @@ function draw(answer) {
         ".choice",
         [
           el("strong", label),
-          el("span", `${view.query || "everything"} · ${rangeName(view.from ?? "1h", view.to ?? "now")}`),
-          view.note ? el("span", view.note) : "",
+          ...summary(view),
           rest.saved_by ? el("span", `${rest.saved_by}, ${fullTime(rest.saved_at)}`) : "",
         ],
         act,
@@ -129,20 +133,20 @@ function draw(answer) {
   show(
     "Saved views",
     form,
-    answer ? el("h3", "Of all") : "",
+    answer ? el("h3", "Saved for all") : "",
     answer?.views
       ? listed(
           answer.views.map((one) =>
             entry(
               one,
               () => open(one),
-              button(".ghost", "History", () => history(one.name), { "aria-label": `History of ${one.name}` }),
+              button(".button.small", "History", () => history(one.name), { "aria-label": `History of ${one.name}` }),
               one.owner === own ? cross(one.name, () => remove(one)) : "",
             ),
           ),
         )
       : "",
-    el("h3", "Of this browser"),
+    el("h3", "Saved in this browser"),
     listed(
       mine.map(({ name: label, ...view }, index) =>
         entry(
@@ -179,7 +183,7 @@ async function history(name) {
             ".choice",
             [
               el("strong", `${one.version}. ${one.saved_by}, ${fullTime(one.saved_at)}`),
-              el("span", one.deleted ? "deleted" : JSON.stringify(one.view)),
+              ...(one.deleted ? [el("span", "deleted")] : summary(one.view)),
             ],
             () => shown(one),
           ),
