@@ -18,6 +18,9 @@ from starlette.routing import BaseRoute
 from structlog.testing import capture_logs
 
 from logbrook import config, migrate, rereading, tokens
+from logbrook.doctor import probe
+from logbrook.doctor.diagnosis import Wrong
+from logbrook.doctor.place import find
 from logbrook.errors import ConfigError
 from logbrook.query import server
 from logbrook.query.access import Access
@@ -415,6 +418,16 @@ def test_the_terminal_asks_with_a_token(both: str) -> None:
     services = {json.loads(line)["service"] for line in search(SHOP.token).stdout.splitlines()}
     assert services == {"shop-web", "shop-db", "cart"}
     assert "it is not known who asks" in search("").stderr
+
+
+def test_the_doctor_asks_with_a_token(both: str) -> None:
+    """It looks for its event with LOGBROOK_QUERY_TOKEN; without one, the API's refusal is what is wrong."""
+    place = find({"LOGBROOK_QUERY_URL": both, "LOGBROOK_QUERY_TOKEN": SHOP.token}, Path("/"))
+
+    assert probe._found(place, "needle") is None
+    place.query_token = ""
+    with pytest.raises(Wrong):
+        probe._found(place, "needle")
 
 
 def test_every_request_for_events_leaves_a_line(both: str) -> None:

@@ -36,6 +36,7 @@ class Place(SimpleNamespace):
     stack: Path
     """The directory whose `.env` was read, if it belongs to a stack on this machine."""
     token: str = ""
+    query_token: str = ""
     zookeeper: str = ""
     group: str = config.Consumer.group
     role: str = ""
@@ -65,9 +66,9 @@ def find(environ: Mapping[str, str], start: Path, role: str = "") -> Place:
     place = Place(role=role, given=frozenset(settings), unknown=sorted(ours.keys() - settings.keys()), invalid=[])
     if file:
         place.stack = file.parent
-    place.token, place.zookeeper, place.group = (
-        settings.get(f"LOGBROOK_{name}", default)
-        for name, default in (("TOKEN", ""), ("ZOOKEEPER_ADDRESS", ""), ("CONSUMER_GROUP", place.group))
+    named = (("TOKEN", ""), ("QUERY_TOKEN", ""), ("ZOOKEEPER_ADDRESS", ""), ("CONSUMER_GROUP", place.group))
+    place.token, place.query_token, place.zookeeper, place.group = (
+        settings.get(f"LOGBROOK_{name}", default) for name, default in named
     )
     for part in ("gateway", "query"):
         if url := settings.get(f"LOGBROOK_{part.upper()}_URL"):

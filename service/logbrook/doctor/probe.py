@@ -139,7 +139,7 @@ def _stored(rows: Callable[..., Any], mark: str) -> tuple[float, int, int] | Non
 def _found(place: Place, mark: str) -> bool | None:
     """Whether the query API finds it."""
     parameters = {"query": f'service:{SERVICE} "{mark}"', "from": "10m", "limit": "1"}
-    answer = contact.http("GET", f"{place.query}/v1/search", params=parameters)
+    answer = contact.http("GET", f"{place.query}/v1/search", place.query_token, params=parameters)
     _expect(200, answer)
     return True if answer.json()["events"] else None
 
