@@ -12,7 +12,6 @@ from urllib.parse import quote
 import httpx
 import msgspec
 
-from logbrook import config
 from logbrook.errors import BusyError, RejectedError, UnavailableError
 from logbrook.query import answers
 
@@ -131,12 +130,6 @@ def _asked(query: str, since: Time, until: Time, **more: str | int) -> dict[str,
 
 def _text(time: Time) -> str:
     return time.isoformat() if isinstance(time, datetime) else time
-
-
-def authorization() -> dict[str, str]:
-    """The header with the token in LOGBROOK_QUERY_TOKEN; none without it."""
-    token = config.client_variable("LOGBROOK_QUERY_TOKEN", "")
-    return {"Authorization": f"Bearer {token}"} if token else {}
 
 
 @contextmanager

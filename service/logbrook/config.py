@@ -429,6 +429,12 @@ def client_variable(name: str, default: str, environ: Mapping[str, str] | None =
     return (os.environ if environ is None else environ).get(name) or default
 
 
+def query_authorization() -> dict[str, str]:
+    """The header for the query API with the token in LOGBROOK_QUERY_TOKEN; none without it."""
+    token = client_variable("LOGBROOK_QUERY_TOKEN", "")
+    return {"Authorization": f"Bearer {token}"} if token else {}
+
+
 def environment() -> dict[str, str]:
     """This process's environment variables."""
     return dict(os.environ)

@@ -17,7 +17,7 @@ from mcp_types import ToolAnnotations
 from pydantic import Field
 
 from logbrook import __version__, config, options
-from logbrook.client import Client, authorization
+from logbrook.client import Client
 from logbrook.errors import LogbrookError, RejectedError
 from logbrook.query.answers import Answer, HistogramAnswer, Pattern
 from logbrook.query.columns import Event
@@ -232,7 +232,7 @@ def run(url: str, settings: config.Mcp, *, http: bool) -> None:
     options.need(settings.max_answer_characters >= _LEAST_ANSWER, least)
     # It logs every request at INFO.
     logging.getLogger("httpx").setLevel(logging.WARNING)
-    with Client(url, headers=authorization()) as client:
+    with Client(url, headers=config.query_authorization()) as client:
         made = server(client, settings)
         if http:
             log.info("listening", url=f"http://{settings.host}:{settings.port}/mcp", query_api=url)

@@ -1,16 +1,21 @@
 """Fixtures of the query service's tests."""
 
+import sys
 import uuid
 from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
+import structlog
 
 from logbrook import clickhouse as connection
 from logbrook import config, migrate
 from tests.components import ClickHouseServer
 from tests.query import door
 from tests.query.corpus import EVENTS
+
+# As every process of the platform does: what a command prints is not mixed with what a service beside it logs.
+structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.__stderr__))
 
 
 def as_reader(clickhouse: ClickHouseServer, database: config.ClickHouse) -> config.ClickHouse:

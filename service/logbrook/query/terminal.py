@@ -18,7 +18,8 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from logbrook.client import authorization, reached, refusal
+from logbrook import config
+from logbrook.client import reached, refusal
 from logbrook.errors import LogbrookError, RejectedError
 from logbrook.query import identity, language
 
@@ -168,7 +169,10 @@ def _answer(url: str, path: str, parameters: dict[str, str]) -> dict[str, Any]:
 
 @contextmanager
 def _service(url: str) -> Iterator[httpx.Client]:
-    with reached(url), httpx.Client(base_url=url, headers=authorization(), timeout=60, trust_env=False) as client:
+    with (
+        reached(url),
+        httpx.Client(base_url=url, headers=config.query_authorization(), timeout=60, trust_env=False) as client,
+    ):
         yield client
 
 
