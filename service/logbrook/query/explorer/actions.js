@@ -59,9 +59,9 @@ export function help() {
   );
 }
 
-/** A link to exactly these events: relative times become fixed. */
+/** A link to exactly these events: relative times become fixed, and a saved view what it is now. */
 async function share() {
-  const fixed = { from: moment(state.from).toISOString(), to: moment(state.to).toISOString(), live: "" };
+  const fixed = { from: moment(state.from).toISOString(), to: moment(state.to).toISOString(), live: "", saved: "" };
   await copy(new URL(asSearch(fixed), location.href).href);
   toast("Link copied; it shows exactly this time range");
 }
