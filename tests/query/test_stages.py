@@ -51,6 +51,7 @@ def rows(service: Door, query: str, **parameters: object) -> list[list[Any]]:
         ("| limit 50 | timechart 1d count(service:cart)", [["2025-11-24T00:00:00.000000000Z", 16]]),
         ("| sort request.id | limit 2 | fields request.id", [["r-0"], ["r-1"]]),
         ("| sort -level, code | limit 1 | fields level, attr.code", [["error", "200"]]),
+        ("| stats count by service | stats count", [[3]]),
         ("| stats count by code, service | stats count as groups, max(count) by code | sort code | limit 1",
             [["200", 3, 40]]),
         ("| stats count as n, count(level:error) as bad by service | where bad=20 n!=5 | fields bad, service | limit 1",
@@ -223,6 +224,16 @@ def test_counts_by_minute_answer_alone(service: Door, database: config.ClickHous
     assert 0 < answer["cost"]["rows_read"] < 1000
     assert answer["from"].endswith(":00.000000000Z")
     assert sum(row[-1] for row in answer["rows"]) >= 16_000
+
+
+def test_other_counts_are_of_exactly_the_range(service: Door, database: config.ClickHouse) -> None:
+    """What the counts by minute do not know is counted from `from` to `to`, and not in whole minutes."""
+    store(database, mixed())
+    half_minutes = {"from_": "2025-11-24T15:00:30Z", "to": "2025-11-24T15:02:30Z"}
+
+    for query in ("took | stats count", "| where attr.code:* | stats count", "| stats count, uniq(service)"):
+        answer = service.get("query", query=query, **half_minutes)
+        assert (answer["rows"][0][0], answer["from"]) == (2, "2025-11-24T15:00:30.000000000Z")
 
 
 _KEYS = st.sampled_from(KEYS)

@@ -1,7 +1,5 @@
 """What the stages of a query make of its events, row by row, and what is not in the answer."""
 
-from typing import Any
-
 from logbrook.query import counts, hints, language, timerange
 from logbrook.query.answers import QueryAnswer, QueryColumn
 from logbrook.query.engine import Engine, Spent, Statement
@@ -29,7 +27,13 @@ async def table(engine: Engine, selection: Selection, text: str, limit: int) -> 
     rows, truncated = found[:most], len(found) > most
     node, end = language.split(text)
     notes = hints.of_query(text[:end], node)
-    notes += [f"Only the first {most:,} rows are here: filter, or group by less."] * truncated + _cuts(rows)
+    texts = {value for row in rows for value in row if isinstance(value, str)}
+    if truncated:
+        notes.append(f"Only the first {most:,} rows are here: filter, or group by less.")
+    if any(len(each) == LISTED_CHARACTERS for each in texts):
+        notes.append(f"Texts are cut at {LISTED_CHARACTERS:,} characters.")
+    if pipeline.step and counts.OTHER in texts:
+        notes.append(f"`{counts.OTHER}` is all but the {counts.MAX_SERIES} with the most events.")
     unfilled = [all(value in (None, "", 0) for value in column) for column in zip(*rows, strict=True)]
     if not rows or any(unfilled):
         notes += await hints.of_fields(engine, selection, stages.named, spent)
@@ -46,11 +50,3 @@ async def table(engine: Engine, selection: Selection, text: str, limit: int) -> 
         sql=pipeline.parameters.inlined(sql),
         cost=await engine.cost(spent),
     )
-
-
-def _cuts(rows: list[list[Any]]) -> list[str]:
-    texts = [value for row in rows for value in row if isinstance(value, str)]
-    cut = any(len(each) == LISTED_CHARACTERS for each in texts)
-    return [f"Texts are cut at {LISTED_CHARACTERS:,} characters."] * cut + [
-        f"`{counts.OTHER}` is all but the {counts.MAX_SERIES} with the most events."
-    ] * (counts.OTHER in texts)
