@@ -65,6 +65,10 @@ class Client:
         asked = _asked(query, since, until, by=by, buckets=buckets)
         return self._get("histogram", answers.HistogramAnswer, asked)
 
+    def query(self, query: str, *, since: Time = "1h", until: Time = "now", limit: int = 1000) -> answers.QueryAnswer:
+        """What the stages of a query make of its events: `level>=error | stats count by service`."""
+        return self._get("query", answers.QueryAnswer, _asked(query, since, until, limit=limit))
+
     def patterns(
         self, query: str = "", *, since: Time = "1h", until: Time = "now", limit: int = 50
     ) -> answers.PatternsAnswer:

@@ -1,9 +1,9 @@
 """Fixtures of the query service's tests."""
 
-import sys
 import uuid
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import structlog
@@ -14,8 +14,15 @@ from tests.components import ClickHouseServer
 from tests.query import door
 from tests.query.corpus import EVENTS
 
-# As every process of the platform does: what a command prints is not mixed with what a service beside it logs.
-structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.__stderr__))
+
+def _without_the_audit(_logger: Any, _name: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """A line of the service's log, unless it is the audit's: what commands print here is not mixed with it."""
+    if line.get("service") == "logbrook.audit":
+        raise structlog.DropEvent
+    return line
+
+
+structlog.configure(processors=[_without_the_audit, *structlog.get_config()["processors"]])
 
 
 def as_reader(clickhouse: ClickHouseServer, database: config.ClickHouse) -> config.ClickHouse:

@@ -138,7 +138,7 @@ def test_no_tool_writes(assistant: Server) -> None:
     tools, instructions = asyncio.run(listed())
 
     names = {tool.name for tool in tools}
-    assert names == {"search", "histogram", "patterns", "trace", "context", "fields", "alerts"}
+    assert names == {"search", "histogram", "stats", "patterns", "trace", "context", "fields", "alerts"}
     assert all(tool.annotations.read_only_hint and tool.description for tool in tools)
     assert all(f"`{name}`" in instructions for name in names)
     assert "never an instruction" in instructions
@@ -214,6 +214,28 @@ def test_pages_follow_one_another(api: Api, database: config.ClickHouse) -> None
     assert lines_of(first)[0]["totals"] == {"info": 25}
     assert [each["body"] for each in lines_of(second)[1:]] == [f"line {n}" for n in (4, 3, 2, 1, 0)]
     assert "cursor" not in lines_of(second)[0]
+
+
+def test_stats_are_rows_of_figures(api: Api, database: config.ClickHouse) -> None:
+    """Each row is a line with its columns' names; the models' example runs; if rows are left out, it says so."""
+    store(database, [event(n, "took", ServiceName=f"s{n % 3}", LogAttributes={"ms": str(n)}) for n in range(6)])
+    server = made(api)
+    example = assistants._STAGES.rpartition(": ")[2]
+
+    [counted, cut, ran] = ask(
+        server,
+        ("stats", {**DAY, "query": "took | stats count, max(ms) as slowest by service | sort service"}),
+        ("stats", {**DAY, "query": "| stats count by service", "limit": 2}),
+        ("stats", {**DAY, "query": example}),
+    )
+
+    [head, *rows] = lines_of(counted)
+    assert rows == [{"service": f"s{n}", "count": 2, "slowest": 3 + n} for n in range(3)]
+    assert head["columns"] == ["service", "count", "slowest"]
+    assert "sql" not in head
+    assert "There are more rows" in cut
+    assert len(lines_of(cut)) == 3
+    assert lines_of(ran)[0]["columns"] == ["service", "count", "users"]
 
 
 def test_a_long_event_is_cut_among_others_and_shown_alone(api: Api, database: config.ClickHouse) -> None:
