@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import pytest
 from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from starlette.routing import BaseRoute
 from structlog.testing import capture_logs
 
@@ -249,7 +250,7 @@ def test_every_route_asks_who_one_is(both: str, path: str) -> None:
         assert client.client.request(method, url).status_code == status
 
 
-@PATIENT
+@hypothesis_settings(PATIENT, max_examples=50)
 @given(query=QUERIES)
 def test_any_query_finds_what_is_also_in_the_role(corpus_seen: Door, query: str) -> None:
     """A query of any shape finds exactly the events that match it and the role's query."""
