@@ -58,12 +58,15 @@ def test_the_image_says_what_it_is(description: dict[str, Any]) -> None:
 
 @pytest.mark.docker
 def test_the_image_adds_little_to_its_base(image: str) -> None:
-    """Our part takes less than 90 MB, so that on python:3.11-slim (about 125 MB) the whole stays near 215 MB."""
+    """Our part takes less than 110 MB, so that on python:3.11-slim (about 125 MB) the whole stays near 235 MB.
+
+    20 of it are what checks IAP's signature (docs/decisions/roles.md).
+    """
     sizes = docker("history", "--no-trunc", "--human=false", "--format", "{{.Size}} {{.CreatedBy}}", image)
     ours = [int(line.split()[0]) for line in sizes.splitlines() if "/app" in line]
 
     assert ours
-    assert sum(ours) < 90e6
+    assert sum(ours) < 110e6
 
 
 @pytest.mark.docker
