@@ -38,7 +38,7 @@ from native.processes import Service
 from tests.components import REPOSITORY, running
 from tests.tools import build
 
-# Merges have settled once no file has changed for so long. VictoriaLogs writes what is in memory after 5 s.
+# Merges have settled once no file has changed for this many seconds. VictoriaLogs writes what is in memory after 5 s.
 SETTLED_SECONDS = 8.0
 WARM_UP_ROUNDS = 2
 _PARTS = "FROM system.parts WHERE database = currentDatabase()"

@@ -45,7 +45,7 @@ def main() -> None:
         # There the users belong to somebody else, and so do the passwords.
         theirs |= {key: f"{settings.clickhouse_host}: the password" for key in lacking if key != TOKENS.full_key}
     for key in (key for key in lacking if key in theirs):
-        print(f"{key} is not made up here ({theirs[key]}): pulumi config set --stack {stack} --secret {key}")
+        print(f"{key} can't be generated ({theirs[key]}): pulumi config set --stack {stack} --secret {key}")
     for key in (key for key in lacking if key not in theirs):
         if key != TOKENS.full_key:
             store(stack, key, secrets.token_urlsafe(32))

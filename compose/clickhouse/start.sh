@@ -7,7 +7,7 @@ if [[ -n ${LOGBROOK_CLICKHOUSE_PASSWORD:-} ]]; then
   CLICKHOUSE_PASSWORD_SHA256=$(printf %s "$LOGBROOK_CLICKHOUSE_PASSWORD" | hash_of)
 fi
 export CLICKHOUSE_PASSWORD_SHA256=${CLICKHOUSE_PASSWORD_SHA256:?neither a password nor the hash of one}
-# The hash of a password, or the one that is given, or of a password that nobody knows.
+# The hash of a password: the given hash, or that of the given password, or that of a password that nobody knows.
 limited() {
   if [[ -n $1 ]]; then printf %s "$1" | hash_of; else echo "${2:-$(head -c 32 /dev/urandom | hash_of)}"; fi
 }

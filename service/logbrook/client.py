@@ -108,7 +108,7 @@ class Client:
 
     def arrow(self, query: str = "", *, since: Time = "1h", until: Time = "now") -> "pyarrow.Table":
         """All matches as a table of Arrow, the newest first."""
-        import pyarrow  # noqa: PLC0415 - whoever only searches need not have it
+        import pyarrow  # noqa: PLC0415 - whoever only searches doesn't need it
 
         pieces = self.export(query, since=since, until=until, output_format="arrow")
         return pyarrow.ipc.open_stream(b"".join(pieces)).read_all()

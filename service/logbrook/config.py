@@ -330,7 +330,7 @@ class Alert:
 class Mcp:
     """`logbrook mcp`, the tools for assistants. It asks the query API at `LOGBROOK_QUERY_URL`."""
 
-    host: str = setting("127.0.0.1", "Address to listen on with `--http`. Whoever reaches it reads all logs.")
+    host: str = setting("127.0.0.1", "Address to listen on with `--http`. Anyone who can reach it can read all logs.")
     port: int = setting(8090, "Port to listen on with `--http`.")
     max_answer_characters: int = setting(
         20_000,

@@ -225,7 +225,7 @@ def test_every_field_has_its_place() -> None:
     ],
 )  # fmt: skip
 def test_every_kind_of_value_is_json(value: dict[str, Any], body: object) -> None:
-    """Integers are exact, bytes are base64, what is no number has a name, lists and maps nest."""
+    """Integers are exact, bytes are base64, values that are not numbers have names, lists and maps nest."""
     [event] = reading.events(from_json(one(body=value)).messages)
 
     assert event == {"body": body}

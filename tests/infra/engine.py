@@ -163,7 +163,7 @@ def settings_of(stack: str) -> Settings:
 
 
 def secrets_of(settings: Settings) -> dict[str, str]:
-    """Made-up values of the stack's secrets, and of the one that rules of alerts need, each with the canary in it."""
+    """Sample values for the stack's secrets, Alertmanager's configuration included, each with the canary in it."""
     values = {secret.full_key: f"{CANARY}_{secret.key}" for secret in wanted(settings)}
     values[TOKENS.full_key] = "shop=" + "ab" * 32
     values[ALERTMANAGER.full_key] = f"route: {{receiver: team}}\nreceivers: [{{name: team}}]\n# {CANARY}\n"

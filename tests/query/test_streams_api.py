@@ -131,7 +131,7 @@ def test_a_typed_export_has_the_same_events(
 
 
 def test_a_typed_export_of_nothing_has_its_columns(service: Door, database: config.ClickHouse) -> None:
-    """Without matches there are no rows, but all columns, so that what reads them need not ask first."""
+    """Without matches there are no rows, but all columns, so that a reader of them doesn't have to ask first."""
     store(database, [event(1)])
     names = list(service.client.get("/v1/export", params=DAY).json())
 

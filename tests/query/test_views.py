@@ -167,7 +167,7 @@ def test_no_other_page_changes_a_view(service: Door, headers: dict[str, str]) ->
 
 
 def test_views_have_limits(clickhouse: ClickHouseServer, database: config.ClickHouse) -> None:
-    """So many at a time, and so many changes at all; a message says which setting."""
+    """The number of views and the number of changes are limited; the message names the setting."""
     with serving_views(clickhouse, database, max_views=2, max_view_changes=4) as service:
         for name in ("a", "b"):
             assert change(service, name, {}).status_code == 200

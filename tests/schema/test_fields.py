@@ -445,7 +445,7 @@ CASES = [
         ]
     ),
     *(
-        Case(f"{value} says that there is no level", {"level": value}, {"LogAttributes": {"level": value}})
+        Case(f"{value} stands for no level", {"level": value}, {"LogAttributes": {"level": value}})
         for value in ["DEFAULT", "NOTSET", "RequestResponse"]
     ),
     # Services

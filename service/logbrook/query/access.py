@@ -92,7 +92,7 @@ class Access:
         raise refused
 
     def signature(self, caller: Caller, request: Request) -> str:
-        """Under which name somebody saves. Where nobody is known: the one that the client claims, or none."""
+        """The name to save under: the caller's, or, if nobody is identified, what the client claims; may be empty."""
         if not self.is_open:
             return caller.name
         return identity.claimed(request.headers)
@@ -103,7 +103,7 @@ class Access:
             return Role()
         role = next((role for who, role in self._roles.items() if who in caller.names), None)
         if role is None:
-            raise RejectedError(403, "no_role", f"{caller.name} has no role here: ask whoever keeps the file of roles")
+            raise RejectedError(403, "no_role", f"{caller.name} has no role here: ask who maintains the roles file")
         if permission and not role.allows(permission):
             message = f"this needs `{permission}`, which the role {role.name} of {caller.name} does not have"
             raise RejectedError(403, "not_allowed", message)

@@ -80,7 +80,7 @@ class Pipeline:
         self._order = [*(self._ordered(*each) for each in by), *self._order]
 
     def take(self, rows: int) -> None:
-        """The first so many rows."""
+        """The first `rows` rows."""
         self.limit = rows if self.limit is None else min(self.limit, rows)
 
     def in_steps(self, step: int) -> int:
