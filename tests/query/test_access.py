@@ -310,6 +310,7 @@ def test_a_token_may_be_for_some_routes_only(clickhouse: ClickHouseServer, corpu
         ("127.0.0.1", {"X-Forwarded-Email": "mia@example.org", "X-Forwarded-Groups": "shopper,token:shop"}, 403),
         ("127.0.0.1", {"X-Forwarded-Email": "mia@evil-shop.example.org"}, 403),
         ("127.0.0.1", {"X-Forwarded-Email": "token:all"}, 401),
+        ("127.0.0.1", {"X-Forwarded-Email": "group:shop@example.org"}, 401),
         ("127.0.0.1", {"X-Forwarded-User": "boss@example.org"}, 401),
         ("10.0.0.1", {"X-Forwarded-Email": "boss@example.org"}, 401),
         ("10.0.0.1", {"X-Forwarded-Email": "boss@example.org", "X-Forwarded-For": "10.0.0.1"}, 401),
@@ -341,7 +342,7 @@ def test_two_identities_are_none(
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
-        ({"roles": "FILE"}, "nobody can be known"),
+        ({"roles": "FILE"}, "callers can't be identified"),
         ({"trusted_proxies": "proxy.example.org"}, "LOGBROOK_QUERY_TRUSTED_PROXIES"),
         ({"tokens": "all"}, "LOGBROOK_QUERY_TOKENS"),
     ],
@@ -418,7 +419,7 @@ def test_the_terminal_asks_with_a_token(both: str) -> None:
 
     services = {json.loads(line)["service"] for line in search(SHOP.token).stdout.splitlines()}
     assert services == {"shop-web", "shop-db", "cart"}
-    assert "it is not known who asks" in search("").stderr
+    assert "you are not identified" in search("").stderr
 
 
 def test_the_doctor_asks_with_a_token(both: str) -> None:

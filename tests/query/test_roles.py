@@ -32,7 +32,7 @@ def test_a_role_is_for_those_it_names() -> None:
     roles = parse(FILE, "roles.yaml")
 
     assert list(roles) == ["ops@example.org", "group:SRE team", "token:nightly", "*@shop.example.org"]
-    assert roles["token:nightly"].may == {"sql", "export", "views"}
+    assert roles["token:nightly"].permissions == {"sql", "export", "views"}
     assert not roles["token:nightly"].condition
     shop = roles["*@shop.example.org"]
     assert shop.condition == r"(ServiceName LIKE 'shop-%') OR (ServiceName = 'cart')"

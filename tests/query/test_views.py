@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -227,8 +228,28 @@ def test_without_the_second_login_there_are_none(corpus: Door) -> None:
         assert "LOGBROOK_QUERY_VIEWS_PASSWORD" in answer.json()["error"]["message"]
 
 
+def test_a_login_that_clickhouse_refuses_is_named(clickhouse: ClickHouseServer, database: config.ClickHouse) -> None:
+    """With a wrong password of either user, the answer is a 503 that names the user."""
+    query, reader = config.Query(views_password="wrong"), as_reader(clickhouse, database)
+    with door.serving(query, reader) as service:
+        answers = {"views": [service.ask("views"), change(service, "errors", {})]}
+    with door.serving(config.Query(), replace(reader, password="wrong")) as service:
+        answers["reader"] = [service.ask("search"), service.sql("SELECT 1")]
+
+    for user, refused in answers.items():
+        assert [code(each) for each in refused] == [(503, "clickhouse_login")] * 2
+        assert all(f"user '{user}'" in each.json()["error"]["message"] for each in refused)
+
+
 def test_a_reader_is_no_writer(clickhouse: ClickHouseServer, database: config.ClickHouse) -> None:
     """With the reader's login in the second place, nothing can be saved: each login has its own rights."""
     query = config.Query(views_username="reader", views_password=clickhouse.reader_password)
     with door.serving(query, as_reader(clickhouse, database)) as service:
         assert change(service, "errors", {}).status_code == 500
+
+
+def test_a_body_that_is_not_utf_8_is_refused(corpus: Door) -> None:
+    """It is a 400 as any other body that is not JSON."""
+    given = {"Content-Type": "application/json"}
+
+    assert code(corpus.client.post("/v1/sql", content=b'{"sql": "\xff"}', headers=given)) == (400, "bad_body")

@@ -1,4 +1,4 @@
-"""Who asks, and whether they may: identities from tokens, Google's IAP or a trusted proxy, and the roles of a file."""
+"""Authentication by tokens, Google's IAP, or a trusted proxy; authorization by a file of roles; and the audit log."""
 
 import asyncio
 import ipaddress
@@ -21,25 +21,28 @@ log = structlog.get_logger()
 
 ASSERTION = "x-goog-iap-jwt-assertion"
 _VARIABLE = config.variable(config.Query, "tokens")
-# As much of a parameter, or of SQL, as a line of the audit has.
-_TOLD_CHARACTERS = 2000
+# The most of a parameter, or of SQL, that a line of the audit log has.
+_LOGGED_CHARACTERS = 2000
 
 
 @dataclass(frozen=True)
 class Caller:
-    """Who asks: an e-mail address or `token:NAME`, and under which names roles may have them."""
+    """Who sent a request: an e-mail address or `token:NAME`; empty if that is not known."""
 
-    name: str
+    name: str = ""
     names: frozenset[str] = frozenset()
+    """What a role can call them."""
+    author: str = ""
+    """The name that they save under."""
 
 
 class Access:
-    """Knows callers, and their roles. Raises ConfigError for settings with which nobody could be known."""
+    """Identifies callers and finds their roles. Raises ConfigError if the settings can't identify anyone."""
 
     def __init__(self, query: config.Query) -> None:
         self._query = query
         self._tokens_file = config.secret_file(config.Query, "tokens")
-        # Not whether there are any now: a file of tokens that is empty lets in nobody.
+        # An empty file of tokens counts as well: it lets nobody in.
         self._has_tokens = bool(query.tokens or self._tokens_file)
         self._tokens = tokens.Tokens(query.tokens, allow_anonymous=True, variable=_VARIABLE)
         self._assertions = None
@@ -56,12 +59,12 @@ class Access:
         self._roles = roles.load(Path(query.roles)) if query.roles else None
         if query.roles and self.is_open:
             raise ConfigError(
-                f"{config.variable(config.Query, 'roles')} is set, but nobody can be known: set "
+                f"{config.variable(config.Query, 'roles')} is set, but callers can't be identified: set "
                 "LOGBROOK_QUERY_TOKENS, LOGBROOK_QUERY_IAP_AUDIENCE, or LOGBROOK_QUERY_TRUSTED_PROXIES"
             )
 
     async def reread(self) -> None:
-        """From now on: whom the files of tokens and roles let in, and to what."""
+        """Read the files of tokens and roles again and again, so that changes need no restart."""
         roles_file = Path(self._query.roles) if self._query.roles else None
         await asyncio.gather(reread(self._tokens_file, self._tokens.renew), reread(roles_file, self._renew_roles))
 
@@ -70,40 +73,36 @@ class Access:
         return self._roles != before
 
     async def caller(self, request: Request, path: str) -> Caller:
-        """Who asks for a route: `anonymous` where anybody may. Raises RejectedError (401) if that is not known."""
+        """Who sent a request for a route; `anonymous` if the API is open. Raises RejectedError (401 or 403)."""
         if self.is_open:
-            return Caller(tokens.ANONYMOUS)
-        refused = RejectedError(401, "not_identified", "it is not known who asks: send `Authorization: Bearer TOKEN`")
+            return Caller(tokens.ANONYMOUS, author=identity.claimed(request.headers))
+        refused = RejectedError(401, "not_identified", "you are not identified: send `Authorization: Bearer TOKEN`")
         if self._has_tokens and (given := _bearer(request)) is not None:
             try:
                 grant = self._tokens.grant(given)
             except RejectedError as error:
-                # A token that is not ours may be that of the proxy, which passes it on and says who somebody is.
+                # It may be a token that IAP or the proxy issued and passes on beside its own header.
                 refused = error
             else:
                 grant.check_path(path)
                 name = f"token:{grant.source}"
-                return Caller(name, frozenset({name}))
+                return Caller(name, frozenset({name}), name)
         if self._assertions is not None and ASSERTION in request.headers:
-            return _person(await self._assertions.email(_only(request, ASSERTION)))
+            return _person(await self._assertions.email(_single(request, ASSERTION)))
         if self._is_trusted(request) and self._query.user_header in request.headers:
-            groups = _only(request, self._query.groups_header) if self._query.groups_header in request.headers else ""
-            return _person(_only(request, self._query.user_header), groups)
+            has_groups = self._query.groups_header in request.headers
+            groups = _single(request, self._query.groups_header) if has_groups else ""
+            return _person(_single(request, self._query.user_header), groups)
         raise refused
 
-    def signature(self, caller: Caller, request: Request) -> str:
-        """The name to save under: the caller's, or, if nobody is identified, what the client claims; may be empty."""
-        if not self.is_open:
-            return caller.name
-        return identity.claimed(request.headers)
-
     def role(self, caller: Caller, permission: str) -> Role:
-        """The first role that names somebody. Raises RejectedError (403) if there is none, or it lacks a permission."""
+        """The first role that names the caller. Raises RejectedError (403) without one, or without the permission."""
         if self._roles is None:
             return Role()
         role = next((role for who, role in self._roles.items() if who in caller.names), None)
         if role is None:
-            raise RejectedError(403, "no_role", f"{caller.name} has no role here: ask who maintains the roles file")
+            message = f"{caller.name} has no role here: ask whoever maintains the roles file"
+            raise RejectedError(403, "no_role", message)
         if permission and not role.allows(permission):
             message = f"this needs `{permission}`, which the role {role.name} of {caller.name} does not have"
             raise RejectedError(403, "not_allowed", message)
@@ -122,34 +121,37 @@ def _bearer(request: Request) -> str | None:
     return rest.strip() if scheme.lower() == "bearer" else None
 
 
-def _only(request: Request, header: str) -> str:
-    """The value of a header. Of several, one could be the sender's own: then RejectedError."""
+def _single(request: Request, header: str) -> str:
+    """The value of a header. Raises RejectedError if there are several: one could be the sender's own."""
     values = request.headers.getlist(header)
     if len(values) != 1:
-        raise RejectedError(401, "not_identified", f"{header} is there {len(values)} times: the proxy must replace it")
+        message = f"the request has {len(values)} headers {header}: the proxy must replace them, not add its own"
+        raise RejectedError(401, "not_identified", message)
     return values[0].strip()
 
 
 def _person(email: str, groups: str = "") -> Caller:
-    name, at, domain = email.lower().rpartition("@")
-    if not (name and at and domain):
+    email = email.lower()
+    name, _, domain = email.rpartition("@")
+    # With a colon it could be the name of a group in a role: `group:sre@example.org`.
+    if not name or not domain or ":" in email:
         raise RejectedError(401, "not_identified", f"{email[:64]!r} is not an e-mail address")
-    listed = (each.strip() for each in groups.split(","))
-    return Caller(email.lower(), frozenset({email.lower(), f"*@{domain}", *(f"group:{each}" for each in listed)}))
+    listed = (f"group:{each.strip()}" for each in groups.split(","))
+    return Caller(email, frozenset({email, f"*@{domain}", *listed}), email)
 
 
 class Audit:
-    """One line for each request of somebody who is known: who, what, how long, and what it cost."""
+    """The line of the audit log for one request: who asked for what, how long it took, and what it cost."""
 
     def __init__(self, request: Request) -> None:
         self._path, self._started = request.url.path, time.monotonic()
-        self.caller: Caller | None = None
+        self.caller = Caller()
         self.role = Role()
         self.asked: dict[str, Any] = dict(request.query_params)
 
     def write(self, status: int, cost: Cost | None = None, **more: int) -> None:
-        """Write it. The local stacks ship it as an event of the service `logbrook.audit`."""
-        if self.caller is None:
+        """Write the line, unless the caller was not identified. Local stacks ship it as service `logbrook.audit`."""
+        if not self.caller.name:
             return
         spent = {} if cost is None else {"rows_read": cost.rows_read, "bytes_read": cost.bytes_read}
         log.info(
@@ -158,7 +160,7 @@ class Audit:
             who=self.caller.name,
             role=self.role.name,
             path=self._path,
-            asked={name: str(value)[:_TOLD_CHARACTERS] for name, value in self.asked.items()},
+            asked={name: str(value)[:_LOGGED_CHARACTERS] for name, value in self.asked.items()},
             status=status,
             duration_ms=round((time.monotonic() - self._started) * 1000, 1),
             **spent,

@@ -86,14 +86,7 @@ class Engine:
 
     def __init__(self, clickhouse: config.ClickHouse, query: config.Query) -> None:
         self.clickhouse, self.query = clickhouse, query
-        scheme = "https" if clickhouse.secure else "http"
-        self._client = httpx.AsyncClient(
-            base_url=f"{scheme}://{clickhouse.host}:{clickhouse.port}",
-            headers={"X-ClickHouse-User": clickhouse.username, "X-ClickHouse-Key": clickhouse.password},
-            timeout=httpx.Timeout(query.timeout_seconds + 10, connect=clickhouse.connect_timeout_seconds),
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=64),
-            trust_env=False,
-        )
+        self._client = connect(clickhouse, query.timeout_seconds + 10)
         self._lanes = {
             "search": asyncio.Semaphore(query.max_concurrent_statements),
             "sql": asyncio.Semaphore(query.max_concurrent_sql),
@@ -341,13 +334,29 @@ class Engine:
     async def _ask(self, sql: str, settings: Mapping[str, str] | None = None) -> str:
         """The only value of a statement that needs no limits."""
         url = {"database": self.clickhouse.database, **(settings or {})}
-        try:
-            response = await self._client.post("/", params=url, content=sql.encode())
-        except httpx.HTTPError as error:
-            raise ClickHouseUnavailableError(f"ClickHouse can't be reached: {type(error).__name__}", 2) from error
-        if response.status_code != 200:
-            raise from_clickhouse(response.text, response.headers.get("X-ClickHouse-Exception-Code"))
-        return response.text.strip()
+        return (await post(self._client, url, sql.encode())).decode().strip()
+
+
+def connect(clickhouse: config.ClickHouse, timeout_seconds: float) -> httpx.AsyncClient:
+    """A connection pool to ClickHouse."""
+    return httpx.AsyncClient(
+        base_url=f"{'https' if clickhouse.secure else 'http'}://{clickhouse.host}:{clickhouse.port}",
+        headers={"X-ClickHouse-User": clickhouse.username, "X-ClickHouse-Key": clickhouse.password},
+        timeout=httpx.Timeout(timeout_seconds, connect=clickhouse.connect_timeout_seconds),
+        limits=httpx.Limits(max_connections=None, max_keepalive_connections=64),
+        trust_env=False,
+    )
+
+
+async def post(client: httpx.AsyncClient, url: Mapping[str, str], content: bytes) -> bytes:
+    """ClickHouse's answer to one request. Raises RejectedError, or UnavailableError if it can't answer now."""
+    try:
+        response = await client.post("/", params=url, content=content)
+    except httpx.HTTPError as error:
+        raise ClickHouseUnavailableError(f"ClickHouse can't be reached: {type(error).__name__}", 2) from error
+    if response.status_code != 200:
+        raise from_clickhouse(response.text, response.headers.get("X-ClickHouse-Exception-Code"))
+    return response.content
 
 
 def _filtered(condition: str) -> dict[str, str]:

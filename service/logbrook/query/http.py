@@ -95,7 +95,7 @@ async def _left(receive: Receive) -> None:
 
 
 class Stream(Response):
-    """An answer that goes on until its source ends or its client leaves; the source is closed in any case."""
+    """An answer that goes on until its source ends or its client leaves; `ended` is told how many bytes were sent."""
 
     def __init__(
         self,
@@ -105,7 +105,6 @@ class Stream(Response):
         headers: dict[str, str],
         ended: Callable[[int], None],
     ) -> None:
-        """`ended` is told how many bytes were sent."""
         super().__init__(None, 200, {"Cache-Control": "no-store", "X-Accel-Buffering": "no", **headers}, media_type)
         del self.headers["content-length"]
         self._first, self._rest, self._ended = first, rest, ended
@@ -133,10 +132,10 @@ class Stream(Response):
 
 
 def _is_foreign(scope: Scope) -> bool:
-    """Whether a page of another site sent the request; for one that writes, of another origin.
+    """Whether a page of another site sent the request or, if it changes something, a page of another origin.
 
-    Browsers say so in Sec-Fetch-Site where they trust the address (https, or this machine), and else send Origin with
-    what is neither GET nor HEAD: https://w3c.github.io/webappsec-fetch-metadata/ and
+    Over HTTPS and to this machine, browsers say so in Sec-Fetch-Site; elsewhere they send Origin, except with GET and
+    HEAD: https://w3c.github.io/webappsec-fetch-metadata/ and
     https://fetch.spec.whatwg.org/#append-a-request-origin-header (2026-11-29). Programs send neither.
     """
     headers = Headers(scope=scope)

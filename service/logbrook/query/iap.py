@@ -1,7 +1,7 @@
-"""Who somebody is, by the header that Google's Identity-Aware Proxy signs.
+"""Authentication by the JWT that Google's Identity-Aware Proxy adds to each request.
 
-Protocol: https://cloud.google.com/iap/docs/signed-headers-howto (read 2026-11-29): a JWT signed by ES256, with the keys
-of https://www.gstatic.com/iap/verify/public_key-jwk, and up to 30 s of difference between clocks.
+Protocol: https://cloud.google.com/iap/docs/signed-headers-howto (read 2026-11-29): signed with ES256 and the keys of
+https://www.gstatic.com/iap/verify/public_key-jwk; clocks may differ by up to 30 s.
 """
 
 import asyncio
@@ -19,13 +19,13 @@ KEYS = "https://www.gstatic.com/iap/verify/public_key-jwk"
 _ISSUER = "https://cloud.google.com/iap"
 _SKEW_SECONDS = 30
 _TIMEOUT_SECONDS = 5.0
-# Google changes its keys now and then: they are read again by age, and for one that is not known, but not at any rate.
+# Google rotates its keys: they are fetched again after an hour, and for an unknown key, at most every ten seconds.
 _KEYS_SECONDS = 3600.0
 _UNKNOWN_KEY_SECONDS = 10.0
 
 
 class Assertions:
-    """Checks the header for one audience."""
+    """Verifies assertions for one audience."""
 
     def __init__(self, audience: str) -> None:
         self._audience = audience
@@ -33,9 +33,9 @@ class Assertions:
         self._read_at, self._lock = float("-inf"), asyncio.Lock()
 
     async def email(self, assertion: str) -> str:
-        """The e-mail address of who sent the request.
+        """The e-mail address in an assertion.
 
-        Raises RejectedError (401) for an assertion that is not good, UnavailableError if Google's keys can't be read.
+        Raises RejectedError (401) if the assertion is not valid, UnavailableError if Google's keys can't be fetched.
         """
         try:
             key = await self._key(str(jwt.get_unverified_header(assertion).get("kid")))
@@ -48,8 +48,9 @@ class Assertions:
                 leeway=_SKEW_SECONDS,
                 options={"require": ["exp", "iat", "aud", "iss", "sub", "email"]},
             )
-        except (jwt.PyJWTError, KeyError) as error:
-            raise RejectedError(401, "bad_assertion", f"IAP's assertion: {type(error).__name__}: {error}") from None
+        except jwt.PyJWTError as error:
+            message = f"IAP's assertion is not valid: {type(error).__name__}: {error}"
+            raise RejectedError(401, "bad_assertion", message) from None
         return str(claims["email"])
 
     async def _key(self, name: str) -> jwt.PyJWK:
@@ -62,7 +63,9 @@ class Assertions:
                         answer = (await client.get(KEYS)).raise_for_status()
                     self._keys = {str(each.key_id): each for each in jwt.PyJWKSet.from_dict(answer.json()).keys}
                 except (httpx.HTTPError, ValueError, jwt.PyJWTError) as error:
-                    log.warning("Google's keys can't be read: those that are known stay good", error=repr(error))
+                    log.warning("IAP's keys can't be fetched: those from before stay valid", error=repr(error))
         if not self._keys:
-            raise UnavailableError("no_keys", "Google's keys can't be read", int(_UNKNOWN_KEY_SECONDS))
+            raise UnavailableError("no_keys", "IAP's keys can't be fetched", int(_UNKNOWN_KEY_SECONDS))
+        if name not in self._keys:
+            raise RejectedError(401, "bad_assertion", "IAP's assertion is signed with an unknown key")
         return self._keys[name]

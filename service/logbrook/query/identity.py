@@ -8,9 +8,9 @@ _MAX_CHARACTERS = 100
 
 
 def claimed(headers: Mapping[str, str]) -> str:
-    """The name that the client gives itself, percent-encoded in a header; empty if it gives none, or not a name.
+    """The name that the client gives itself, percent-encoded in a header; empty if there is none, or it is not valid.
 
-    It is a claim: whoever may ask can give any name.
+    It is only a claim: a client can give any name.
     """
     name = unquote(headers.get(HEADER, "")).strip()
     return name if len(name) <= _MAX_CHARACTERS and name.isprintable() else ""

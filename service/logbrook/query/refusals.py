@@ -14,6 +14,7 @@ _PAST_LIMITS = {
 _LARGE_RESULT = 396
 _MEMORY_LIMIT_EXCEEDED = 241
 _CANNOT_COMPILE_REGEXP = 427
+_AUTHENTICATION_FAILED = 516
 _BUSY = {202, 439, 394}  # too many queries, no thread, cancelled by an administrator
 _QUOTA_EXCEEDED = 201
 
@@ -73,6 +74,11 @@ def from_clickhouse(  # noqa: PLR0911 - one for each kind
         reason = re.sub(r"[,.;]?\s*(?:Look at https|: ?while |In scope ).*", "", message, flags=re.DOTALL)
         expected = "a regular expression of RE2: without lookaround and backreferences"
         return BadRequestError("query_syntax", reason, expected=expected)
+    if code == _AUTHENTICATION_FAILED:
+        # The message begins with the name of the user.
+        user = message.partition(":")[0]
+        hint = "this service has the wrong password for it, or there is no such user (docs/query.md)"
+        return UnavailableError("clickhouse_login", f"ClickHouse refuses the login of its user {user!r}: {hint}", 60)
     if code in _BUSY:
         return UnavailableError("clickhouse_busy", "ClickHouse has too much to do or stopped the query", 2)
     if code == _QUOTA_EXCEEDED:

@@ -1,4 +1,4 @@
-"""roles.yaml: who may see which events, and do what with them; refused with the line and column of each mistake."""
+"""roles.yaml: who may see which events and use which routes; each mistake is reported with its line and column."""
 
 import re
 from dataclasses import dataclass
@@ -11,26 +11,26 @@ from logbrook.query import filters
 from logbrook.query.syntax import Everything
 
 PERMISSIONS = ("sql", "export", "views")
-# group: and token: names have no @, so that nobody's address passes for one.
-_WHO = re.compile(r"(?:[^@\s:]+|\*)@[^@\s]+|(?:group|token):\S.*")
+# No address has a colon, so none can pass for a group or a token.
+_WHO = re.compile(r"[^@\s:]+@[^@\s:]+|(?:group|token):\S.*")
 
 
 @dataclass(frozen=True)
 class Role:
-    """What some may see and do."""
+    """What its members may see and do."""
 
     name: str = ""
     condition: str = ""
-    """SQL of the events that they may see; all if it is empty."""
-    may: frozenset[str] = frozenset(PERMISSIONS)
+    """The events that they may see, as an SQL condition; all events if it is empty."""
+    permissions: frozenset[str] = frozenset(PERMISSIONS)
 
     def allows(self, permission: str) -> bool:
-        """Whether it permits one of PERMISSIONS, or `everything`: what is about all events alike."""
-        return permission in self.may if permission in PERMISSIONS else not self.condition
+        """Whether it has one of PERMISSIONS; or may see `everything`, as routes need that can't be filtered."""
+        return permission in self.permissions if permission in PERMISSIONS else not self.condition
 
 
 class _Written(msgspec.Struct, forbid_unknown_fields=True):
-    """A role as the file has it."""
+    """A role as it is in the file."""
 
     name: str
     who: list[str]
@@ -46,7 +46,7 @@ def load(path: Path) -> dict[str, Role]:
 
 
 def parse(text: str, file: str) -> dict[str, Role]:
-    """The role of everybody that a text names, in its order. Raises MistakesError; `file` is named in it."""
+    """Each name in `text` with its role, in order. Raises MistakesError, which names `file`."""
     document = rule_file.Document(text, file, "roles")
     found: dict[str, Role] = {}
     for index, given in enumerate(document.listed):
@@ -58,13 +58,13 @@ def parse(text: str, file: str) -> dict[str, Role]:
         condition = "" if node is None or isinstance(node, Everything) else filters.literal(node)
         if condition and written.sql:
             document.wrong(f"{path}.sql", "SQL reads all events: a role with a query can't have it")
-        may = frozenset(each for each in PERMISSIONS if getattr(written, each))
+        permissions = frozenset(each for each in PERMISSIONS if getattr(written, each))
         for place, name in enumerate(written.who):
             where, who = f"{path}.who[{place}]", name if ":" in name else name.lower()
             if not _WHO.fullmatch(who):
                 document.wrong(where, "expected mia@example.org, *@example.org, group:NAME, or token:NAME")
             if who in found:
                 document.wrong(where, f"{who} has the role {found[who].name} already")
-            found[who] = Role(written.name, condition, may)
+            found[who] = Role(written.name, condition, permissions)
     document.refuse_mistakes()
     return found

@@ -31,8 +31,7 @@ from logbrook.query.access import Access, Audit
 from logbrook.query.answers import Answer
 from logbrook.query.completeness import Completeness
 from logbrook.query.engine import PRIVILEGED, Engine, Statement
-from logbrook.query.http import Guard, Handler, Stream, error_answer, unless_left
-from logbrook.query.http import json_answer as answer_json
+from logbrook.query.http import Guard, Handler, Stream, error_answer, json_answer, unless_left
 from logbrook.query.refusals import BadRequestError
 from logbrook.query.status import Evaluator, Prometheus
 from logbrook.query.timerange import TimeRange
@@ -55,7 +54,6 @@ class Api:
     """The handlers, with what they share: the engine, and whose turn it is."""
 
     def __init__(self, query: config.Query, clickhouse: config.ClickHouse) -> None:
-        self.query = query
         self.engine = Engine(clickhouse, query)
         self.prometheus, self.evaluator = Prometheus(query.prometheus_url), Evaluator(query.alerts_url)
         self.completeness, self.views = Completeness(self.engine), Store(clickhouse, query)
@@ -74,13 +72,17 @@ class Api:
                 given = await _given(request, route)
                 if route.method == "POST":
                     audit.asked = msgspec.to_builtins(given[-1])
-                assert audit.caller is not None
-                signature = self.access.signature(audit.caller, request)
-                work = self._in_turn(route, given, engine, Views(self.views, signature))
-                # What is being saved is saved, whether somebody still waits for the answer or not.
+                asked = {
+                    Engine: engine,
+                    Views: Views(self.views, audit.caller.author),
+                    Prometheus: self.prometheus,
+                    Evaluator: self.evaluator,
+                }[route.declared[0]]
+                work = self._in_turn(route, asked, given)
+                # A change is completed even if the client leaves.
                 reads = route.method in ("GET", "POST")
                 answer = await (unless_left(request.receive, work) if reads else work)
-                response, cost = answer_json(answer), getattr(answer, "cost", None)
+                response, cost = json_answer(answer), getattr(answer, "cost", None)
             except Exception as error:
                 response = error_answer(error, statement_is_theirs=route.path == SQL)
             if route.declared[0] in {Engine, Views}:
@@ -90,16 +92,15 @@ class Api:
         return handle
 
     async def _engine(self, audit: Audit, request: Request, path: str, permission: str = "") -> Engine:
-        """The engine as who asks may see it. Raises RejectedError."""
+        """The engine with only the events that the caller may see. Raises RejectedError."""
         audit.caller = await self.access.caller(request, path)
         audit.role = self.access.role(audit.caller, permission)
         return self.engine.seeing(audit.role.condition)
 
-    async def _in_turn(self, route: routes.Route, given: list[msgspec.Struct], engine: Engine, views: Views) -> Answer:
+    async def _in_turn(self, route: routes.Route, asked: object, given: list[msgspec.Struct]) -> Answer:
         async with (self.sql_turns if route.path == SQL else self.turns).turn():
             known = await self.completeness.known()
-            others = {Prometheus: self.prometheus, Evaluator: self.evaluator, Views: views}
-            answer: Answer = await route.handle(others.get(route.declared[0], engine), *given)
+            answer: Answer = await route.handle(asked, *given)
         for name, value in known.items():
             setattr(answer, name, value)
         return answer
@@ -191,7 +192,7 @@ async def _given(request: Request, route: routes.Route) -> list[msgspec.Struct]:
             raise RejectedError(413, "body_too_large", f"the body has more than {_MAX_BODY_BYTES} bytes")
     try:
         return [given, msgspec.json.decode(body, type=route.body)]
-    except msgspec.MsgspecError as error:
+    except ValueError as error:
         raise BadRequestError("bad_body", f"expected {_EXPECTED[route.method]}: {error}") from None
 
 
@@ -322,7 +323,7 @@ def run(query: config.Query, clickhouse: config.ClickHouse) -> None:
     _require_reader(query, clickhouse)
     if not is_loopback(query.host) and Access(query).is_open:
         log.warning(
-            "anyone who reaches this address can read all logs; put a proxy that authenticates before it",
+            "anyone who can reach this address can read all logs: put an authenticating proxy in front of it",
             host=query.host,
         )
     log.info("listening", url=f"http://{query.host}:{query.port}/")

@@ -1,32 +1,25 @@
-"""Saved views, in a table of their own that a second user of ClickHouse reads and adds rows to.
+"""Saved views, in an append-only table that a second ClickHouse user reads and adds rows to.
 
-No row is ever changed or removed: each change is one more, with who and when, and the newest of a name counts.
+Each change is one more row, with who made it and when; the newest row of a name counts.
 """
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-import httpx
 import msgspec
 import orjson
 
 from logbrook import config
-from logbrook.errors import ClickHouseUnavailableError, RejectedError
+from logbrook.errors import RejectedError
 from logbrook.query import timerange
 from logbrook.query.answers import SavedView, View, ViewAnswer, ViewsAnswer
-from logbrook.query.refusals import BadRequestError, NotThereError, from_clickhouse
+from logbrook.query.engine import connect, post
+from logbrook.query.refusals import BadRequestError, NotThereError
 
 _HISTORY = 100
 _COLUMNS = "name, version, toUnixTimestamp64Milli(saved_at), saved_by, owner, is_deleted, document"
 _NEWEST = "SELECT * FROM saved_views ORDER BY version DESC, saved_at DESC LIMIT 1 BY name"
-
-
-class ConflictError(RejectedError):
-    """What is to be changed is not what the caller has seen."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(409, "changed_meanwhile", message)
 
 
 class Store:
@@ -34,14 +27,10 @@ class Store:
 
     def __init__(self, clickhouse: config.ClickHouse, query: config.Query) -> None:
         self._database, self.query = clickhouse.database, query
-        # One change at a time, so that none is between another's look at what is there and its row.
+        # One change at a time: nothing is written between a change's check of the newest version and its own row.
         self.changing = asyncio.Lock()
-        self._client = httpx.AsyncClient(
-            base_url=f"{'https' if clickhouse.secure else 'http'}://{clickhouse.host}:{clickhouse.port}",
-            headers={"X-ClickHouse-User": query.views_username, "X-ClickHouse-Key": query.views_password},
-            timeout=httpx.Timeout(query.timeout_seconds, connect=clickhouse.connect_timeout_seconds),
-            trust_env=False,
-        )
+        login = replace(clickhouse, username=query.views_username, password=query.views_password)
+        self._client = connect(login, query.timeout_seconds)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -60,51 +49,47 @@ class Store:
     async def _send(self, url: dict[str, str], content: bytes) -> bytes:
         if not self.query.views_password:
             raise NotThereError("no_views", "saved views are not set up: set LOGBROOK_QUERY_VIEWS_PASSWORD")
-        try:
-            response = await self._client.post("/", params={"database": self._database, **url}, content=content)
-        except httpx.HTTPError as error:
-            raise ClickHouseUnavailableError(f"ClickHouse can't be reached: {type(error).__name__}", 2) from error
-        if response.status_code != 200:
-            raise from_clickhouse(response.text, response.headers.get("X-ClickHouse-Exception-Code"))
-        return response.content
+        return await post(self._client, {"database": self._database, **url}, content)
 
 
 @dataclass(frozen=True)
 class Views:
-    """The saved views, for one caller; an empty name may only read."""
+    """The saved views, for one caller; with an empty name it may only read."""
 
     store: Store
     caller: str
 
     async def all(self) -> ViewsAnswer:
-        """All that are not deleted."""
+        """All views that are not deleted."""
         rows = await self.store.rows(f"SELECT {_COLUMNS} FROM ({_NEWEST}) WHERE NOT is_deleted ORDER BY name")
         return ViewsAnswer(views=[_saved(row) for row in rows])
 
     async def one(self, name: str) -> ViewAnswer:
-        """One with its history. Raises RejectedError if there is none, or it is deleted."""
+        """One view with its history. Raises RejectedError if there is none, or it is deleted."""
         history = await self._history(name)
         if not history or history[0].deleted:
             raise NotThereError("no_such_view", f"there is no saved view {name!r}")
         return ViewAnswer(saved=history[0], history=history)
 
     async def save(self, name: str, version: int, view: View) -> ViewAnswer:
-        """Add a version after `version`; 0 if there is to be none. Raises RejectedError if there is another."""
+        """Save the version after `version`; 0 for a new view. Raises RejectedError if `version` is not the newest."""
         async with self.store.changing:
             history = await self._unchanged(name, version)
-            most = self.store.query
+            limits = self.store.query
             [[changes, views]] = await self.store.rows(
                 f"SELECT (SELECT count() FROM saved_views), countIf(NOT is_deleted) FROM ({_NEWEST})"
             )
-            if changes >= most.max_view_changes:
-                raise RejectedError(422, "too_many_changes", "no more changes: LOGBROOK_QUERY_MAX_VIEW_CHANGES")
-            if not version and views >= most.max_views:
-                raise RejectedError(422, "too_many_views", "no more views: delete some, or LOGBROOK_QUERY_MAX_VIEWS")
+            if changes >= limits.max_view_changes:
+                message = f"there are {changes} changes of views: raise LOGBROOK_QUERY_MAX_VIEW_CHANGES"
+                raise RejectedError(422, "too_many_changes", message)
+            if not version and views >= limits.max_views:
+                message = f"there are {views} views: delete some, or raise LOGBROOK_QUERY_MAX_VIEWS"
+                raise RejectedError(422, "too_many_views", message)
             owner = history[0].owner if version else self.caller
             return await self._add(name, history, owner, view)
 
     async def delete(self, name: str, version: int) -> ViewAnswer:
-        """Delete it, if the caller is its owner. Raises RejectedError. The answer has what was deleted."""
+        """Delete a view of the caller's own; the answer has what was deleted. Raises RejectedError."""
         async with self.store.changing:
             history = await self._unchanged(name, version)
             if not version:
@@ -119,17 +104,16 @@ class Views:
         return [_saved(row) for row in rows]
 
     async def _unchanged(self, name: str, version: int) -> list[SavedView]:
-        """The history, if the caller has seen its newest version and has a name."""
+        """The history. Raises RejectedError if `version` is not the newest, or the caller has no name."""
         if not self.caller:
             raise BadRequestError("no_name", "say who you are: the header Logbrook-User")
         history = await self._history(name)
         current = history[0] if history and not history[0].deleted else None
         if (current.version if current else 0) != version:
-            raise ConflictError(
-                f"{current.saved_by} saved version {current.version} of {name!r} at {current.saved_at}"
-                if current
-                else f"{name!r} was deleted meanwhile"
-            )
+            message = f"{name!r} was deleted meanwhile"
+            if current:
+                message = f"{current.saved_by} saved version {current.version} of {name!r} at {current.saved_at}"
+            raise RejectedError(409, "changed_meanwhile", message)
         return history
 
     async def _add(
@@ -140,9 +124,10 @@ class Views:
             name=name, version=version, saved_by=self.caller, owner=owner, document=document, is_deleted=is_deleted
         )
         after = await self._history(name)
-        if len([each for each in after if each.version == version]) > 1:
-            # Another process of this service, between our look and our row.
-            raise ConflictError(f"{name!r} was saved twice at the same moment; its history has both")
+        if sum(each.version == version for each in after) > 1:
+            # By another process of this service, between our check and our row.
+            message = f"{name!r} was saved twice at the same moment; its history has both"
+            raise RejectedError(409, "changed_meanwhile", message)
         return ViewAnswer(saved=after[0], history=after)
 
 
