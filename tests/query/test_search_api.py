@@ -234,6 +234,7 @@ def test_old_and_future_times_are_found(service: Door, database: config.ClickHou
     assert offsets(service.get("search", from_="1900-01-01", to="2250-01-01")) == [2, 3, 1]
     assert offsets(service.get("search", from_="1960-01-01", to="1960-01-02")) == [1]
     assert service.get("histogram", from_="1900-01-01", to="2250-01-01")["total"] == 3
+    assert service.get("histogram", from_="0001-01-01", to="9999-01-01")["total"] == 3
 
 
 def test_relative_ranges_end_now(service: Door, database: config.ClickHouse) -> None:

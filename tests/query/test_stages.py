@@ -139,6 +139,7 @@ def test_an_answer_says_what_it_is_of(service: Door, database: config.ClickHouse
         ("| fields service | where body:x", 25, "One of service"),
         ("| timechart 0s", 12, "count"),
         ("| timechart 1s", 12, "at most 500"),
+        ("| timechart 999999w", 12, "shorter step"),
         ("| limit few", 8, "number"),
         ("| where", 7, "filter"),
         ("| where (a", 10, ")"),

@@ -7,7 +7,7 @@ from logbrook.query.answers import HistogramAnswer, Series, ServiceStats, StatsA
 from logbrook.query.engine import Engine, Spent, Statement
 from logbrook.query.events import beginning
 from logbrook.query.refusals import StatementError
-from logbrook.query.selection import Selection
+from logbrook.query.selection import COUNTED, Selection
 from logbrook.query.syntax import Field, Place
 from logbrook.query.timerange import SECOND, TimeRange
 
@@ -43,7 +43,7 @@ async def histogram(engine: Engine, selection: Selection, by: str, buckets: int)
     parameters = filters.Parameters()
     field = Field(Place.COLUMN, "SeverityNumber") if grouped_by_level else catalog.field(by)
     group = value_sql(field, parameters)
-    bucket, where = bucket_of(selection, period, step, counted=field.name in ("SeverityNumber", "ServiceName"))
+    bucket, where = bucket_of(period, step, counted=selection.is_counted() and field.name in COUNTED)
     sql = (
         f"SELECT {bucket} AS bucket, {group} AS value, count() FROM otel_logs "
         f"WHERE {where} AND ({filters.condition(selection.node, parameters)}) GROUP BY bucket, value"
@@ -84,18 +84,19 @@ def round_step(period: TimeRange, buckets: int) -> int:
     return int(_STEPS_SECONDS[-1] * SECOND)
 
 
-def bucket_of(selection: Selection, period: TimeRange, step: int, *, counted: bool) -> tuple[str, str]:
-    """SQL for the number of an event's bucket, and for the range; in whole minutes if the counts can answer."""
+def bucket_of(period: TimeRange, step: int, *, counted: bool) -> tuple[str, str]:
+    """SQL for the number of an event's bucket, and for the range; in whole minutes if the counts by minute suffice."""
     lowest, highest = timerange.BUCKET_RANGE
     by_minute = step % (60 * SECOND) == 0 and lowest <= period.start and period.end <= highest
-    if counted and by_minute and selection.is_counted():
+    if counted and by_minute:
         start = period.start // SECOND
         bucket = f"intDiv(toUnixTimestamp(toStartOfMinute(Timestamp)) - {start:d}, {step // SECOND:d})"
         return bucket, search.minutes(period)
     # In seconds where that is exact: centuries in nanoseconds do not fit into 64 bits.
     unit, name = (SECOND, "Second") if step % SECOND == 0 else (1, "Nano")
     bucket = f"intDiv(toUnixTimestamp64{name}(Timestamp) - {period.start // unit:d}, {step // unit:d})"
-    return bucket, period.condition()
+    # Whole steps may go beyond what a time can be.
+    return bucket, TimeRange(timerange.clamp(period.start), timerange.clamp(period.end)).condition()
 
 
 def _series(rows: list[list[Any]], size: int, *, by_level: bool) -> list[Series]:

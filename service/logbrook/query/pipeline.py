@@ -1,7 +1,7 @@
-"""The SELECT of a query with stages, which grows with each of them (stages.py).
+"""The SELECT of a query with stages; each stage adds to it (stages.py).
 
-A stage that needs the rows which the ones before it make, or the first few of them, reads from those as a subquery.
-Whatever a user wrote is bound, and what stages make is called c1, c2, ...: no name and no value is part of the text.
+A stage that needs the result of those before it, or its first rows, reads from it as a subquery. Names and values that
+a user wrote are bound; only plain names are part of the SQL, as the last aliases. What stages make is c1, c2, ...
 """
 
 import re
@@ -22,7 +22,7 @@ _LEVEL_NAME = "multiIf({}, 'none')".format(
 _ALIASES = "Ids, BodyWords, BodyNumbers, LogAttributeTerms, ResourceAttributeItems"
 # The bucket of the sorting key first, so that ClickHouse stops reading when it has enough.
 _NEWEST_FIRST = f"toStartOfFiveMinutes(Timestamp) DESC, {events.NEWEST_FIRST}"
-# What needs no quotes in a copy, and is none of our own names.
+# What needs no quotes in a copy and is different from our own names.
 _PLAIN_NAME = re.compile(r"(?!r\d+$)[A-Za-z_][\w.]*(?:\([\w.]*\))?", re.ASCII)
 
 
@@ -36,8 +36,8 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Figure:
-    """A figure of a group: of a column, or, for `count`, of the rows that match; and the column that shows it."""
+class Aggregate:
+    """An aggregate function over a column or, for `count`, over the rows that match `where`; `made` shows it."""
 
     function: str
     of: Column | None
@@ -50,7 +50,7 @@ Key = tuple[Column, Column]
 
 
 class Pipeline:
-    """Where its rows come from, which of them count, in which order, and how many."""
+    """The source of its rows, their filter, their order, and their number."""
 
     def __init__(self, selection: Selection) -> None:
         lowest, highest = timerange.BUCKET_RANGE
@@ -58,9 +58,8 @@ class Pipeline:
         self.limit: int | None = None
         self._source, self._conditions, self._order = "otel_logs", [self.period.condition()], [_NEWEST_FIRST]
         self._made: dict[str, str] = {}
-        # Whether the counts by minute, service, and level can answer so far.
+        # Whether the counts by minute, service, and level can still answer.
         self._counted = lowest <= self.period.start and self.period.end <= highest
-        self._selection = selection
         self.where(selection.node)
 
     def where(self, node: Node) -> None:
@@ -84,23 +83,23 @@ class Pipeline:
         self.limit = rows if self.limit is None else min(self.limit, rows)
 
     def in_steps(self, step: int) -> int:
-        """Count by steps of so many nanoseconds, whole ones, from now on. Returns how many the range has."""
+        """Count in whole steps of this many nanoseconds. Returns how many the range has."""
         self.step, self.period = step, self.period.aligned(step)
         return (self.period.end - self.period.start) // step
 
-    def stats(self, figures: list[Figure], by: list[Key], time: Column | None = None) -> None:
-        """Figures of groups, by keys, each with the column made of it, and by the time of steps."""
+    def stats(self, aggregates: list[Aggregate], by: list[Key], time: Column | None = None) -> None:
+        """Aggregates of the groups of some keys and, with `time`, of each step."""
         self._nest()
         counted = (
             self._counted
-            and all(each.function == "count" and each.where is None for each in figures)
+            and all(each.function == "count" and each.where is None for each in aggregates)
             and all(key.field in {Field(Place.COLUMN, name) for name in COUNTED} for key, _ in by)
         )
         keys = [(self._value(key), made.field.name) for key, made in by]
-        order = [f"{figures[0].made.field.name} DESC", *(name for _, name in keys)]
+        order = [f"{aggregates[0].made.field.name} DESC", *(name for _, name in keys)]
         if time:
-            bucket, within = counts.bucket_of(self._selection, self.period, self.step, counted=counted)
-            # Else the range is that of the first few rows, which are read from.
+            bucket, within = counts.bucket_of(self.period, self.step, counted=counted)
+            # Unless the source is a subquery, which has its own range.
             if self._source == "otel_logs":
                 self._conditions[0] = within
             start = f"fromUnixTimestamp64Nano({self.period.start:d} + toInt64({bucket}) * {self.step:d})"
@@ -108,7 +107,7 @@ class Pipeline:
         elif counted:
             self.period = self.period.aligned(60 * SECOND)
             self._conditions[0] = search.minutes(self.period)
-        made = [*keys, *((self._figure(each), each.made.field.name) for each in figures)]
+        made = [*keys, *((self._aggregate(each), each.made.field.name) for each in aggregates)]
         grouped = f"GROUP BY {', '.join(name for _, name in keys)}" if keys else ""
         self._source = f"({self._select(', '.join(f'{sql} AS {name}' for sql, name in made), grouped)})"
         self._conditions, self._made, self._order, self._counted = [], {}, order, False
@@ -129,7 +128,7 @@ class Pipeline:
         return f"{f'WITH {made} ' if made else ''}SELECT {columns} FROM {self._source}{conditions} {rest}"
 
     def _nest(self) -> None:
-        """Go on from the rows as they are, if there is a limit to how many."""
+        """Continue from a subquery if the rows so far have a limit."""
         if self.limit is None:
             return
         beside = [_ALIASES] if self._source == "otel_logs" else []
@@ -137,35 +136,35 @@ class Pipeline:
         self._conditions, self._made, self.limit, self._counted = [], {}, None, False
 
     def _frequent(self, keys: list[tuple[str, str]]) -> list[tuple[str, str]]:
-        """The keys of a chart, with all but the most frequent thrown together: nobody can tell more lines apart."""
+        """The keys of a chart, all but the most frequent replaced by one: nobody can tell more lines apart."""
         texts = ", ".join(f"toString({sql})" for sql, _ in keys)
         grouped = f"GROUP BY {texts} ORDER BY count() DESC, {texts} LIMIT {counts.MAX_SERIES:d}"
-        # GLOBAL: on a cluster, one server asks for all.
+        # GLOBAL: on a cluster, one server runs the subquery for all.
         frequent = f"({texts}) GLOBAL IN ({self._select(texts, grouped)})" if keys else ""
         return [(f"if({frequent}, toString({sql}), '{counts.OTHER}')", name) for sql, name in keys]
 
-    def _figure(self, figure: Figure) -> str:
-        if figure.of is None:
-            return f"countIf({filters.condition(figure.where, self.parameters)})" if figure.where else "count()"
-        value = self._value(figure.of)
-        if figure.function == "uniq":
-            return f"uniq(nullIf({value}, ''))" if figure.of.kind == "text" else f"uniq({value})"
-        if figure.of.kind == "text":
+    def _aggregate(self, aggregate: Aggregate) -> str:
+        if aggregate.of is None:
+            return f"countIf({filters.condition(aggregate.where, self.parameters)})" if aggregate.where else "count()"
+        value = self._value(aggregate.of)
+        if aggregate.function == "uniq":
+            return f"uniq(nullIf({value}, ''))" if aggregate.of.kind == "text" else f"uniq({value})"
+        if aggregate.of.kind == "text":
             number = f"toFloat64OrNull({value})"
             value = f"if(isFinite({number}), {number}, NULL)"
-        if percentile := PERCENTILE.fullmatch(figure.function):
+        if percentile := PERCENTILE.fullmatch(aggregate.function):
             return f"quantileTDigest({round(float(percentile[1]) / 100, 6)!r})({value})"
-        return f"{figure.function}({value})"
+        return f"{aggregate.function}({value})"
 
     def _value(self, column: Column) -> str:
-        """SQL for what a column shows; a text is '' if it is not there."""
+        """SQL for what a column shows; '' for a text that an event does not have."""
         if column.field == LEVEL:
             return _LEVEL_NAME
         named = column.field.place in {Place.COLUMN, Place.MADE}
         return column.field.name if named else counts.value_sql(column.field, self.parameters)
 
-    def _ordered(self, column: Column, falling: bool) -> str:
-        direction = "DESC" if falling else "ASC"
+    def _ordered(self, column: Column, descending: bool) -> str:
+        direction = "DESC" if descending else "ASC"
         value = LEVEL.name if column.field == LEVEL else self._value(column)
         if column.kind != "text" or column.field == LEVEL:
             return f"{value} {direction} NULLS LAST"
@@ -173,7 +172,7 @@ class Pipeline:
 
 
 def _shown(kind: str, sql: str) -> str:
-    """SQL for a value as an answer has it."""
+    """SQL for a value in the form that answers have."""
     if kind == "time":
         return f"concat(replaceOne(toString(toTimeZone(toDateTime64({sql}, 9), 'UTC')), ' ', 'T'), 'Z')"
     return events.beginning(f"toValidUTF8({sql})", LISTED_CHARACTERS) if kind == "text" else sql

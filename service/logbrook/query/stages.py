@@ -1,13 +1,14 @@
-"""Counting in the language: what stands behind the filter of a query, stage after stage, each behind a `|`.
+"""The stages of a query: what follows its filter, each behind a `|`, in order.
 
     level>=error | stats count, p95(duration_ms), uniq(user.id) by service
     service:cart | timechart 5m count(level>=error) as errors by http.route
     "took" | extract /took (?<ms>\\d+) ms/ | where ms>250 | top 20 http.route
 
-docs/query.md has the grammar. Behind `stats`, `timechart`, `top`, and `fields` there are only their columns.
+docs/query.md has the grammar. After `stats`, `timechart`, `top`, and `fields` there are only their columns.
 """
 
 import difflib
+import itertools
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -16,26 +17,26 @@ from typing import NoReturn, TypeVar
 from logbrook.query import catalog, columns, counts, timerange
 from logbrook.query.language import NAME, REGEX, Parser, name_of
 from logbrook.query.meaning import QuerySyntaxError, matches
-from logbrook.query.pipeline import LEVEL, PERCENTILE, Column, Figure, Key, Pipeline
+from logbrook.query.pipeline import LEVEL, PERCENTILE, Aggregate, Column, Key, Pipeline
 from logbrook.query.selection import Selection
 from logbrook.query.syntax import Field, Place
 from logbrook.query.timerange import SECOND
 
 STAGES = ("where", "extract", "stats", "timechart", "top", "sort", "limit", "fields")
 MAX_STAGES = 20
-# More are nobody's table, and each costs ClickHouse an expression in every stage behind it.
+# Nobody reads a wider table, and each column costs ClickHouse an expression in every stage that follows.
 MAX_COLUMNS = 20
 _TOP = 10
 _STEPS = 60
 _OF_NUMBERS = ("sum", "avg", "min", "max")
-_FUNCTION = re.compile(r"\w+(?:\.\d+)?(?![\w.])|", re.ASCII)
-_FIGURE = re.compile(r"\w[\w.]*\([^()|]*\)")
-_WORD = re.compile(r"\w*")
+_FUNCTION = re.compile(r"\w+(?:\.\d+)?(?![\w.])", re.ASCII)
+_DEFAULT_NAME = re.compile(r"\w[\w.]*\([^()|]*\)")
+_WORD = re.compile(r"\w+")
 _WHOLE = re.compile(r"\d{1,9}(?![\w.])", re.ASCII)
 _STEP = re.compile(rf"([1-9]\d{{0,5}})({'|'.join(timerange.UNITS)})(?!\w)", re.ASCII)
-# What has brackets that are signs, and the brackets that open groups: by name, or (second) not to be kept.
+# What may contain a literal parenthesis, and the parentheses that open groups: named, or (second) not captured.
 _GROUP = re.compile(r"\\.|\[\^?\]?(?:\\.|\[:\^?\w+:\]|[^\]\\])*\]|\((?:\?P?<(\w+)>|(\?))?", re.DOTALL)
-# What answers call it, where filters have no name for it.
+# The names that answers use for columns that filters have no name for.
 _EVENT = {
     each.name: Column(each.name, Field(Place.COLUMN, each.sql, each.kind == "number"), each.kind)
     for each in columns.COLUMNS
@@ -46,14 +47,14 @@ Item = TypeVar("Item")
 
 
 class Stages(Parser):
-    """The stages of a query, behind its filter: read in order, each added to a pipeline. Raises QuerySyntaxError."""
+    """Reads the filter of a query and then its stages, each into a pipeline. Raises QuerySyntaxError."""
 
     def __init__(self, text: str, selection: Selection) -> None:
         super().__init__(text)
         self.pipeline = Pipeline(selection)
-        # The columns that there are, by name; while rows are events, these besides all of an event's fields.
+        # By name; while rows are events, all fields of an event exist as well.
         self._columns: dict[str, Column] = {}
-        self._of_events, self._count = True, 0
+        self._of_events, self._numbers = True, itertools.count(1)
         self.named: set[Field] = set()
         self.lists_events = True
         self.filter()
@@ -80,19 +81,19 @@ class Stages(Parser):
         if not self._of_events and name not in self._columns:
             self._unknown(name, start)
         if name in self._columns and self._columns[name].kind == "time":
-            raise QuerySyntaxError(start, f"{name} is a time", "a range of time beside the query instead")
+            raise QuerySyntaxError(start, f"{name} is a time", "the time range of the request instead")
 
     def _unknown(self, name: str, start: int) -> NoReturn:
         near = difflib.get_close_matches(name, self._columns, 1)
         there = ", ".join(each if NAME.fullmatch(each) else f'"{each}"' for each in self._columns)
         expected = f"{f'{near[0]}? ' if near else ''}One of {there}"
-        raise QuerySyntaxError(start, f"there is no {name} behind the stage before", expected)
+        raise QuerySyntaxError(start, f"the stage before this one has no column {name}", expected)
 
     def _fail(self, message: str, expected: str) -> NoReturn:
         raise QuerySyntaxError(self.at, message, expected)
 
     def _skip(self, word: str) -> bool:
-        """Move past a word or a sign, and the blanks behind it, if it is here."""
+        """Move past a word or a sign and the blanks after it, if it is here."""
         found = re.compile(rf"{word}(?!\w)" if word.isalpha() else re.escape(word)).match(self.text, self.at)
         if found:
             self.at = found.end()
@@ -117,8 +118,8 @@ class Stages(Parser):
         return int(found[0])
 
     def _name(self) -> str:
-        """A name: of a field, or as `stats` writes it for a figure."""
-        if (found := _FIGURE.match(self.text, self.at)) and found[0] in self._columns:
+        """The name of a field, or the name that an aggregate has without `as`."""
+        if (found := _DEFAULT_NAME.match(self.text, self.at)) and found[0] in self._columns:
             self.at = found.end()
             return found[0]
         if not (found := NAME.match(self.text, self.at)):
@@ -144,15 +145,14 @@ class Stages(Parser):
         return Column(name, field, "number" if field.numeric else "text")
 
     def _make(self, name: str, kind: str) -> Column:
-        self._count += 1
-        return Column(name, Field(Place.MADE, f"c{self._count}", kind == "number"), kind)
+        return Column(name, Field(Place.MADE, f"c{next(self._numbers)}", kind == "number"), kind)
 
     def _have(self, made: Iterable[Column], start: int, *, only: bool = True) -> None:
-        """From here on there are these columns: only these, or beside those of before."""
+        """Set the columns that there are from here on, or add to those before."""
         there = {} if only else dict(self._columns)
         for each in made:
             if only and each.name in there:
-                raise QuerySyntaxError(start, f"there are two columns {each.name}", "another name by `as`")
+                raise QuerySyntaxError(start, f"there are two columns {each.name}", "`as` and another name")
             there[each.name] = each
         if len(there) > MAX_COLUMNS:
             raise QuerySyntaxError(start, f"there are more than {MAX_COLUMNS} columns", "fewer columns")
@@ -185,58 +185,61 @@ class Stages(Parser):
         if source.kind != "text" or source.field == LEVEL:
             raise QuerySyntaxError(at, f"{source.name} has no text", "a field that is text, or none for the body")
         self.at, pattern = found.end(), found[1].replace("\\/", "/")
-        # As long as a filter's may be.
+        # The limits are those of a pattern in a filter.
         matches("body", pattern, start)
         if "\\Q" in pattern:
-            raise QuerySyntaxError(start, r"the pattern has \Q", "a backslash before each sign")
+            raise QuerySyntaxError(start, r"the pattern has \Q", "a backslash before each special character")
         opened = [each[1] for each in _GROUP.finditer(pattern) if each[0].startswith("(") and not each[2]]
         made = {number: self._make(name, "text") for number, name in enumerate(opened, 1) if name}
         if not made:
-            raise QuerySyntaxError(start, "the pattern names no group", r"a group such as (?<ms>\d+)")
+            raise QuerySyntaxError(start, "the pattern has no named group", r"a group such as (?<ms>\d+)")
         self._have(made.values(), start, only=False)
         self.pipeline.extract(source, re.sub(r"\(\?<(?=\w+>)", "(?P<", pattern), made)
 
     def _timechart(self) -> None:
-        at, found = self.at, _STEP.match(self.text, self.at)
         if not self._of_events:
             self._fail("timechart needs events", "timechart before stats, top, and fields")
-        step = int(found[1]) * timerange.UNITS[found[2]] if found else counts.round_step(self.pipeline.period, _STEPS)
-        shortest = counts.round_step(self.pipeline.period, counts.MAX_BUCKETS) / SECOND
+        period, found = self.pipeline.period, _STEP.match(self.text, self.at)
+        step = int(found[1]) * timerange.UNITS[found[2]] if found else counts.round_step(period, _STEPS)
         if (steps := self.pipeline.in_steps(step)) > counts.MAX_BUCKETS:
+            shortest = counts.round_step(period, counts.MAX_BUCKETS) / SECOND
             expected = f"at most {counts.MAX_BUCKETS}: a step of {shortest:g}s or more, or a shorter range"
             self._fail(f"the range has {steps:,} such steps", expected)
-        self.at = found.end() if found else at
-        self._blanks()
+        whole = self.pipeline.period
+        if whole.start < timerange.LOWEST or whole.end > timerange.HIGHEST:
+            self._fail("the steps go beyond the years 1677 to 2262", "a shorter step or range")
+        if found:
+            self.at = found.end()
+            self._blanks()
         self._stats(self._make("time", "time"))
 
     def _stats(self, time: Column | None = None) -> None:
         at, grouped = self.at, self._skip("by")
         if grouped or self._ends():
-            figures = [self._counted()]
+            aggregates = [self._counted()]
         else:
-            figures = self._list(self._figure)
+            aggregates = self._list(self._aggregate)
             grouped = self._skip("by")
-        self._group_by(figures, self._keys(as_text=time is not None) if grouped else [], at, time)
+        self._group_by(aggregates, self._keys(as_text=time is not None) if grouped else [], at, time)
 
-    def _group_by(self, figures: list[Figure], by: list[Key], at: int, time: Column | None = None) -> None:
-        self._have([*([time] if time else []), *(each for _, each in by), *(each.made for each in figures)], at)
-        self.pipeline.stats(figures, by, time)
+    def _group_by(self, aggregates: list[Aggregate], by: list[Key], at: int, time: Column | None = None) -> None:
+        self._have([*([time] if time else []), *(each for _, each in by), *(each.made for each in aggregates)], at)
+        self.pipeline.stats(aggregates, by, time)
         self.lists_events = False
 
-    def _counted(self) -> Figure:
-        return Figure("count", None, None, self._make("count", "number"))
+    def _counted(self) -> Aggregate:
+        return Aggregate("count", None, None, self._make("count", "number"))
 
     def _keys(self, *, as_text: bool = False) -> list[Key]:
-        """The fields to group by; those of a chart are text, as `(other)` is among them."""
+        """The fields to group by, for a chart as text: one of its values is `(other)`."""
         return [(key, self._make(key.name, "text" if as_text else key.kind)) for key in self._list(self._named)]
 
-    def _figure(self) -> Figure:
+    def _aggregate(self) -> Aggregate:
         start, found = self.at, _FUNCTION.match(self.text, self.at)
         function = found[0] if found else ""
         if not (function in {"count", "uniq", *_OF_NUMBERS} or PERCENTILE.fullmatch(function)):
-            self._fail(
-                "there is no such function", f"count, or one of uniq, p95, {', '.join(_OF_NUMBERS)} with (field)"
-            )
+            expected = f"count, or one of uniq, p95, {', '.join(_OF_NUMBERS)} with (field)"
+            self._fail("there is no such function", expected)
         self.at += len(function)
         of, where = None, None
         if function != "count":
@@ -250,10 +253,10 @@ class Stages(Parser):
         self._blanks()
         if self._skip("as"):
             name = self._name()
-        return Figure(function, of, where, self._make(name, kind))
+        return Aggregate(function, of, where, self._make(name, kind))
 
     def _argument(self, function: str) -> Column:
-        """The column that a function is of, in ( )."""
+        """The column in the parentheses of a function."""
         opened = self.at
         if not self._skip("("):
             self._fail(f"{function} has no field", f"{function}(field)")
@@ -274,8 +277,8 @@ class Stages(Parser):
 
     def _sort(self) -> None:
         def key() -> tuple[Column, bool]:
-            falling = self._skip("-")
-            return self._named(), falling
+            descending = self._skip("-")
+            return self._named(), descending
 
         self.pipeline.sort(self._list(key))
 
