@@ -6,7 +6,7 @@ It needs httpx and msgspec; `arrow` needs pyarrow, and `pandas` also pandas.
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 from urllib.parse import quote
 
 import httpx
@@ -107,8 +107,8 @@ class Client:
             yield from response.iter_bytes()
 
     def arrow(self, query: str = "", *, since: Time = "1h", until: Time = "now") -> "pyarrow.Table":
-        """All matches as a table of Arrow, the newest first."""
-        import pyarrow  # noqa: PLC0415 - whoever only searches doesn't need it
+        """All matches as an Arrow table, the newest first."""
+        import pyarrow  # noqa: PLC0415 - nothing else needs it
 
         pieces = self.export(query, since=since, until=until, output_format="arrow")
         return pyarrow.ipc.open_stream(b"".join(pieces)).read_all()
@@ -124,7 +124,7 @@ class Client:
             raise refusal(response)
         try:
             return msgspec.json.decode(response.content, type=answer)
-        except msgspec.MsgspecError as error:
+        except ValueError as error:
             raise RejectedError(200, "not_the_api", f"not an answer of this version's query API: {error}") from error
 
 
@@ -138,7 +138,7 @@ def _text(time: Time) -> str:
 
 @contextmanager
 def reached(url: str) -> Iterator[None]:
-    """What fails on the way to the API, as UnavailableError that names the address."""
+    """Raise UnavailableError, which names the address, if the API can't be reached."""
     try:
         yield
     except httpx.HTTPError as error:
@@ -149,11 +149,14 @@ def reached(url: str) -> Iterator[None]:
 def refusal(response: httpx.Response) -> RejectedError | UnavailableError:
     """The error that the API answered, with its own message."""
     try:
-        told: dict[str, Any] = response.json()["error"]
-        code, message = told.pop("code"), told.pop("message")
-    except (ValueError, KeyError, TypeError):
-        told, code, message = {}, "not_the_api", f"the service answered {response.status_code}: is this the query API?"
+        error = msgspec.json.decode(response.content, type=answers.ErrorAnswer).error
+    except ValueError:
+        message = f"the service answered {response.status_code}: is this the query API?"
+        error = answers.ErrorBody(code="not_the_api", message=message)
     if response.status_code in (429, 503):
-        wait_seconds = int(response.headers.get("Retry-After", 1))
-        return (BusyError if response.status_code == 429 else UnavailableError)(code, message, wait_seconds)
-    return RejectedError(response.status_code, code, message, **told)
+        # A proxy may write a date instead of seconds.
+        wait = response.headers.get("Retry-After", "")
+        wait_seconds = int(wait) if wait.isdecimal() else 1
+        return (BusyError if response.status_code == 429 else UnavailableError)(error.code, error.message, wait_seconds)
+    place = msgspec.to_builtins(error)
+    return RejectedError(response.status_code, place.pop("code"), place.pop("message"), **place)

@@ -121,9 +121,14 @@ def test_a_quota_that_is_used_up_says_when_to_come_back() -> None:
 
 def test_a_page_of_something_else_is_not_an_answer() -> None:
     """A login page, or whatever else listens there, is named as that."""
-    error = refusal(httpx.Response(302, text="<html>"))
+    for text in ("<html>", '{"error": "not found"}', "[]", '{"error": {"code": "moved"}}'):
+        error = refusal(httpx.Response(302, text=text))
+        assert str(error) == "the service answered 302: is this the query API?"
 
-    assert str(error) == "the service answered 302: is this the query API?"
+    at_noon = {"Retry-After": "Sun, 29 Nov 2026 12:00:00 GMT"}
+    busy = refusal(httpx.Response(503, text="<html>", headers=at_noon))
+    assert isinstance(busy, UnavailableError)
+    assert busy.retry_after_seconds == 1
 
 
 def test_a_notebook_need_not_install_the_service() -> None:

@@ -52,6 +52,10 @@ class Wanted:
     until: str
     limit: int
 
+    def parameters(self, limit: int, **more: str) -> dict[str, str | int]:
+        """The parameters of a request."""
+        return {"query": self.query, "from": self.since, "to": self.until, "limit": limit, **more}
+
 
 def run(url: str, wanted: Wanted, *, follow: bool, as_json: bool) -> None:
     """Print the newest matches, oldest of them first; keep printing what arrives if `follow`. Raises LogbrookError.
@@ -74,8 +78,7 @@ def run(url: str, wanted: Wanted, *, follow: bool, as_json: bool) -> None:
                 more = f", there are more: --limit {wanted.limit * 10}" if answer["cursor"] else ""
                 _summary(answer, len(answer["events"]), "event", more)
             if answer["interrupted"]:
-                note = f"interrupted after {len(answer['events']):,} of at most {wanted.limit:,} events: the newest"
-                Console(stderr=True, highlight=False).print(note, style="yellow")
+                _note(f"interrupted after {len(answer['events']):,} of at most {wanted.limit:,} events: the newest")
                 sys.exit(130)
     except KeyboardInterrupt:
         if not follow:
@@ -92,9 +95,8 @@ def counts(query: str) -> bool:
 
 
 def rows(url: str, wanted: Wanted, *, as_json: bool, as_csv: bool) -> None:
-    """Print what stages make of a query's events: a table, CSV, or one JSON object a row. Raises LogbrookError."""
-    asked = {"query": wanted.query, "from": wanted.since, "to": wanted.until, "limit": str(min(wanted.limit, 10_000))}
-    answer = _answer(url, "query", asked)
+    """Print the result of a query with stages: a table, CSV, or one JSON object per row. Raises LogbrookError."""
+    answer = _answer(url, "query", wanted.parameters(min(wanted.limit, 10_000)))
     names = [each["name"] for each in answer["columns"]]
     if as_json:
         for row in answer["rows"]:
@@ -110,7 +112,7 @@ def rows(url: str, wanted: Wanted, *, as_json: bool, as_csv: bool) -> None:
 
 
 def _plain(cell: Any) -> Any:
-    """A cell of CSV that no spreadsheet takes for a formula, and no terminal for a command."""
+    """A cell of CSV that is neither a formula for a spreadsheet nor a command for a terminal."""
     return re.sub(r"^(?=[=+@\t\r-])", "'", visible(cell)) if isinstance(cell, str) else cell
 
 
@@ -128,7 +130,11 @@ def _print_table(names: list[str], answer: dict[str, Any]) -> None:
 
 def _print_hints(answer: dict[str, Any]) -> None:
     for hint in answer["hints"]:
-        Console(stderr=True, highlight=False, soft_wrap=True).print(visible(hint), style="yellow", markup=False)
+        _note(visible(hint))
+
+
+def _note(text: str, style: str = "yellow") -> None:
+    Console(stderr=True, highlight=False, soft_wrap=True).print(text, style=style, markup=False)
 
 
 def fields(url: str, since: str, until: str, *, as_json: bool) -> None:
@@ -143,8 +149,7 @@ def fields(url: str, since: str, until: str, *, as_json: bool) -> None:
 
 def patterns(url: str, wanted: Wanted, *, as_json: bool) -> None:
     """Print similar lines grouped, the most frequent first. Raises LogbrookError."""
-    asked = {"query": wanted.query, "from": wanted.since, "to": wanted.until, "limit": str(wanted.limit)}
-    answer = _answer(url, "patterns", asked)
+    answer = _answer(url, "patterns", wanted.parameters(wanted.limit))
     for each in answer["patterns"]:
         if as_json:
             _print_json(each)
@@ -156,15 +161,21 @@ def patterns(url: str, wanted: Wanted, *, as_json: bool) -> None:
 
 
 def _print_counted(count: int, text: str) -> None:
-    # The count of a column is not known: 0.
+    # A column has the count 0: it is not known.
     number = f"{count:,}" if count else ""
     sys.stdout.write(f"{number:>12}  " + text.replace("\n", "\\n") + "\n")
 
 
-def _answer(url: str, path: str, parameters: dict[str, str]) -> dict[str, Any]:
+def _answer(url: str, path: str, parameters: dict[str, str | int]) -> dict[str, Any]:
     with _service(url) as client:
-        response = client.get(f"/v1/{path}", params=parameters)
-        return dict(response.json()) if response.status_code == 200 else _refused(response, parameters.get("query", ""))
+        return _get(client, path, parameters)
+
+
+def _get(client: httpx.Client, path: str, parameters: dict[str, str | int]) -> dict[str, Any]:
+    response = client.get(f"/v1/{path}", params=parameters)
+    if response.status_code != 200:
+        _refused(response, str(parameters.get("query", "")))
+    return dict(response.json())
 
 
 @contextmanager
@@ -183,7 +194,7 @@ def _follow(client: httpx.Client, query: str, seen: set[str], show: Callable[[di
             # Only when it changes: a line a second would bury the events.
             if _is_late(found) != late:
                 late = not late
-                Console(stderr=True, highlight=False).print(_completeness(found), style="yellow")
+                _note(_completeness(found))
             continue
         for event in found:
             if event["id"] not in seen:
@@ -214,15 +225,7 @@ def _search(client: httpx.Client, wanted: Wanted) -> dict[str, Any]:
 
 
 def _page(client: httpx.Client, wanted: Wanted, cursor: str, limit: int) -> dict[str, Any]:
-    parameters: dict[str, str | int] = {
-        "query": wanted.query,
-        "from": wanted.since,
-        "to": wanted.until,
-        "limit": limit,
-        "cursor": cursor,
-    }
-    response = client.get("/v1/search", params=parameters)
-    return dict(response.json()) if response.status_code == 200 else _refused(response, wanted.query)
+    return _get(client, "search", wanted.parameters(limit, cursor=cursor))
 
 
 def _refused(response: httpx.Response, query: str) -> NoReturn:
@@ -235,7 +238,7 @@ def _refused(response: httpx.Response, query: str) -> NoReturn:
 
 
 def _followed(client: httpx.Client, query: str) -> Iterator[list[dict[str, Any]] | dict[str, Any]]:
-    """Events as they arrive, and until when that is all that arrived; without end."""
+    """Events as they arrive, and how complete they are; without end."""
     name = ""
     with client.stream("GET", "/v1/tail", params={"query": query}, timeout=None) as response:
         if response.status_code != 200:
@@ -278,23 +281,23 @@ def visible(text: str) -> str:
 
 def _summary(answer: dict[str, Any], count: int, what: str, more: str) -> None:
     cost = answer["cost"]
-    Console(stderr=True, highlight=False).print(
+    _note(
         f"{count} {what}{'' if count == 1 else 's'} in {cost['elapsed_ms']:.0f} ms, "
         f"{cost['rows_read']} of {cost['table_rows']} rows read{more}",
-        style="dim",
+        "dim",
     )
-    Console(stderr=True, highlight=False).print(_completeness(answer), style="yellow" if _is_late(answer) else "dim")
+    _note(_completeness(answer), "yellow" if _is_late(answer) else "dim")
 
 
 def _is_late(answer: dict[str, Any]) -> bool:
-    """Whether an answer is known to lack what arrived more than a moment ago, or nobody has said for a while."""
+    """Whether an answer lacks what arrived more than a moment ago, or its completeness is no longer reported."""
     if answer["pending_messages"] is None:
         return answer["unknown_since"] is not None
     return answer["behind_seconds"] is None or answer["behind_seconds"] > _MOMENT_SECONDS
 
 
 def _completeness(answer: dict[str, Any]) -> str:
-    """Until when an answer has all that arrived, in words."""
+    """How complete an answer is, in words."""
     until, pending, since = (answer[name] for name in ("complete_until", "pending_messages", "unknown_since"))
     if pending is None:
         return f"not known to be complete since {since[:19]}Z" if since else "not known whether complete"
@@ -305,7 +308,7 @@ def _completeness(answer: dict[str, Any]) -> str:
 def views(url: str, export: Path | None, given: Path | None, by: str, *, as_json: bool) -> None:
     """Print the saved views, or write them to a file as YAML, or save those of such a file. Raises LogbrookError.
 
-    The file has a view by each name. One that is saved as it is already is left alone; others get a new version.
+    The file maps names to views. Only new and changed views are saved.
     """
     there = {each["name"]: each for each in _answer(url, "views", {})["views"]}
     if given is not None:
@@ -325,11 +328,11 @@ def views(url: str, export: Path | None, given: Path | None, by: str, *, as_json
 
 def _views_of(file: Path) -> dict[str, dict[str, str]]:
     try:
-        # All of a view is text, and a loader that knows other types would take a time for one of them.
+        # Every value of a view is text; other loaders would read a time as a date.
         found = yaml.load(file.read_text(), yaml.BaseLoader)  # noqa: S506 - it makes text, lists, and maps alone
         return msgspec.convert(found or {}, dict[str, dict[str, str]])
-    except (OSError, ValueError, yaml.YAMLError, msgspec.ValidationError) as error:
-        raise SearchError(f"{file}: expected a view by each name, as --export writes it: {error}") from None
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise SearchError(f"{file}: expected views by name, as --export writes them: {error}") from None
 
 
 def _save(url: str, wanted: dict[str, dict[str, str]], there: dict[str, dict[str, Any]], by: str) -> None:
