@@ -8,13 +8,13 @@ from logbrook import __version__
 from logbrook.query.answers import ErrorAnswer
 from logbrook.query.parameters import described
 from logbrook.query.routes import ROUTES, Export, Filter, Route
-from logbrook.query.streams import EXPORTS
+from logbrook.query.streams import FORMATS
 
 _ERRORS = {
     400: "The request can't be understood; `error.message` says what was expected, `error.position` where.",
-    401: "It is not known who asks.",
-    403: "A page of another site sent the request, or the role of who asks does not allow it.",
-    404: "There is no such thing.",
+    401: "The caller is not identified.",
+    403: "A page of another site sent the request, or the caller's role does not allow it.",
+    404: "It does not exist, or it is not set up.",
     409: "It was changed meanwhile.",
     413: "The body is too large.",
     415: "The body is not JSON.",
@@ -32,12 +32,10 @@ def document() -> dict[str, Any]:
     paths: dict[str, Any] = {route.path: {} for route in ROUTES}
     for route in ROUTES:
         paths[route.path][route.method.lower()] = _operation(route)
-    paths["/v1/tail"] = {
-        "get": _stream("Matching events as they arrive: server-sent events.", Filter, "text/event-stream")
-    }
-    paths["/v1/export"] = {
-        "get": _stream("All matches, newest first.", Export, *(each.media_type for each in EXPORTS.values()))
-    }
+    media_types = [each.media_type for each in FORMATS.values()]
+    tail = _stream("Matching events as they arrive: server-sent events.", Filter, ["text/event-stream"])
+    paths["/v1/tail"] = {"get": tail}
+    paths["/v1/export"] = {"get": _stream("All matches, newest first.", Export, media_types)}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -60,7 +58,7 @@ def _operation(route: Route) -> dict[str, Any]:
     return operation
 
 
-def _stream(summary: str, parameters: type[msgspec.Struct], *media_types: str) -> dict[str, Any]:
+def _stream(summary: str, parameters: type[msgspec.Struct], media_types: list[str]) -> dict[str, Any]:
     operation = _operation_of(summary, described(parameters, ""), _ALWAYS)
     content = {media_type: {"schema": {"type": "string"}} for media_type in media_types}
     operation["responses"]["200"] = {"description": "A stream.", "content": content}

@@ -33,7 +33,7 @@ def _says(meaning: str, example: str | None = None) -> Meta:
     return Meta(description=meaning, examples=[example] if example else None)
 
 
-def _most(highest: int, lowest: int = 1, meaning: str = "The most to return.") -> Meta:
+def _most(highest: int, lowest: int = 1, meaning: str = "Maximum number to return.") -> Meta:
     return Meta(description=meaning, ge=lowest, le=highest)
 
 
@@ -47,10 +47,10 @@ class Nothing(Struct):
 
 
 class Filter(Struct):
-    """Which events, whenever they were."""
+    """Which events, of any time."""
 
     query: Annotated[
-        str, _says("Query language; nothing matches everything.", 'connection "timed out" level>=warn')
+        str, _says("In the query language; everything if it is empty.", 'connection "timed out" level>=warn')
     ] = ""
     service: Annotated[str, _says("Only this service.")] = ""
     severity: Annotated[str, _says("Only this level and higher ones: trace, debug, info, warn, error, fatal.")] = ""
@@ -61,7 +61,7 @@ class Filter(Struct):
 
 
 class Selected(Filter):
-    """Which events of which range."""
+    """Which events of a range."""
 
     from_: From = field(default="1h", name="from")
     to: To = "now"
@@ -74,7 +74,7 @@ class Selected(Filter):
 class Export(Selected):
     """What /v1/export takes."""
 
-    format: Annotated[Literal["ndjson", "csv", "arrow", "parquet"], _says("How to write the events.")] = "ndjson"
+    format: Annotated[Literal["ndjson", "csv", "arrow", "parquet"], _says("The format of the events.")] = "ndjson"
 
 
 class _Range(Struct):
@@ -98,7 +98,7 @@ class _Query(Selected):
 
 class _Histogram(Selected):
     by: Annotated[str, _says("The field to count by: level, service, attr.http.route.")] = "level"
-    buckets: Annotated[int, _most(counts.MAX_BUCKETS, 2, "Most buckets.")] = 60
+    buckets: Annotated[int, _most(counts.MAX_BUCKETS, 2, "Maximum number of buckets.")] = 60
 
 
 class _Values(Selected):
@@ -119,8 +119,8 @@ class _Event(Struct):
 
 class _Context(Struct):
     id: EventId = ""
-    before: Annotated[int, _most(500, 0, "Most events before it.")] = 20
-    after: Annotated[int, _most(500, 0, "Most events after it.")] = 20
+    before: Annotated[int, _most(500, 0, "Maximum number of events before it.")] = 20
+    after: Annotated[int, _most(500, 0, "Maximum number of events after it.")] = 20
 
 
 class _Trace(Struct):
@@ -143,7 +143,7 @@ class Sql(Struct, forbid_unknown_fields=True):
 
 
 class _View(Struct):
-    # What a path and a title can have; others would look like something else.
+    # Characters that are safe in a path and unambiguous in a title.
     name: Annotated[
         str,
         Meta(description="Its name.", examples=["checkout errors"], pattern=r"^[\w(][\w .:()+-]{0,99}$(?!\n)"),
@@ -151,7 +151,7 @@ class _View(Struct):
 
 
 class _Change(_View):
-    version: Annotated[int, _most(2**31, 0, "The version that is changed; 0: there is none.")] = 0
+    version: Annotated[int, _most(2**31, 0, "The version that is changed; 0 for a new view.")] = 0
 
 
 class NewView(answers.View, forbid_unknown_fields=True):
@@ -160,9 +160,9 @@ class NewView(answers.View, forbid_unknown_fields=True):
 
 @dataclass(frozen=True)
 class Route:
-    """A route that answers with one JSON document. What it takes and answers is how `handle` declares it.
+    """A route that answers with one JSON document, as `handle` declares it.
 
-    `handle` takes what it asks, a struct of the URL's parameters, and maybe one of the body.
+    `handle` takes what it asks (the engine, for example), a struct of the URL's parameters, and maybe one of the body.
     """
 
     path: str
@@ -174,8 +174,8 @@ class Route:
 
     @property
     def permission(self) -> str:
-        """What a role must allow. What does not come from the engine is not filtered: it needs `everything`."""
-        return self.needs or ("" if self.declared[0] is Engine else "everything")
+        """What a role must allow. Only what comes from the engine is filtered; all else needs `everything`."""
+        return self.needs or {Engine: "", views.Views: "views"}.get(self.declared[0], "everything")
 
     @cached_property
     def declared(self) -> tuple[type[Any], type[Struct], type[answers.Answer]]:
@@ -185,7 +185,7 @@ class Route:
 
     @cached_property
     def body(self) -> type[Struct] | None:
-        """A struct of the body, if there is one."""
+        """The struct of the body, if there is one."""
         _, _, *body, _ = get_type_hints(self.handle).values()
         return body[0] if body else None
 
@@ -246,10 +246,8 @@ async def _facets(engine: Engine, given: _Facets) -> answers.FacetsAnswer:
 def _name(name: str, parameter: str) -> str:
     """The name of a field. Raises RejectedError if it can't be one."""
     if not name or len(name) > 256 or not name.isprintable():
-        raise BadRequestError(
-            "bad_parameter", f"{parameter}: expected the name of a field, such as service or attr.user.id",
-            parameter=parameter,
-        )  # fmt: skip
+        message = f"{parameter}: expected the name of a field, such as service or attr.user.id"
+        raise BadRequestError("bad_parameter", message, parameter=parameter)
     return name
 
 
@@ -311,65 +309,24 @@ async def _sql(engine: Engine, _given: Nothing, body: Sql) -> answers.SqlAnswer:
     )
 
 
+_NAMED = "The header Logbrook-User names you, unless the request is authenticated."
 ROUTES = (
-    Route(
-        "/v1/search", "Events, the newest first, page by page; pages stay the same while new events arrive.", _search
-    ),
-    Route("/v1/query", "What the stages of a query make of its events: counts, figures, tables.", _query),
-    Route("/v1/histogram", "Counts over time, by level, service or any other field.", _histogram),
+    Route("/v1/search", "Events, newest first; pages stay the same while new events arrive.", _search),
+    Route("/v1/query", "The result of a query with stages: counts, aggregates, tables.", _query),
+    Route("/v1/histogram", "Counts over time, by level, service, or any other field.", _histogram),
     Route("/v1/fields", "The fields that a query may name.", _fields),
     Route("/v1/values", "The most frequent values of a field, for autocomplete.", _values),
     Route("/v1/facets", "The most frequent values of several fields among the matching events.", _facets),
     Route("/v1/events/{id}", "One event with its whole body.", _event, statuses=(404,)),
-    Route(
-        "/v1/context",
-        "The lines around one event, of the same service and the same instance, pod, container or host.",
-        _context,
-        statuses=(404,),
-    ),
-    Route("/v1/traces/{trace_id}", "All events of a trace in order of time.", _trace),
-    Route(
-        "/v1/stats",
-        "The services with the most errors, their rates and sizes; freshness and size of the table.",
-        _stats,
-    ),
-    Route("/v1/patterns", "Similar lines grouped.", _patterns),
-    Route(
-        "/v1/status",
-        "How the platform itself is: figures, alerts, and which processes answer. Needs Prometheus.",
-        _status,
-        statuses=(404,),
-    ),
-    Route(
-        "/v1/alerts",
-        "Alerts on what logs say: rules, what holds, and what happened. Needs `logbrook alert`.",
-        _alerts,
-        statuses=(404,),
-    ),
-    Route("/v1/views", "Saved views.", _views, statuses=(404,), needs="views"),
-    Route("/v1/views/{name}", "One saved view and its history.", _view, statuses=(404,), needs="views"),
-    Route(
-        "/v1/views/{name}",
-        "Save a view. The header Logbrook-User says who does.",
-        _save_view,
-        method="PUT",
-        statuses=(404, 409, 413),
-        needs="views",
-    ),
-    Route(
-        "/v1/views/{name}",
-        "Delete a view; its owner may. The header Logbrook-User says who does.",
-        _delete_view,
-        method="DELETE",
-        statuses=(404, 409),
-        needs="views",
-    ),
-    Route(
-        "/v1/sql",
-        "One read-only SELECT on otel_logs. The body is the statement as text.",
-        _sql,
-        method="POST",
-        statuses=(413,),
-        needs="sql",
-    ),
+    Route("/v1/context", "What the same source logged around one event.", _context, statuses=(404,)),
+    Route("/v1/traces/{trace_id}", "All events of a trace in chronological order.", _trace),
+    Route("/v1/stats", "Services with their errors, rates, and sizes; freshness and size of the table.", _stats),
+    Route("/v1/patterns", "Similar lines, grouped.", _patterns),
+    Route("/v1/status", "The state of the platform itself. Needs Prometheus.", _status, statuses=(404,)),
+    Route("/v1/alerts", "Alerts on what logs say. Needs `logbrook alert`.", _alerts, statuses=(404,)),
+    Route("/v1/views", "Saved views.", _views, statuses=(404,)),
+    Route("/v1/views/{name}", "One saved view and its history.", _view, statuses=(404,)),
+    Route("/v1/views/{name}", f"Save a view. {_NAMED}", _save_view, method="PUT", statuses=(404, 409, 413)),
+    Route("/v1/views/{name}", f"Delete your own view. {_NAMED}", _delete_view, method="DELETE", statuses=(404, 409)),
+    Route("/v1/sql", "One read-only SELECT on otel_logs.", _sql, method="POST", statuses=(413,), needs="sql"),
 )

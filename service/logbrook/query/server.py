@@ -2,7 +2,7 @@
 
 import asyncio
 import ipaddress
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -48,10 +48,12 @@ _TELL_AGAIN_SECONDS = 60.0
 # The longest that the port stays closed while ClickHouse is asked what its user may do; each request asks again.
 _ADMIT_SECONDS = 5.0
 _LOOPBACK_NAMES = ["localhost", "127.0.0.1", "[::1]"]
+# Pieces, their media type, and headers.
+_Begun = tuple[AsyncIterator[bytes], str, dict[str, str]]
 
 
 class Api:
-    """The handlers, with what they share: the engine, and whose turn it is."""
+    """The handlers of all routes, and what they share."""
 
     def __init__(self, query: config.Query, clickhouse: config.ClickHouse) -> None:
         self.engine = Engine(clickhouse, query)
@@ -91,7 +93,7 @@ class Api:
 
         return handle
 
-    async def _engine(self, audit: Audit, request: Request, path: str, permission: str = "") -> Engine:
+    async def _engine(self, audit: Audit, request: Request, path: str, permission: str) -> Engine:
         """The engine with only the events that the caller may see. Raises RejectedError."""
         audit.caller = await self.access.caller(request, path)
         audit.role = self.access.role(audit.caller, permission)
@@ -105,47 +107,43 @@ class Api:
             setattr(answer, name, value)
         return answer
 
-    async def tail(self, request: Request) -> Response:
+    def streaming(self, begin: Callable[[Engine, Request], Awaitable[_Begun]], path: str, needs: str = "") -> Handler:
+        """The handler of a route that streams what `begin` returns to callers with the permission `needs`."""
+
+        async def handle(request: Request) -> Response:
+            audit = Audit(request)
+            try:
+                source, media_type, headers = await begin(await self._engine(audit, request, path, needs), request)
+                pieces = self._held(source)
+                # What fails before the first piece still gets a status of its own.
+                first = await anext(pieces, b"")
+            except Exception as error:
+                response = error_answer(error)
+                audit.write(response.status_code)
+                return response
+            return Stream(
+                first, pieces, media_type, headers, lambda sent_bytes: audit.write(200, sent_bytes=sent_bytes)
+            )
+
+        return handle
+
+    async def tail(self, engine: Engine, request: Request) -> _Begun:
         """GET /v1/tail."""
-        audit = Audit(request)
-        try:
-            engine = await self._engine(audit, request, "/v1/tail")
-            given = parameters.read(routes.Filter, request.query_params.multi_items())
-            node = given.within(TimeRange(0, 1)).node
-            since = await streams.since(engine, request.headers.get("last-event-id"))
-            source = streams.tail(engine, self.completeness, node, since)
-            return await self._stream(source, "text/event-stream", {}, audit)
-        except Exception as error:
-            return self._failed(error, audit)
+        given = parameters.read(routes.Filter, request.query_params.multi_items())
+        node = given.within(TimeRange(0, 1)).node
+        since = await streams.since(engine, request.headers.get("last-event-id"))
+        return streams.tail(engine, self.completeness, node, since), "text/event-stream", {}
 
-    async def export(self, request: Request) -> Response:
+    async def export(self, engine: Engine, request: Request) -> _Begun:
         """GET /v1/export."""
-        audit = Audit(request)
-        try:
-            engine = await self._engine(audit, request, "/v1/export", "export")
-            given = parameters.read(routes.Export, request.query_params.multi_items())
-            source = streams.export(engine, given.selection(), given.format)
-            known = await self.completeness.known()
-            headers = {
-                "Content-Disposition": f'attachment; filename="logs.{given.format}"',
-                "Complete-Until": known["complete_until"] or "unknown",
-            }
-            return await self._stream(source, streams.EXPORTS[given.format].media_type, headers, audit)
-        except Exception as error:
-            return self._failed(error, audit)
-
-    def _failed(self, error: Exception, audit: Audit) -> Response:
-        response = error_answer(error)
-        audit.write(response.status_code)
-        return response
-
-    async def _stream(
-        self, source: AsyncIterator[bytes], media_type: str, headers: dict[str, str], audit: Audit
-    ) -> Response:
-        """An answer from a source whose first piece is there: what fails before still gets a status of its own."""
-        held = self._held(source)
-        first = await anext(held, b"")
-        return Stream(first, held, media_type, headers, lambda sent_bytes: audit.write(200, sent_bytes=sent_bytes))
+        given = parameters.read(routes.Export, request.query_params.multi_items())
+        source = streams.export(engine, given.selection(), given.format)
+        known = await self.completeness.known()
+        headers = {
+            "Content-Disposition": f'attachment; filename="logs.{given.format}"',
+            "Complete-Until": known["complete_until"] or "unknown",
+        }
+        return source, streams.FORMATS[given.format].media_type, headers
 
     async def _held(self, source: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         async with self.streams.turn():
@@ -247,8 +245,8 @@ def app(query: config.Query, clickhouse: config.ClickHouse) -> ASGIApp:
         for each in routes.ROUTES
     ]
     served += [
-        StarletteRoute("/v1/tail", api.tail),
-        StarletteRoute("/v1/export", api.export),
+        StarletteRoute("/v1/tail", api.streaming(api.tail, "/v1/tail")),
+        StarletteRoute("/v1/export", api.streaming(api.export, "/v1/export", "export")),
         StarletteRoute("/openapi.json", _document),
         StarletteRoute("/healthz", _alive),
         StarletteRoute("/readyz", api.ready),

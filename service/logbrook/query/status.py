@@ -38,8 +38,8 @@ FIGURES = (
 )
 
 
-class Prometheus:
-    """A client of the Prometheus that watches the platform; an empty `url` means that there is none."""
+class _Service:
+    """A client of another service; an empty `url` means that there is none."""
 
     def __init__(self, url: str) -> None:
         self._client = httpx.AsyncClient(base_url=url, trust_env=False) if url else None
@@ -48,6 +48,10 @@ class Prometheus:
         """Close all connections."""
         if self._client is not None:
             await self._client.aclose()
+
+
+class Prometheus(_Service):
+    """The Prometheus that watches the platform."""
 
     async def ask(self, path: str, **parameters: str) -> Any:
         """The data of an answer. Raises RejectedError if there is no Prometheus, HTTPError if it can't answer."""
@@ -58,16 +62,8 @@ class Prometheus:
         return response.json()["data"]
 
 
-class Evaluator:
-    """A client of `logbrook alert`; an empty `url` means that there is none."""
-
-    def __init__(self, url: str) -> None:
-        self._client = httpx.AsyncClient(base_url=url, trust_env=False) if url else None
-
-    async def close(self) -> None:
-        """Close all connections."""
-        if self._client is not None:
-            await self._client.aclose()
+class Evaluator(_Service):
+    """`logbrook alert`."""
 
     async def alerts(self) -> AlertsAnswer:
         """What it says. Raises RejectedError if there is none, and UnavailableError if it can't answer."""

@@ -29,19 +29,19 @@ _ARROW_END = b"\xff\xff\xff\xff\x00\x00\x00\x00"
 
 
 @dataclass(frozen=True)
-class Export:
-    """A format of exports: ClickHouse's name for it, its media type, and whether times are times in it, not text."""
+class Format:
+    """A format of exports: ClickHouse's name for it, its media type, and whether it has a type for times."""
 
     clickhouse: str
     media_type: str
     typed: bool = False
 
 
-EXPORTS = {
-    "ndjson": Export("JSONEachRow", "application/x-ndjson"),
-    "csv": Export("CSVWithNames", "text/csv"),
-    "arrow": Export("ArrowStream", "application/vnd.apache.arrow.stream", typed=True),
-    "parquet": Export("Parquet", "application/vnd.apache.parquet", typed=True),
+FORMATS = {
+    "ndjson": Format("JSONEachRow", "application/x-ndjson"),
+    "csv": Format("CSVWithNames", "text/csv"),
+    "arrow": Format("ArrowStream", "application/vnd.apache.arrow.stream", typed=True),
+    "parquet": Format("Parquet", "application/vnd.apache.parquet", typed=True),
 }
 
 
@@ -103,16 +103,16 @@ def _message(name: str, data: object, identity: int | None = None) -> bytes:
 
 
 async def export(engine: Engine, selection: Selection, output_format: str) -> AsyncIterator[bytes]:
-    """All matches, newest first, in one of EXPORTS: range after range of time, each as ClickHouse writes it.
+    """All matches, newest first, in one of FORMATS: one time range after the other, each as ClickHouse writes it.
 
-    Parquet is one statement, within the limits of one: the file ends with an index of all that is in it.
+    Parquet is one statement and must stay within its limits: the file ends with an index of all its rows.
     """
     look = Look(engine, selection, Spent())
     periods = _whole(selection.period) if output_format == "parquet" else search.slices(look, _EXPORT_EVENTS)
     first = True
     async for period in periods:
         statement = _export_statement(Selection(selection.node, period), output_format)
-        name = "CSV" if output_format == "csv" and not first else EXPORTS[output_format].clickhouse
+        name = "CSV" if output_format == "csv" and not first else FORMATS[output_format].clickhouse
         async with engine.stream(statement, name) as chunks:
             async for chunk in _batches(chunks, first=first) if output_format == "arrow" else chunks:
                 yield chunk
@@ -126,7 +126,7 @@ async def _whole(period: timerange.TimeRange) -> AsyncIterator[timerange.TimeRan
 
 
 async def _batches(chunks: AsyncIterator[bytes], *, first: bool) -> AsyncIterator[bytes]:
-    """An Arrow stream without its end, and without its schema unless it is the first: so that they can be joined.
+    """An Arrow stream without its end and, unless it is the first, without its schema, so that several can be joined.
 
     A stream begins with the schema's message, which has no body: four bytes FF, the size of what follows, and that
     (https://arrow.apache.org/docs/format/Columnar.html#encapsulated-message-format). ClickHouse writes each with
@@ -155,18 +155,17 @@ def _exported(column: Column, output_format: str) -> str:
     sql = "toValidUTF8(Body)" if column.sql == "Body" else column.sql
     if column.kind == "time":
         time = f"toTimeZone({sql}, 'UTC')"
-        return time if EXPORTS[output_format].typed else f"concat(replaceOne(toString({time}), ' ', 'T'), 'Z')"
+        return time if FORMATS[output_format].typed else f"concat(replaceOne(toString({time}), ' ', 'T'), 'Z')"
     if output_format == "csv" and column.kind == "map":
         return f"toJSONString({sql})"
     if output_format == "csv" and column.kind == "text":
-        # A text that no spreadsheet takes for a formula.
+        # No spreadsheet takes such a text for a formula.
         return f"if(match({sql}, '{_FORMULA}'), concat('''', {sql}), {sql})"
     return sql
 
 
 async def since(engine: Engine, last_event_id: str | None) -> int:
-    """The arrival, in ms by ClickHouse's clock, after which a tail begins: where the client left, if not long ago, else
-    now."""
+    """Where a tail begins, in ms by ClickHouse's clock: where the client left, up to a minute ago, or now."""
     now_ms = int((await engine.rows(Statement("SELECT toUnixTimestamp64Milli(now64(3))")))[0][0])
     if last_event_id and last_event_id.isascii() and last_event_id.isdigit():
         return max(min(int(last_event_id), now_ms), now_ms - 60_000)

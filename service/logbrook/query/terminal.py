@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import quote
@@ -64,16 +65,16 @@ def run(url: str, wanted: Wanted, *, follow: bool, as_json: bool) -> None:
     is 130.
     """
     console = Console(highlight=False, soft_wrap=True)
-    show = _show_json if as_json else _show
+    show: Callable[[dict[str, Any]], None] = _print_json if as_json else partial(_show, console)
     try:
         with _service(url) as client:
             answer = _search(client, wanted)
             seen = {event["id"] for event in answer["events"]}
             for event in reversed(answer["events"]):
-                show(console, _whole(client, event) if as_json else event)
+                show(_whole(client, event) if as_json else event)
             _print_hints(answer)
             if follow:
-                _follow(client, wanted.query, seen, lambda event: show(console, event))
+                _follow(client, wanted.query, seen, show)
             elif not as_json and answer["cost"]:
                 more = f", there are more: --limit {wanted.limit * 10}" if answer["cursor"] else ""
                 _summary(answer, len(answer["events"]), "event", more)
@@ -249,10 +250,6 @@ def _followed(client: httpx.Client, query: str) -> Iterator[list[dict[str, Any]]
                 name = line[7:]
             elif line.startswith("data: ") and name in ("events", "complete"):
                 yield orjson.loads(line[6:])
-
-
-def _show_json(_console: Console, event: dict[str, Any]) -> None:
-    _print_json(event)
 
 
 def _print_json(document: dict[str, Any]) -> None:
