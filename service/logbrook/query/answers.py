@@ -179,15 +179,15 @@ class PatternsAnswer(Answer, kw_only=True):
 
 
 class View(Struct, kw_only=True, omit_defaults=True, rename={"from_": "from", "as_": "as"}):
-    """What a saved view shows, as the explorer's URL says it; what is left out is the explorer's default."""
+    """What a saved view shows, as in the explorer's URL; a field that is left out has the explorer's default."""
 
     query: Annotated[str, Meta(max_length=4096)] = ""  # as long as a query may be
     from_: Annotated[str, Meta(max_length=64)] = "1h"
     to: Annotated[str, Meta(max_length=64)] = "now"
     by: Annotated[str, Meta(max_length=256)] = "level"
     view: Annotated[str, Meta(max_length=32)] = "events"
-    as_: Annotated[str, Meta(max_length=32)] = ""  # how counts are drawn
-    columns: Annotated[str, Meta(max_length=8192)] = ""  # name or name:pixels, percent-encoded, by commas
+    as_: Annotated[str, Meta(max_length=32)] = ""  # how counts are shown
+    columns: Annotated[str, Meta(max_length=8192)] = ""  # name or name:pixels, percent-encoded, comma-separated
     wrap: Literal["", "1"] = ""
     dense: Literal["", "1"] = ""
     note: Annotated[str, Meta(max_length=4096)] = ""
@@ -236,19 +236,19 @@ class SqlAnswer(Answer, kw_only=True):
 
 
 class QueryColumn(Struct, kw_only=True):
-    """A column of counts."""
+    """A column of the result."""
 
     name: str
     kind: str  # text, number, or time
 
 
 class QueryAnswer(Answer, kw_only=True, rename={"from_": "from"}):
-    """What a query with stages counted, row by row. A text or figure that is not there is empty or null."""
+    """The result of a query with stages. A missing text is empty; a missing number is null."""
 
     columns: list[QueryColumn]
     rows: list[list[Any]]
     truncated: bool  # there are more rows
-    step_seconds: float | None  # of a timechart; null: it is none
+    step_seconds: float | None  # of a timechart; null without one
     hints: list[str]  # what was cut, how the query is read where other tools differ, or which fields are not there
     from_: str  # what was counted: whole steps of a timechart, whole minutes where the counts by minute answer
     to: str

@@ -86,9 +86,7 @@ def round_step(period: TimeRange, buckets: int) -> int:
 
 def bucket_of(period: TimeRange, step: int, *, counted: bool) -> tuple[str, str]:
     """SQL for the number of an event's bucket, and for the range; in whole minutes if the counts by minute suffice."""
-    lowest, highest = timerange.BUCKET_RANGE
-    by_minute = step % (60 * SECOND) == 0 and lowest <= period.start and period.end <= highest
-    if counted and by_minute:
+    if counted and step % (60 * SECOND) == 0 and period.is_bucketed():
         start = period.start // SECOND
         bucket = f"intDiv(toUnixTimestamp(toStartOfMinute(Timestamp)) - {start:d}, {step // SECOND:d})"
         return bucket, search.minutes(period)

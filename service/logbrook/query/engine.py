@@ -70,7 +70,7 @@ class Statement:
 
 @dataclass
 class _Learned:
-    """What ClickHouse has said about itself and its user."""
+    """What is known about ClickHouse and its user, shared by all engines that `seeing` makes."""
 
     sql_limits: dict[str, str]
     readonly: bool | None = None
@@ -105,10 +105,10 @@ class Engine:
         self._prefix = secrets.token_hex(8)
 
     def seeing(self, condition: str) -> "Engine":
-        """The same for somebody who may see these events alone: ClickHouse leaves out all others, whatever is asked.
+        """The same engine, restricted to the events that meet an SQL condition; empty: all.
 
-        `condition` is SQL; all are seen if it is empty. https://clickhouse.com/docs/operations/settings/settings,
-        `additional_table_filters`.
+        ClickHouse applies it to every statement: `additional_table_filters` of
+        https://clickhouse.com/docs/operations/settings/settings.
         """
         seeing = copy.copy(self)
         seeing._condition = condition
@@ -177,8 +177,8 @@ class Engine:
         learned = self._learned
         if time.monotonic() - learned.table_rows_at > _TABLE_ROWS_SECONDS:
             learned.table_rows_at = time.monotonic()
-            everything = self.seeing("")
-            learned.table_rows = int((await everything.rows(Statement("SELECT count() FROM otel_logs")))[0][0])
+            [[rows]] = await self.seeing("").rows(Statement("SELECT count() FROM otel_logs"))
+            learned.table_rows = int(rows)
         return learned.table_rows
 
     @asynccontextmanager
@@ -298,15 +298,16 @@ class Engine:
             self._learned.sql_limits = {}
 
     async def _require_filters(self) -> None:
-        """Raise UnavailableError unless ClickHouse applies filters: it must then refuse one that names no column."""
+        """Raise UnavailableError unless ClickHouse applies filters: then it refuses one with an unknown column."""
         try:
             await self._ask("SELECT 1 FROM otel_logs LIMIT 0", _filtered("no_such_column"))
         except StatementError as error:
             if error.clickhouse_code == _UNKNOWN_IDENTIFIER:
                 self._learned.filters = True
                 return
-            log.warning("ClickHouse applies no filters of roles (docs/access.md)", error=str(error))
-        raise UnavailableError("no_filters", "ClickHouse can't leave out events for this user; see docs/access.md", 60)
+            log.warning("ClickHouse does not apply the filters of roles (docs/access.md)", error=str(error))
+        message = "ClickHouse does not apply the filter of your role: see docs/access.md"
+        raise UnavailableError("no_filters", message, 60)
 
     async def may_only_read(self) -> bool:
         """Whether this process is logged in as a user that can read the log table and nothing else.
@@ -325,11 +326,11 @@ class Engine:
 
     async def _admit(self) -> bool:
         """Whether the user's profile is read-only. Raises UnavailableError if the user may do more than we accept."""
-        if not await self.may_only_read():
-            if not self.query.allow_privileged_user:
-                raise UnavailableError("privileged_user", PRIVILEGED.format(user=self.clickhouse.username))
-            return await self._ask("SELECT getSetting('readonly')") == "1"
-        return True
+        if await self.may_only_read():
+            return True
+        if not self.query.allow_privileged_user:
+            raise UnavailableError("privileged_user", PRIVILEGED.format(user=self.clickhouse.username))
+        return await self._ask("SELECT getSetting('readonly')") == "1"
 
     async def _ask(self, sql: str, settings: Mapping[str, str] | None = None) -> str:
         """The only value of a statement that needs no limits."""
@@ -360,6 +361,6 @@ async def post(client: httpx.AsyncClient, url: Mapping[str, str], content: bytes
 
 
 def _filtered(condition: str) -> dict[str, str]:
-    """The setting with which ClickHouse reads only these events, wherever a statement names the table."""
+    """The setting with which ClickHouse reads only the events that meet a condition."""
     text = condition.replace("\\", "\\\\").replace("'", "\\'")
     return {"additional_table_filters": f"{{'otel_logs': '{text}'}}"}

@@ -46,7 +46,7 @@ _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "
 
 @dataclass
 class Parameters:
-    """The values of a statement, sent beside it: no text of a user is ever part of the SQL."""
+    """The values of a statement, sent beside it, so that nothing that a user wrote is part of the SQL."""
 
     values: dict[str, str] = field(default_factory=dict)
 
@@ -61,7 +61,7 @@ class Parameters:
         return self.add("String", value)
 
     def inlined(self, sql: str) -> str:
-        """SQL that needs no values beside it: for people to copy, or for a setting, where ClickHouse binds none."""
+        """SQL with the values in it: for people to copy, and for settings, where ClickHouse does not bind values."""
 
         def literal(found: re.Match[str]) -> str:
             value = self.values[found[1]]
@@ -71,7 +71,7 @@ class Parameters:
 
 
 def literal(node: Node) -> str:
-    """The condition with its values in it. For what an operator wrote."""
+    """The condition of a node with its values in it."""
     parameters = Parameters()
     return parameters.inlined(condition(node, parameters))
 
@@ -195,7 +195,7 @@ def _field(node: OfField, parameters: Parameters) -> str:
 
 
 def _made(node: OfField, parameters: Parameters) -> str:
-    """The condition for a column that the statement itself makes; a number may be NULL."""
+    """The condition for a column that a stage made; a number may be NULL."""
     name, numeric = node.field.name, node.field.numeric
     match node:
         case Compares(operator=operator, number=number):

@@ -7,7 +7,7 @@ a user wrote are bound; only plain names are part of the SQL, as the last aliase
 import re
 from dataclasses import dataclass
 
-from logbrook.query import catalog, counts, events, filters, search, syntax, timerange
+from logbrook.query import catalog, counts, events, filters, search, syntax
 from logbrook.query.selection import COUNTED, Selection
 from logbrook.query.syntax import Field, Node, Place
 from logbrook.query.timerange import SECOND
@@ -53,13 +53,12 @@ class Pipeline:
     """The source of its rows, their filter, their order, and their number."""
 
     def __init__(self, selection: Selection) -> None:
-        lowest, highest = timerange.BUCKET_RANGE
         self.parameters, self.period, self.step = filters.Parameters(), selection.period, 0
         self.limit: int | None = None
         self._source, self._conditions, self._order = "otel_logs", [self.period.condition()], [_NEWEST_FIRST]
         self._made: dict[str, str] = {}
         # Whether the counts by minute, service, and level can still answer.
-        self._counted = lowest <= self.period.start and self.period.end <= highest
+        self._counted = self.period.is_bucketed()
         self.where(selection.node)
 
     def where(self, node: Node) -> None:

@@ -32,12 +32,16 @@ class TimeRange:
     def condition(self) -> str:
         """SQL for the rows inside, with the bucket of the sorting key beside the time where it is its own."""
         since, until = f"Timestamp >= {literal(self.start)}", f"Timestamp < {literal(self.end)}"
-        if self.start < BUCKET_RANGE[0] or self.end > BUCKET_RANGE[1]:
+        if not self.is_bucketed():
             return f"{since} AND {until}"
         seconds = TimeRange(self.start // SECOND, -(-self.end // SECOND))
         if self.end - self.start < _FEW_BUCKETS:
             return f"{buckets(seconds)} AND {since} AND {until}"
         return f"{buckets(seconds)} AND {outside_the_key(since, until)}"
+
+    def is_bucketed(self) -> bool:
+        """Whether the bucket of the sorting key is the time's own throughout."""
+        return BUCKET_RANGE[0] <= self.start and self.end <= BUCKET_RANGE[1]
 
     def aligned(self, step: int) -> "TimeRange":
         """The smallest range of whole steps around it."""

@@ -141,10 +141,9 @@ async def _column_counts(
     engine: Engine, selection: Selection, column: str, spent: Spent
 ) -> tuple[dict[str, int], Counted]:
     """Counts by service or level: exact from the counts by minute if the filter and the range allow it."""
-    period, (lowest, highest) = selection.period, timerange.BUCKET_RANGE
-    parameters = filters.Parameters()
+    period, parameters = selection.period, filters.Parameters()
     exact = True
-    if selection.is_counted() and lowest <= period.start and period.end <= highest:
+    if selection.is_counted() and period.is_bucketed():
         where = search.minutes(period.aligned(60 * SECOND))
     else:
         sample = await sampling.sample(engine, selection, spent)
