@@ -64,8 +64,9 @@ def run(url: str, wanted: Wanted, *, follow: bool, as_json: bool) -> None:
     Ctrl-C ends `follow`. While matches are still being fetched, those that are there are printed, and the exit status
     is 130.
     """
-    console = Console(highlight=False, soft_wrap=True)
-    show: Callable[[dict[str, Any]], None] = _print_json if as_json else partial(_show, console)
+    show: Callable[[dict[str, Any]], None] = partial(_show, Console(highlight=False, soft_wrap=True))
+    if as_json:
+        show = _print_json
     try:
         with _service(url) as client:
             answer = _search(client, wanted)
