@@ -168,7 +168,7 @@ def test_other_routes_are_about_the_filter(service: Door, database: config.Click
 
     searched = service.search(query)
     assert {each["service"] for each in searched["events"]} == {"cart"}
-    assert "/v1/query runs what is behind" in searched["hints"][0]
+    assert "/v1/query runs the stages" in searched["hints"][0]
     assert service.get("histogram", query=query, **DAY)["total"] == 10
     assert len(service.ask("export", query=query, **DAY).text.splitlines()) == 10
     with pytest.raises(RejectedError) as refused:

@@ -17,9 +17,9 @@ _STEPS_SECONDS = (
 )  # fmt: skip
 MAX_BUCKETS = 500
 MAX_SERIES = 10
-# Each bucket has it again.
+# It is repeated for each bucket.
 _SERIES_NAME = 256
-# Of these, the most frequent: who sends has not to name any number of services.
+# Only the most frequent are counted: a sender could name any number of services.
 MAX_GROUPS = 10_000
 OTHER = "(other)"
 

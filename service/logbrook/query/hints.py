@@ -1,7 +1,7 @@
 """What a query may have meant instead, said next to its answer in plain sentences.
 
-Some of what other tools understand is text here: that is always said. Why nothing was found is looked up only if
-nothing was.
+Other tools' syntax that is plain text here is always pointed out. The reason why nothing was found is looked up only
+if nothing was.
 """
 
 import contextlib

@@ -169,7 +169,7 @@ class Guard:
 
         with metrics.query_requests_in_flight.track_inprogress():
             if scope["path"].startswith("/v1/") and _is_foreign(scope):
-                refused = RejectedError(403, "cross_site", "a page of another site may not ask here")
+                refused = RejectedError(403, "cross_site", "requests from pages of other sites are refused")
                 await error_answer(refused)(scope, receive, secured)
             else:
                 await self._app(scope, receive, secured)

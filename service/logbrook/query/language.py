@@ -8,7 +8,7 @@
     duration_ms:[100 TO 200] ip:10.0.0.0/8 path:/^\\/api/    ranges, networks, regular expressions
 
 Words next to each other must all match. `AND` (`&&`), `OR` (`||`) and `NOT` are operators in capitals only. A `|` ends
-the filter: behind it are stages (stages.py).
+the filter, and stages follow (stages.py).
 """
 
 import re
@@ -88,7 +88,7 @@ class Parser:
         return self.at == len(self.text) or _STAGE.match(self.text, self.at) is not None
 
     def _need(self, name: str, start: int) -> None:
-        """Raise QuerySyntaxError if there is no such field here: events can have any."""
+        """Raise QuerySyntaxError if the rows have no such field; events can have any."""
 
     def _is_known(self, name: str) -> bool:
         return name in self.made or catalog.is_known(name)
@@ -194,7 +194,7 @@ class Parser:
         if operator not in ("=", "==", ":"):
             return self._related(name, operator, depth)
         node = self._value(depth, name)
-        # It may be text as well: programs write `user=bob` into their lines, and no blank stands behind a word in CJK.
+        # It may be text as well: programs write `user=bob` into their lines, and CJK text has no blanks between words.
         text = self.text[start : self.at]
         is_field = found[3] or self._is_known(name) or "(" in text or (operator == ":" and not is_unspaced(name))
         return node if is_field else Any((node, body_text(text)))

@@ -95,7 +95,7 @@ def comparison(name: str, operator: str, value: str, start: int, made: Field | N
 
 def matches(name: str, pattern: str, start: int, made: Field | None = None) -> Node:
     """What `name:/pattern/` asks for."""
-    # Longer ones keep ClickHouse busy for one block, within which it does not look at its deadline.
+    # A longer one keeps ClickHouse busy within one block, where it does not check its deadline.
     if not pattern or len(pattern) > MAX_PATTERN_CHARACTERS:
         expected = f"one to {MAX_PATTERN_CHARACTERS} characters"
         raise QuerySyntaxError(start, f"the regular expression has {len(pattern)} characters", expected)

@@ -203,7 +203,7 @@ async def _search(engine: Engine, given: _Search) -> answers.SearchAnswer:
     _, end = language.split(given.query)
     found_hints = hints.of_query(given.query[:end], wanted.node)
     if end < len(given.query):
-        found_hints.append("These are the events that the filter finds; /v1/query runs what is behind the first `|`.")
+        found_hints.append("These are the events that the filter finds; /v1/query runs the stages after the first `|`.")
     if not page.events and not given.cursor:
         found_hints += await hints.of_nothing(engine, wanted, spent)
     return answers.SearchAnswer(

@@ -1,7 +1,7 @@
 """What the query language can say: the tree that the parser builds, and that becomes SQL.
 
 In the body, text is compared ignoring case (`spellings`), elsewhere exactly. A *glob* is text in which `*` stands for
-any run of characters, `?` for one, and a backslash takes away the next character's meaning.
+any run of characters and `?` for one; after a backslash, the next character stands for itself.
 """
 
 import re
@@ -141,12 +141,12 @@ def is_unspaced(text: str) -> bool:
 
 
 def lowered(text: str) -> str:
-    """`text` as the engine's `lower` writes it: ASCII letters alone change."""
+    """`text` as the engine's `lower` writes it: only ASCII letters change."""
     return text.encode().lower().decode()
 
 
 def spellings(text: str) -> list[str]:
-    """What a text in any case may look like in the body, of which ASCII letters are lower case already.
+    """How a text may be spelled in the body, once the ASCII letters of both are in lower case.
 
     Other letters count as typed, all in lower case, all in upper case, and with capitals at the beginning.
     """

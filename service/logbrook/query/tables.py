@@ -1,4 +1,4 @@
-"""What the stages of a query make of its events, row by row, and what is not in the answer."""
+"""The result of a query with stages, row by row, and hints about what is not in it."""
 
 from logbrook.query import counts, hints, language, timerange
 from logbrook.query.answers import QueryAnswer, QueryColumn
@@ -8,12 +8,12 @@ from logbrook.query.selection import Selection
 from logbrook.query.stages import Stages
 from logbrook.query.timerange import SECOND
 
-# Of a query that lists events, unless it has a limit.
+# For a query that lists events and has no limit.
 _LISTED_EVENTS = 1000
 
 
 async def table(engine: Engine, selection: Selection, text: str, limit: int) -> QueryAnswer:
-    """At most `limit` rows, and at most as many as the setting says. Raises RejectedError."""
+    """At most `limit` rows, and at most LOGBROOK_QUERY_MAX_RESULT_ROWS. Raises RejectedError."""
     stages, spent = Stages(text, selection), Spent()
     pipeline, columns = stages.pipeline, stages.columns()
     most = min(limit, engine.query.max_result_rows)
@@ -21,7 +21,7 @@ async def table(engine: Engine, selection: Selection, text: str, limit: int) -> 
         most = min(most, _LISTED_EVENTS)
     pipeline.take(most + 1)
     sql = pipeline.statement(columns)
-    # As many bytes as an answer to SQL: no other request is answered while this one is assembled.
+    # At most as large as an answer to SQL: no other request is answered while this one is assembled.
     statement = Statement(sql, pipeline.parameters.values, most_bytes=engine.query.max_sql_result_bytes)
     found = await engine.rows(statement, spent)
     rows, truncated = found[:most], len(found) > most

@@ -36,7 +36,7 @@ _STYLES = {
 # Control characters and those that reorder or hide text: a log line must not take over the terminal.
 _HIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
 _PAGE = 1000
-# What consumers are behind by when nothing is wrong: a batch, and a report each second.
+# How far consumers are behind when nothing is wrong: a batch, and one report per second.
 _MOMENT_SECONDS = 5.0
 
 

@@ -106,7 +106,7 @@ class Views:
     async def _unchanged(self, name: str, version: int) -> list[SavedView]:
         """The history. Raises RejectedError if `version` is not the newest, or the caller has no name."""
         if not self.caller:
-            raise BadRequestError("no_name", "say who you are: the header Logbrook-User")
+            raise BadRequestError("no_name", "say who you are in the header Logbrook-User")
         history = await self._history(name)
         current = history[0] if history and not history[0].deleted else None
         if (current.version if current else 0) != version:
