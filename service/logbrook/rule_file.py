@@ -1,7 +1,7 @@
 """A YAML file with a list of rules: checked as a whole, and refused with the line and column of each mistake."""
 
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 import yaml
@@ -18,12 +18,6 @@ class MistakesError(ConfigError):
     """The file can't be used; the message has a line for each mistake: file:line:column: what is wrong."""
 
 
-class Wrong(Protocol):
-    """Says what is wrong with the value at a path, or of a key of a rule, so many characters into it."""
-
-    def __call__(self, where: str, message: str, column: int = 0, /) -> None: ...
-
-
 def read(path: Path) -> str:
     """The text of a file. Raises MistakesError."""
     try:
@@ -33,10 +27,10 @@ def read(path: Path) -> str:
 
 
 class Document:
-    """What a text says under its one key, and what is wrong with it. Paths are msgspec's: $.rules[0].name"""
+    """The list that a text has under its one key, and the mistakes in it. Paths are msgspec's: $.rules[0].name"""
 
     def __init__(self, text: str, file: str, key: str) -> None:
-        """Raises MistakesError if it is not a list under that key. `file` is named in the mistakes."""
+        """Raises MistakesError if there is no list under that key. The mistakes name `file`."""
         self._file = file
         self._mistakes = list[str]()
         # The line and column of each value, from 0, by its path.
@@ -59,7 +53,7 @@ class Document:
                 self.wrong(f"$.{key}[{index}].name", f"there is another {key.removesuffix('s')} {name}")
 
     def wrong(self, where: str, message: str, column: int = 0) -> None:
-        """Add a mistake: of the value at a path, so many characters into it."""
+        """Add a mistake in the value at a path, `column` characters into it."""
         while where not in self._marks:
             where = where[: max(where.rfind("."), where.rfind("["), 1)]
         at_line, at_column = self._marks[where]
@@ -71,7 +65,7 @@ class Document:
             raise MistakesError("\n".join(self._mistakes))
 
     def converted(self, given: Any, path: str, kind: type[Written]) -> Written | None:
-        """A value of the list as a struct, or None after what is wrong with it was said; each unknown field is."""
+        """A value of the list as a struct; None if it can't be one. Adds its mistakes, with every unknown field."""
         known = {each.encode_name for each in msgspec.structs.fields(kind)}
         for name in given if isinstance(given, dict) else ():
             if name not in known:
@@ -84,7 +78,7 @@ class Document:
             return None
 
     def query(self, path: str, text: str) -> Node | None:
-        """A query of the language, or None after what is wrong with it was said."""
+        """The query that a text is; None, with its mistake added, if it is not one."""
         try:
             return language.parse(text)
         except QuerySyntaxError as error:

@@ -13,6 +13,7 @@ from logbrook.query import catalog
 from logbrook.query.syntax import Everything, Field, Node
 from logbrook.query.timerange import SECOND
 
+_Refuse = Callable[[str, str], None]
 _UNITS = {"s": SECOND, "m": 60 * SECOND, "h": 3600 * SECOND, "d": 86400 * SECOND}
 _DURATION = re.compile(r"(\d{1,6})(s|m|h|d)", re.ASCII)
 _CONDITION = re.compile(
@@ -93,21 +94,16 @@ def parse(text: str, file: str) -> list[Rule]:
 
 
 def _rule(given: Any, path: str, document: rule_file.Document) -> Rule | None:
-    """A rule, or None after what is wrong with it was said."""
+    """A rule; None if it does not have the form of one. Its mistakes are added to the document's."""
     written = document.converted(given, path, _Written)
     if written is None:
         return None
-    before: list[str] = []
 
-    def refuse(field: str, message: str, column: int = 0) -> None:
-        before.append(field)
-        document.wrong(f"{path}.{field}", message, column)
+    def refuse(field: str, message: str) -> None:
+        document.wrong(f"{path}.{field}", message)
 
     def query(field: str, text: str) -> Node:
-        node = document.query(f"{path}.{field}", text)
-        if node is None:
-            before.append(field)
-        return node or Everything()
+        return document.query(f"{path}.{field}", text) or Everything()
 
     def duration(field: str, text: str, least: int, most: int = 7 * _DAY) -> int:
         found = _DURATION.fullmatch(text)
@@ -125,7 +121,7 @@ def _rule(given: Any, path: str, document: rule_file.Document) -> Rule | None:
     for name in written.labels:
         if not _LABEL.fullmatch(name) or name in _OWN_LABELS:
             refuse(f"labels.{name}", "not a name for a label: letters, digits, and _; alertname and severity are taken")
-    rule = Rule(
+    return Rule(
         name=written.name,
         query=written.query,
         node=query("query", written.query),
@@ -140,10 +136,9 @@ def _rule(given: Any, path: str, document: rule_file.Document) -> Rule | None:
         summary=written.summary,
         runbook=written.runbook,
     )
-    return None if before else rule
 
 
-def _condition(written: _Written, query: Callable[[str, str], Node], refuse: rule_file.Wrong) -> Condition:
+def _condition(written: _Written, query: Callable[[str, str], Node], refuse: _Refuse) -> Condition:
     found = _CONDITION.fullmatch(written.condition.strip())
     if found is None:
         refuse("condition", f"expected one of: {_EXPECTED}")
@@ -164,7 +159,7 @@ def _condition(written: _Written, query: Callable[[str, str], Node], refuse: rul
     )
 
 
-def _groups(written: _Written, refuse: rule_file.Wrong) -> dict[str, str]:
+def _groups(written: _Written, refuse: _Refuse) -> dict[str, str]:
     groups = dict[str, str]()
     for index, name in enumerate(written.group_by):
         label = re.sub(r"\W", "_", name.removeprefix("attr.").removeprefix("resource."), flags=re.ASCII)
