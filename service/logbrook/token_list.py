@@ -1,4 +1,4 @@
-"""`logbrook token` and `logbrook tokens`: what stands in a variable such as LOGBROOK_GATEWAY_TOKENS, or in its file."""
+"""`logbrook token` and `logbrook tokens`: the entries of a setting such as LOGBROOK_GATEWAY_TOKENS, or of its file."""
 
 import json
 import os
@@ -17,16 +17,16 @@ Section = type[config.Gateway] | type[config.Query]
 
 def create(section: Section, name: str, limits: Mapping[str, object], *, as_json: bool) -> None:
     """Make a token, and add its entry to the file of tokens if there is one. Raises ConfigError."""
+    variable, file = config.variable(section, "tokens"), config.secret_file(section, "tokens")
     rest = "".join(f";{key}={value}" for key, value in limits.items() if value)
-    issued = tokens.issue(name, rest)
-    file = config.secret_file(section, "tokens")
+    issued = tokens.issue(name, rest, variable)
     if file:
-        _write(file, [*tokens.entries(_text(file)), *tokens.entries(issued.entry)])
+        _write(file, tokens.entries(f"{_text(file)}\n{issued.entry}", variable))
     if as_json:
         print(json.dumps({"name": name, "token": issued.token, "entry": issued.entry}))  # noqa: T201
         return
     print(f"Token (shown once): {issued.token}")  # noqa: T201
-    print(f"Added to {file}" if file else f"Add to {config.variable(section, 'tokens')}: {issued.entry}")  # noqa: T201
+    print(f"Added to {file}" if file else f"Add to {variable}: {issued.entry}")  # noqa: T201
 
 
 def show(section: Section, *, as_json: bool) -> None:
@@ -47,21 +47,22 @@ def show(section: Section, *, as_json: bool) -> None:
 
 
 def check(section: Section, token: str, *, as_json: bool) -> None:
-    """Print what a token stands for. Raises ConfigError if it is not given, and RejectedError if it is not good."""
+    """Print what a token stands for. Raises ConfigError if it is empty, RejectedError if it is not valid."""
     if not token:
         raise ConfigError("LOGBROOK_TOKEN is not set: set it to the token that you want to check")
-    found = tokens.Tokens(config.load(section).tokens, allow_anonymous=True).grant(token)
+    variable = config.variable(section, "tokens")
+    found = tokens.Tokens(config.load(section).tokens, allow_anonymous=True, variable=variable).grant(token)
     until = "" if found.expires is None else f", until the end of {found.expires} (UTC)"
     print(json.dumps(_described(found)) if as_json else f"The token {found.id} of {found.source} is good{until}.")  # noqa: T201
 
 
 def retire(section: Section, name: str) -> None:
-    """Take out a source's tokens, or the one with this id, and say what is left. Raises ConfigError without any."""
+    """Remove a source's tokens, or the one with this id, and say what is left. Raises ConfigError if there is none."""
     grants = _entries(section)
     left = [each for each in grants if name not in (each.source, each.id)]
     if len(left) == len(grants):
         raise ConfigError(f"no source and no token is called {name!r}: `logbrook tokens` lists them")
-    # A gateway that finds its file empty keeps what it had, and a query API without tokens asks for none.
+    # A gateway whose file is empty keeps the tokens that it had, and a query API without tokens asks for none.
     if not left and not getattr(config.load(section), "allow_anonymous", False):
         raise ConfigError("nobody could send or ask any more: make another token first, with `logbrook token NAME`")
     file = config.secret_file(section, "tokens")

@@ -1,7 +1,7 @@
-"""Who sends or asks, and what they may: a token per name. Only the SHA-256 of a token is ever known here.
+"""Who sends or asks, by tokens, and what each token may do. Only the SHA-256 of a token is kept.
 
 An entry is `name=SHA256`, followed by limits: `;expires=2027-01-31` (the last day, UTC), `;paths=/v1/logs+/ingest`,
-`;bytes_per_second=2000000`, `;bytes_per_day=10000000000`. Entries have commas or line breaks between them.
+`;bytes_per_second=2000000`, `;bytes_per_day=10000000000`. Commas or line breaks separate entries.
 """
 
 import base64
@@ -27,20 +27,20 @@ _DIGEST = re.compile(r"[0-9a-fA-F]{64}")
 
 @dataclass(frozen=True)
 class Grant:
-    """What a token stands for: its source, and what that may do with it."""
+    """What a token stands for: a source, and the limits on what it may do."""
 
     source: str
     digest: bytes = field(default=b"", repr=False)
     expires: date | None = None
-    """The last day on which it is good."""
+    """The last day on which it is valid."""
     paths: tuple[str, ...] = ()
-    """Where it may be sent; everywhere if there are none."""
+    """Where it may be sent; anywhere if empty."""
     bytes_per_second: int | None = None
     bytes_per_day: int | None = None
 
     @property
     def id(self) -> str:
-        """What tells apart the tokens of a source."""
+        """Distinguishes the tokens of a source."""
         return self.digest.hex()[:8]
 
     @property
@@ -49,7 +49,7 @@ class Grant:
         return self.expires is not None and datetime.now(UTC).date() > self.expires
 
     def check_path(self, path: str) -> None:
-        """Raise RejectedError (403) if what it may send does not go to `path`."""
+        """Raise RejectedError (403) if it may not be sent to `path`."""
         if self.paths and path not in self.paths:
             known = ", ".join(self.paths)
             raise RejectedError(403, "path_not_allowed", f"The token of {self.source} is for {known}, not {path}.")
@@ -68,26 +68,26 @@ class Grant:
 
 @dataclass(frozen=True)
 class Issued:
-    """A new token: `token` goes to the sender and is kept nowhere; `entry` goes into LOGBROOK_GATEWAY_TOKENS."""
+    """A new token: `token` goes to its user and is kept nowhere else; `entry` goes into the setting."""
 
     token: str
     entry: str
 
 
-def issue(name: str, limits: str = "") -> Issued:
+def issue(name: str, limits: str = "", variable: str = VARIABLE) -> Issued:
     """Make a random token for the source `name`; `limits` is the rest of its entry, beginning with a semicolon.
 
-    Raises ConfigError if a source can't have that name, or for limits that an entry can't have.
+    Raises ConfigError for a name or limits that are not valid.
     """
     _check_name(name)
     token = f"lb_{secrets.token_urlsafe(32)}"
-    return Issued(token, str(_entry(f"{name}={_digest(token).hex()}{limits}", VARIABLE)))
+    return Issued(token, str(_entry(f"{name}={_digest(token).hex()}{limits}", variable)))
 
 
 def given_token(headers: Mapping[str, str]) -> str | None:
-    """The token of a request, wherever its protocol has a place for one; None if there is none.
+    """The token of a request, from whichever header its protocol uses; None if there is none.
 
-    Raises RejectedError (401) for an `Authorization` that has no token.
+    Raises RejectedError (401) for an `Authorization` header without a token.
     """
     if "dd-api-key" in headers:
         # https://docs.datadoghq.com/api/latest/logs/#send-logs
@@ -110,7 +110,7 @@ def given_token(headers: Mapping[str, str]) -> str | None:
 
 
 def entries(text: str, variable: str = VARIABLE) -> list[Grant]:
-    """What the variable of that name says. Raises ConfigError for an entry that is malformed."""
+    """The grants in `text`. Raises ConfigError, which names `variable`, for a malformed entry."""
     return [_entry(each.strip(), variable) for each in re.split(r"[,\n]", text) if each.strip()]
 
 
@@ -120,7 +120,7 @@ class Tokens:
     def __init__(self, text: str, *, allow_anonymous: bool, checked_source: str = "", variable: str = VARIABLE) -> None:
         """Read the entries. Raises ConfigError if one is malformed, or if nobody could send.
 
-        With a `checked_source`, whoever gets here sends as that, and no token counts.
+        With a `checked_source`, every request is from that source, and tokens are ignored.
         """
         self._allow_anonymous = allow_anonymous or checked_source != ""
         if checked_source:
@@ -131,7 +131,7 @@ class Tokens:
         self.renew(text)
 
     def renew(self, text: str) -> bool:
-        """From now on only these entries count; whether they differ. Raises ConfigError, and keeps what it has."""
+        """Replace the entries; whether they differ. On ConfigError, as from `__init__`, the old ones stay."""
         text = text.strip()
         grants = entries(text, self._variable)
         if not grants and not self._allow_anonymous:
@@ -144,7 +144,7 @@ class Tokens:
         return differs
 
     def grant(self, token: str | None) -> Grant:
-        """What a token stands for. Raises RejectedError (401) without one, and for one that is unknown or expired."""
+        """What a token stands for. Raises RejectedError (401) if it is missing, unknown, or expired."""
         if self._checked_source:
             return Grant(self._checked_source)
         if token is None:
@@ -162,7 +162,7 @@ class Tokens:
         return found
 
     def _find(self, digest: bytes) -> Grant | None:
-        """The grant of `digest`, in a time that depends on the number of entries alone."""
+        """The grant of `digest`, in a time that depends only on the number of entries."""
         found = None
         for each in self._grants:
             if hmac.compare_digest(each.digest, digest):
@@ -195,17 +195,15 @@ def _entry(text: str, variable: str) -> Grant:
 
 def _limit(source: str, text: str, variable: str) -> tuple[str, Any]:
     name, _, value = text.partition("=")
-    read = _LIMITS.get(name)
-    if read is None:
+    if name not in _LIMITS:
         raise ConfigError(
             f"{variable}: the entry of {source!r} limits {name[:20]!r}: it may limit {', '.join(_LIMITS)}."
         )
+    read, example = _LIMITS[name]
     try:
         return name, read(value)
     except ValueError:
-        raise ConfigError(
-            f"{variable}: {name} of {source!r} is {value[:40]!r}: write it like {_EXAMPLES[name]}."
-        ) from None
+        raise ConfigError(f"{variable}: {name} of {source!r} is {value[:40]!r}: write it like {example}.") from None
 
 
 def _paths(text: str) -> tuple[str, ...]:
@@ -221,17 +219,12 @@ def _bytes(text: str) -> int:
     return int(text)
 
 
-_LIMITS: dict[str, Callable[[str], Any]] = {
-    "expires": date.fromisoformat,
-    "paths": _paths,
-    "bytes_per_second": _bytes,
-    "bytes_per_day": _bytes,
-}
-_EXAMPLES = {
-    "expires": "2027-01-31",
-    "paths": "/v1/logs+/ingest",
-    "bytes_per_second": "2000000",
-    "bytes_per_day": "10000000000",
+# By name: what reads its value, and an example of one.
+_LIMITS: dict[str, tuple[Callable[[str], Any], str]] = {
+    "expires": (date.fromisoformat, "2027-01-31"),
+    "paths": (_paths, "/v1/logs+/ingest"),
+    "bytes_per_second": (_bytes, "2000000"),
+    "bytes_per_day": (_bytes, "10000000000"),
 }
 
 

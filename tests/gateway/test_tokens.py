@@ -241,6 +241,9 @@ def test_tokens_that_read_are_apart_from_those_that_send(tmp_path: Path) -> None
     assert isinstance(run("tokens", "--query", "--retire", "nightly", QUERY_TOKENS_FILE=file).exception, ConfigError)
     assert "LOGBROOK_QUERY_TOKENS: " in run("token", "other", "--query").stdout
     assert "LOGBROOK_QUERY_TOKENS: the entry" in str(run("tokens", "--query", QUERY_TOKENS="a=b").exception)
+    assert "LOGBROOK_QUERY_TOKENS: the entry" in str(
+        run("tokens", "--query", "--check", QUERY_TOKENS="a=b", TOKEN="c").exception
+    )
 
 
 def test_without_a_file_the_setting_that_is_left_is_printed() -> None:
