@@ -3,5 +3,5 @@
 import sys
 from pathlib import Path
 
-# The service is not installed where only infra/requirements.txt is; log_alerts.py reads rules as it does.
+# With infra/requirements.txt alone, the service is not installed, and rule_files.py uses its readers.
 sys.path.append(str(Path(__file__).parent.parent / "service"))

@@ -10,7 +10,7 @@ if __name__ == "__main__":
 
 import pulumi
 
-from infra import budget, config, log_alerts
+from infra import budget, config, rule_files
 from infra.autoscaler import Autoscaler
 from infra.backend import Backend
 from infra.cloud_logging import CloudLogging
@@ -34,7 +34,7 @@ def program() -> None:
     """Declare everything. Raises StackError before anything is declared if the configuration is invalid."""
     settings = config.load(config.of_this_stack(), SECRET_KEYS)
     budget.check(settings)
-    log_alerts.rules(settings)
+    rule_files.check(settings)
     # Every component is created with this provider: it waits for the APIs.
     there = pulumi.ResourceOptions(providers=[Project(settings).provider])
     store = SecretStore(settings, pulumi.Config(config.NAMESPACE), there)

@@ -20,7 +20,7 @@ STORED_SHARE = 0.2
 FULL_DISK = 0.75
 # The audit that runs next to the servers: a Python process that counts in ClickHouse.
 AUDIT_MIB = 192
-# Where there are rules of alerts on logs: their evaluator, a process of the same kind, and Alertmanager.
+# With alert rules for logs: their evaluator, a process of the same kind, and Alertmanager.
 ALERT_MIB, ALERTMANAGER_MIB = 192, 128
 # Addresses that Google reserves in each subnet.
 RESERVED_ADDRESSES = 4
@@ -66,26 +66,27 @@ class Memory:
         return self.os + AUDIT_MIB + self.alerts + parts
 
 
-def memory(machine_mib: int, alerts: int = 0) -> Memory:
-    """Divide a machine's memory; `alerts` on logs take theirs. ClickHouse gets what is left, which may be nothing."""
+def memory(machine_mib: int, alerts_mib: int = 0) -> Memory:
+    """Divide a machine's memory; alerts on logs take `alerts_mib`. ClickHouse gets the rest, which may be nothing."""
     usable = int(0.97 * machine_mib)
     os = max(512, int(0.08 * machine_mib))
     zookeeper_heap = 128 if machine_mib <= 4096 else 256 if machine_mib <= 8192 else 512
+    zookeeper_limit = zookeeper_heap + 128
     kafka_heap = min(max(machine_mib // 8, 384), 4096)
     kafka_limit = int(1.25 * kafka_heap) + 256
     page_cache = max(256, int(0.10 * machine_mib))
-    rest = usable - os - AUDIT_MIB - alerts - (zookeeper_heap + 128) - kafka_limit - page_cache
-    return Memory(os, zookeeper_heap, zookeeper_heap + 128, kafka_heap, kafka_limit, page_cache, max(0, rest), alerts)
+    rest = usable - os - AUDIT_MIB - alerts_mib - zookeeper_limit - kafka_limit - page_cache
+    return Memory(os, zookeeper_heap, zookeeper_limit, kafka_heap, kafka_limit, page_cache, max(0, rest), alerts_mib)
 
 
-def fits(machine: Machine, environment: str, alerts: int = 0) -> bool:
+def fits(machine: Machine, environment: str, alerts_mib: int = 0) -> bool:
     """Whether ClickHouse gets enough memory on this machine."""
-    return memory(machine.memory_mib, alerts).clickhouse_server >= LEAST_CLICKHOUSE_MIB[environment]
+    return memory(machine.memory_mib, alerts_mib).clickhouse_server >= LEAST_CLICKHOUSE_MIB[environment]
 
 
-def next_that_fits(machine: Machine, environment: str, alerts: int = 0) -> Machine | None:
+def next_that_fits(machine: Machine, environment: str, alerts_mib: int = 0) -> Machine | None:
     """The smallest machine of the same shape that fits; else of the same family, else of any."""
-    fitting = [other for other in MACHINES.values() if fits(other, environment, alerts)]
+    fitting = [other for other in MACHINES.values() if fits(other, environment, alerts_mib)]
     family = [other for other in fitting if other.family == machine.family]
     shape = [other for other in family if other.shape == machine.shape]
     return min(shape or family or fitting, key=lambda other: (other.memory_mib, other.cpus), default=None)
@@ -94,13 +95,13 @@ def next_that_fits(machine: Machine, environment: str, alerts: int = 0) -> Machi
 def node_memory(settings: Settings) -> Memory:
     """The data node's memory. Raises StackError with the numbers and the next machine type that fits."""
     machine = MACHINES[settings.machine_type]
-    alerts = ALERT_MIB + ALERTMANAGER_MIB if settings.alert_rules else 0
-    shares = memory(machine.memory_mib, alerts)
-    if not fits(machine, settings.environment, alerts):
-        better = next_that_fits(machine, settings.environment, alerts)
+    alerts_mib = ALERT_MIB + ALERTMANAGER_MIB if settings.alert_rules else 0
+    shares = memory(machine.memory_mib, alerts_mib)
+    if not fits(machine, settings.environment, alerts_mib):
+        better = next_that_fits(machine, settings.environment, alerts_mib)
         raise StackError(
             f"{NAMESPACE}:machineType: {machine.name} has {machine.memory_mib} MiB: {shares.os} for the system, "
-            f"{AUDIT_MIB} for the audit, {alerts} for alerts, {shares.zookeeper_limit} for ZooKeeper, "
+            f"{AUDIT_MIB} for the audit, {alerts_mib} for alerts, {shares.zookeeper_limit} for ZooKeeper, "
             f"{shares.kafka_limit} for Kafka and {shares.page_cache} of page cache leave ClickHouse "
             f"{shares.clickhouse_server}, and {settings.environment} needs "
             f"{LEAST_CLICKHOUSE_MIB[settings.environment]}. "

@@ -1,8 +1,8 @@
-"""What the project's Cloud Logging has, by a sink, a topic, and a subscription that pushes to a gateway of its own.
+"""Entries of the project's Cloud Logging: a sink, a topic, and a subscription that pushes to a gateway of its own.
 
-Google checks who pushes: Cloud Run's IAM lets the subscription's account in and nobody else, and ingress is internal,
-which Pub/Sub of the same project is (https://docs.cloud.google.com/run/docs/securing/ingress, 2026-11-29). So the
-gateway needs no way to check a token of Google's (https://docs.cloud.google.com/run/docs/triggering/pubsub-push).
+Google checks who pushes: Cloud Run's IAM admits only the subscription's account, and ingress is internal, which
+includes Pub/Sub of the same project (https://docs.cloud.google.com/run/docs/securing/ingress, 2026-11-29). So the
+gateway need not check Google's tokens (https://docs.cloud.google.com/run/docs/triggering/pubsub-push).
 """
 
 from typing import Any
@@ -17,14 +17,14 @@ from infra.identity import Identity
 from infra.services import ANY, Gateway, Shape, may_call, service
 
 SOURCE = "google-cloud"
-# Half a day and more, with the pauses below; the most that Pub/Sub allows.
+# More than half a day, with the pauses below; the most that Pub/Sub allows.
 _ATTEMPTS = 100
 _KEEP = "604800s"
 _DEAD_KEEP = "2678400s"
 
 
 class CloudLogging(pulumi.ComponentResource):
-    """Sink, topic, subscription, the gateway behind it, and what keeps messages that were refused."""
+    """Sink, topic, subscription, the gateway behind them, and a place for messages that it refused."""
 
     def __init__(
         self, foundation: Foundation, backend: Backend, gateway: Gateway, opts: pulumi.ResourceOptions | None = None
@@ -37,7 +37,8 @@ class CloudLogging(pulumi.ComponentResource):
         self._may("agent-publishes-dead", dead, "publisher", agent.member)
         self._subscription("logging-dead", dead, message_retention_duration=_DEAD_KEEP)
         caller = Identity(self.settings, "push", "Pub/Sub to the gateway", self._child)
-        taking = service(foundation, self._shape(backend), gateway.identity, self._after(gateway))
+        after = pulumi.ResourceOptions(parent=self, depends_on=[gateway.service])
+        taking = service(foundation, self._shape(backend), gateway.identity, after)
         subscription = self._subscription(
             "logging",
             topic,
@@ -91,9 +92,6 @@ class CloudLogging(pulumi.ComponentResource):
             {"LOGBROOK_GATEWAY_HOST": ANY, "LOGBROOK_GATEWAY_CHECKED_SOURCE": SOURCE}
         )
         return Shape("logging", "gateway", 4318, (0, self.settings.gateway_max), environment, is_internal=True)
-
-    def _after(self, gateway: Gateway) -> pulumi.ResourceOptions:
-        return pulumi.ResourceOptions(parent=self, depends_on=[gateway.service])
 
 
 def own(settings: Settings) -> str:

@@ -65,7 +65,7 @@ class Disk:
 
 DISKS = (
     Disk("kafka", (("zookeeper-data", 1000), ("zookeeper-log", 1000), ("kafka-data", 1000))),
-    # Alerts remember which windows of what is stored they have seen: they come back with it.
+    # The alerts' state says which windows of the stored events were evaluated: a restored disk has both.
     Disk("clickhouse", (("clickhouse-data", 101), ("alert-data", 10001), ("alertmanager-data", 65534))),
 )
 
@@ -176,7 +176,7 @@ class Settings:
 
     alert_rules: str = key(
         "",
-        "File with rules of alerts on what logs say, relative to Pulumi.yaml; needs the secret alertmanagerConfig. "
+        "File with alert rules for logs, relative to the repository; needs the secret alertmanagerConfig. "
         "Empty: none. vm only.",
     )
     alert_email: str = key("", "Mail address for alerts. With no channel at all they show up only in the console.")
@@ -309,7 +309,7 @@ def _check_together(settings: Settings) -> None:
     if not settings.on_vm:
         _check_managed(settings)
     if settings.query_roles and not settings.query_iap:
-        raise StackError(f"{NAMESPACE}:queryRoles: only with {NAMESPACE}:queryIap, which says who somebody is")
+        raise StackError(f"{NAMESPACE}:queryRoles: only with {NAMESPACE}:queryIap, which identifies users")
     if bool(settings.github_repository_id) != bool(settings.github_owner_id):
         raise StackError(f"{NAMESPACE}:githubRepositoryId and {NAMESPACE}:githubOwnerId belong together: set both")
     cpus, memory = settings.managed_kafka_cpus, settings.managed_kafka_memory_gib

@@ -5,7 +5,7 @@ from typing import Any
 import pulumi
 import pulumi_gcp as gcp
 
-from infra import backups, budget, disks, log_alerts, node_state, render
+from infra import backups, budget, disks, node_state, render, rule_files
 from infra.backend import Backend
 from infra.backups import Backups
 from infra.config import DISKS
@@ -28,7 +28,7 @@ NODE_SECRETS = {
     "KAFKA_AUTOSCALER_PASSWORD": ("kafka-autoscaler-password", "plain"),
     "LOGBROOK_BACKUP_KEY_SECRET": (backups.SECRET, "file"),
 }
-# The same for what evaluates rules of alerts, where there are any.
+# The same for the evaluator of alert rules and for Alertmanager, which run only where there are rules.
 SECRETS_FOR_RULES = {
     "LOGBROOK_ALERT_CLICKHOUSE_PASSWORD": ("clickhouse-reader-password", "file"),
     "LOGBROOK_ALERTMANAGER_CONFIG": (ALERTMANAGER.name, "file"),
@@ -97,7 +97,7 @@ class DataNode(pulumi.ComponentResource):
         """The machine's files. They have names of secrets, never secrets: everyone who may view the VM sees this."""
         images, store = foundation.images, foundation.store
         memory = budget.node_memory(self.settings)
-        rules = log_alerts.rules(self.settings)
+        rules = rule_files.text(self.settings, "alert_rules")
         wanted = NODE_SECRETS | (SECRETS_FOR_RULES if rules else {})
         versions = {variable: store.versions[name].name for variable, (name, _) in wanted.items()}
 

@@ -12,7 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from infra import budget, limits, log_alerts, passwords
+from infra import budget, limits, passwords, rule_files
 from infra.config import Settings
 from infra.errors import StackError
 from infra.limits import Ask, ask
@@ -90,7 +90,7 @@ def check(stack: str) -> list[str]:
     try:
         settings, keys = passwords.settings_of(stack)
         budget.check(settings)
-        log_alerts.rules(settings)
+        rule_files.check(settings)
     except subprocess.CalledProcessError:
         return [*found, f"no stack {stack}: `pulumi stack init {stack}`"]
     except StackError as error:

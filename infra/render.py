@@ -131,7 +131,7 @@ def mounted_files(files: Mapping[str, str]) -> dict[str, str]:
 def compose_files(rules: str = "") -> dict[str, str]:
     """The compose files and what they mount, as `compose/...` to text. The data node's services only.
 
-    With `rules` of alerts, the text of a file, boot/apply.sh starts their evaluator and Alertmanager.
+    With `rules`, the text of a file of alert rules, boot/apply.sh starts their evaluator and Alertmanager.
     """
     paths = [ROOT / "compose/compose.yaml", ROOT / "compose/compose.cloud.yaml"]
     for service in _SERVICES:

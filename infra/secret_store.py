@@ -26,7 +26,7 @@ class Declared:
     backends: tuple[str, ...] = ("vm", "managed")
     meaning: str = ""
     ours: bool = True
-    """Whether we may generate it; if not, it is somebody else's, and the key `only_with` says whether it is needed."""
+    """Whether we may generate it. If not, it is somebody else's, and needed only with the key `only_with`."""
     only_with: str = ""
 
     @property
@@ -67,7 +67,7 @@ SECRETS = (
     ALERTMANAGER,
 )
 SECRET_KEYS = frozenset(secret.full_key for secret in SECRETS)
-# The autoscaler only accepts a user's name from Secret Manager: a secret that is not one.
+# The autoscaler accepts a user name only from Secret Manager, so it is kept there although it is not secret.
 AUTOSCALER_USERNAME = "kafka-autoscaler-username"
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pulumi
 import pulumi_gcp as gcp
 
-from infra import render
+from infra import rule_files
 from infra.backend import Backend, Environment, clickhouse, kafka, probe, variables
 from infra.config import Settings
 from infra.foundation import Foundation
@@ -37,8 +37,7 @@ class Gateway(pulumi.ComponentResource):
         # Every sender has one of the gateway's own tokens; OTLP clients can't log in with Cloud Run's IAM.
         instances = settings.gateway_min, settings.gateway_max
         shape = Shape("gateway", "gateway", 4318, instances, environment, open_to_all=True, mounted=_TOKENS)
-        tokens = foundation.store.versions[_TOKENS]
-        after = pulumi.ResourceOptions(parent=self, depends_on=[*rights, tokens, *backend.ready])
+        after = pulumi.ResourceOptions(parent=self, depends_on=[*rights, *backend.ready])
         self.service = service(foundation, shape, self.identity, after)
         self.url: pulumi.Output[str] = self.service.uri
         self.grpc_url: pulumi.Output[str] | None = None
@@ -56,32 +55,30 @@ class Query(pulumi.ComponentResource):
         super().__init__("logbrook:infra:Query", "query", None, opts)
         settings, child = foundation.settings, pulumi.ResourceOptions(parent=self)
         self.identity = Identity(settings, "query", "ClickHouse to HTTP", child)
-        if settings.query_roles:
-            roles = (render.ROOT / settings.query_roles).read_text()
-            foundation.store.add(_ROLES, pulumi.Output.from_input(roles), ("query",))
-        rights = foundation.rights(self.identity)
         environment = clickhouse(backend, "reader", "clickhouse-reader-password") | Environment(
             {"LOGBROOK_QUERY_HOST": ANY}, {"LOGBROOK_QUERY_VIEWS_PASSWORD": "clickhouse-views-password"}
         )
         if settings.alert_rules:
             evaluator = f"http://{settings.node_address}:{ALERT_PORT}"
             environment |= Environment({"LOGBROOK_QUERY_ALERTS_URL": evaluator})
+        iap = Iap("query", settings, child) if settings.query_iap else None
+        if iap:
+            environment |= Environment({"LOGBROOK_QUERY_IAP_AUDIENCE": iap.audience(f"{settings.name}-query")})
+        roles = rule_files.text(settings, "query_roles")
+        if roles:
+            foundation.store.add(_ROLES, pulumi.Output.from_input(roles), ("query",))
+            environment |= Environment({"LOGBROOK_QUERY_ROLES": f"/etc/logbrook/{_ROLES}"})
         # A live tail or an export is one request, which may last an hour.
         instances = settings.query_min, settings.query_max
-        shape = Shape("query", "query", 8080, instances, environment, timeout_seconds=3600)
+        shape = Shape("query", "query", 8080, instances, environment, iap=settings.query_iap, timeout_seconds=3600)
+        if roles:
+            shape = replace(shape, mounted=_ROLES)
+        rights = foundation.rights(self.identity)
         after = pulumi.ResourceOptions(parent=self, depends_on=[*rights, *backend.ready])
-        if settings.query_iap:
-            iap = Iap("query", settings, child)
-            known = Environment({"LOGBROOK_QUERY_IAP_AUDIENCE": iap.audience(f"{settings.name}-query")})
-            shape = replace(shape, environment=environment | known, iap=True)
-            if settings.query_roles:
-                known |= Environment({"LOGBROOK_QUERY_ROLES": f"/etc/logbrook/{_ROLES}"})
-                shape = replace(shape, environment=environment | known, mounted=_ROLES)
-                after.depends_on = [*rights, *backend.ready, foundation.store.versions[_ROLES]]
-            self.service = service(foundation, shape, self.identity, after)
+        self.service = service(foundation, shape, self.identity, after)
+        if iap:
             iap.let_in(self.service)
         else:
-            self.service = service(foundation, shape, self.identity, after)
             for number, member in enumerate(settings.query_users):
                 may_call(f"query-user-{number}", self.service, member, child)
         self.register_outputs({})
@@ -97,16 +94,16 @@ def may_call(
 
 
 class Iap:
-    """Google's sign-in in front of one service. It checks who the user is, and then calls the service as itself."""
+    """Google's sign-in in front of one service: it checks who the user is, then calls the service as its own agent."""
 
     def __init__(self, name: str, settings: Settings, opts: pulumi.ResourceOptions) -> None:
         self._name, self._settings, self._opts = name, settings, opts
         self._agent = gcp.projects.ServiceIdentity("iap", service="iap.googleapis.com", opts=opts)
 
     def audience(self, service_name: str) -> pulumi.Output[str]:
-        """Of what it signs: https://docs.cloud.google.com/iap/docs/signed-headers-howto (2026-11-29).
+        """The audience of its signed header: https://docs.cloud.google.com/iap/docs/signed-headers-howto (2026-11-29).
 
-        The agent is serviceAccount:service-PROJECT_NUMBER@gcp-sa-iap.iam.gserviceaccount.com.
+        The project's number is in the agent's name: serviceAccount:service-NUMBER@gcp-sa-iap.iam.gserviceaccount.com.
         """
         place = f"locations/{self._settings.region}/services/{service_name}"
         return self._agent.member.apply(
@@ -114,7 +111,7 @@ class Iap:
         )
 
     def let_in(self, called: gcp.cloudrunv2.Service) -> None:
-        """Let the members of `queryUsers` through it, and nobody around it."""
+        """Admit the members of `queryUsers`, and only through it."""
         may_call(f"iap-calls-{self._name}", called, self._agent.member, self._opts)
         for number, member in enumerate(self._settings.query_users):
             gcp.iap.WebCloudRunServiceIamMember(
@@ -180,6 +177,8 @@ def service(
         items = [{"path": shape.mounted, "version": "latest"}]
         volumes = [{"name": shape.mounted, "secret": {"secret": secret, "items": items}}]
         container["volume_mounts"] = [{"name": shape.mounted, "mount_path": "/etc/logbrook"}]
+        version = pulumi.ResourceOptions(depends_on=[foundation.store.versions[shape.mounted]])
+        opts = pulumi.ResourceOptions.merge(opts, version)
     return gcp.cloudrunv2.Service(
         shape.name,
         name=f"{settings.name}-{shape.name}",

@@ -28,9 +28,9 @@ compose pull --quiet --policy missing zookeeper kafka clickhouse migrate access 
 compose up --detach --no-build --wait --wait-timeout 900 zookeeper kafka clickhouse
 compose run --rm --no-deps migrate
 compose run --rm --no-deps access
-# What they find is an alert's business, not the start's.
+# The start does not fail for what they find: alerts report it.
 compose up --detach --no-build --no-deps audit "${alerts[@]}"
-# A configuration that Alertmanager refuses fails the deploy: nobody would be told of anything.
+# The deploy fails if Alertmanager refuses its configuration: otherwise, no alert would reach anyone.
 [[ ${#alerts[@]} == 0 ]] || compose up --detach --no-build --no-deps --wait --wait-timeout 120 alertmanager
 docker image prune --force >/dev/null
 echo "Logbrook's data node is up"

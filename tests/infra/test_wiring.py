@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.main import get_command
 
-from infra import autoscaler, backend, disks, images, log_alerts
+from infra import autoscaler, backend, disks, images, rule_files
 from infra.__main__ import program
 from infra.errors import StackError
 
@@ -114,7 +114,11 @@ def test_mistakes_in_rules_are_refused_with_their_place(tmp_path: Path) -> None:
     with pytest.raises(StackError, match=r"(?s)logbrook:alertRules: .*rules.yaml:3:\d+: .*\n.*rules.yaml:4:16: "):
         record(program, stack_config("dev", alertRules=str(rules)))
     with pytest.raises(StackError, match=r"logbrook:alertRules: .*No such file"):
-        log_alerts.rules(dataclasses.replace(settings_of("dev"), alert_rules="missing.yaml"))
+        rule_files.check(dataclasses.replace(settings_of("dev"), alert_rules="missing.yaml"))
+    roles = tmp_path / "roles.yaml"
+    roles.write_text("roles:\n  - name: team\n    who: [nobody]\n")
+    with pytest.raises(StackError, match=r"logbrook:queryRoles: .*roles.yaml:3:11: "):
+        record(program, stack_config("dev", queryIap="true", queryRoles=str(roles)))
 
 
 def _grants(resources: list[Declared]) -> set[tuple[str, str, str]]:
