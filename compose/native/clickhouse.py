@@ -13,21 +13,22 @@ _COMPOSE = Path(__file__).parent.parent
 
 
 def clickhouse(
-    directory: Path, port: int, password: str, reader_password: str | None = None, views_password: str | None = None
+    directory: Path, port: int, password: str, reader_password: str = "", views_password: str = ""
 ) -> Service:
-    """The front with its tables in `directory`."""
+    """The front with its tables in `directory`. A limited user without a password can't log in."""
     command = [sys.executable, "-m", "native.front", "--data", str(directory), "--port", str(port)]
-    secrets = {"CLICKHOUSE_PASSWORD": password}
-    if reader_password:
-        secrets["CLICKHOUSE_READONLY_PASSWORD"] = reader_password
-    if views_password:
-        secrets["CLICKHOUSE_VIEWS_PASSWORD"] = views_password
+    environment = {
+        "PYTHONPATH": str(_COMPOSE),
+        "CLICKHOUSE_PASSWORD": password,
+        "CLICKHOUSE_READONLY_PASSWORD": reader_password,
+        "CLICKHOUSE_VIEWS_PASSWORD": views_password,
+    }
     return Service(
         "clickhouse",
         command,
         lambda: answers(port, "/ping"),
         port,
-        {"PYTHONPATH": str(_COMPOSE), **secrets},
+        environment,
         stop_seconds=30,
         alive=lambda: answers(port, "/ping", ALIVE_TIMEOUT_SECONDS),
     )

@@ -32,8 +32,11 @@ def services(environment: Environment, jars: Path) -> list[Service]:
             data / "kafka", jars, ports.kafka, ports.zookeeper, needs=("zookeeper",), metrics_port=ports.kafka_metrics
         ),
         clickhouse(
-            *(data / "clickhouse", ports.clickhouse),
-            *(environment.password, environment.reader_password, environment.views_password),
+            data / "clickhouse",
+            ports.clickhouse,
+            environment.password,
+            environment.reader_password,
+            environment.views_password,
         ),
         _logbrook("migrate", own("migrate"), once=True, needs=("kafka", "clickhouse")),
         _logbrook("gateway", {**own("gateway"), **grpc}, port=ports.gateway, needs=("kafka", "migrate")),

@@ -66,7 +66,7 @@ def main() -> None:
         parser.error("CLICKHOUSE_PASSWORD is not set: the password of the user `default`; there is no default")
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s (%(name)s)", level=logging.INFO)
     logging.getLogger("uvicorn.error").addFilter(_WithoutBrokenResults())
-    users = Users(password, {user: passwords[name] for user, name in _LIMITED.items() if passwords.get(name)})
+    users = Users(password, {user: passwords.get(name, "") for user, name in _LIMITED.items()})
     arguments.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     backups = arguments.data.resolve() / "backups"
     backups.mkdir(exist_ok=True)

@@ -1,4 +1,4 @@
-"""All that limited users may do: `reader` SELECT from the log tables, `views` SELECT from its own and INSERT into it.
+"""What limited users may do: `reader` may SELECT from the log tables, `views` SELECT from its table and INSERT into it.
 
 The engine in chDB has no users or grants, and `readonly = 1` alone still lets a SELECT read files. So the engine's own
 parser says what a statement names before any of it runs: `EXPLAIN AST` does not resolve or evaluate anything (`EXPLAIN
@@ -12,7 +12,7 @@ from native.front import sql
 from native.front.engine import Connection
 from native.front.errors import EngineError
 
-# As in the profile `reader` of a server, of both users (compose/clickhouse/users.xml).
+# For both users, as in the profile `reader` of a server (compose/clickhouse/users.xml).
 SETTINGS = {
     "max_execution_time": "20",
     "max_memory_usage": "1825361100",
@@ -25,7 +25,7 @@ SETTINGS = {
     "max_ast_elements": "50000",
     "max_expanded_ast_elements": "500000",
 }
-# And those that a request may change, within these bounds: `changeable_in_readonly` there.
+# What a request may change, within these bounds: `changeable_in_readonly` there.
 CHANGEABLE = {
     "max_execution_time": (1, 20),
     "max_memory_usage": (1, 1825361100),
@@ -38,10 +38,10 @@ TABLES = {
     )
     for user, tables in {"reader": r"otel_\w+|partition_progress", "views": "saved_views"}.items()
 }
-"""The tables that each of them may SELECT from."""
-# No other format: Values evaluates expressions, and those may call functions that read files.
+"""The tables that each user may SELECT from."""
+# With the format JSONEachRow alone: Values evaluates expressions, which may call functions that read files.
 _INSERT = re.compile(rb"INSERT INTO saved_views \([a-z_, ]+\)\s*")
-# What the query API leaves out for a role: each is one expression, which is checked like a statement.
+# With it, the query API leaves out events for a role. It is an expression, which is checked like a statement.
 FILTERS = "additional_table_filters"
 _TABLE_FUNCTIONS = {"numbers", "values"}
 # A name alone is enough: `arrayMap(file, ['/etc/passwd'])` calls one without parentheses. naiveBayesClassifier reads a
@@ -57,7 +57,7 @@ _IN = re.compile(r"(?:global)?(?:not)?(?:null)?in(?:ignoreset)?", re.IGNORECASE)
 
 
 def settings(asked: Mapping[str, str]) -> dict[str, str]:
-    """Their settings, lowered as requested. Raises EngineError for any that the request may not change."""
+    """The settings, lowered as requested. Raises EngineError for any that the request may not change."""
     for name, text in asked.items():
         if SETTINGS.get(name) == text or name == FILTERS:
             continue
@@ -70,7 +70,7 @@ def settings(asked: Mapping[str, str]) -> dict[str, str]:
 
 
 def may_insert(user: str, insert: sql.Insert | sql.InsertFromInput) -> bool:
-    """Whether it is a plain INSERT of rows as JSON, into the table that the user may INSERT into."""
+    """Whether it is a plain INSERT of JSON rows into the table that the user may INSERT into."""
     return (
         user == "views"
         and isinstance(insert, sql.Insert)
@@ -81,7 +81,7 @@ def may_insert(user: str, insert: sql.Insert | sql.InsertFromInput) -> bool:
 
 
 def check(connection: Connection, user: str, text: bytes, parameters: Mapping[str, str]) -> None:
-    """Raise EngineError unless the statement is a SELECT, or EXPLAIN AST of one, that names only what it may read."""
+    """Raise EngineError unless it is a SELECT, or EXPLAIN AST of one, that names only what the user may read."""
     words = sql.first_words(text, 3)
     if words[:2] == (b"EXPLAIN", b"AST") and words[2:] in ((b"SELECT",), (b"WITH",), (b"(",)):
         return
@@ -109,7 +109,7 @@ def check(connection: Connection, user: str, text: bytes, parameters: Mapping[st
 
 
 def check_filters(connection: Connection, user: str) -> None:
-    """Raise EngineError unless the filter that the connection has names only what the reader may read."""
+    """Raise EngineError unless the connection has one filter, which names only what the user may read."""
     setting = b"getSetting('%s')" % FILTERS.encode()
     count = connection.run(b"SELECT length(%s)" % setting, "TabSeparatedRaw").result
     # Of several, one could hide another in a comment.
@@ -156,4 +156,4 @@ def _is_defined_here(connection: Connection, name: str) -> bool:
 
 
 def _denied(what: str) -> EngineError:
-    return EngineError(497, f"this user: Not enough privileges: {what}")
+    return EngineError(497, f"Not enough privileges: {what}")

@@ -24,19 +24,19 @@ _NAME = re.compile(r"[A-Za-z0-9_]+")
 
 @dataclass(frozen=True)
 class Users:
-    """The passwords: any name may do everything, but for those that have rights of their own (guard.py)."""
+    """The passwords: of the limited users of guard.py, and of any other name, which may do everything."""
 
     password: str
-    of_limited: Mapping[str, str]
+    limited: Mapping[str, str]
 
     def rights(self, user: str, password: str) -> str:
-        """Whose rights the user has, "" for all; raises EngineError unless the password is right. Takes constant time.
+        """The limited user whose rights this one has; "" for all rights. Takes constant time.
 
-        A user with rights of its own who has no password can't log in.
+        Raises EngineError unless the password is right. A limited user whose password is empty can't log in.
         """
         limited = user if user in guard.TABLES else ""
-        expected = self.of_limited.get(user) if limited else self.password
-        right = hmac.compare_digest(password.encode(), (expected or "").encode())
+        expected = self.limited[limited] if limited else self.password
+        right = hmac.compare_digest(password.encode(), expected.encode())
         if not right or not expected:
             raise EngineError(
                 516, f"{user}: Authentication failed: password is incorrect, or there is no user with such name."
