@@ -6,7 +6,6 @@ as `logbrook alert` does in ten minutes. Prints the processor time of both proce
 
 import argparse
 import asyncio
-import secrets
 import tempfile
 import time
 from pathlib import Path
@@ -14,14 +13,12 @@ from pathlib import Path
 import psutil
 
 from bench import query_data
-from logbrook import clickhouse, config, migrate
+from bench.query import server
+from logbrook import clickhouse, config
 from logbrook.alert.evaluator import Evaluator
 from logbrook.alert.rules import parse
 from logbrook.alert.state import State
 from logbrook.query.timerange import SECOND
-from native import ports
-from native.clickhouse import clickhouse as clickhouse_service
-from tests.components import running
 
 EVENTS_PER_DAY = 20_000_000
 KINDS = (
@@ -42,23 +39,16 @@ def main() -> None:
     options.add_argument("--rules", type=int, default=200)
     options.add_argument("--minutes", type=int, default=10)
     given = options.parse_args()
-    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
-        [port] = ports.free(1)
-        password = secrets.token_hex(8)
-        settings = config.ClickHouse(port=port, password=password)
-        service = clickhouse_service(Path(folder) / "data", port, password, password)
-        with running(service, Path(folder) / "log"):
-            migrate.apply(config.Schema(), settings)
-            client = clickhouse.connect(settings)
-            end = time.time_ns() // (60 * SECOND) * 60 * SECOND
-            rows = EVENTS_PER_DAY // 24
-            for first in range(0, rows, query_data.CHUNK):
-                count = min(query_data.CHUNK, rows - first)
-                query_data.insert(client, first, count, end - 3600 * SECOND, 3600 * SECOND / rows)
-            kinds = [KINDS[number % len(KINDS)] for number in range(given.rules)]
-            text = "\n".join(f"  - {{name: Rule{number}, {kind}}}" for number, kind in enumerate(kinds))
-            reader = config.ClickHouse(port=port, username="reader", password=password)
-            asyncio.run(_evaluate(f"rules:\n{text}\n", reader, Path(folder) / "state", end, given.minutes))
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder, server(Path(folder)) as (settings, reader):
+        client = clickhouse.connect(settings)
+        end = time.time_ns() // (60 * SECOND) * 60 * SECOND
+        rows = EVENTS_PER_DAY // 24
+        for first in range(0, rows, query_data.CHUNK):
+            count = min(query_data.CHUNK, rows - first)
+            query_data.insert(client, first, count, end - 3600 * SECOND, 3600 * SECOND / rows)
+        kinds = [KINDS[number % len(KINDS)] for number in range(given.rules)]
+        text = "\n".join(f"  - {{name: Rule{number}, {kind}}}" for number, kind in enumerate(kinds))
+        asyncio.run(_evaluate(f"rules:\n{text}\n", reader, Path(folder) / "state", end, given.minutes))
 
 
 async def _evaluate(rules: str, reader: config.ClickHouse, path: Path, end: int, minutes: int) -> None:

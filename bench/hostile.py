@@ -13,7 +13,6 @@ import itertools
 import logging
 import os
 import random
-import secrets
 import sys
 import tempfile
 import threading
@@ -29,13 +28,10 @@ import httpx
 from clickhouse_connect.driver.exceptions import DatabaseError
 
 from bench import query_data
-from bench.query import api, percentile, say
-from logbrook import clickhouse, config, migrate
+from bench.query import api, percentile, say, server
+from logbrook import clickhouse, config
 from logbrook.clickhouse import HttpClient
 from logbrook.query import functions
-from native import ports
-from native.clickhouse import clickhouse as clickhouse_service
-from tests.components import running
 from tests.query import grammar
 
 DEADLINE_SECONDS = 5.0
@@ -251,13 +247,8 @@ def report(idle: Meanwhile, attacked: Meanwhile, attack: Attack, sent: int) -> b
 
 def run(arguments: argparse.Namespace, directory: Path) -> bool:
     """The whole measurement; whether all promises were kept."""
-    [port] = ports.free(1)
-    password, reader_password = secrets.token_hex(8), secrets.token_hex(8)
-    service = clickhouse_service(directory / "data", port, password, reader_password)
     limits = {"LOGBROOK_QUERY_SQL_TIMEOUT_SECONDS": str(DEADLINE_SECONDS)}
-    with running(service, directory / "front.log"):
-        settings = config.ClickHouse(port=port, password=password, database="bench", timeout_seconds=3600)
-        migrate.apply(config.Schema(), settings)
+    with server(directory, "bench") as (settings, reader):
         client = clickhouse.connect(settings)
         client.command(
             "CREATE TABLE secret ENGINE = Memory AS SELECT {canary:String} AS a", parameters={"canary": CANARY}
@@ -265,7 +256,6 @@ def run(arguments: argparse.Namespace, directory: Path) -> bool:
         step = 86_400 * 10**9 / arguments.rows
         query_data.insert(client, 0, arguments.rows, time.time_ns() - 86_400 * 10**9, step)
         chosen = statements(client, arguments.statements)
-        reader = config.ClickHouse(port=port, database="bench", username="reader", password=reader_password)
         say(f"{len(chosen)} statements; measuring {arguments.idle_seconds:.0f} s of idle time first")
         with api(reader, limits) as door:
             idle, attacked = (Meanwhile(door, clickhouse.connect(settings), arguments.rows * part) for part in (2, 3))

@@ -10,7 +10,6 @@ import json
 import logging
 import os
 import re
-import secrets
 import subprocess
 import sys
 import tempfile
@@ -18,7 +17,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import fmean
@@ -30,10 +29,9 @@ import psutil
 import structlog
 
 from bench import pipeline_peers, query, query_data
-from logbrook import clickhouse, config, migrate
+from logbrook import clickhouse, config
 from native import ports
 from native.clickhouse import answers
-from native.clickhouse import clickhouse as clickhouse_service
 from native.processes import Service
 from tests.components import REPOSITORY, running
 from tests.tools import build
@@ -66,14 +64,8 @@ class Logbrook:
     @contextmanager
     def running(cls, directory: Path) -> Iterator["Engine"]:
         """Without data, for the time of the block."""
-        [port] = ports.free(1)
-        password, reader_password = secrets.token_hex(8), secrets.token_hex(8)
-        settings = config.ClickHouse(port=port, password=password, timeout_seconds=3600)
-        service = clickhouse_service(directory / "clickhouse", port, password, reader_password)
-        with running(service, directory / "clickhouse.log"):
-            migrate.apply(config.Schema(), settings)
-            with query.api(replace(settings, username="reader", password=reader_password)) as api:
-                yield cls(settings, api)
+        with query.server(directory) as (settings, reader), query.api(reader) as api:
+            yield cls(settings, api)
 
     def store(self, messages: list[bytes], offset: int) -> None:
         """In two inserts, as the consumer divides a batch of this size."""

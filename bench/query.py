@@ -20,7 +20,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx
@@ -329,6 +329,19 @@ def report(title: str, times: dict[str, list[float]]) -> dict[str, float]:
 
 
 @contextlib.contextmanager
+def server(
+    directory: Path, database: str = config.ClickHouse.database
+) -> Iterator[tuple[config.ClickHouse, config.ClickHouse]]:
+    """ClickHouse as the native stack runs it, with the tables: how its administrator and its `reader` reach it."""
+    [port] = ports.free(1)
+    password, reader_password = secrets.token_hex(8), secrets.token_hex(8)
+    with running(clickhouse_service(directory / "data", port, password, reader_password), directory / "front.log"):
+        settings = config.ClickHouse(port=port, password=password, database=database, timeout_seconds=3600)
+        migrate.apply(config.Schema(), settings)
+        yield settings, replace(settings, username="reader", password=reader_password)
+
+
+@contextlib.contextmanager
 def api(settings: config.ClickHouse, more: Mapping[str, str] | None = None) -> Iterator[httpx.Client]:
     """`logbrook query` as a process of its own, with `more` variables in its environment."""
     [port] = ports.free(1)
@@ -362,17 +375,8 @@ def api(settings: config.ClickHouse, more: Mapping[str, str] | None = None) -> I
 
 def run(arguments: argparse.Namespace, directory: Path) -> None:
     """The whole benchmark."""
-    [port] = ports.free(1)
-    password, reader_password = secrets.token_hex(8), secrets.token_hex(8)
-    service = clickhouse_service(directory / "data", port, password, reader_password)
-    with running(service, directory / "front.log"):
-        settings = config.ClickHouse(port=port, password=password, database="bench", timeout_seconds=3600)
-        migrate.apply(config.Schema(), settings)
-        user = config.ClickHouse(
-            port=port, database="bench", username=arguments.user,
-            password=reader_password if arguments.user == "reader" else password,
-        )  # fmt: skip
-        with api(user) as door:
+    with server(directory, "bench") as (settings, reader):
+        with api(reader if arguments.user == "reader" else settings) as door:
             bench = Bench(arguments.rows, settings, door)
             bench.load()
             bench.measure(2)

@@ -18,7 +18,7 @@ from typing import Any
 from chdb.session import Session
 
 from logbrook import config, schema
-from logbrook.consumer.batch import ROW_COLUMNS
+from logbrook.consumer.batch import ROW_COLUMNS, string
 from logbrook.schema import INSERT_SETTINGS
 
 ARRIVAL_MS = 1_757_930_000_000
@@ -92,15 +92,10 @@ def messages(count: int) -> dict[str, list[bytes]]:
 
 def row_binary(payloads: Sequence[bytes]) -> bytes:
     """The payloads as rows of `arrivals`."""
-    rows = []
-    for offset, payload in enumerate(payloads):
-        length, size = len(payload), bytearray()
-        while length > 0x7F:
-            size.append(length & 0x7F | 0x80)
-            length >>= 7
-        size.append(length)
-        rows += [b"\4logs\1t", struct.pack("<iqq", 0, offset, ARRIVAL_MS), b"\0\0", bytes(size), payload]
-    return b"".join(rows)
+    return b"".join(
+        b"\4logs\1t" + struct.pack("<iqq", 0, offset, ARRIVAL_MS) + b"\0\0" + string(payload)
+        for offset, payload in enumerate(payloads)
+    )
 
 
 def seconds(session: Any, statement: str) -> float:

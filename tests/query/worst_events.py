@@ -5,7 +5,6 @@ peak of the process is printed for each. docs/query.md has the table.
 """
 
 import re
-import secrets
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -13,11 +12,8 @@ from pathlib import Path
 import httpx
 import psutil
 
-from bench.query import api
-from logbrook import clickhouse, config, migrate
-from native import ports
-from native.clickhouse import clickhouse as clickhouse_service
-from tests.components import running
+from bench.query import api, server
+from logbrook import clickhouse
 from tests.query.door import event, store
 
 EVENTS, EVENT_BYTES = 100, 880_000
@@ -55,25 +51,19 @@ def measure(door: httpx.Client, shape: str) -> None:
 
 def main() -> None:
     """Print the table."""
-    [port] = ports.free(1)
-    password, reader_password = secrets.token_hex(8), secrets.token_hex(8)
-    with tempfile.TemporaryDirectory(prefix="worst-events-", ignore_cleanup_errors=True) as directory:
-        folder = Path(directory)
-        with running(clickhouse_service(folder / "data", port, password, reader_password), folder / "log"):
-            settings = config.ClickHouse(port=port, password=password, database="worst")
-            migrate.apply(config.Schema(), settings)
-            admin = clickhouse.connect(settings)
-            reader = config.ClickHouse(port=port, database="worst", username="reader", password=reader_password)
-            print(
-                f"{'each event':<28}{'request':<20}{'status':>6}{'answer, MiB':>14}{'before, MiB':>14}{'peak, MiB':>12}"
-            )
-            for shape, fields in SHAPES.items():
-                admin.command("TRUNCATE TABLE otel_logs")
-                for first in range(0, EVENTS, 10):
-                    store(settings, [event(n) | fields for n in range(first, first + 10)])
-                with api(reader) as door:
-                    measure(door, shape)
-            admin.close()
+    with (
+        tempfile.TemporaryDirectory(prefix="worst-events-", ignore_cleanup_errors=True) as directory,
+        server(Path(directory), "worst") as (settings, reader),
+    ):
+        admin = clickhouse.connect(settings)
+        print(f"{'each event':<28}{'request':<20}{'status':>6}{'answer, MiB':>14}{'before, MiB':>14}{'peak, MiB':>12}")
+        for shape, fields in SHAPES.items():
+            admin.command("TRUNCATE TABLE otel_logs")
+            for first in range(0, EVENTS, 10):
+                store(settings, [event(n) | fields for n in range(first, first + 10)])
+            with api(reader) as door:
+                measure(door, shape)
+        admin.close()
 
 
 if __name__ == "__main__":
