@@ -66,7 +66,7 @@ test: $(VENV)/.tests jars tools ## Every test that does not need Docker, on real
 e2e-test: $(VENV)/.tests ## The end-to-end cases on the whole stack, in containers or without (RUNTIME=auto|native|compose)
 	RUNTIME=$(RUNTIME) $(BIN)/pytest tests/e2e $(ARGS)
 
-walls-mutants: $(VENV)/.tests ## Take guards of docs/security.md out, one at a time: a test must fail for each
+walls-mutants: $(VENV)/.tests ## Remove the guards of docs/security.md, one at a time: a test must fail for each
 	PYTHONPATH=compose $(BIN)/python -m tests.query.mutants
 
 recipes-mutants: $(VENV)/.tests ## Send with each recipe of docs/sources and a wrong address, token, or form: its test must fail
@@ -115,11 +115,11 @@ bench: $(VENV)/.tests ## How fast events become queryable, next to a naive consu
 	PYTHONPATH=service:compose:. $(BIN)/python -m bench.pipeline $(ARGS)
 
 bench-peers: TOOLS = victoria-logs
-bench-peers: $(VENV)/.tests tools ## Bytes, processor time and searches, next to VictoriaLogs (ARGS='--rows 20000000')
+bench-peers: $(VENV)/.tests tools ## What storing and searching take, next to VictoriaLogs (ARGS='--rows 20000000')
 	PYTHONPATH=service:compose:. $(BIN)/python -m bench.peers $(ARGS)
 
-bench-quick: override ARGS += --quick
-bench-quick: bench-peers ## The same with 100,000 events, in less than three minutes: to see that it works
+bench-quick: override ARGS += --rows 100000 --events 100000 --rounds 5
+bench-quick: bench-peers ## The same with 100,000 events, in less than three minutes, as a smoke test
 
 bench-query: $(VENV)/.tests ## How fast searches are on 20 million events, quiet and under ingest (ARGS='--rows 50000000')
 	PYTHONPATH=service:compose:. $(BIN)/python -m bench.query $(ARGS)

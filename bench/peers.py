@@ -1,8 +1,8 @@
-"""Logbrook beside VictoriaLogs in one run: `make bench-peers`, or a small one to see that it works: `make bench-quick`.
+"""Logbrook beside VictoriaLogs in one run: `make bench-peers`; `make bench-quick` is a small run, as a smoke test.
 
-Both store the same lines, `produce`'s and those of the query benchmark, in the same batches, and are asked for the same
-in pairs; what they find is compared, and where it differs, the row is void. Everything shares this machine's cores:
-what counts is the ratios, Logbrook's figure divided by VictoriaLogs'.
+Both store the same lines, those of `produce` and of the query benchmark, in the same batches, and then get the same
+requests in turn. Their results are compared; if they differ, the row is void. Everything shares this machine's cores,
+so only the ratios count: Logbrook's figure divided by VictoriaLogs'.
 """
 
 import argparse
@@ -36,17 +36,17 @@ from native.processes import Service
 from tests.components import REPOSITORY, running
 from tests.tools import build
 
-# Merges have settled once no file has changed for this many seconds. VictoriaLogs writes what is in memory after 5 s.
+# Merges have settled once no file has changed for this many seconds. VictoriaLogs writes its memory to disk after 5 s.
 SETTLED_SECONDS = 8.0
 WARM_UP_ROUNDS = 2
 _PARTS = "FROM system.parts WHERE database = currentDatabase()"
 
 
 class Logbrook:
-    """ClickHouse as the native stack runs it, and the query API as the user who may only read."""
+    """ClickHouse as the native stack runs it, and the query API as its user `reader`."""
 
     name = "Logbrook"
-    # What stands in the commands of its processes.
+    # Each of its processes has one of these in its command line.
     signs: ClassVar = ("native.front", "-m logbrook query")
 
     def __init__(self, settings: config.ClickHouse, api: httpx.Client) -> None:
@@ -63,12 +63,12 @@ class Logbrook:
     @classmethod
     @contextmanager
     def running(cls, directory: Path) -> Iterator["Engine"]:
-        """Without data, for the time of the block."""
+        """Run it without data, for the time of the block."""
         with query.server(directory) as (settings, reader), query.api(reader) as api:
             yield cls(settings, api)
 
     def store(self, messages: list[bytes], offset: int) -> None:
-        """In two inserts, as the consumer divides a batch of this size."""
+        """Store a batch in two inserts, into which the consumer divides one of this size."""
         half = -(-len(messages) // 2)
         for first in range(0, len(messages), half):
             body = pipeline_peers.arrivals(messages[first : first + half], offset + first)
@@ -79,12 +79,12 @@ class Logbrook:
         return int(self._scalar("SELECT count() FROM otel_logs"))
 
     def fresh_bytes(self) -> float:
-        """Bytes an event in parts as they were inserted. Those that were merged are listed for some minutes more."""
+        """Bytes an event in parts as they were inserted. Merged ones stay in the list for some minutes."""
         fresh = "sum(bytes_on_disk) / sum(rows)"
         return float(self._scalar(f"SELECT {fresh} {_PARTS} AND table = 'otel_logs' AND level = 0"))
 
     def bytes_on_disk(self) -> int:
-        """Of all tables: data, indexes, and projections."""
+        """The size of all tables: data, indexes, and projections."""
         return int(self._scalar(f"SELECT sum(bytes_on_disk) {_PARTS} AND active"))
 
     def is_merging(self) -> bool:
@@ -92,7 +92,7 @@ class Logbrook:
         return self._scalar("SELECT count() FROM system.merges") != "0"
 
     def merge(self) -> None:
-        """Into one part."""
+        """Merge everything into one part."""
         self._client.command("OPTIMIZE TABLE otel_logs FINAL")
 
     def ask(self, shape: query.Shape) -> bytes:
@@ -101,16 +101,16 @@ class Logbrook:
 
     def hits(self, shape: query.Shape, answer: bytes) -> list[str]:
         """What was found: the events, or the counts, or the values."""
-        said = json.loads(answer)
+        answered = json.loads(answer)
         match shape.path:
             case "histogram":
-                found = [each for series in said["series"] for each in series["counts"] if each]
+                found = [each for series in answered["series"] for each in series["counts"] if each]
             case "stats":
-                found = [each["errors"] for each in said["services"] if each["errors"]]
+                found = [each["errors"] for each in answered["services"] if each["errors"]]
             case "values":
-                found = [each["value"] for each in said["values"]]
+                found = [each["value"] for each in answered["values"]]
             case _:
-                found = [each["span_id"] for each in said["events"]]
+                found = [each["span_id"] for each in answered["events"]]
         return sorted(map(str, found))
 
     def _scalar(self, sql: str) -> str:
@@ -122,8 +122,7 @@ class VictoriaLogs:
 
     name = "VictoriaLogs"
     signs: ClassVar = ("-storageDataPath",)
-    # Of what is constant for an application instance, the service alone: with pods or nodes, which belong to none in
-    # the query benchmark, the streams took more bytes and time.
+    # Streams are services alone. Pods and nodes, which the query benchmark draws for each event, cost bytes and time.
     _fields: ClassVar = {"_stream_fields": "resource.service.name", "_time_field": "timestamp", "_msg_field": "body"}
 
     def __init__(self, http: httpx.Client, data: Path) -> None:
@@ -131,14 +130,14 @@ class VictoriaLogs:
 
     @staticmethod
     def version() -> str:
-        """What it says of itself."""
+        """The version that the program prints."""
         command = [str(build.find("victoria-logs")), "-version"]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
     @classmethod
     @contextmanager
     def running(cls, directory: Path) -> Iterator["Engine"]:
-        """Without data, for the time of the block."""
+        """Run it without data, for the time of the block."""
         [port] = ports.free(1)
         data = directory / "victoria-logs"
         options = [f"-storageDataPath={data}", f"-httpListenAddr=127.0.0.1:{port}", "-retentionPeriod=30d"]
@@ -157,7 +156,7 @@ class VictoriaLogs:
             yield cls(http, data)
 
     def store(self, messages: list[bytes], _offset: int) -> None:
-        """In one request."""
+        """Store a batch in one request."""
         self._http.post("/insert/jsonline", params=self._fields, content=b"\n".join(messages)).raise_for_status()
 
     def count(self) -> int:
@@ -165,13 +164,13 @@ class VictoriaLogs:
         return int(json.loads(self._query("* | stats count() hits"))["hits"])
 
     def fresh_bytes(self) -> float:
-        """Bytes an event as soon as none is in memory alone. That is after the first merges."""
+        """Bytes an event as soon as all are on disk, which is after the first merges."""
         while self._metric(r'vl_(?:pending_rows\{type="storage"|storage_rows\{type="storage/inmemory")\}'):
             time.sleep(0.5)
         return self.bytes_on_disk() / self.count()
 
     def bytes_on_disk(self) -> int:
-        """Of all files."""
+        """The size of all files."""
         total = 0
         for directory, _, names in os.walk(self._data):
             for name in names:
@@ -185,7 +184,7 @@ class VictoriaLogs:
         return self._metric(r"vl_active_(?:force_)?merges\S*") > 0
 
     def merge(self) -> None:
-        """Into one part for each day of the events; returns at once."""
+        """Begin to merge everything into one part for each day of the events."""
         self._http.get("/internal/force_merge").raise_for_status()
 
     def ask(self, shape: query.Shape) -> bytes:
@@ -215,7 +214,7 @@ Engine = Logbrook | VictoriaLogs
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the table: by engine, one figure or several."""
+    """A row of the table: by engine, one figure or several."""
 
     work: str
     unit: str
@@ -224,7 +223,7 @@ class Row:
 
     @property
     def ratio(self) -> list[float | None]:
-        """Logbrook's figures divided by those of VictoriaLogs; none in a void row, or without VictoriaLogs."""
+        """Logbrook's figures divided by VictoriaLogs'; empty in a void row, or without VictoriaLogs."""
         if self.void or len(self.figures) < 2:
             return []
         return [ours / theirs if theirs else None for ours, theirs in zip(*self.figures.values(), strict=True)]
@@ -236,7 +235,7 @@ class Row:
 
 
 def stored(corpus: str, engines: list[Engine], batches: Iterator[list[bytes]], count: int) -> Iterator[Row]:
-    """What it takes to store a corpus; afterwards all have it, and their merges have settled."""
+    """Store a corpus in each engine, and wait until the merges have settled: what that takes."""
     before = {engine.name: query.processor_seconds(*engine.signs) for engine in engines}
     offset = 0
     for messages in batches:
@@ -253,7 +252,7 @@ def stored(corpus: str, engines: list[Engine], batches: Iterator[list[bytes]], c
 
 
 def settled(engines: list[Engine]) -> dict[str, float]:
-    """Wait until no merge is left; the processor time that each had used when its files last changed."""
+    """Wait until the merges have settled; the processor time that each had used when its files last changed."""
     used: dict[str, float] = {}
     known: dict[str, int] = {}
     since = time.monotonic()
@@ -276,12 +275,12 @@ def merged(corpus: str, engines: list[Engine], count: int) -> Row:
 
 
 def sizes(engines: list[Engine], count: int) -> dict[str, list[float]]:
-    """Bytes an event, as they are now."""
+    """Bytes an event that each takes now."""
     return {engine.name: [engine.bytes_on_disk() / count] for engine in engines}
 
 
 def searched(bench: query.Bench, engines: list[Engine], rounds: int) -> Iterator[Row]:
-    """How long an answer to each shape takes; who is asked first alternates."""
+    """How long an answer to each shape takes; the engines take turns in being asked first."""
     waited: dict[str, dict[str, list[float]]] = defaultdict(lambda: {engine.name: [] for engine in engines})
     used: dict[str, dict[str, list[float]]] = defaultdict(lambda: {engine.name: [] for engine in engines})
     void: dict[str, str] = {}
@@ -308,7 +307,7 @@ def searched(bench: query.Bench, engines: list[Engine], rounds: int) -> Iterator
 
 
 def measured(kinds: list[type[Engine]], rows: int, events: int, rounds: int) -> Iterator[Row]:
-    """All rows, as they come."""
+    """All rows, each as soon as it is measured."""
     with started(kinds) as engines:
         yield from stored("`produce`", engines, pipeline_peers.messages(events), events)
         yield merged("`produce`", engines, events)
@@ -322,13 +321,13 @@ def measured(kinds: list[type[Engine]], rows: int, events: int, rounds: int) -> 
 
 @contextmanager
 def started(kinds: list[type[Engine]]) -> Iterator[list[Engine]]:
-    """All of them without data, for the time of the block."""
+    """Run all engines without data, for the time of the block."""
     with tempfile.TemporaryDirectory(prefix="bench-peers-") as name, ExitStack() as stack:
         yield [stack.enter_context(kind.running(Path(name))) for kind in kinds]
 
 
 def machine() -> str:
-    """What it runs on, and how much else that has to do."""
+    """The processors, the memory, and the load of this machine."""
     model = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     memory, load = psutil.virtual_memory().total / 2**30, os.getloadavg()[0]
     return f"{psutil.cpu_count()} x {model[1] if model else '?'}, {memory:.0f} GiB, load at the start {load:.1f}"
@@ -340,11 +339,8 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=5_000_000, help="events of the query benchmark")
     parser.add_argument("--events", type=int, default=1_000_000, help="events of `produce`")
     parser.add_argument("--rounds", type=int, default=100, help="how often each shape is asked for")
-    parser.add_argument("--quick", action="store_true", help="100,000 events of each, 5 rounds: to see that it works")
     parser.add_argument("--json", help="file for the figures")
     given = parser.parse_args()
-    if given.quick:
-        given.rows, given.events, given.rounds = 100_000, 100_000, 5
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     kinds: list[type[Engine]] = [Logbrook]
     if build.find("victoria-logs"):

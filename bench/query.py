@@ -42,7 +42,7 @@ _CACHES = ("MARK CACHE", "UNCOMPRESSED CACHE", "QUERY CONDITION CACHE", "INDEX M
 
 @dataclass(frozen=True)
 class Shape:
-    """What users ask for: as a request to the API, as SQL on the plain table, and in LogsQL if it is to be compared."""
+    """What users ask for: as a request to the API, as SQL on the plain table, and, to compare, in LogsQL."""
 
     name: str
     path: str
@@ -109,7 +109,7 @@ class Bench:
         n = draw.randrange(self.rows)
         service = draw.choice(query_data.SERVICES)
         trace, request, user = self._about(n)
-        # The range ends a little before the newest event: nobody asks twice for the same.
+        # The range ends a little before the newest event: no two requests are the same.
         end = self.end - draw.randrange(3600) * 10**9
         day = {"from": iso(end - DAY_NS), "to": iso(end)}
         plain = f"Timestamp >= fromUnixTimestamp64Nano({end - DAY_NS}) AND Timestamp < fromUnixTimestamp64Nano({end})"
@@ -206,28 +206,24 @@ class Bench:
         )
         return Shape("lines around an event", "context", {"id": f"{nanoseconds}.{n % 8}.{n // 8}.0.bench"}, sql)
 
-    def measure(self, rounds: int, before: Callable[[], None] = lambda: None) -> dict[str, list[float]]:
-        """Milliseconds of each shape through the API."""
+    def ask(self, shape: Shape) -> httpx.Response:
+        """The API's answer."""
+        return self.api.get(f"/v1/{shape.path}", params=shape.parameters)
+
+    def measure(
+        self, rounds: int, ask: Callable[[Shape], httpx.Response], before: Callable[[], None] = lambda: None
+    ) -> dict[str, list[float]]:
+        """Milliseconds that each shape takes."""
         times: dict[str, list[float]] = {}
         for _ in range(rounds):
             for shape in self.shapes():
                 before()
                 began, used = time.perf_counter(), processor_seconds()
-                response = self.api.get(f"/v1/{shape.path}", params=shape.parameters)
+                response = ask(shape)
                 times.setdefault(shape.name, []).append((time.perf_counter() - began) * 1000)
                 times.setdefault(CPU + shape.name, []).append((processor_seconds() - used) * 1000)
                 if response.status_code != 200:
                     sys.exit(f"{shape.name}: {response.status_code} {response.text}")
-        return times
-
-    def measure_plain(self, rounds: int, ask: Callable[[str], None]) -> dict[str, list[float]]:
-        """Milliseconds of each shape as SQL on the plain table."""
-        times: dict[str, list[float]] = {}
-        for _ in range(rounds):
-            for shape in self.shapes():
-                began = time.perf_counter()
-                ask(shape.plain)
-                times.setdefault(shape.name, []).append((time.perf_counter() - began) * 1000)
         return times
 
     def drop_caches(self) -> None:
@@ -287,9 +283,9 @@ class Bench:
 
 
 def processor_seconds(*signs: str) -> float:
-    """Processor time so far of what this process started: what is left when other work slows the clock.
+    """Processor time so far of all that this process started; other work on the machine changes it little.
 
-    With `signs`, only of processes with one of them in their command. What has ended counts with its parent.
+    With `signs`, only of processes whose command line has one of them. A process that has ended counts with its parent.
     """
     total = 0.0
     for child in psutil.Process().children(recursive=True):
@@ -379,14 +375,14 @@ def run(arguments: argparse.Namespace, directory: Path) -> None:
         with api(reader if arguments.user == "reader" else settings) as door:
             bench = Bench(arguments.rows, settings, door)
             bench.load()
-            bench.measure(2)
-            medians = {"hot": report("hot", bench.measure(arguments.rounds))}
+            bench.measure(2, bench.ask)
+            medians = {"hot": report("hot", bench.measure(arguments.rounds, bench.ask))}
             medians["cold"] = report(
-                "after a cache drop", bench.measure(max(3, arguments.rounds // 5), bench.drop_caches)
+                "after a cache drop", bench.measure(max(3, arguments.rounds // 5), bench.ask, bench.drop_caches)
             )
             with bench.ingesting():
                 medians["ingest"] = report(
-                    f"while {INGEST_PER_SECOND:,} events/s are ingested", bench.measure(arguments.rounds)
+                    f"while {INGEST_PER_SECOND:,} events/s are ingested", bench.measure(arguments.rounds, bench.ask)
                 )
                 bench.crowd(100, arguments.crowd_seconds)
             if not arguments.no_plain:
@@ -404,12 +400,10 @@ def plain(bench: Bench, settings: config.ClickHouse, rounds: int) -> dict[str, f
     url = f"http://127.0.0.1:{settings.port}"
     with httpx.Client(base_url=url, headers=headers, timeout=300, trust_env=False) as http:
 
-        def ask(sql: str) -> None:
-            response = http.post("/", params={"database": "plain"}, content=f"{sql} FORMAT JSONCompact")
-            if response.status_code != 200:
-                sys.exit(f"{sql}: {response.text}")
+        def ask(shape: Shape) -> httpx.Response:
+            return http.post("/", params={"database": "plain"}, content=f"{shape.plain} FORMAT JSONCompact")
 
-        return report("plain table, SQL straight to ClickHouse", bench.measure_plain(rounds, ask))
+        return report("plain table, SQL straight to ClickHouse", bench.measure(rounds, ask))
 
 
 def main() -> None:
