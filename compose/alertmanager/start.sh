@@ -1,5 +1,5 @@
-# Alertmanager reads the token of its webhook from a file alone: here in memory. On the data node, its configuration with
-# whatever secrets it needs is a file of its own.
+# Alertmanager reads its webhook's token only from a file: here, one in memory. On the data node, another configuration
+# is mounted, with its secrets in it.
 set -eu
 umask 077
 printf %s "$LOGBROOK_TOKEN" > /tmp/token
