@@ -12,7 +12,6 @@ import pulumi
 
 from infra import budget, config, rule_files
 from infra.autoscaler import Autoscaler
-from infra.backend import Backend
 from infra.cloud_logging import CloudLogging
 from infra.consumer import Consumer
 from infra.data_node import DataNode
@@ -39,7 +38,7 @@ def program() -> None:
     there = pulumi.ResourceOptions(providers=[Project(settings).provider])
     store = SecretStore(settings, pulumi.Config(config.NAMESPACE), there)
     foundation = Foundation(settings, Network(settings, there), Images(settings, store, there), store)
-    backend = _backend(foundation, there)
+    backend = DataNode(foundation, there).backend if settings.on_vm else Managed(foundation, there).backend
     gateway = Gateway(foundation, backend, there)
     if settings.cloud_logging_filter:
         CloudLogging(foundation, backend, gateway, there)
@@ -61,12 +60,6 @@ def program() -> None:
         outputs |= GitHub(settings, there).outputs(settings)
     for name, value in outputs.items():
         pulumi.export(name, value)
-
-
-def _backend(foundation: Foundation, there: pulumi.ResourceOptions) -> Backend:
-    if foundation.settings.on_vm:
-        return DataNode(foundation, there).backend
-    return Managed(foundation, there).backend
 
 
 def main() -> None:

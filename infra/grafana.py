@@ -15,7 +15,6 @@ import yaml
 
 from infra import render
 from infra.backend import Backend, Environment, probe, variables
-from infra.config import Settings
 from infra.foundation import Foundation
 from infra.identity import Identity
 from infra.services import Iap
@@ -30,7 +29,7 @@ FRONTEND = (
 FRONTEND_PORT, PORT = 9090, 3000
 
 
-def datasources(settings: Settings, backend: Backend) -> str:
+def datasources(backend: Backend) -> str:
     """The local stack's data sources, at the addresses that this stack has."""
     document = yaml.safe_load((FOLDER / "provisioning/datasources/datasources.yaml").read_text())
     for source in document["datasources"]:
@@ -44,12 +43,12 @@ def datasources(settings: Settings, backend: Backend) -> str:
     return yaml.safe_dump(document, sort_keys=False)
 
 
-def files(settings: Settings, backend: Backend) -> dict[str, str]:
+def files(backend: Backend) -> dict[str, str]:
     """The contents of /etc/grafana. They hide the image's own configuration: variables set what differs."""
     found = {"grafana.ini": "; all that differs from Grafana's defaults is in variables\n"}
     for path in sorted([*FOLDER.glob("provisioning/dashboards/*"), *FOLDER.glob("dashboards/*.json")]):
         found[str(path.relative_to(FOLDER))] = path.read_text()
-    return found | {"provisioning/datasources/datasources.yaml": datasources(settings, backend)}
+    return found | {"provisioning/datasources/datasources.yaml": datasources(backend)}
 
 
 class Grafana(pulumi.ComponentResource):
@@ -86,7 +85,7 @@ class Grafana(pulumi.ComponentResource):
                 opts=self._child,
             )
         )
-        for name, content in files(self.settings, backend).items():
+        for name, content in files(backend).items():
             rights.append(
                 gcp.storage.BucketObject(
                     f"grafana/{name}", bucket=bucket.name, name=name, content=content, opts=self._child

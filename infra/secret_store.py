@@ -118,20 +118,17 @@ class SecretStore(pulumi.ComponentResource):
         self.settings = settings
         self.secrets: dict[str, gcp.secretmanager.Secret] = {}
         self.versions: dict[str, gcp.secretmanager.SecretVersion] = {}
-        self.readers = {secret.name: secret.readers for secret in wanted(settings)}
+        self.readers: dict[str, tuple[str, ...]] = {}
         for secret in wanted(settings):
-            self._add(secret.name, config.require_secret(secret.key).apply(partial(checked, secret.full_key)))
+            value = config.require_secret(secret.key).apply(partial(checked, secret.full_key))
+            self.add(secret.name, value, secret.readers)
         if settings.autoscaler and settings.on_vm:
-            self._add(AUTOSCALER_USERNAME, pulumi.Output.from_input("autoscaler"))
-            self.readers[AUTOSCALER_USERNAME] = ("autoscaler",)
+            self.add(AUTOSCALER_USERNAME, "autoscaler", ("autoscaler",))
         self.register_outputs({})
 
-    def add(self, name: str, value: pulumi.Output[str], readers: tuple[str, ...]) -> None:
-        """A secret that the program creates, not the configuration. Call this before `grant` for its readers."""
+    def add(self, name: str, value: pulumi.Input[str], readers: tuple[str, ...]) -> None:
+        """Declare a secret with its value. Call this before `grant` for its readers."""
         self.readers[name] = readers
-        self._add(name, value)
-
-    def _add(self, name: str, value: pulumi.Output[str]) -> None:
         child = pulumi.ResourceOptions(parent=self)
         self.secrets[name] = gcp.secretmanager.Secret(
             name,

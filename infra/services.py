@@ -66,7 +66,7 @@ class Query(pulumi.ComponentResource):
             environment |= Environment({"LOGBROOK_QUERY_IAP_AUDIENCE": iap.audience(f"{settings.name}-query")})
         roles = rule_files.text(settings, "query_roles")
         if roles:
-            foundation.store.add(_ROLES, pulumi.Output.from_input(roles), ("query",))
+            foundation.store.add(_ROLES, roles, ("query",))
             environment |= Environment({"LOGBROOK_QUERY_ROLES": f"/etc/logbrook/{_ROLES}"})
         # A live tail or an export is one request, which may last an hour.
         instances = settings.query_min, settings.query_max

@@ -24,8 +24,20 @@ def services(environment: Environment, jars: Path) -> list[Service]:
     state, ports = environment.state, environment.ports
     data = state / "data"
     own = environment.for_service
-    reader = environment.reader
     grpc = {"LOGBROOK_GATEWAY_GRPC_PORT": str(ports.gateway_grpc)}
+    reader = {**environment.reader, "LOGBROOK_QUERY_ALERTS_URL": f"http://127.0.0.1:{ports.alert}"}
+    program = prometheus.installed()
+    if program:
+        reader["LOGBROOK_QUERY_PROMETHEUS_URL"] = f"http://127.0.0.1:{ports.prometheus}"
+    query = {**own("query"), **reader, "LOGBROOK_QUERY_VIEWS_PASSWORD": environment.views_password}
+    alert = {
+        "LOGBROOK_ALERT_RULES": str(RULES),
+        "LOGBROOK_ALERT_STATE": str(data / "alert" / "state"),
+        "LOGBROOK_ALERT_EXPLORER_URL": f"http://127.0.0.1:{ports.query}",
+        **own("alert"),
+        **reader,
+    }
+    audit = {**own("audit"), "LOGBROOK_CONSUMER_HEALTH_PORT": str(ports.audit)}
     found = [
         brokers.zookeeper(data / "zookeeper", jars, ports.zookeeper, metrics_port=ports.zookeeper_metrics),
         brokers.kafka(
@@ -41,22 +53,10 @@ def services(environment: Environment, jars: Path) -> list[Service]:
         _logbrook("migrate", own("migrate"), once=True, needs=("kafka", "clickhouse")),
         _logbrook("gateway", {**own("gateway"), **grpc}, port=ports.gateway, needs=("kafka", "migrate")),
         _logbrook("consumer", own("consumer"), port=ports.consumer, needs=("kafka", "clickhouse", "migrate")),
+        _logbrook("query", query, port=ports.query, needs=("clickhouse", "migrate")),
+        _logbrook("alert", alert, port=ports.alert, needs=("clickhouse", "migrate")),
+        _audit(audit, ports.audit),
     ]
-    program = prometheus.installed()
-    if program:
-        reader["LOGBROOK_QUERY_PROMETHEUS_URL"] = f"http://127.0.0.1:{ports.prometheus}"
-    reader["LOGBROOK_QUERY_ALERTS_URL"] = f"http://127.0.0.1:{ports.alert}"
-    query = {**own("query"), **reader, "LOGBROOK_QUERY_VIEWS_PASSWORD": environment.views_password}
-    found.append(_logbrook("query", query, port=ports.query, needs=("clickhouse", "migrate")))
-    alert = {
-        "LOGBROOK_ALERT_RULES": str(RULES),
-        "LOGBROOK_ALERT_STATE": str(data / "alert" / "state"),
-        "LOGBROOK_ALERT_EXPLORER_URL": f"http://127.0.0.1:{ports.query}",
-        **own("alert"),
-        **reader,
-    }
-    found.append(_logbrook("alert", alert, port=ports.alert, needs=("clickhouse", "migrate")))
-    found.append(_audit({**own("audit"), "LOGBROOK_CONSUMER_HEALTH_PORT": str(ports.audit)}, ports.audit))
     if program:
         found.append(prometheus.prometheus(program, data / "prometheus", ports))
     shipped = [service.name for service in found if service.name in SHIPPED]

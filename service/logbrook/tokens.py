@@ -56,13 +56,8 @@ class Grant:
 
     def __str__(self) -> str:
         """Its entry."""
-        limits = {
-            "expires": self.expires,
-            "paths": "+".join(self.paths),
-            "bytes_per_second": self.bytes_per_second,
-            "bytes_per_day": self.bytes_per_day,
-        }
-        rest = "".join(f";{name}={value}" for name, value in limits.items() if value not in (None, ""))
+        limits = {name: getattr(self, name) for name in _LIMITS} | {"paths": "+".join(self.paths)}
+        rest = "".join(f";{name}={value}" for name, value in limits.items() if value)
         return f"{self.source}={self.digest.hex()}{rest}"
 
 

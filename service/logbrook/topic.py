@@ -42,7 +42,7 @@ def create_topic(kafka: config.Kafka, wait_seconds: float = WAIT_SECONDS) -> boo
 
 
 def plan(kafka: config.Kafka) -> list[str]:
-    """What `create` would change, in words. Raises UnavailableError if Kafka does not answer."""
+    """What `create_topic` would change, in words. Raises UnavailableError if Kafka does not answer."""
     admin, settings = admin_client(kafka), _settings(kafka)
     partitions = _partitions(admin, kafka)
     if partitions == 0:

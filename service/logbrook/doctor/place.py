@@ -66,10 +66,10 @@ def find(environ: Mapping[str, str], start: Path, role: str = "") -> Place:
     place = Place(role=role, given=frozenset(settings), unknown=sorted(ours.keys() - settings.keys()), invalid=[])
     if file:
         place.stack = file.parent
-    named = (("TOKEN", ""), ("QUERY_TOKEN", ""), ("ZOOKEEPER_ADDRESS", ""), ("CONSUMER_GROUP", place.group))
-    place.token, place.query_token, place.zookeeper, place.group = (
-        settings.get(f"LOGBROOK_{name}", default) for name, default in named
-    )
+    place.token = settings.get("LOGBROOK_TOKEN", "")
+    place.query_token = settings.get("LOGBROOK_QUERY_TOKEN", "")
+    place.zookeeper = settings.get("LOGBROOK_ZOOKEEPER_ADDRESS", "")
+    place.group = settings.get("LOGBROOK_CONSUMER_GROUP", place.group)
     for part in ("gateway", "query"):
         if url := settings.get(f"LOGBROOK_{part.upper()}_URL"):
             setattr(place, part, url.rstrip("/"))
