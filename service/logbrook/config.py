@@ -118,7 +118,7 @@ class Gateway:
     )
     tokens: str = setting(
         "",
-        "Sources that may send: name=sha256 of the token in hex, by commas or lines. See `logbrook token`. "
+        "Sources that may send: name=sha256 of the token in hex, one a line or comma-separated. See `logbrook token`. "
         "From a file (`LOGBROOK_GATEWAY_TOKENS_FILE`) they are read again every 30 seconds.",
         secret=True,
     )
@@ -126,7 +126,7 @@ class Gateway:
     checked_source: str = setting(
         "",
         "Source of all requests where something before the gateway decides who may send, as Cloud Run's IAM does for "
-        "Pub/Sub. No token is looked at then.",
+        "Pub/Sub. Tokens are then ignored.",
     )
     source_bytes_per_second: int = setting(
         0, "Bytes of events that a source may send a second, unless its token says otherwise; 0 means any number."
@@ -225,8 +225,8 @@ class Query:
     max_bytes_read: int = setting(2**40, "Most bytes, uncompressed, that one statement may read; 0 means no limit.")
     max_result_rows: int = setting(
         10_000,
-        "Most rows in one answer of /v1/sql and /v1/query, and so most groups of a count. Nobody reads more of a "
-        "table, and no other request is answered while it is assembled.",
+        "Most rows in one answer of /v1/sql and /v1/query, and so most groups of a count. Nobody reads more rows "
+        "than that, and no other request is answered while they are assembled.",
     )
     max_result_bytes: int = setting(64 * 2**20, "Largest result of one statement, as JSON; it does not limit exports.")
     max_sql_result_bytes: int = setting(
@@ -267,7 +267,7 @@ class Query:
     )
     views_password: str = setting(
         "",
-        "Password of that user. Empty: views are saved in the browsers alone, and not for all.",
+        "Password of that user. Empty: views are saved only in each browser, and are not shared.",
         secret=True,
     )
     max_views: int = setting(1000, "Most saved views: each explorer loads the list of them.")
@@ -281,26 +281,26 @@ class Query:
     )
     roles: str = setting(
         "",
-        "File that says who may see what (docs/access.md), read again every 30 seconds. Empty: who is known sees all; "
-        "so does everybody, if the settings below are empty, too.",
+        "File that says who may see what (docs/access.md), read again every 30 seconds. Empty: everyone who is "
+        "identified sees everything; if the settings below are empty, too, so does everyone else.",
     )
     tokens: str = setting(
         "",
-        "Programs that may ask: name=sha256 of the token in hex, by commas or lines. See `logbrook token --query`. "
-        "From a file (`LOGBROOK_QUERY_TOKENS_FILE`) they are read again every 30 seconds.",
+        "Programs that may ask: name=sha256 of the token in hex, one a line or comma-separated. See `logbrook token "
+        "--query`. From a file (`LOGBROOK_QUERY_TOKENS_FILE`) they are read again every 30 seconds.",
         secret=True,
     )
     iap_audience: str = setting(
         "",
         "Audience of the header that Google's IAP signs: on Cloud Run "
-        "/projects/PROJECT_NUMBER/locations/REGION/services/SERVICE_NAME. Empty: IAP is not asked who somebody is.",
+        "/projects/PROJECT_NUMBER/locations/REGION/services/SERVICE_NAME. Empty: IAP does not identify users.",
     )
     trusted_proxies: str = setting(
-        "", "Addresses or networks of proxies whose word counts for who somebody is, comma-separated: 10.0.0.5,::1."
+        "", "Addresses or networks of proxies that are trusted to identify users, comma-separated: 10.0.0.5,::1."
     )
-    user_header: str = setting("X-Forwarded-Email", "Header in which such a proxy says a person's e-mail address.")
+    user_header: str = setting("X-Forwarded-Email", "Header in which such a proxy gives a person's e-mail address.")
     groups_header: str = setting(
-        "X-Forwarded-Groups", "Header in which it says the person's groups, comma-separated; it may be missing."
+        "X-Forwarded-Groups", "Header in which it gives the person's groups, comma-separated; it may be missing."
     )
 
 
