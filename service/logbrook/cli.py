@@ -23,7 +23,7 @@ app = typer.Typer(
 )
 
 
-# What people run beside a stack on their machine; all others are processes of a deployment, or look for one themselves.
+# Commands that people run against a stack on their machine. Others are processes of one, or find one themselves.
 _BESIDE_A_STACK = frozenset(("audit", "replay", "usage", "backup", "backups", "restore", "migrate", "produce"))
 
 
@@ -48,7 +48,7 @@ def gateway() -> None:
     server.run(config.load(config.Gateway), config.load(config.Kafka))
 
 
-_ForQuery = Annotated[bool, typer.Option("--query", help="One that reads: for the query API, not for the gateway.")]
+_ForQuery = Annotated[bool, typer.Option("--query", help="For the query API, to read; not for the gateway.")]
 
 
 def _section(for_query: bool) -> type[config.Gateway] | type[config.Query]:
@@ -74,12 +74,12 @@ def token(  # noqa: PLR0913, PLR0917 - each is an option of the command
 
 @app.command()
 def tokens(
-    retire: str | None = typer.Option(None, help="Take these out: all of a source, by its name, or one, by its id."),
+    retire: str | None = typer.Option(None, help="Remove tokens: all of a source, by its name, or one, by its id."),
     check: bool = typer.Option(False, "--check", help="Say what the token in LOGBROOK_TOKEN stands for."),
     for_query: _ForQuery = False,
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
 ) -> None:
-    """List the tokens that the gateway takes, or retire some."""
+    """List the tokens that the gateway accepts, or retire some."""
     from logbrook import token_list
 
     options.need(not (retire and check), "--retire and --check don't go together")
@@ -297,7 +297,7 @@ def search(  # noqa: PLR0913, PLR0917 - each is an option of the command
     wanted = terminal.Wanted(" ".join(words or []), since, until, limit)
     options.need(not (as_json and as_csv), "--json and --csv don't go together")
     if as_csv or terminal.counts(wanted.query):
-        options.need(not follow, "--follow prints events: it goes with no stages, and not with --csv")
+        options.need(not follow, "--follow prints events: it does not go with stages or --csv")
         terminal.rows(_query_url(url), wanted, as_json=as_json, as_csv=as_csv)
         return
     terminal.run(_query_url(url), wanted, follow=follow, as_json=as_json)
@@ -341,7 +341,7 @@ def mcp(
     http: bool = typer.Option(False, "--http", help="Serve MCP over HTTP, at LOGBROOK_MCP_HOST and LOGBROOK_MCP_PORT."),
     url: _Url = "",
 ) -> None:
-    """Let an assistant search the logs, by the Model Context Protocol on standard input and output."""
+    """Let an assistant search the logs, over the Model Context Protocol on standard input and output."""
     missing = "`logbrook mcp` needs the MCP SDK: pip install --require-hashes -r service/with-mcp/requirements.txt"
     options.need(find_spec("mcp") is not None, missing)
     from logbrook import mcp as assistants
@@ -360,7 +360,7 @@ def views(
     as_json: _AsJson = False,
     url: _Url = "",
 ) -> None:
-    """List the saved views of all, write them to a file, or read them from one."""
+    """List the shared saved views, write them to a file, or read them from one."""
     from logbrook.query import terminal
 
     options.need(not (export and from_file), "--export and --import don't go together")

@@ -1,4 +1,4 @@
-"""Files that are read again while a process runs: what is added to one, or taken out, needs no restart."""
+"""Files that are read again while a process runs, so that changes need no restart."""
 
 import asyncio
 from collections.abc import Callable
@@ -15,7 +15,10 @@ REREAD_SECONDS = 30.0
 
 
 async def reread(file: Path | None, renew: Callable[[str], bool]) -> None:
-    """From now on. `renew` takes the text and says whether it differs; a broken file changes nothing, and is named."""
+    """Read a file again, forever. `renew` gets the text, and says whether it differs.
+
+    A file that can't be read, or that `renew` refuses with ConfigError, changes nothing, and is named in the log.
+    """
     complaint = ""
     while file is not None:
         await asyncio.sleep(REREAD_SECONDS)
