@@ -21,19 +21,8 @@ def test_every_row_has_figures(tmp_path: Path) -> None:
         pytest.skip(build.missing("victoria-logs"))
 
     file = tmp_path / "figures.json"
-    command = [
-        sys.executable,
-        "-m",
-        "bench.peers",
-        "--rows",
-        "5000",
-        "--events",
-        "5000",
-        "--rounds",
-        "2",
-        "--json",
-        str(file),
-    ]
+    sizes = ("--rows=5000", "--events=5000", "--rounds=2")
+    command = [sys.executable, "-m", "bench.peers", *sizes, f"--json={file}"]
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join(str(REPOSITORY / each) for each in ("service", "compose", ""))
     }
