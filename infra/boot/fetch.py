@@ -32,6 +32,10 @@ def main(root: Path) -> None:
     (run / "bundle").write_text(hashlib.sha256(text.encode()).hexdigest() + "\n")
     (run / "secrets").mkdir(exist_ok=True)
     write_secret(run / "secrets.env", secrets_file(bundle["secrets"], token, run / "secrets"))
+    wanted = {secret["name"] for secret in bundle["secrets"].values() if secret["as"] == "file"}
+    for path in (run / "secrets").iterdir():
+        if path.name not in wanted:
+            path.unlink()
     log_in(run / "docker", bundle["registry"], token)
 
 

@@ -151,11 +151,17 @@ def test_what_compose_mounts_is_in_the_bundle(node: Path) -> None:
 
 
 def test_a_file_that_is_gone_from_the_bundle_goes(node: Path, google: str) -> None:
-    """The next fetch leaves exactly what the bundle has."""
+    """The next fetch leaves exactly what the bundle has, of secrets, too: those of rules that are gone."""
     left_over = node / "opt/logbrook/compose/old.yaml"
     left_over.write_text("services: {}")
+    secrets = node / "run/logbrook/secrets"
+    assert (secrets / "alertmanager-config").exists()
+    _Google.bundle = render.bundle(
+        VARIABLES, {name: SECRETS[name] for name in NODE_SECRETS}, "us-central1-docker.pkg.dev"
+    )
     _fetch(node, google)
     assert not left_over.exists()
+    assert {path.name for path in secrets.iterdir()} == {"clickhouse-admin-password", "backup-key-secret"}
 
 
 def test_secrets_are_for_root_and_in_memory_only(node: Path) -> None:
