@@ -152,7 +152,7 @@ REFUSED: dict[str, Callable[[Door], httpx.Response]] = {
     "DELETE /v1/views/{name}": lambda client: client.client.delete("/v1/views/x"),
 }
 # Those that know no events.
-SILENT = {"/openapi.json", "/healthz", "/readyz", "/metrics", ""}
+SILENT = {"/v1/me", "/openapi.json", "/healthz", "/readyz", "/metrics", ""}
 
 
 def routes() -> list[BaseRoute]:
@@ -275,6 +275,18 @@ def test_a_permission_is_only_what_the_role_says(both: str) -> None:
     assert bare.search()["events"]
     for response in (bare.sql("SELECT 1"), bare.ask("export")):
         assert (response.status_code, response.json()["error"]["code"]) == (403, "not_allowed")
+
+
+def test_one_is_told_who_one_is(both: str, corpus: Door) -> None:
+    """The name that views are saved under, the role, and what it permits; without settings, everything and no name."""
+    told = [client.get("me") for client in (*(asking(both, each.token) for each in (ALL, SHOP, BARE)), corpus)]
+
+    assert [(each["name"], each["role"], each["permissions"]) for each in told] == [
+        ("token:all", "everything", ["sql", "export", "views", "everything"]),
+        ("token:shop", "shop", ["export"]),
+        ("token:bare", "bare", ["everything"]),
+        ("", "", ["sql", "export", "views", "everything"]),
+    ]
 
 
 def test_a_view_is_kept_by_who_is_known(clickhouse: ClickHouseServer, database: config.ClickHouse) -> None:

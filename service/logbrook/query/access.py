@@ -36,6 +36,14 @@ class Caller:
     """The name that they save under."""
 
 
+@dataclass(frozen=True)
+class Me:
+    """Who asks: the name that they save under, and their role."""
+
+    name: str
+    role: Role
+
+
 class Access:
     """Identifies callers and finds their roles. Raises ConfigError if the settings can't identify anyone."""
 

@@ -218,6 +218,14 @@ class ViewAnswer(Answer, kw_only=True):
     history: list[SavedView]  # the last 100 versions, this one included, the newest first
 
 
+class MeAnswer(Answer, kw_only=True):
+    """Who asks, and what their role permits."""
+
+    name: str  # under which their views are saved; empty if neither the service nor Logbrook-User gives one
+    role: str  # empty without a file of roles
+    permissions: list[str]  # of sql, export, views, and everything, which /v1/status and /v1/alerts need
+
+
 class SqlColumn(Struct, kw_only=True):
     """A column of a result."""
 

@@ -24,8 +24,10 @@ from logbrook.query import (
     values,
     views,
 )
+from logbrook.query.access import Me
 from logbrook.query.engine import Engine, Spent, Statement
 from logbrook.query.refusals import BadRequestError
+from logbrook.query.roles import PERMISSIONS
 from logbrook.query.selection import Selection, select
 
 
@@ -175,7 +177,7 @@ class Route:
     @property
     def permission(self) -> str:
         """What a role must allow. Only what comes from the engine is filtered; all else needs `everything`."""
-        return self.needs or {Engine: "", views.Views: "views"}.get(self.declared[0], "everything")
+        return self.needs or {Engine: "", Me: "", views.Views: "views"}.get(self.declared[0], "everything")
 
     @cached_property
     def declared(self) -> tuple[type[Any], type[Struct], type[answers.Answer]]:
@@ -279,6 +281,11 @@ async def _alerts(evaluator: status.Evaluator, _given: Nothing) -> answers.Alert
     return await evaluator.alerts()
 
 
+async def _me(me: Me, _given: Nothing) -> answers.MeAnswer:
+    permissions = [each for each in (*PERMISSIONS, "everything") if me.role.allows(each)]
+    return answers.MeAnswer(name=me.name, role=me.role.name, permissions=permissions)
+
+
 async def _views(saved: views.Views, _given: Nothing) -> answers.ViewsAnswer:
     return await saved.all()
 
@@ -324,6 +331,7 @@ ROUTES = (
     Route("/v1/patterns", "Similar lines, grouped.", _patterns),
     Route("/v1/status", "The state of the platform itself. Needs Prometheus.", _status, statuses=(404,)),
     Route("/v1/alerts", "Alerts on what logs say. Needs `logbrook alert`.", _alerts, statuses=(404,)),
+    Route("/v1/me", "Who asks, as the service knows them, and what their role permits.", _me),
     Route("/v1/views", "Saved views.", _views, statuses=(404,)),
     Route("/v1/views/{name}", "One saved view and its history.", _view, statuses=(404,)),
     Route("/v1/views/{name}", f"Save a view. {_NAMED}", _save_view, method="PUT", statuses=(404, 409, 413)),

@@ -27,7 +27,7 @@ from logbrook import config, metrics
 from logbrook.connection import Connection
 from logbrook.errors import ConfigError, LogbrookError, RejectedError, UnavailableError
 from logbrook.query import openapi, parameters, routes, streams
-from logbrook.query.access import Access, Audit
+from logbrook.query.access import Access, Audit, Me
 from logbrook.query.answers import Answer
 from logbrook.query.completeness import Completeness
 from logbrook.query.engine import PRIVILEGED, Engine, Statement
@@ -79,6 +79,7 @@ class Api:
                     Views: Views(self.views, audit.caller.author),
                     Prometheus: self.prometheus,
                     Evaluator: self.evaluator,
+                    Me: Me(audit.caller.author, audit.role),
                 }[route.declared[0]]
                 work = self._in_turn(route, asked, given)
                 # A change is completed even if the client leaves.
