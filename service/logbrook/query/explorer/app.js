@@ -103,13 +103,16 @@ function nothing(answer) {
 async function more() {
   if (!cursor || loading || state.view !== "events") return;
   loading = true;
+  const after = cursor;
   try {
     const answer = await get("search", { ...selection(), limit: PAGE, cursor }, "more");
-    if (!answer) return;
+    // Another search may have begun meanwhile.
+    if (!answer || cursor !== after) return;
     cursor = answer.cursor;
     table.append(answer.events);
     table.note(cursor ? "Loading more …" : "End of results.");
   } catch (error) {
+    if (cursor !== after) return;
     table.note(error.message);
     cursor = null;
   } finally {
