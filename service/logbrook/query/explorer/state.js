@@ -3,7 +3,7 @@
 const LAYOUT = { columns: "", wrap: "", dense: "" };
 const VIEW = { query: "", from: "1h", to: "now", by: "level", view: "events", as: "", ...LAYOUT };
 const DEFAULTS = { ...VIEW, event: "", live: "", utc: "", saved: "" };
-// What a URL need not say, by the name of the saved view that it names.
+// What a URL can leave out, by the name of the saved view in it.
 const bases = new Map([["", DEFAULTS]]);
 const listeners = new Set();
 
@@ -46,7 +46,7 @@ export function change(given, { replace = false } = {}) {
   const asks = ["from", "to", "view", "live"].some((key) => key in given) && !("query" in given);
   const changes = asks ? { query: typed(), ...given } : given;
   const changed = Object.keys(changes).filter((key) => state[key] !== changes[key]);
-  // Even so the URL may say less, once a saved view says it.
+  // Even then the URL may become shorter: a saved view may now say the rest.
   if (!changed.length && !replace) return;
   Object.assign(state, changes);
   history[replace ? "replaceState" : "pushState"](null, "", asSearch());

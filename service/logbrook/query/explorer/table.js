@@ -36,7 +36,6 @@ export class Table {
       this.spacer,
       this.rows,
     );
-    this.foot = el("p.foot", { hidden: true });
     this.head = el("div.head", { "aria-hidden": "true" });
     this.element = el("div.table", this.head, this.body);
     this.rows.addEventListener("click", (event) => {
@@ -48,15 +47,15 @@ export class Table {
   }
 
   get rowHeight() {
-    return narrow.matches ? 52 : state.wrap ? 60 : state.dense ? 22 : 28;
+    return narrow.matches ? 52 : state.wrap === "1" ? 60 : state.dense === "1" ? 22 : 28;
   }
 
-  /** Take columns and rows as the state has them. */
+  /** Lay out columns and rows as the state says. */
   layout() {
     this.columns = columns();
     this.element.style.setProperty("--columns", this.columns.map(widthOf).join(" "));
     this.element.classList.toggle("wrap", state.wrap === "1");
-    this.element.classList.toggle("dense", state.dense === "1" && !state.wrap);
+    this.element.classList.toggle("dense", state.dense === "1" && state.wrap !== "1");
     this.head.replaceChildren(...this.columns.map(({ name }) => el("span", { title: name }, titleOf(name))));
     this.render();
   }
@@ -95,6 +94,7 @@ export class Table {
   }
 
   scrolled() {
+    this.head.scrollLeft = this.body.scrollLeft;
     this.render();
     this.callbacks.onScroll?.(this.body.scrollTop);
   }

@@ -18,17 +18,19 @@ export function term(field, value) {
   return `${field}:${quoted(value)}`;
 }
 
-/** A query's filter, and what stands behind it: stages, from the first | on that begins a word. */
+/** A query's filter, and the stages behind it, from the first | that begins a word. */
 export function parts(query) {
-  const lexemes = /"(?:[^"\\]|\\.)*"|[:~]\s*\/(?:\\.|[^/\\])+\/(?=[\s)]|$)|\\.|(?<=^|[\s)])\|(?!\|)/gs;
+  const lexemes = /"(?:[^"\\]|\\.)*"|[:~]\s*\/(?:\\.|[^/\\])+\/(?=[\s)]|$)|\\.|(?<=^|[\s)"])\|(?!\|)/gs;
   for (const found of query.matchAll(lexemes)) {
     if (found[0] === "|") return { filter: query.slice(0, found.index).trim(), stages: query.slice(found.index) };
   }
   return { filter: query, stages: "" };
 }
 
-/** Whether the query has this term as a whole. */
-export const hasTerm = (part) => ` ${state.query} `.includes(` ${part} `);
+const has = (filter, part) => ` ${filter} `.includes(` ${part} `);
+
+/** Whether the query's filter has this term as a whole. */
+export const hasTerm = (part) => has(parts(state.query).filter, part);
 
 /** The query as it is typed with one more term that must match too; without it if it has it already. */
 export function withTerm(part) {
@@ -37,10 +39,9 @@ export function withTerm(part) {
 }
 
 function filterWith(query, part) {
-  const hasTerm = (one) => ` ${query} `.includes(` ${one} `);
-  if (hasTerm(part)) return ` ${query} `.replace(` ${part} `, " ").trim().replace(/\s+/g, " ");
+  if (has(query, part)) return ` ${query} `.replace(` ${part} `, " ").trim();
   const opposite = part.startsWith("-") ? part.slice(1) : `-${part}`;
-  const rest = hasTerm(opposite) ? ` ${query} `.replace(` ${opposite} `, " ").trim() : query;
+  const rest = has(query, opposite) ? ` ${query} `.replace(` ${opposite} `, " ").trim() : query;
   if (!rest) return part;
   return / OR /.test(rest) && !/^\(.*\)$/.test(rest) ? `(${rest}) ${part}` : `${rest} ${part}`;
 }
