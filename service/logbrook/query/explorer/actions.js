@@ -110,8 +110,9 @@ function nextTheme(event) {
 popup(byId("more"), byId("actions"), (close) => {
   const item = (label, action, stays = false) => {
     const act = (event) => {
-      action(event);
+      // First, so that a dialog gives the focus back to the button.
       if (!stays) close();
+      action(event);
     };
     return button(".choice", label, act, { role: "menuitem" });
   };

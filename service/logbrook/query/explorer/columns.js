@@ -75,8 +75,9 @@ function draw() {
     set(changed);
     draw();
   };
-  const moved = (from, to) => put(all.toSpliced(from, 1).toSpliced(to, 0, all[from]));
-  const sized = (index, text) => put(all.with(index, { ...all[index], width: Number(text) || undefined }));
+  const moved = (from, to) => put(columns().toSpliced(from, 1).toSpliced(to, 0, columns()[from]));
+  // Not drawn again, as the focus is on its way to the next field.
+  const sized = (index, text) => set(columns().with(index, { ...all[index], width: Number(text) || undefined }));
   const row = ({ name, width }, index) =>
     el(
       "li",
@@ -95,7 +96,7 @@ function draw() {
         "aria-label": `Move ${name} right`,
         disabled: index === all.length - 1,
       }),
-      button(".ghost", "×", () => put(all.toSpliced(index, 1)), {
+      button(".ghost", "×", () => put(columns().toSpliced(index, 1)), {
         "aria-label": `Remove ${name}`,
         disabled: all.length === 1,
       }),

@@ -115,18 +115,25 @@ export async function copy(text) {
 }
 
 const dialog = byId("dialog");
+const toaster = byId("toast");
 
-/** Show the dialog, or something else in it. */
+/** Show the dialog, or something else in it; then the focus stays on what has the same label. */
 export function show(title, ...content) {
+  const label = document.activeElement?.getAttribute("aria-label") ?? "";
+  const heading = el("h2", { id: "dialog-title", tabIndex: -1 }, title);
   dialog.replaceChildren(
-    el("header", el("h2", title), button(".ghost", "×", hide, { "aria-label": "Close" })),
+    el("header", heading, button(".ghost", "×", hide, { "aria-label": "Close" })),
     ...content,
+    toaster,
   );
-  if (!dialog.open) dialog.showModal();
+  if (dialog.open) (dialog.querySelector(`[aria-label="${CSS.escape(label)}"]:enabled`) ?? heading).focus();
+  else dialog.showModal();
 }
 dialog.addEventListener("click", (event) => {
   if (event.target === dialog) dialog.close();
 });
+// Outside of an open dialog, a message would be dimmed, and not read aloud.
+dialog.addEventListener("close", () => document.body.append(toaster));
 
 /** Close the dialog. */
 export const hide = () => dialog.close();
@@ -146,24 +153,28 @@ export const keep = (name, list) => localStorage.setItem(`logbrook.${name}`, JSO
 let hiding;
 /** A short message at the bottom of the page. */
 export function toast(message) {
-  const element = byId("toast");
-  element.textContent = message;
-  element.hidden = false;
+  toaster.textContent = message;
+  toaster.hidden = false;
   clearTimeout(hiding);
   hiding = setTimeout(() => {
-    element.hidden = true;
+    toaster.hidden = true;
   }, 2600);
 }
 
-/** Open or close a menu that belongs to a button; it closes by itself when the focus or a click is elsewhere. */
+/** Open or close a menu that belongs to a button; a click elsewhere closes it. `fill` is given what closes it and
+ * returns the focus to the button. */
 export function popup(button, menu, fill) {
   const close = () => {
     menu.hidden = true;
     button.setAttribute("aria-expanded", "false");
   };
+  const leave = () => {
+    close();
+    button.focus();
+  };
   button.addEventListener("click", () => {
     if (!menu.hidden) return close();
-    fill(close);
+    fill(leave);
     menu.hidden = false;
     button.setAttribute("aria-expanded", "true");
     menu.querySelector("button, input")?.focus({ preventScroll: true });
@@ -174,9 +185,7 @@ export function popup(button, menu, fill) {
   menu.addEventListener("keydown", (event) => {
     if (event.key === "Escape") {
       event.stopPropagation();
-      close();
-      button.focus();
+      leave();
     }
   });
-  return close;
 }
