@@ -1,34 +1,19 @@
-// The view of alerts: rules, what fires, what happened; and the present search as a rule.
+// The view of alerts: rules, what fires, what happened; and the current search as a rule.
 
 import { get } from "./api.js";
-import { el, textNodes } from "./dom.js";
+import { el, table, textNodes } from "./dom.js";
 import { count, fullTime } from "./format.js";
 import { state } from "./state.js";
 import { parts } from "./terms.js";
 
-const table = (names, rows) =>
-  el(
-    "table.list",
-    {},
-    el(
-      "thead",
-      {},
-      el(
-        "tr",
-        {},
-        names.map((name) => el("th", {}, name)),
-      ),
-    ),
-    el(
-      "tbody",
-      {},
-      rows.map((cells) => el("tr", {}, cells)),
-    ),
-  );
+const rows = (all, cellsOf) => all.map((each) => el("tr", ...cellsOf(each)));
 const named = (each) =>
   [each.rule, ...Object.entries(each.group).map(([name, value]) => `${name} ${value}`)].join(", ");
 // A link of an alert leads to an explorer, maybe under another name: its state is what counts here.
-const link = (each, text) => (each.link ? el("a", { href: new URL(each.link).search }, text) : text);
+const link = (each) => {
+  const text = textNodes(named(each));
+  return each.link ? el("a", { href: new URL(each.link).search }, text) : text;
+};
 
 /** Fill the content with the alerts. Returns the answer for the status line. */
 export async function alerts(content) {
@@ -39,46 +24,40 @@ export async function alerts(content) {
   if (answer === undefined) return undefined;
   if (answer === null) {
     content.replaceChildren(
-      el(
-        "div.empty",
-        {},
-        el("h2", {}, "No alerts here"),
-        el("p", {}, "Set LOGBROOK_QUERY_ALERTS_URL: docs/alerts.md."),
-      ),
+      el("div.empty", el("h2", "No alerts here"), el("p", "Set LOGBROOK_QUERY_ALERTS_URL: docs/alerts.md.")),
     );
     return undefined;
   }
   content.replaceChildren(
     el(
       "div.scroll.alerts",
-      {},
       answer.firing.length
         ? table(
             ["Alert", "State", "What it says", "Since"],
-            answer.firing.map((each) => [
-              el("td.name", {}, link(each, named(each))),
-              el(`td${each.firing ? ".bad" : ".muted"}`, {}, each.firing ? each.severity : "pending"),
-              el("td", {}, ...textNodes(each.description || "")),
-              el("td.muted", {}, fullTime(each.since)),
+            rows(answer.firing, (each) => [
+              el("td.name", link(each)),
+              el(`td${each.firing ? ".bad" : ".muted"}`, each.firing ? each.severity : "pending"),
+              el("td", ...textNodes(each.description || "")),
+              el("td.muted", fullTime(each.since)),
             ]),
           )
-        : el("p.note", {}, "No alert."),
+        : el("p.note", "No alerts."),
       table(
         ["Rule", "Query", "Condition", "Matches in the last window", "Evaluated until"],
-        answer.rules.map((each) => [
-          el("td.name", {}, each.name),
-          el("td", {}, ...textNodes(each.query)),
-          el("td", {}, each.condition),
-          el("td.number", {}, each.matches === null ? "–" : count(each.matches)),
-          el("td.muted", {}, each.evaluated_until ? fullTime(each.evaluated_until) : "–"),
+        rows(answer.rules, (each) => [
+          el("td.name", each.name),
+          el("td", ...textNodes(each.query)),
+          el("td", each.condition),
+          el("td.number", each.matches === null ? "–" : count(each.matches)),
+          el("td.muted", each.evaluated_until ? fullTime(each.evaluated_until) : "–"),
         ]),
       ),
       table(
         ["When", "Alert", "What happened"],
-        answer.history.map((each) => [
-          el("td.muted", {}, fullTime(each.at)),
-          el("td.name", {}, link(each, named(each))),
-          el("td", {}, each.what),
+        rows(answer.history, (each) => [
+          el("td.muted", fullTime(each.at)),
+          el("td.name", link(each)),
+          el("td", each.what),
         ]),
       ),
     ),
@@ -86,7 +65,7 @@ export async function alerts(content) {
   return answer;
 }
 
-/** The present search as a rule of alerts.yaml. */
+/** The current search as a rule of alerts.yaml. */
 export function rule() {
   const { filter } = parts(state.query);
   const words = filter.match(/[A-Za-z0-9]+/g) ?? ["Events"];

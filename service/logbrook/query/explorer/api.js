@@ -30,7 +30,7 @@ export async function get(path, parameters = {}, kind = path) {
   }
 }
 
-/** Change something at a route, as somebody. */
+/** Change something at a route, under a name. */
 export const send = (method, path, parameters, by, body) =>
   asked(path, parameters, {
     method,

@@ -5,11 +5,11 @@ import { button, el, keep, kept, show } from "./dom.js";
 import { change, layoutOf, state } from "./state.js";
 
 const USUAL = ["time", "level", "service", "message"];
-// Fields of an event that queries call otherwise.
+// Fields of an event that have another name in queries.
 const NAMES = { event: "event_name", scope: "scope_name" };
 const MOST = 30;
 
-/** The columns from the left: the name of each, and its width in pixels unless it is the usual one. */
+/** The columns from the left: the name of each, and its width in pixels unless it is the default. */
 export function columns() {
   const parts = (state.columns || USUAL.join()).split(",", MOST);
   return parts.map((part) => {
@@ -30,7 +30,7 @@ function decoded(text) {
 export const titleOf = (name) =>
   USUAL.includes(name) ? name[0].toUpperCase() + name.slice(1) : name.replace(/^(attr|resource)\./, "");
 
-/** What an event has of a field, as text. */
+/** An event's value of a field, as text. */
 export function fieldOf(event, name) {
   const [, prefix, key] = /^(attr|resource|scope)\.(.*)$/s.exec(name) ?? [null, "", NAMES[name] ?? name];
   const maps = { attr: event.attributes, resource: event.resource, scope: event.scope_attributes };
@@ -39,7 +39,7 @@ export function fieldOf(event, name) {
   return typeof value === "object" ? JSON.stringify(value) : String(value);
 }
 
-/** Show a field as a column of the usual width, before the message; or no longer. */
+/** Show a field as a column of the default width before the message, or hide it. */
 export function toggle(name) {
   const all = columns();
   const others = all.filter((each) => each.name !== name);
@@ -131,16 +131,16 @@ function draw() {
     "Columns and rows",
     el("ol.saved.arranged", all.map(row)),
     el("form.save", { onsubmit: added }, field, names, el("button.button.primary", { type: "submit" }, "Add")),
-    check("Wrap long texts, up to three lines", "wrap"),
+    check("Wrap long text, up to three lines", "wrap"),
     check("Dense rows", "dense"),
     el(
       "div.buttons",
-      button(".button.small", "Usual columns", () => put(USUAL.map((name) => ({ name })))),
+      button(".button.small", "Default columns", () => put(USUAL.map((name) => ({ name })))),
     ),
   );
 }
 
-// A link says how it is to be shown; else it is as it was here.
+// A link says how the list looks; without that, it looks as it last did here.
 const remembered = layoutOf(kept("layout"));
 if (!state.saved && !Object.values(layoutOf()).some(Boolean) && Object.values(remembered).some(Boolean))
   change(remembered, { replace: true });

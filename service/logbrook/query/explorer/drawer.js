@@ -165,7 +165,7 @@ function pair(name, value, field) {
       pick("Filter for", null, "+", () => change({ query: withTerm(term(field, value)) })),
       pick("Filter out", null, "−", () => change({ query: withTerm(`-${term(field, value)}`) })),
       pick("Count by this in the chart", "Count by", bars(), () => change({ by: field }, { replace: true })),
-      pick("Show as a column, or no longer", "Column", columns(), () => toggle(field)),
+      pick("Show or hide as a column", "Column", columns(), () => toggle(field)),
       pick("Copy", null, pages(), () => {
         copy(value);
         toast(`${name} copied`);

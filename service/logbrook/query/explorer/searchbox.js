@@ -18,7 +18,7 @@ const EXAMPLES = [
 const STAGES = {
   "where ": "only rows that match",
   "extract ": "fields from /(?<name>…)/",
-  "stats ": "count and other figures, by fields",
+  "stats ": "counts and other figures, by field",
   "timechart ": "the same over time",
   "top ": "the most frequent values",
   "sort ": "-field: the largest first",
@@ -27,7 +27,7 @@ const STAGES = {
 };
 const FUNCTIONS = {
   count: "how many",
-  "uniq(": "how many values",
+  "uniq(": "how many different values",
   "p95(": "a percentile",
   "avg(": "",
   "sum(": "",
