@@ -310,6 +310,29 @@ def test_a_long_list_keeps_few_rows(browser: Chrome, service: Door, database: co
     assert len(messages(browser)) < 120
 
 
+def test_a_late_page_is_not_added_to_a_newer_search(page: Chrome) -> None:
+    """A page of events that was asked for before another query began is dropped when it arrives."""
+    page.execute_script(
+        "const ask = window.fetch;"
+        "window.fetch = async (url, how) => {"
+        "  if (!url.includes('cursor=')) return ask(url, how);"
+        "  await new Promise((resolve) => { window.release = resolve; });"
+        "  const answer = await ask(url, how);"
+        "  window.arrived = true;"
+        "  return answer;"
+        "};"
+        "const list = document.querySelector('.table-body'); list.scrollTop = list.scrollHeight;"
+    )
+    wait(page, lambda: page.execute_script("return Boolean(window.release)"))
+    type_query(page, "level>=error")
+    wait(page, lambda: len(messages(page)) == 30)
+
+    page.execute_script("window.release()")
+    wait(page, lambda: page.execute_script("return window.arrived"))
+    time.sleep(0.5)
+    assert len(messages(page)) == 30
+
+
 HOSTILE = {
     "script": "<script>window.taken=1</script><img src=x onerror='window.taken=1'>",
     "ansi": "\x1b[31mred\x1b[0m \x1b]0;title\x07",
@@ -469,6 +492,19 @@ def test_counts_over_time_are_lines_or_bars(page: Chrome) -> None:
     wait(page, lambda: texts(page, ".counts .fact b") == ["300", "500"])
     assert texts(page, ".counts .fact span") == ["count", "p95(http.status_code)"]
 
+    type_query(page, '"charge failed"|stats count')
+    wait(page, lambda: texts(page, ".counts .fact b") == ["30"])
+
+
+def test_a_term_of_a_stage_is_not_a_filter(page: Chrome, service: Door) -> None:
+    """What only a stage says does not look as if it were filtered for; a click on it adds it to the filter."""
+    open_page(page, service, query="| where service:cart | stats count")
+    value = "//aside[@id='facets']//button[contains(@class,'value')][.//span[text()='cart']]"
+    wait(page, lambda: page.find_element(By.XPATH, value).get_attribute("aria-pressed") == "false")
+    page.find_element(By.XPATH, value).click()
+    wait(page, lambda: page.find_element(By.XPATH, value).get_attribute("aria-pressed") == "true")
+    assert state(page)["query"] == "service:cart | where service:cart | stats count"
+
 
 def test_stages_are_suggested_and_mistakes_marked(page: Chrome) -> None:
     """Behind a | stages are offered, then figures and fields; a misspelled one is marked, with what was meant."""
@@ -511,6 +547,7 @@ def test_a_view_is_saved_for_all(page: Chrome, service: Door) -> None:
     press(page, "s")
     save_view(page, "all", name="Failed charges", note="look at the bank first", by="Zoë")
     wait(page, lambda: texts(page, "#dialog .saved strong") == ["Failed charges"])
+    assert texts(page, "#dialog #toast") == ["Saved for everyone"]
     assert state(page) == {"saved": "Failed charges"}
     assert any(text.startswith("Zoë, ") for text in texts(page, "#dialog .saved span"))
     press(page, Keys.ESCAPE)
@@ -571,6 +608,73 @@ def test_a_view_stays_in_the_browser(
         wait(browser, lambda: texts(browser, "#dialog .nothing") == ["None yet."])
 
 
+def roles(tmp_path: Path, clickhouse: ClickHouseServer) -> config.Query:
+    """A service that knows mia, who sees the cart and may do nothing else, and everyone else of example.org."""
+    file = tmp_path / "roles.yaml"
+    file.write_text(
+        "roles:\n"
+        "  - {name: cart, who: [mia@example.org], query: 'service:cart'}\n"
+        "  - {name: team, who: ['*@example.org'], sql: true, export: true, views: true}\n"
+    )
+    return config.Query(roles=str(file), trusted_proxies="127.0.0.1", views_password=clickhouse.views_password)
+
+
+def sign_in(browser: Chrome, email: str) -> None:
+    """Send with each request what a proxy that knows the user adds."""
+    browser.execute_cdp_cmd("Network.enable", {})
+    browser.execute_cdp_cmd("Network.setExtraHTTPHeaders", {"headers": {"X-Forwarded-Email": email}})
+
+
+def test_what_a_role_lacks_is_not_offered(
+    browser: Chrome, clickhouse: ClickHouseServer, database: config.ClickHouse, tmp_path: Path
+) -> None:
+    """Exports, SQL, and alerts are disabled, with the reason; views are saved in the browser alone."""
+    store(database, shop())
+    with door.serving(roles(tmp_path, clickhouse), as_reader(clickhouse, database)) as service:
+        sign_in(browser, "mia@example.org")
+        open_page(browser, service)
+        wait(browser, lambda: set(texts(browser, ".row .service")) == {"cart"})
+        wait(browser, lambda: texts(browser, "#views :disabled") == ["Alerts"])
+
+        type_query(browser, "| stats count by service")
+        wait(browser, lambda: texts(browser, ".counts td") == ["cart", "150"])
+        assert texts(browser, ".counts :disabled") == ["Copy SQL"]
+        browser.find_element(By.XPATH, "//button[text()='Health']").click()
+        wait(browser, lambda: texts(browser, ".health .note") == ["More is only for roles that see all events."])
+        press(browser, "5")
+        wait(browser, lambda: texts(browser, ".empty h2") == ["Your role does not permit this"])
+
+        press(browser, "s")
+        wait(browser, lambda: one(browser, "#dialog form").is_displayed())
+        assert texts(browser, "#dialog form button") == ["Save in this browser"]
+        press(browser, Keys.ESCAPE)
+        one(browser, "#more").click()
+        assert texts(browser, "#actions :disabled") == ["Export as NDJSON", "Export as CSV"]
+        assert one(browser, "#actions :disabled").get_attribute("title") == "Your role, cart, does not permit this."
+
+
+def test_who_is_known_saves_under_that_name(
+    browser: Chrome, clickhouse: ClickHouseServer, database: config.ClickHouse, tmp_path: Path
+) -> None:
+    """They are not asked for a name, may do everything that the role permits, and can delete only their own views."""
+    store(database, shop())
+    with door.serving(roles(tmp_path, clickhouse), as_reader(clickhouse, database)) as service:
+        zoe = {"X-Forwarded-Email": "zoe@example.org", "Content-Type": "application/json"}
+        assert service.client.put("/v1/views/Theirs", headers=zoe, content="{}").status_code == 200
+        sign_in(browser, "noa@example.org")
+        open_page(browser, service)
+        wait(browser, lambda: len(messages(browser)) > 20)
+
+        press(browser, "s")
+        save_view(browser, "all", name="Mine")
+        wait(browser, lambda: texts(browser, "#dialog .saved strong") == ["Mine", "Theirs"])
+        assert not texts(browser, "#dialog input[name=by]")
+        assert any(text.startswith("noa@example.org, ") for text in texts(browser, "#dialog .saved span"))
+        labels = [each.get_attribute("aria-label") for each in browser.find_elements(By.CSS_SELECTOR, ".saved .ghost")]
+        assert labels == ["Delete Mine"]
+        assert not texts(browser, "#views :disabled")
+
+
 def test_any_field_is_a_column(page: Chrome, service: Door) -> None:
     """From an open event or by name, in any order and width; a link shows the same, and the browser remembers it."""
     one(page, ".row").click()
@@ -586,6 +690,7 @@ def test_any_field_is_a_column(page: Chrome, service: Door) -> None:
     wait(page, lambda: "host.name" in texts(page, ".head span"))
     one(page, "#dialog [aria-label='Remove level']").click()
     one(page, "#dialog [aria-label='Move attr.user.id left']").click()
+    assert page.switch_to.active_element.get_attribute("aria-label") == "Move attr.user.id left"
     width = one(page, "#dialog [aria-label='Width of attr.user.id in pixels']")
     width.send_keys("90", Keys.TAB)
     wait(page, lambda: state(page)["columns"] == "time,attr.user.id:90,service,resource.host.name,message")

@@ -5,6 +5,7 @@ import { address, selection } from "./api.js";
 import { layout } from "./columns.js";
 import { button, byId, copy, el, popup, show, toast } from "./dom.js";
 import { moment } from "./format.js";
+import { needs } from "./me.js";
 import { saved } from "./saved.js";
 import { asSearch, change, state } from "./state.js";
 
@@ -36,10 +37,10 @@ const LANGUAGE = [
   ["user.id:user-3*", "* any characters, ? one"],
   ["trace_id:*", "has the field"],
   ["resource.host.name:web-1", "an attribute of the source"],
-  ["… | stats count, p95(ms) by service", "count, by fields"],
-  ["… | timechart 5m count by level", "over time"],
-  ["… | top 20 http.route", "the most frequent"],
-  ["… | where count>10 | sort -count", "of what was counted"],
+  ["… | stats count, p95(ms) by service", "figures for each service"],
+  ["… | timechart 5m count by level", "the same over time"],
+  ["… | top 20 http.route", "the most frequent values"],
+  ["… | where count>10 | sort -count", "filter and sort the counts"],
 ];
 
 /** The query language and the shortcuts. */
@@ -59,14 +60,14 @@ export function help() {
   );
 }
 
-/** A link to exactly these events: relative times become fixed, and a saved view what it is now. */
+/** A link to exactly these events: relative times become fixed, and all of a saved view is spelled out. */
 async function share() {
   const fixed = { from: moment(state.from).toISOString(), to: moment(state.to).toISOString(), live: "", saved: "" };
   await copy(new URL(asSearch(fixed), location.href).href);
   toast("Link copied; it shows exactly this time range");
 }
 
-/** The present search as a rule of alerts, to be changed and put into the file. */
+/** The current search as a rule of alerts, to be adjusted and put into the file. */
 function asRule() {
   const copied = async () => {
     await copy(text.value);
@@ -76,9 +77,9 @@ function asRule() {
   text.value = rule();
   show(
     "An alert on this search",
-    el("p.note", {}, "Put this below rules: in alerts.yaml (docs/alerts.md), and change the condition."),
+    el("p.note", "Put this under “rules:” in alerts.yaml (docs/alerts.md), and adjust the condition."),
     text,
-    el("button.button.primary", { type: "button", onclick: copied }, "Copy"),
+    button(".button.primary", "Copy", copied),
   );
 }
 
@@ -108,13 +109,14 @@ function nextTheme(event) {
 }
 
 popup(byId("more"), byId("actions"), (close) => {
-  const item = (label, action, stays = false) => {
+  /** @type {(label: string, action: any, properties?: any) => any} */
+  const item = (label, action, { stays = false, ...properties } = {}) => {
     const act = (event) => {
       // First, so that a dialog gives the focus back to the button.
       if (!stays) close();
       action(event);
     };
-    return button(".choice", label, act, { role: "menuitem" });
+    return button(".choice", label, act, { role: "menuitem", ...properties });
   };
   byId("actions").replaceChildren(
     item("Copy link", share),
@@ -122,10 +124,10 @@ popup(byId("more"), byId("actions"), (close) => {
     item("Columns and rows …", layout),
     item("Alert on this search …", asRule),
     el("hr"),
-    item("Export as NDJSON", () => exported("ndjson")),
-    item("Export as CSV", () => exported("csv")),
+    item("Export as NDJSON", () => exported("ndjson"), needs("export")),
+    item("Export as CSV", () => exported("csv"), needs("export")),
     el("hr"),
-    item(THEMES[themeName()], nextTheme, true),
+    item(THEMES[themeName()], nextTheme, { stays: true }),
     item(state.utc === "1" ? "Times: UTC" : "Times: local", () =>
       change({ utc: state.utc === "1" ? "" : "1" }, { replace: true }),
     ),

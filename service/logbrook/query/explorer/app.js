@@ -12,6 +12,7 @@ import * as facets from "./facets.js";
 import { count, short } from "./format.js";
 import * as histogram from "./histogram.js";
 import { Live } from "./live.js";
+import { known, needs } from "./me.js";
 import * as saved from "./saved.js";
 import { showProblem } from "./searchbox.js";
 import { change, onChange, state, typedQuery } from "./state.js";
@@ -28,6 +29,10 @@ const VIEWS = [
   ["health", "Health"],
   ["alerts", "Alerts"],
 ];
+const tabs = VIEWS.map(([name, label]) => tab(label, false, () => change({ view: name })));
+byId("views").replaceChildren(...tabs);
+// Alerts are about all events alike.
+known.then(() => Object.assign(tabs.at(-1), needs("everything")));
 const DRAW = { events: counts, patterns, services, health, alerts };
 const content = byId("content");
 const status = byId("status");
@@ -64,7 +69,6 @@ async function search() {
   try {
     const answer = await get("search", { ...selection(), limit: PAGE }, "view");
     if (!answer) return;
-    showProblem(null);
     cursor = answer.cursor;
     table.set(answer.events);
     content.replaceChildren(hintsOf(answer), table.element, pill);
@@ -137,6 +141,8 @@ function told(answer) {
   completeness.tell(answer);
 }
 
+const FAILURES = { query_syntax: "This query has a mistake", not_allowed: "Your role does not permit this" };
+
 function failed(error) {
   live.stop();
   if (error.code === "query_syntax") showProblem(error);
@@ -144,7 +150,7 @@ function failed(error) {
   content.replaceChildren(
     el(
       "div.empty",
-      el("h2", error.code === "query_syntax" ? "This query has a mistake" : "The search failed"),
+      el("h2", FAILURES[error.code] ?? "The search failed"),
       el("p", error.message),
       error.expected ? el("p.note", `Expected: ${error.expected}.`) : "",
       el("div.buttons", button(".button", "Try again", refresh), button(".button", "Help", help)),
@@ -167,11 +173,9 @@ const sides = () => drawn(facets, "facets", { limit: 8 });
 
 async function view() {
   const { stages } = parts(state.query);
-  byId("views").replaceChildren(
-    ...VIEWS.map(([name, label]) =>
-      tab(stages && name === "events" ? "Counts" : label, name === state.view, () => change({ view: name })),
-    ),
-  );
+  showProblem(null);
+  tabs[0].textContent = stages ? "Counts" : "Events";
+  for (const [index, [name]] of VIEWS.entries()) tabs[index].setAttribute("aria-selected", String(name === state.view));
   if (state.view === "events" && !stages) return search();
   live.stop();
   try {
@@ -184,7 +188,6 @@ async function view() {
 }
 
 function refresh() {
-  showProblem(null);
   view();
   chart();
   sides();

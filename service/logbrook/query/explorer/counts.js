@@ -3,6 +3,7 @@
 import { get, selection } from "./api.js";
 import { button, copy, el, hintsOf, svg, table, textNodes, toast } from "./dom.js";
 import { axisTime, count, fullTime, short } from "./format.js";
+import { needs } from "./me.js";
 import { change, state } from "./state.js";
 import { LEVELS } from "./terms.js";
 import { barCell, fact } from "./views.js";
@@ -27,7 +28,7 @@ export async function counts(content) {
   content.replaceChildren(
     el(
       "div.scroll.counts",
-      el("div.buttons", choices, button(".button.small", "Copy SQL", copied)),
+      el("div.buttons", choices, button(".button.small", "Copy SQL", copied, needs("sql"))),
       hintsOf(answer),
       draw(answer, form),
       answer.rows.length ? "" : el("p.nothing", "No events match."),
@@ -100,7 +101,7 @@ function chart(answer, form) {
   const size = { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", "aria-hidden": "true" };
   const says = {
     role: "img",
-    "aria-label": `${series.length} series, at most ${count(highest)}; Table has the numbers`,
+    "aria-label": `${series.length} series, up to ${count(highest)}; the table has the numbers`,
   };
   return el(
     "div",

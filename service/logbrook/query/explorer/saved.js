@@ -1,11 +1,12 @@
-// Saved views: those of all by their names in the URL, and those of this browser.
+// Saved views: those of everyone, opened by their names in the URL, and those of this browser.
 
 import { get, send } from "./api.js";
-import { button, byId, el, hide, keep, kept, show, toast } from "./dom.js";
+import { button, byId, el, hide, keep, kept, show, textNodes, toast } from "./dom.js";
 import { fullTime, rangeName } from "./format.js";
+import { me } from "./me.js";
 import { change, isChanged, learn, onChange, reread, state, viewOf } from "./state.js";
 
-// The versions that were seen here: a change of another is not overwritten.
+// The versions that were seen here, so that nobody else's change is overwritten.
 const seen = new Map();
 const opener = byId("saved");
 const route = (name) => `views/${encodeURIComponent(name)}`;
@@ -19,7 +20,7 @@ function know({ name, version, view }) {
 /** Read what the name in the URL stands for, and then the URL again. */
 export async function load() {
   try {
-    know((await get(route(state.saved), {}, "saved")).saved);
+    know((await get(route(state.saved))).saved);
     reread();
   } catch (error) {
     toast(error.message);
@@ -33,10 +34,10 @@ function open(one) {
   change({ ...viewOf(one.view), saved: one.name, event: "", live: "" });
 }
 
-const summary = (view) => [
-  el("span", `${view.query || "everything"} · ${rangeName(view.from ?? "1h", view.to ?? "now")}`),
-  view.note ? el("span", view.note) : "",
-];
+const summary = (view) =>
+  [`${view.query || "everything"} · ${rangeName(view.from ?? "1h", view.to ?? "now")}`, view.note]
+    .filter(Boolean)
+    .map((text) => el("span", ...textNodes(text)));
 
 function label() {
   opener.hidden = !state.saved;
@@ -45,16 +46,18 @@ function label() {
 
 /** The dialog. */
 export async function saved() {
-  const answer = await get("views", {}, "saved").catch((error) => (error.code === "no_views" ? null : { error }));
+  const answer = await get("views", {}, "saved").catch((error) =>
+    ["no_views", "not_allowed"].includes(error.code) ? null : { error },
+  );
   if (answer !== undefined) draw(answer);
 }
 
 function draw(answer) {
   const mine = kept("saved");
-  const own = localStorage.getItem("logbrook.name") ?? "";
+  const own = me.name || (localStorage.getItem("logbrook.name") ?? "");
   const input = (name, label, value, rest = {}) =>
     el("input", { type: "text", name, placeholder: label, "aria-label": label, value, maxLength: 100, ...rest });
-  const name = input("name", "Name of this view", state.saved || state.query.slice(0, 80), { required: true });
+  const name = input("name", "Name of this view", state.saved, { required: true });
   const by = input("by", "Your name", own, { required: true });
   const note = input("note", "Note", answer?.views?.find((each) => each.name === state.saved)?.view.note ?? "", {
     maxLength: 4096,
@@ -64,7 +67,8 @@ function draw(answer) {
     keep("saved", views);
     draw(answer);
   };
-  /** Change one for all, and say so; or why not. */
+  const again = () => byId("dialog").open && saved();
+  /** Change one of everyone, and say so, or say why not. */
   const changed = async (method, one, version, said, body) => {
     localStorage.setItem("logbrook.name", by.value.trim());
     try {
@@ -74,7 +78,7 @@ function draw(answer) {
       toast(said);
       return true;
     } catch (error) {
-      problem.textContent = `${error.message}.`;
+      problem.textContent = error.message;
       problem.hidden = false;
       return false;
     }
@@ -82,18 +86,18 @@ function draw(answer) {
   const saveForAll = async () => {
     const view = { ...viewOf(), note: note.value };
     const one = name.value.trim();
-    if (!(await changed("PUT", one, seen.get(one) ?? 0, "Saved for all", view))) return;
+    if (!(await changed("PUT", one, seen.get(one) ?? 0, "Saved for everyone", view))) return;
     change({ saved: one }, { replace: true });
-    saved();
+    again();
   };
   const saveHere = () => {
+    store([{ name: name.value.trim() || state.query || "everything", ...viewOf(), note: note.value }, ...mine]);
     toast("Saved in this browser");
-    store([{ name: name.value || state.query || "everything", ...viewOf(), note: note.value }, ...mine]);
   };
   const remove = async (one) => {
     if (!(await changed("DELETE", one.name, one.version, "Deleted"))) return;
     if (state.saved === one.name) change({ saved: "" }, { replace: true });
-    saved();
+    again();
   };
   const entry = ({ name: label, view, ...rest }, act, ...buttons) =>
     el(
@@ -122,18 +126,18 @@ function draw(answer) {
     },
     name,
     note,
-    answer ? by : "",
+    answer && !me.name ? by : "",
     el(
       "div.buttons",
-      answer ? el("button.button.primary", { type: "submit", value: "all" }, "Save for all") : "",
-      el("button.button", { type: "submit", value: "here", formNoValidate: Boolean(answer) }, "Save in this browser"),
+      answer ? el("button.button.primary", { type: "submit", value: "all" }, "Save for everyone") : "",
+      el("button.button", { type: "submit", value: "here", formNoValidate: true }, "Save in this browser"),
     ),
     problem,
   );
   show(
     "Saved views",
     form,
-    answer ? el("h3", "Saved for all") : "",
+    answer ? el("h3", "Saved for everyone") : "",
     answer?.views
       ? listed(
           answer.views.map((one) =>

@@ -21,7 +21,7 @@ export function barCell(share, text, least = 0) {
   return el("td.bar-cell", bar, el("span", text));
 }
 
-/** A figure with what it is. */
+/** A figure and its label. */
 export const fact = (label, value, title) => el("div.fact", { title }, el("b", ...[value].flat()), el("span", label));
 
 /** Fill the content with patterns. Returns the answer for the status line. */
@@ -107,8 +107,14 @@ export async function services(content) {
   return answer;
 }
 
-/** Without Prometheus: what the API itself knows. */
-async function ownHealth(content) {
+// What else there is, if /v1/status has no answer.
+const MORE_HEALTH = {
+  no_prometheus: "More needs Prometheus: set LOGBROOK_QUERY_PROMETHEUS_URL. `logbrook doctor` checks every hop.",
+  not_allowed: "More is only for roles that see all events.",
+};
+
+/** What the API itself knows, and a note. */
+async function ownHealth(content, note) {
   const answer = await get("stats", { from: state.from, to: state.to, limit: 1 }, "view");
   if (!answer) return undefined;
   const [arrival, ...rest] = stored(answer);
@@ -116,7 +122,7 @@ async function ownHealth(content) {
     el(
       "div.scroll.health",
       el("div.facts", arrival, fact("events in this range", short(answer.events)), ...rest),
-      el("p.note", "More needs Prometheus: set LOGBROOK_QUERY_PROMETHEUS_URL. `logbrook doctor` checks every hop."),
+      el("p.note", note),
     ),
   );
   return answer;
@@ -125,10 +131,10 @@ async function ownHealth(content) {
 /** Fill the content with how the platform itself is. Returns the answer. */
 export async function health(content) {
   const answer = await get("status", {}, "view").catch((error) => {
-    if (error.code === "no_prometheus") return null;
+    if (error.code in MORE_HEALTH) return MORE_HEALTH[error.code];
     throw error;
   });
-  if (answer === null) return ownHealth(content);
+  if (typeof answer === "string") return ownHealth(content, answer);
   if (!answer) return undefined;
   const shown = ({ value, unit }) =>
     value === null
@@ -153,7 +159,7 @@ export async function health(content) {
       el("div.facts", ...answer.figures.map((each) => fact(each.name, shown(each), each.meaning))),
       alerts.length
         ? table(["Alert", "State", "What it means", "What to do", "Since"], alerts)
-        : el("p.note", "No alert."),
+        : el("p.note", "No alerts."),
       el(
         "p.note",
         down.length ? `Not answering: ${down.join(", ")}.` : `All ${answer.processes.length} processes answer.`,
