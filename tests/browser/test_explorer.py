@@ -233,6 +233,14 @@ def test_an_event_opens_with_all_it_has(page: Chrome) -> None:
     assert not one(page, "#drawer").is_displayed()
 
 
+def test_keys_select_and_open(page: Chrome) -> None:
+    """After a click on a tab, which keeps the focus, j selects the first event, and Enter opens it."""
+    page.find_element(By.XPATH, "//button[text()='Events']").click()
+    ActionChains(page).send_keys("j", Keys.ENTER).perform()
+    wait(page, lambda: texts(page, "#drawer dt"))
+    assert one(page, ".row.selected .message").text == one(page, "#drawer pre").text
+
+
 def test_filters_at_the_side_are_a_click(page: Chrome) -> None:
     """A click on a value filters for it, another takes it back; the minus leaves it out."""
     wait(page, lambda: "cart" in texts(page, "#facets .text"))

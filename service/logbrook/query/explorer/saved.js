@@ -68,7 +68,7 @@ function draw(answer) {
     draw(answer);
   };
   const again = () => byId("dialog").open && saved();
-  /** Change one of everyone, and say so, or say why not. */
+  /** Change or delete a view of everyone, and say so, or say why not. */
   const changed = async (method, one, version, said, body) => {
     localStorage.setItem("logbrook.name", by.value.trim());
     try {

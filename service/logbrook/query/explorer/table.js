@@ -147,8 +147,9 @@ export class Table {
     this.callbacks.onOpen(this.events[index]);
   }
 
-  /** Select the event at an index and bring it into sight. */
+  /** Select the event at an index and bring it into sight; Enter is then for the list. */
   select(index) {
+    this.body.focus({ preventScroll: true });
     this.selected = Math.max(0, Math.min(this.events.length - 1, index));
     const top = this.selected * this.rowHeight;
     if (top < this.body.scrollTop) this.body.scrollTop = top;
