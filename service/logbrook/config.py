@@ -150,7 +150,7 @@ class Gateway:
         128 * 2**20, "Most bytes waiting for Kafka's acknowledgement; beyond that, requests get 429."
     )
     max_buffered_bytes: int = setting(
-        128 * 2**20, "Most bytes of bodies in memory, for all open requests together; beyond that, requests get 429."
+        112 * 2**20, "Most bytes of bodies in memory, for all open requests together; beyond that, requests get 429."
     )
     body_timeout_seconds: float = setting(
         30.0, "Longest wait for a whole body: a slow sender must not hold memory. 16 MiB in that time is 4.5 Mbit/s."

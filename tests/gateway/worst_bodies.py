@@ -30,7 +30,7 @@ from tests.gateway.process import Process, running, wait_until
 
 MIB = 2**20
 # What docs/gateway.md says is enough.
-DOCUMENTED_BYTES = 640 * MIB
+DOCUMENTED_BYTES = 512 * MIB
 # Almost all that LOGBROOK_GATEWAY_MAX_INFLATED_BYTES admits.
 SIZE = Gateway.max_inflated_bytes - MIB
 PUSH = "/loki/api/v1/push"

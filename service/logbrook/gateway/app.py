@@ -6,6 +6,7 @@ import hashlib
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
 import structlog
@@ -101,6 +102,7 @@ class App:
         }
         self._waiting: set[asyncio.Timeout] = set()
         self._apart = asyncio.Lock()
+        self._splitter = ThreadPoolExecutor(1, "split")
         self.draining = False
         self.in_flight = 0
 
@@ -199,7 +201,8 @@ class App:
             body = await receive(lease)
             if body.is_longer(_SHORT_BODY_BYTES):
                 async with self._turn():
-                    batch, own_key = await asyncio.to_thread(_split, body, read, self._settings)
+                    loop = asyncio.get_running_loop()
+                    batch, own_key = await loop.run_in_executor(self._splitter, _split, body, read, self._settings)
             else:
                 batch, own_key = _split(body, read, self._settings)
             # From here on the messages are all that is kept, and the topic's queue is what bounds them.
