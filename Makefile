@@ -9,7 +9,7 @@ PYTHON ?= python3
 RUNTIME ?= auto
 ARGS ?=
 # Number of test processes; each starts its own Kafka and ClickHouse. 0: one process, with all output.
-WORKERS ?= 3
+WORKERS ?= 4
 # What `make tools` builds with Go, once, for the tests. TOOLS= skips it.
 TOOLS ?= pulumi docker-compose fakes3 otelcol victoria-logs
 
@@ -60,7 +60,7 @@ restore: $(VENV)/.native ## Restore a backup, NAME=..., and store what came afte
 ##@ Checks
 
 .PHONY: test e2e-test jars tools walls-mutants recipes-mutants lint lint-explorer format audit-deps
-test: $(VENV)/.tests jars tools ## Every test that does not need Docker, on real Kafka, ZooKeeper and ClickHouse (WORKERS=3, ARGS for pytest)
+test: $(VENV)/.tests jars tools ## Every test that does not need Docker, on real Kafka, ZooKeeper and ClickHouse (WORKERS=4, ARGS for pytest)
 	$(BIN)/pytest -m "not docker" -n $(WORKERS) --no-loadscope-reorder $(ARGS)
 
 e2e-test: $(VENV)/.tests ## The end-to-end cases on the whole stack, in containers or without (RUNTIME=auto|native|compose)

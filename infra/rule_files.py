@@ -21,7 +21,8 @@ def text(settings: Settings, field: str) -> str:
 
     Raises StackError with the line and column of each mistake.
     """
-    if not (name := getattr(settings, field)):
+    name: str = getattr(settings, field)
+    if not name:
         return ""
     from logbrook.rule_file import MistakesError  # noqa: PLC0415 - as above
 

@@ -13,7 +13,8 @@ hash_for() {
 }
 CLICKHOUSE_READER_PASSWORD_SHA256=$(hash_for "${CLICKHOUSE_READONLY_PASSWORD:-}" "${CLICKHOUSE_READER_PASSWORD_SHA256:-}")
 CLICKHOUSE_VIEWS_PASSWORD_SHA256=$(hash_for "${CLICKHOUSE_VIEWS_PASSWORD:-}" "${CLICKHOUSE_VIEWS_PASSWORD_SHA256:-}")
-export CLICKHOUSE_READER_PASSWORD_SHA256 CLICKHOUSE_VIEWS_PASSWORD_SHA256
+export CLICKHOUSE_READER_PASSWORD_SHA256
+export CLICKHOUSE_VIEWS_PASSWORD_SHA256
 # One process, which gets the signals: the watchdog is for machines without a restart policy.
 export CLICKHOUSE_WATCHDOG_ENABLE=0
 exec clickhouse-server --config-file=/etc/clickhouse-server/config.xml

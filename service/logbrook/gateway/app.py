@@ -102,6 +102,7 @@ class App:
         }
         self._waiting: set[asyncio.Timeout] = set()
         self._apart = asyncio.Lock()
+        # One thread for all: glibc gives each thread a heap, and each would keep what a large body left in it.
         self._splitter = ThreadPoolExecutor(1, "split")
         self.draining = False
         self.in_flight = 0
