@@ -53,7 +53,7 @@ class ClickHouse:
     port: int = setting(8123, "Port of ClickHouse's HTTP interface.")
     secure: bool = setting(False, "Use TLS.")
     username: str = setting("default", "User to log in as.")
-    password: str = setting(..., "Password of that user; `.env` has the local stack's. No default.", secret=True)
+    password: str = setting(..., "Password of that user; `.env` has the local stack's.", secret=True)
     database: str = setting("otel", "Database of the tables.")
     connect_timeout_seconds: float = setting(5.0, "Longest wait for a connection.")
     timeout_seconds: float = setting(30.0, "Longest wait for an answer; after that, the outcome is unknown.")
@@ -71,12 +71,12 @@ class Schema:
     max_event_names: int = setting(
         1000,
         "Most names in each of an event's maps (attributes, resource, scope). The rest become one JSON attribute, and "
-        "the event is flagged. Each takes ClickHouse's memory wherever maps are read or counted.",
+        "the event is flagged. Each name takes memory in ClickHouse wherever maps are read or counted.",
     )
     max_ahead_seconds: int = setting(
         300,
-        "How far the time of an event may lie ahead of its arrival. With a time further ahead it would be outside of "
-        "what anybody searches: it is stored at its arrival, keeps the value as an attribute, and is flagged.",
+        "How far the time of an event may be ahead of its arrival. An event further ahead would be outside of what "
+        "people search: it is stored at its arrival, keeps the value as an attribute, and is flagged.",
     )
     system_log_retention_days: int = setting(7, "Days that ClickHouse's own system logs are kept.")
     cluster: str = setting(
@@ -106,42 +106,40 @@ class Backup:
 
 @dataclass(frozen=True, kw_only=True)
 class Gateway:
-    """The HTTP service that takes OTLP and plain logs and writes them to Kafka."""
+    """The HTTP service that accepts OTLP and plain logs and writes them to Kafka."""
 
     host: str = setting("127.0.0.1", "Address to listen on.")
     port: int = setting(4318, "Port to listen on; 4318 is OTLP/HTTP's own.")
-    grpc_port: int = setting(0, "Port for OTLP over gRPC, whose own is 4317; 0 means that it is not listened on.")
+    grpc_port: int = setting(0, "Port to listen on for OTLP over gRPC, usually 4317; 0 turns it off.")
     grpc_max_message_bytes: int = setting(
         4 * 2**20,
-        "Largest gRPC message, as sent and inflated; gRPC's own default, which senders stay below. While a request is "
-        "read, twice as much counts against `max_buffered_bytes`: gRPC holds it, too.",
+        "Largest gRPC message, as sent and decompressed; the default is gRPC's own, which senders stay below. While a "
+        "request is read, twice as much counts against `max_buffered_bytes`: gRPC holds it, too.",
     )
     tokens: str = setting(
         "",
-        "Sources that may send: name=sha256 of the token in hex, one a line or comma-separated. See `logbrook token`. "
-        "From a file (`LOGBROOK_GATEWAY_TOKENS_FILE`) they are read again every 30 seconds.",
+        "Sources that may send: name=sha256 of the token in hex, separated by commas or lines. See `logbrook token`. "
+        "A file (`LOGBROOK_GATEWAY_TOKENS_FILE`) is reread every 30 seconds.",
         secret=True,
     )
     allow_anonymous: bool = setting(False, "Accept requests without a token, as the source `anonymous`.")
     checked_source: str = setting(
         "",
-        "Source of all requests where something before the gateway decides who may send, as Cloud Run's IAM does for "
-        "Pub/Sub. Tokens are then ignored.",
+        "Source of all requests, if something in front of the gateway decides who may send, as Cloud Run's IAM does "
+        "for Pub/Sub. Tokens are then ignored.",
     )
     source_bytes_per_second: int = setting(
-        0, "Bytes of events that a source may send a second, unless its token says otherwise; 0 means any number."
+        0, "Bytes of events that a source may send per second, unless its token says otherwise; 0 means no limit."
     )
     source_burst_seconds: float = setting(
-        10.0, "A source that was silent may send what is due in this many seconds at once: shippers send in bursts."
+        10.0, "A source that was silent may send this many seconds' worth at once: shippers send in bursts."
     )
-    source_bytes_per_day: int = setting(
-        0, "Bytes of events that a source may send from midnight to midnight UTC, likewise; 0 means any number."
-    )
+    source_bytes_per_day: int = setting(0, "The same from midnight to midnight UTC; 0 means no limit.")
     instances: int = setting(
-        1, "Gateways over which a source's requests may be spread: each lets in its share of the source's quotas."
+        1, "Gateways over which a source's requests may be spread: each admits its share of the source's quotas."
     )
     max_body_bytes: int = setting(16 * 2**20, "Largest request body as it is sent (OTLP's clients send 4 MiB).")
-    max_inflated_bytes: int = setting(64 * 2**20, "Largest body after decompression: limits what a zip bomb costs.")
+    max_inflated_bytes: int = setting(64 * 2**20, "Largest body after decompression: limits the cost of a zip bomb.")
     max_request_events: int = setting(100_000, "Most events in one request: limits the time that one client takes.")
     max_message_bytes: int = setting(
         900_000, "Largest Kafka message to build, below the broker's message.max.bytes (1,048,588 by default)."
@@ -157,7 +155,7 @@ class Gateway:
     )
     wait_seconds: float = setting(
         5.0,
-        "Longest time that a body of more than 256 KiB waits for its turn to be inflated and split, one "
+        "Longest time that a body of more than 256 KiB waits for its turn to be decompressed and split, one "
         "at a time; beyond that, the request gets 429. OTLP's exporters give up after 10 s.",
     )
     max_connections: int = setting(
@@ -185,7 +183,7 @@ class Consumer:
         2, "Inserts into which a batch of 8 MiB or more is divided: this many of ClickHouse's cores are used."
     )
     flush_after_seconds: float = setting(
-        0.5, "Shortest time from one insert of a batch that is not full to the next. After a pause, it begins at once."
+        0.5, "Shortest time between inserts of batches that are not full. After a pause, an insert begins immediately."
     )
     session_timeout_seconds: float = setting(
         10.0,
@@ -206,7 +204,7 @@ class Consumer:
 
 @dataclass(frozen=True, kw_only=True)
 class Query:
-    """The read-only API and the log explorer."""
+    """The query API and the log explorer."""
 
     host: str = setting("127.0.0.1", "Address to listen on.")
     port: int = setting(8080, "Port to listen on.")
@@ -217,16 +215,16 @@ class Query:
     )
     allow_privileged_user: bool = setting(
         False,
-        "Serve even if the ClickHouse user may do more than read `otel_logs`. A gap in the check of SQL would "
-        "then open everything that this user may do.",
+        "Serve even if the ClickHouse user may do more than read `otel_logs`. A gap in the SQL guard would "
+        "then expose everything that this user may do.",
     )
     timeout_seconds: float = setting(20.0, "Longest time that one statement may run in ClickHouse.")
     max_memory_bytes: int = setting(2 * 2**30, "Most memory of one statement in ClickHouse.")
     max_bytes_read: int = setting(2**40, "Most bytes, uncompressed, that one statement may read; 0 means no limit.")
     max_result_rows: int = setting(
         10_000,
-        "Most rows in one answer of /v1/sql and /v1/query, and so most groups of a count. Nobody reads more rows "
-        "than that, and no other request is answered while they are assembled.",
+        "Most rows in one answer of /v1/sql and /v1/query, and so most groups of a count. No other request is answered "
+        "while an answer is assembled.",
     )
     max_result_bytes: int = setting(64 * 2**20, "Largest result of one statement, as JSON; it does not limit exports.")
     max_sql_result_bytes: int = setting(
@@ -235,14 +233,14 @@ class Query:
     )
     max_body_characters: int = setting(16_384, "Longest body in a list of events; a single event is returned whole.")
     max_concurrent_requests: int = setting(8, "Requests that may query ClickHouse at the same time; others wait.")
-    max_waiting_requests: int = setting(256, "Requests that may wait; beyond that, they get 503 at once.")
+    max_waiting_requests: int = setting(256, "Requests that may wait; others get 503 immediately.")
     wait_seconds: float = setting(30.0, "Longest time that a request waits for its turn before it gets 503.")
     max_connections: int = setting(
         800, "Most connections that may be open; any others get 503 and are closed, as by the gateway."
     )
     max_concurrent_statements: int = setting(
         32,
-        "Statements of searches that may run in ClickHouse at the same time; one whose client left counts until it has "
+        "Statements of searches that may run in ClickHouse at the same time; an abandoned one counts until it has "
         "ended. Keep the sum with `max_concurrent_sql` and `max_streams` well below ClickHouse's "
         "`max_concurrent_queries`, so that there is always room for inserts.",
     )
@@ -263,44 +261,44 @@ class Query:
     tail_poll_seconds: float = setting(0.5, "Pause between two checks for new events in a live tail.")
     prometheus_url: str = setting("", "URL of the Prometheus behind /v1/status, the explorer's *Health* view.")
     views_username: str = setting(
-        "views", "ClickHouse's user for saved views, who may SELECT from and INSERT into `saved_views` alone."
+        "views", "ClickHouse's user for saved views, who may only SELECT from and INSERT into `saved_views`."
     )
     views_password: str = setting(
         "",
-        "Password of that user. Empty: views are saved only in each browser, and are not shared.",
+        "Password of that user. Empty: views are saved only in each browser, not for everyone.",
         secret=True,
     )
     max_views: int = setting(1000, "Most saved views: each explorer loads the list of them.")
     max_view_changes: int = setting(
         100_000,
-        "Most changes of saved views that are kept, deletions included; after that, nothing is saved, so that nobody "
-        "fills the disk with them. A change takes at most 20 kB, usually 200 bytes.",
+        "Most changes of saved views that are kept, deletions included; after that, nothing is saved, so that they "
+        "can't fill the disk. A change takes at most 20 kB, usually 200 bytes.",
     )
     alerts_url: str = setting(
         "", "URL of the health port of `logbrook alert`, behind /v1/alerts and the explorer's *Alerts* view."
     )
     roles: str = setting(
         "",
-        "File that says who may see what (docs/access.md), read again every 30 seconds. Empty: everyone who is "
+        "File of roles, which say who may see what (docs/access.md), reread every 30 seconds. Empty: everyone who is "
         "identified sees everything; if the settings below are empty, too, so does everyone else.",
     )
     tokens: str = setting(
         "",
-        "Programs that may ask: name=sha256 of the token in hex, one a line or comma-separated. See `logbrook token "
-        "--query`. From a file (`LOGBROOK_QUERY_TOKENS_FILE`) they are read again every 30 seconds.",
+        "Programs that may query: name=sha256 of the token in hex, separated by commas or lines. See `logbrook token "
+        "--query`. A file (`LOGBROOK_QUERY_TOKENS_FILE`) is reread every 30 seconds.",
         secret=True,
     )
     iap_audience: str = setting(
         "",
         "Audience of the header that Google's IAP signs: on Cloud Run "
-        "/projects/PROJECT_NUMBER/locations/REGION/services/SERVICE_NAME. Empty: IAP does not identify users.",
+        "/projects/PROJECT_NUMBER/locations/REGION/services/SERVICE_NAME. Empty: that header is ignored.",
     )
     trusted_proxies: str = setting(
-        "", "Addresses or networks of proxies that are trusted to identify users, comma-separated: 10.0.0.5,::1."
+        "", "Addresses or networks of proxies that may say who is calling, comma-separated: 10.0.0.5,::1."
     )
-    user_header: str = setting("X-Forwarded-Email", "Header in which such a proxy gives a person's e-mail address.")
+    user_header: str = setting("X-Forwarded-Email", "Header in which such a proxy sends the person's e-mail address.")
     groups_header: str = setting(
-        "X-Forwarded-Groups", "Header in which it gives the person's groups, comma-separated; it may be missing."
+        "X-Forwarded-Groups", "Header in which it sends the person's groups, comma-separated; it may be missing."
     )
 
 
@@ -309,18 +307,16 @@ class Alert:
     """The process that evaluates alert rules. Its statements have the limits of the query API's."""
 
     rules: str = setting("alerts.yaml", "File with the rules.")
-    state: str = setting("alerts.state", "File in which it remembers its alerts: on a disk that survives restarts.")
-    alertmanager_url: str = setting(
-        "", "URL of Alertmanager. Empty: alerts are in the log and the metrics, and nobody is told."
-    )
+    state: str = setting("alerts.state", "File that records the state of alerts: on a disk that survives restarts.")
+    alertmanager_url: str = setting("", "URL of Alertmanager. Empty: alerts appear only in the log and the metrics.")
     explorer_url: str = setting("http://127.0.0.1:8080", "URL of the log explorer, for the links in alerts.")
     incomplete_after_seconds: float = setting(
-        300.0, "Age of what is stored at which windows have waited too long: then the alert `AlertsIncomplete` fires."
+        300.0, "How far behind completeness may be before the alert `AlertsIncomplete` fires."
     )
     catch_up_hours: float = setting(
         6.0,
-        "Oldest windows that are still evaluated, after an outage of the evaluator or of the events before it. An "
-        "alert about what is longer ago helps nobody.",
+        "Oldest windows that are still evaluated, after an outage of the evaluator or of the pipeline. Alerts about "
+        "older events would not help.",
     )
     health_host: str = setting("127.0.0.1", "Address of /healthz, /readyz and /metrics.")
     health_port: int = setting(9466, "Port of /healthz, /readyz and /metrics.")
@@ -328,14 +324,14 @@ class Alert:
 
 @dataclass(frozen=True, kw_only=True)
 class Mcp:
-    """`logbrook mcp`, the tools for assistants. It asks the query API at `LOGBROOK_QUERY_URL`."""
+    """`logbrook mcp`, the tools for assistants. It queries the API at `LOGBROOK_QUERY_URL`."""
 
-    host: str = setting("127.0.0.1", "Address to listen on with `--http`. Anyone who can reach it can read all logs.")
+    host: str = setting("127.0.0.1", "Address to listen on with `--http`. Anyone who can reach it can read logs.")
     port: int = setting(8090, "Port to listen on with `--http`.")
     max_answer_characters: int = setting(
         20_000,
         "Longest answer of a tool, at least 4,000. A model reads all of it, at 3 to 4 characters a token, and clients "
-        "refuse or put aside what is too long: some warn from 10,000 tokens on.",
+        "refuse or set aside answers that are too long: some warn above 10,000 tokens.",
     )
 
 
@@ -352,7 +348,7 @@ class Log:
 class Usage:
     """What `logbrook usage` divides among sources and services."""
 
-    dollars_per_month: float = setting(0.0, "What the whole stack costs per month; 0: no costs are shown.")
+    dollars_per_month: float = setting(0.0, "What the whole stack costs per month; 0 means that no costs are shown.")
 
 
 SECTIONS = (Kafka, ClickHouse, Schema, Backup, Gateway, Consumer, Query, Alert, Mcp, Log, Usage)

@@ -104,4 +104,4 @@ logbrook_alert_matches = Gauge(
 alert_firing = Gauge("alert_firing", "Alerts of a rule that fire.", ["rule"])
 alert_evaluations_total = Counter("alert_evaluations_total", "Windows of rules, by outcome.", ["outcome"])
 alert_deliveries_total = Counter("alert_deliveries_total", "Requests to Alertmanager, by outcome.", ["outcome"])
-alert_behind_seconds = Gauge("alert_behind_seconds", "How long ago the time is until which all events are stored.")
+alert_behind_seconds = Gauge("alert_behind_seconds", "How far completeness is behind.")

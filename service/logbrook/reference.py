@@ -21,9 +21,9 @@ def settings_page() -> str:
     lines = [
         "# Configuration",
         _NOTE.format(source="service/logbrook/config.py"),
-        "Every process is configured by environment variables alone. (Commands that people run [beside a local",
+        "Every process is configured only by environment variables. (Commands that people run [next to a local",
         "stack](operations.md) read its `.env`, too.) If a variable that begins with `LOGBROOK_` is unknown, or a",
-        "value is invalid, the process does not start and names the variable. Units are in the names. Secrets",
+        "value is invalid, the process names the variable and does not start. Units are in the names. Secrets",
         "are marked, and never logged. A secret can be in a file instead: add `_FILE` to the variable's name.",
     ]
     for section in config.SECTIONS:
@@ -48,8 +48,8 @@ def metrics_page() -> str:
     lines = [
         "# Metrics",
         _NOTE.format(source="service/logbrook/metrics.py"),
-        "Every process serves Prometheus metrics at `/metrics`. Units are in the names. They are counted per request,",
-        "batch or job, never per event.",
+        "Every process serves Prometheus metrics at `/metrics`. Units are in the names. Metrics are updated per",
+        "request, batch, or job, never per event.",
         "",
         "| Metric | Kind | Labels | Meaning |",
         "|---|---|---|---|",
@@ -73,8 +73,8 @@ def vocabulary() -> list[str]:
     )
     lines += [
         "",
-        "In text these words count, in capitals before a blank, and in any case before a bracket, colon, bar, slash, "
-        f"tab, or two blanks: {in_text}; and these where such a mark follows: {marked}.",
+        "In text, these words count in capitals before a space, and in any case before a bracket, colon, bar, slash, "
+        f"tab, or two spaces: {in_text}. These count only before such a mark: {marked}.",
         "",
         "## Formats of times in text",
         "",

@@ -53,14 +53,14 @@ class Event(Struct, kw_only=True):
     scope_attributes: Annotated[dict[str, str], _column("ScopeAttributes", "Those of the scope.", exported=14)]
     source: Annotated[str, _column("Source", "The name of the token that sent it.", "source", exported=9)]
     parse_error: Annotated[
-        str, _column("ParseError", "What was not understood; else empty.", "parse_error", exported=10)
+        str, _column("ParseError", "What was not understood; otherwise empty.", "parse_error", exported=10)
     ]
     topic: Annotated[str, _column("KafkaTopic", "Kafka's topic.", "topic", exported=11)]
     partition: Annotated[int, _column("KafkaPartition", "Kafka's partition.", "partition", exported=17)]
     offset: Annotated[int, _column("KafkaOffset", "Kafka's offset of the message.", "offset", exported=18)]
     index: Annotated[int, _column("KafkaIndex", "Its place in the message, from 0.", "index", exported=19)]
     clock_skew_ms: Annotated[
-        int, _column("ClockSkewMs", "Its time minus that of storing.", "clock_skew_ms", exported=20)
+        int, _column("ClockSkewMs", "`timestamp` minus `ingested_at`.", "clock_skew_ms", exported=20)
     ]
 
 
