@@ -156,6 +156,8 @@ def bundle(
     files["logbrook.env"] = "".join(f"{name}={value}\n" for name, value in sorted(variables.items()))
     for name in ("apply.sh", "compose.sh", *MACHINE_FILES):
         files[f"boot/{name}"] = boot_file(name)
+    if rules:
+        files["boot/agent.yaml"] += boot_file("agent-alerts.yaml")
     files["boot/targets"] = "".join(f"{name} {mode} {path}\n" for name, (mode, path) in MACHINE_FILES.items())
     text = json.dumps({"files": files, "secrets": secrets, "registry": registry}, sort_keys=True)
     if len(text) > MAX_METADATA_BYTES:

@@ -122,6 +122,13 @@ def test_the_audit_is_watched_without_a_data_node() -> None:
         assert policies[name]["severity"] == severity
 
 
+def test_whatever_the_agent_scrapes_is_missed() -> None:
+    """By one policy for each job: BrokerDown for Kafka, TargetDown for the others, those of alert rules included."""
+    [broker, target] = [alert for alert in alerts.render(PROD)[0] if "up" in alerts.metrics(alert.query)]
+    assert 'up{job="kafka",namespace=~".+/logbrook-prod-node"} == 0' in broker.query
+    assert target.query == 'up{job!="kafka",namespace=~".+/logbrook-prod-node"} == 0'
+
+
 def test_every_policy_says_what_to_do() -> None:
     """The text is the runbook's own section, as long as Google takes it, with the way to the node if there is one."""
     for settings in (PROD, _changed(PROD, MANAGED)):

@@ -86,9 +86,13 @@ class _Google(BaseHTTPRequestHandler):
         """Keep quiet."""
 
 
-AGENT = yaml.safe_load((render.BOOT / "agent.yaml").read_text())["metrics"]["receivers"]["logbrook"]["config"][
-    "scrape_configs"
-]
+def _agent(rules: str) -> list[dict[str, Any]]:
+    """What Google's agent scrapes on the node."""
+    files = json.loads(render.bundle(VARIABLES, SECRETS, "registry", rules))["files"]
+    config = yaml.safe_load(files["boot/agent.yaml"])["metrics"]
+    assert config["service"]["pipelines"] == {"logbrook": {"receivers": ["logbrook"]}}
+    jobs: list[dict[str, Any]] = config["receivers"]["logbrook"]["config"]["scrape_configs"]
+    return jobs
 
 
 @pytest.fixture
@@ -281,9 +285,10 @@ def test_alerts_run_as_the_reader_and_see_one_secret_each(configured: dict[str, 
     assert alert["environment"]["LOGBROOK_CLICKHOUSE_USERNAME"] == "reader"
     [rules] = [each for each in alert["volumes"] if each["target"] == alert["environment"]["LOGBROOK_ALERT_RULES"]]
     assert Path(rules["source"]).read_text() == RULES
-    assert "ports" not in alertmanager
-    [port] = alert["ports"]
-    assert (port["host_ip"], int(port["published"])) == (SETTINGS.node_address, render.ALERT_PORT)
+    [scraped] = alertmanager["ports"]
+    assert scraped["host_ip"] == "127.0.0.1"
+    ports = {(each["host_ip"], int(each["published"])) for each in alert["ports"]}
+    assert ports == {(SETTINGS.node_address, render.ALERT_PORT), ("127.0.0.1", render.ALERT_PORT)}
     owners = {name: f"{owner}:{owner}" for disk in DISKS for name, owner in disk.directories}
     for service in (alert, alertmanager):
         for each in service["volumes"]:
@@ -311,16 +316,21 @@ def test_two_listeners(configured: dict[str, Any]) -> None:
     assert "PLAINTEXT" not in {protocols[name] for name in protocols.keys() - {"INTERNAL"}}
 
 
-def test_the_agent_asks_the_three_servers_on_loopback(configured: dict[str, Any]) -> None:
-    """Each of its targets is a port that the node publishes to itself, and ZooKeeper publishes nothing besides."""
+@pytest.mark.parametrize("rules", ["", RULES], ids=["without rules", "with rules"])
+def test_the_agent_scrapes_what_runs_on_loopback(configured: dict[str, Any], rules: str) -> None:
+    """Each of its targets is a port that the node publishes to itself, and ZooKeeper publishes nothing besides.
+
+    Without rules, neither their evaluator nor Alertmanager runs: scraping them would be an alert without a cause.
+    """
     published = {
         f"{port['host_ip']}:{port['published']}": (name, port["target"])
-        for name in ("zookeeper", "kafka", "clickhouse", "audit")
+        for name in ("zookeeper", "kafka", "clickhouse", "audit", "alert", "alertmanager")
         for port in configured["services"][name]["ports"]
     }
-    asked = {each["job_name"]: published[each["static_configs"][0]["targets"][0]] for each in AGENT}
+    asked = {each["job_name"]: published[each["static_configs"][0]["targets"][0]] for each in _agent(rules)}
 
-    assert asked == {
+    for_rules = {"alert": ("alert", 9466), "alertmanager": ("alertmanager", 9093)} if rules else {}
+    assert asked == for_rules | {
         "zookeeper": ("zookeeper", 9404),
         "kafka": ("kafka", 9404),
         "clickhouse": ("clickhouse", 9363),
@@ -336,7 +346,7 @@ def test_the_agent_keeps_what_rules_and_dashboards_use() -> None:
         *(render.ROOT / "compose/grafana/dashboards").glob("*.json"),
     ]
     text = "".join(path.read_text() for path in places)
-    kept = [re.compile(each["metric_relabel_configs"][0]["regex"]) for each in AGENT]
+    kept = [re.compile(each["metric_relabel_configs"][0]["regex"]) for each in _agent(RULES)]
     used = set(re.findall(r"\b(?:kafka_|zookeeper_|ClickHouse[A-Z]\w+_|process_resident)\w+", text))
 
     assert len(used) > 20

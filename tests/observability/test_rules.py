@@ -53,13 +53,14 @@ def test_every_alert_says_what_to_do(alert: dict[str, Any]) -> None:
 
 
 def test_the_native_stack_is_watched_as_the_other_one(tmp_path: Path) -> None:
-    """The same jobs at the same pace by the same rules; the machine itself is Compose's alone."""
+    """The same jobs at the same pace by the same rules; the machine itself and Alertmanager are Compose's alone."""
     prometheus.prometheus("prometheus", tmp_path, Environment(tmp_path, {}).ports)
     native = json.loads((tmp_path / "prometheus.yml").read_text())
 
     assert {each["job_name"] for each in COMPOSE["scrape_configs"]} == {
         *(each["job_name"] for each in native["scrape_configs"]),
         "node",
+        "alertmanager",
     }
     assert native["global"] == COMPOSE["global"]
     assert [Path(each).name for each in native["rule_files"]] == COMPOSE["rule_files"]
