@@ -13,6 +13,7 @@ from infra.foundation import Foundation
 from infra.identity import Identity
 from infra.network import Network
 from infra.secret_store import ALERTMANAGER
+from infra.services import Iap
 
 BOOT_IMAGE = "debian-cloud/debian-13"
 # Variables of compose.cloud.yaml and the secrets behind them: as they are, as their hash, or in a file with the
@@ -100,12 +101,17 @@ class DataNode(pulumi.ComponentResource):
         rules = rule_files.text(self.settings, "alert_rules")
         wanted = NODE_SECRETS | (SECRETS_FOR_RULES if rules else {})
         versions = {variable: store.versions[name].name for variable, (name, _) in wanted.items()}
+        # Links in alerts. The explorer is made after the node, but its address is known.
+        explorer: pulumi.Input[str] = ""
+        if rules and self.settings.query_iap:
+            explorer = Iap("explorer", self.settings, self._child).url(f"{self.settings.name}-query")
 
         def bundle(values: dict[str, Any]) -> str:
             variables = render.environment(self.settings, memory, values["image"], images.mirror) | {
                 "LOGBROOK_BACKUP_URL": values["url"],
                 "LOGBROOK_BACKUP_KEY_ID": values["key_id"],
                 "LOGBROOK_BACKUP_FULL_EVERY_DAYS": str(backups.FULL_EVERY_DAYS),
+                "LOGBROOK_ALERT_EXPLORER_URL": values["explorer"],
             }
             secrets = {
                 variable: {"version": values["versions"][variable], "as": form, "name": name}
@@ -114,7 +120,7 @@ class DataNode(pulumi.ComponentResource):
             return render.bundle(variables, secrets, images.registry, rules)
 
         return pulumi.Output.all(
-            image=images.image, versions=versions, url=self.backups.url, key_id=self.backups.key_id
+            image=images.image, versions=versions, url=self.backups.url, key_id=self.backups.key_id, explorer=explorer
         ).apply(bundle)
 
     def _metadata(self, bundle: pulumi.Output[str]) -> dict[str, pulumi.Input[str]]:

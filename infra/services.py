@@ -101,14 +101,26 @@ class Iap:
         self._agent = gcp.projects.ServiceIdentity("iap", service="iap.googleapis.com", opts=opts)
 
     def audience(self, service_name: str) -> pulumi.Output[str]:
-        """The audience of its signed header: https://docs.cloud.google.com/iap/docs/signed-headers-howto (2026-11-29).
+        """The audience of its signed header.
 
-        The project's number is in the agent's name: serviceAccount:service-NUMBER@gcp-sa-iap.iam.gserviceaccount.com.
+        https://docs.cloud.google.com/iap/docs/signed-headers-howto (read 2026-11-29).
         """
         place = f"locations/{self._settings.region}/services/{service_name}"
-        return self._agent.member.apply(
-            lambda member: f"/projects/{member.partition('@')[0].removeprefix('serviceAccount:service-')}/{place}"
-        )
+        return pulumi.Output.concat("/projects/", self._project_number, "/", place)
+
+    def url(self, service_name: str) -> pulumi.Output[str]:
+        """The address that Cloud Run gives a service of that name, which need not exist yet.
+
+        https://docs.cloud.google.com/run/docs/triggering/https-request, "Deterministic URL" (read 2026-11-29): there is
+        one if the name and the project's number take at most 63 characters, and config.py limits the name to fewer.
+        """
+        rest = f".{self._settings.region}.run.app"
+        return pulumi.Output.concat("https://", service_name, "-", self._project_number, rest)
+
+    @property
+    def _project_number(self) -> pulumi.Output[str]:
+        """From the agent's name: serviceAccount:service-NUMBER@gcp-sa-iap.iam.gserviceaccount.com."""
+        return self._agent.member.apply(lambda member: member.partition("@")[0].removeprefix("serviceAccount:service-"))
 
     def let_in(self, called: gcp.cloudrunv2.Service) -> None:
         """Admit the members of `queryUsers`, and only through it."""

@@ -289,6 +289,7 @@ def test_alerts_run_as_the_reader_and_see_one_secret_each(configured: dict[str, 
     assert scraped["host_ip"] == "127.0.0.1"
     ports = {(each["host_ip"], int(each["published"])) for each in alert["ports"]}
     assert ports == {(SETTINGS.node_address, render.ALERT_PORT), ("127.0.0.1", render.ALERT_PORT)}
+    assert alert["environment"]["LOGBROOK_ALERT_EXPLORER_URL"] == "http://localhost:8080"
     owners = {name: f"{owner}:{owner}" for disk in DISKS for name, owner in disk.directories}
     for service in (alert, alertmanager):
         for each in service["volumes"]:

@@ -254,6 +254,17 @@ def test_googles_sign_in_on_the_explorer_says_who_somebody_is() -> None:
     assert violations(found, prod=True) == []
 
 
+@pytest.mark.parametrize(
+    ("chosen", "url"), [({}, ""), ({"queryIap": "true"}, "https://logbrook-prod-query-1.us-central1.run.app")]
+)
+def test_links_in_alerts_lead_to_the_explorer(chosen: dict[str, str], url: str) -> None:
+    """With Google's sign-in, to the address that Cloud Run will give it; else to compose.cloud.yaml's, the proxy's."""
+    found = record(program, stack_config("prod", alertRules="compose/alerts.yaml", **chosen))
+    bundle = json.loads(_one(found, "Instance", "node")["metadata"]["logbrook-bundle"])
+    assert f"LOGBROOK_ALERT_EXPLORER_URL={url}" in bundle["files"]["logbrook.env"].splitlines()
+    assert violations(found, prod=True) == []
+
+
 @pytest.mark.parametrize("cluster", ["", "default"])
 def test_the_schema_is_made_for_the_cluster(cluster: str) -> None:
     """The job that creates the tables is told the cluster's name; no other program needs it."""
