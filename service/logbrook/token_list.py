@@ -36,7 +36,7 @@ def show(section: Section, *, as_json: bool) -> None:
         print(json.dumps([_described(each) for each in grants]))  # noqa: T201
         return
     if not grants:
-        print("There are no tokens. `logbrook token NAME` makes one.")  # noqa: T201
+        print(f"There are no tokens. {_command(section)} makes one.")  # noqa: T201
         return
     table = Table("id", "source", "good until", "paths", "bytes a second", "bytes a day", box=None, pad_edge=False)
     for each in grants:
@@ -64,7 +64,7 @@ def retire(section: Section, name: str) -> None:
         raise ConfigError(f"no source and no token is called {name!r}: `logbrook tokens` lists them")
     # A gateway whose file is empty keeps the tokens that it had, and a query API without tokens asks for none.
     if not left and not getattr(config.load(section), "allow_anonymous", False):
-        raise ConfigError("nobody could send or ask any more: make another token first, with `logbrook token NAME`")
+        raise ConfigError(f"nobody could send or ask any more: make another token first, with {_command(section)}")
     file = config.secret_file(section, "tokens")
     if file:
         _write(file, left)
@@ -75,6 +75,10 @@ def retire(section: Section, name: str) -> None:
 
 def _entries(section: Section) -> list[Grant]:
     return tokens.entries(config.load(section).tokens, config.variable(section, "tokens"))
+
+
+def _command(section: Section) -> str:
+    return tokens.command(config.variable(section, "tokens"))
 
 
 def _described(grant: Grant) -> dict[str, object]:

@@ -79,6 +79,11 @@ def issue(name: str, limits: str = "", variable: str = VARIABLE) -> Issued:
     return Issued(token, str(_entry(f"{name}={_digest(token).hex()}{limits}", variable)))
 
 
+def command(variable: str) -> str:
+    """The command that makes a token for the setting `variable`."""
+    return f"`logbrook token NAME{' --query' if variable == config.variable(config.Query, 'tokens') else ''}`"
+
+
 def given_token(headers: Mapping[str, str]) -> str | None:
     """The token of a request, from whichever header its protocol uses; None if there is none.
 
@@ -148,11 +153,11 @@ class Tokens:
             raise RejectedError(401, "no_token", "Send the header `Authorization: Bearer TOKEN`.")
         found = self._find(_digest(token))
         if found is None:
-            raise RejectedError(401, "unknown_token", "No source has this token. `logbrook token NAME` makes one.")
+            message = f"No source has this token. {command(self._variable)} makes one."
+            raise RejectedError(401, "unknown_token", message)
         if found.is_expired:
-            message = (
-                f"This token of {found.source} expired at the end of {found.expires}. `logbrook token NAME` makes one."
-            )
+            until = f"This token of {found.source} expired at the end of {found.expires}."
+            message = f"{until} {command(self._variable)} makes one."
             raise RejectedError(401, "expired_token", message)
         return found
 
@@ -176,13 +181,13 @@ def _entry(text: str, variable: str) -> Grant:
     if not equals:
         raise ConfigError(
             f"{variable}: an entry of {len(text)} characters has no `=`: write name=SHA256. "
-            "`logbrook token NAME` prints one."
+            f"{command(variable)} prints one."
         )
     _check_name(name)
     if not _DIGEST.fullmatch(digest):
         raise ConfigError(
             f"{variable}: the entry of {name!r} is not name=SHA256 with 64 hexadecimal digits. "
-            "`logbrook token NAME` prints one."
+            f"{command(variable)} prints one."
         )
     limits = dict(_limit(name, each, variable) for each in rest)
     return Grant(name, bytes.fromhex(digest), **limits)

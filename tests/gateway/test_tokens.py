@@ -246,6 +246,25 @@ def test_tokens_that_read_are_apart_from_those_that_send(tmp_path: Path) -> None
     )
 
 
+@pytest.mark.parametrize(
+    ("option", "setting", "makes"),
+    [
+        ([], "GATEWAY_TOKENS", "`logbrook token NAME`"),
+        (["--query"], "QUERY_TOKENS", "`logbrook token NAME --query`"),
+    ],
+)
+def test_every_message_has_the_command_for_its_tokens(option: list[str], setting: str, makes: str) -> None:
+    """Where a token that reads is missing, one that sends would not help."""
+    old = issue("shop", f";expires={datetime.now(UTC).date() - timedelta(days=1)}")
+    said = [
+        *(run("tokens", "--check", *option, **{setting: old.entry, "TOKEN": each}) for each in (old.token, "unknown")),
+        *(run("tokens", *option, **{setting: each}) for each in ("shop", "shop=abc", "")),
+        run("tokens", "--retire", "shop", *option, **{setting: old.entry}),
+    ]
+
+    assert [text for each in said if makes not in (text := f"{each.stdout}{each.exception}")] == []
+
+
 def test_without_a_file_the_setting_that_is_left_is_printed() -> None:
     """Nothing is written anywhere: the reader is told what to set."""
     one, two = issue("one"), issue("two", ";bytes_per_day=5")
