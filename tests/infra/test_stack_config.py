@@ -166,11 +166,19 @@ def test_a_bad_secret_is_refused_and_not_shown(value: str) -> None:
     assert "logbrook:kafkaGatewayPassword" in str(error.value)
 
 
-@pytest.mark.parametrize("value", ["", "name", "name=abc", "a=" + "0" * 64 + ",b"])
+@pytest.mark.parametrize(
+    "value", ["", "name", "name=abc", "a=" + "0" * 64 + ",b", "a=" + "0" * 64 + ";expires=soon", "a b=" + "0" * 64]
+)
 def test_bad_tokens_are_refused(value: str) -> None:
     """The gateway would not start with them."""
     with pytest.raises(StackError, match="gatewayTokens"):
         checked(TOKENS.full_key, value)
+
+
+def test_tokens_that_the_gateway_reads_are_accepted() -> None:
+    """Digests in upper case, limits, and an entry a line."""
+    value = "a=" + "AB" * 32 + ";expires=2027-01-31;paths=/v1/logs+/ingest\nb=" + "ab" * 32
+    assert checked(TOKENS.full_key, value) == value
 
 
 @pytest.mark.parametrize(
