@@ -1,12 +1,13 @@
 """Who may ask, what they then see on every route there is, and what is written down about it."""
 
+import asyncio
 import json
 import os
 import subprocess
 import sys
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
+from starlette.requests import Request
 from starlette.routing import BaseRoute
 from structlog.testing import capture_logs
 
@@ -22,7 +24,7 @@ from logbrook import config, migrate, rereading, tokens
 from logbrook.doctor import probe
 from logbrook.doctor.diagnosis import Wrong
 from logbrook.doctor.place import find
-from logbrook.errors import ConfigError
+from logbrook.errors import ConfigError, RejectedError
 from logbrook.query import server
 from logbrook.query.access import Access
 from logbrook.query.events import Position
@@ -340,6 +342,24 @@ def test_only_a_trusted_proxy_says_who_one_is(  # noqa: PLR0917 - three are fixt
     """By the address of the connection, and by no header that a sender could write."""
     with door.serving(replace(settings, trusted_proxies=proxies), as_reader(clickhouse, corpus_database)) as served:
         assert served.client.get("/v1/fields", headers=headers).status_code == status
+
+
+@pytest.mark.parametrize(
+    ("proxies", "client", "trusted"),
+    [
+        ("10.0.0.0/8", "::ffff:10.0.0.5", True),
+        ("::ffff:10.0.0.5", "::ffff:10.0.0.5", True),
+        ("10.0.0.0/8", "::ffff:11.0.0.5", False),
+        ("10.0.0.0/8", "::1", False),
+    ],
+)
+def test_a_proxy_may_have_its_ipv4_address_on_an_ipv6_socket(proxies: str, client: str, trusted: bool) -> None:
+    """It is written ::ffff:10.0.0.5 there (RFC 4291, 2.5.5.2)."""
+    headers = [(b"x-forwarded-email", b"mia@example.org")]
+    request = Request({"type": "http", "client": (client, 1), "headers": headers})
+    access = Access(config.Query(trusted_proxies=proxies))
+    with nullcontext() if trusted else pytest.raises(RejectedError, match="not identified"):
+        assert asyncio.run(access.caller(request, "/v1/fields")).name == "mia@example.org"
 
 
 def test_two_identities_are_none(

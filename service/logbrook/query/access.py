@@ -121,7 +121,9 @@ class Access:
             address = ipaddress.ip_address(request.client.host if request.client else "")
         except ValueError:
             return False
-        return any(address in network for network in self._proxies)
+        # On an IPv6 socket, a client with the IPv4 address 10.0.0.5 is ::ffff:10.0.0.5.
+        mapped = getattr(address, "ipv4_mapped", None)
+        return any(address in network or (mapped and mapped in network) for network in self._proxies)
 
 
 def _bearer(request: Request) -> str | None:
