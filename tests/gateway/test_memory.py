@@ -29,14 +29,12 @@ FEW_EVENTS = Gateway(allow_anonymous=True, max_request_events=20)
 # One for each way in which a body is read; `make bench-memory` has all.
 WORST = [
     "lines of JSON, each broken",
-    "lines of text, one letter",
     "array of halves of surrogates",
     "OTLP JSON, records",
-    "OTLP protobuf, empty resources",
     "OTLP over gRPC, empty resources",
-    "OTLP over gRPC, empty attributes",
+    "OTLP protobuf, empty resources",
+    "Elasticsearch, long names",
     "GELF, lines of own fields",
-    "Loki JSON, entries",
 ]
 
 
