@@ -306,7 +306,7 @@ class Query:
 class Alert:
     """The process that evaluates alert rules. Its statements have the limits of the query API's."""
 
-    rules: str = setting("alerts.yaml", "File with the rules.")
+    rules: str = setting("alerts.yaml", "File with the rules, reread every 30 seconds.")
     state: str = setting("alerts.state", "File that records the state of alerts: on a disk that survives restarts.")
     alertmanager_url: str = setting("", "URL of Alertmanager. Empty: alerts appear only in the log and the metrics.")
     explorer_url: str = setting("http://127.0.0.1:8080", "URL of the log explorer, for the links in alerts.")

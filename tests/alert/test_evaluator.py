@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,10 +13,11 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from prometheus_client import REGISTRY
+from structlog.testing import capture_logs
 
 from logbrook import clickhouse as connection
-from logbrook import config
-from logbrook.alert.evaluator import INCOMPLETE, Evaluator
+from logbrook import config, rereading
+from logbrook.alert.evaluator import INCOMPLETE, Evaluator, _evaluating
 from logbrook.alert.rules import parse
 from logbrook.alert.state import Alert, State
 from logbrook.query.timerange import SECOND
@@ -291,8 +293,59 @@ def test_rules_that_are_gone_end_their_alerts(state: Path, database: config.Clic
         assert len(running.firing()) == 1
 
     with evaluating("rules: []", state, database) as running:
+        running.complete(16)
         assert not running.firing()
         assert [what for _, _, what in running.fired()] == ["fired", "resolved"]
+
+
+def test_changed_rules_need_no_restart(
+    state: Path, database: config.ClickHouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file with mistakes changes nothing; a rule that stays fires once; what is taken out ends, its figures, too."""
+    monkeypatch.setattr(rereading, "REREAD_SECONDS", 0.01)
+    file, stop, shown = tmp_path / "alerts.yaml", threading.Event(), [b'{"firing": []}']
+    both = RULE + RULE.replace("rules:\n", "").replace("Errors", "Gone")
+    file.write_text(both)
+    store(database, [failure(n, 1) for n in range(3)])
+
+    async def changing(running: Running) -> None:
+        working = asyncio.create_task(_evaluating(running.evaluator, stop, [""], shown))
+        with capture_logs() as logs:
+            file.write_text(both.replace("10s", "soon"))
+            await asyncio.to_thread(until, lambda: any("can't be read again" in each["event"] for each in logs))
+            assert len(running.evaluator.rules) == 2
+            # As an editor or a deployment does it: another file under the same name.
+            tmp_path.joinpath("new").write_text(RULE)
+            tmp_path.joinpath("new").rename(file)
+            await asyncio.to_thread(
+                until, lambda: [each["rule"] for each in json.loads(shown[0])["firing"]] == ["Errors"]
+            )
+        stop.set()
+        await working
+
+    with evaluating(both, state, database, rules=str(file)) as running:
+        running.complete(5)
+        running.complete(15)
+        [kept] = [each for each in running.firing() if each.rule == "Errors"]
+        assert REGISTRY.get_sample_value("alert_firing", {"rule": "Gone"}) == 1
+        running.runner.run(changing(running))
+
+        assert running.firing() == [kept]
+        assert [(rule, what) for _, rule, _, what, _ in running.state.history(9)].count(("Errors", "fired")) == 1
+        assert running.state.history(1)[0][1:4] == ("Gone", (), "resolved")
+    assert REGISTRY.get_sample_value("alert_firing", {"rule": "Gone"}) is None
+
+
+def test_no_window_is_early_after_a_change_of_its_step(state: Path, database: config.ClickHouse) -> None:
+    """A rule whose `every` changes goes on with whole steps of the new one: none before its end, and none again."""
+    with evaluating(RULE, state, database) as running:
+        running.complete(5)
+        running.complete(15)
+        assert running.evaluator.renew(RULE.replace("every: 10s", "every: 1m"))
+        running.complete(64)
+        assert running.state.until("Errors") == BASE + 10 * SECOND
+        running.complete(65)
+        assert running.state.until("Errors") == BASE + 60 * SECOND
 
 
 def test_a_rule_is_a_metric(state: Path, database: config.ClickHouse) -> None:

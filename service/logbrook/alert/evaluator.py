@@ -13,7 +13,7 @@ import structlog
 from logbrook import config, health, metrics
 from logbrook.alert import evaluate, message
 from logbrook.alert.evaluate import Found
-from logbrook.alert.rules import Condition, Rule, load
+from logbrook.alert.rules import Condition, Rule, load, parse
 from logbrook.alert.show import shows
 from logbrook.alert.state import State
 from logbrook.errors import LogbrookError, UnavailableError
@@ -22,6 +22,7 @@ from logbrook.query.completeness import Completeness
 from logbrook.query.engine import Engine
 from logbrook.query.syntax import Everything
 from logbrook.query.timerange import SECOND
+from logbrook.rereading import reread
 
 log = structlog.get_logger()
 
@@ -53,7 +54,7 @@ def run(settings: config.Alert, query: config.Query, clickhouse: config.ClickHou
 
     While another evaluator has the state file, this one waits, and goes on when that one ends.
     """
-    rules = load(Path(settings.rules))
+    load(Path(settings.rules))
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -63,6 +64,8 @@ def run(settings: config.Alert, query: config.Query, clickhouse: config.ClickHou
     health.serve(settings.health_host, settings.health_port, lambda: None, lambda: complaint[0] or None, documents)
     state = _locked(Path(settings.state), stop)
     if state is not None:
+        # As they are now: this process may have waited for days.
+        rules = load(Path(settings.rules))
         log.info("evaluating", rules=len(rules))
         complaint[0] = ""
         asyncio.run(_evaluating(Evaluator(rules, state, settings, query, clickhouse), stop, complaint, shown))
@@ -84,6 +87,7 @@ def _locked(path: Path, stop: threading.Event) -> State | None:
 
 async def _evaluating(evaluator: "Evaluator", stop: threading.Event, complaint: list[str], shown: list[bytes]) -> None:
     said_at = float("-inf")
+    rereading = asyncio.create_task(reread(Path(evaluator.settings.rules), evaluator.renew))
     try:
         while not stop.is_set():
             complaint[0] = await evaluator.turn() or ""
@@ -93,6 +97,7 @@ async def _evaluating(evaluator: "Evaluator", stop: threading.Event, complaint: 
                 log.warning("alerts are late", reason=complaint[0])
             await asyncio.sleep(_TURN_SECONDS)
     finally:
+        rereading.cancel()
         await evaluator.close()
 
 
@@ -122,15 +127,20 @@ class Evaluator:
         self.client = httpx.AsyncClient(base_url=settings.alertmanager_url, timeout=10, trust_env=False)
         self.known_at = time.monotonic()
         self.matches: dict[str, int] = {}
-        self.state.end_others([INCOMPLETE, *(rule.name for rule in rules)], time.time_ns())
 
     async def close(self) -> None:
         """Close all connections."""
         await self.client.aclose()
         await self.engine.close()
 
+    def renew(self, text: str) -> bool:
+        """From the next turn on, evaluate the rules of a text. Returns whether they differ. Raises MistakesError."""
+        before, self.rules = self.rules, parse(text, self.settings.rules)
+        return self.rules != before
+
     async def turn(self) -> str | None:
         """Evaluate what is due and deliver what is new; what keeps alerts from being on time, if anything does."""
+        self._end_others()
         known = await self.completeness.known()
         complaints = [self._incomplete(known["complete_until"], known["behind_seconds"])]
         if known["complete_until"] is not None:
@@ -143,6 +153,15 @@ class Evaluator:
                     complaints.append(f"{rule.name}: {error}")
         complaints.append(await self._deliver())
         return "; ".join(each for each in complaints if each) or None
+
+    def _end_others(self) -> None:
+        """End the alerts and the metrics of rules that are no longer in the file."""
+        names = {rule.name for rule in self.rules}
+        self.state.end_others({INCOMPLETE, *names}, time.time_ns())
+        for name in self.matches.keys() - names:
+            del self.matches[name]
+            metrics.logbrook_alert_matches.remove(name)
+            metrics.alert_firing.remove(name)
 
     def _incomplete(self, until: str | None, behind_seconds: float | None) -> str | None:
         """Let an alert of its own say that windows have been incomplete for too long."""
@@ -171,6 +190,8 @@ class Evaluator:
         if at is None:
             await begin(self.engine, self.state, rule, last)
             return
+        # The rule may have had another `every`.
+        at = at // rule.every * rule.every
         oldest = last - int(self.settings.catch_up_hours * 3600) * SECOND // rule.every * rule.every
         if at < oldest:
             log.warning("windows are left out: they are too old", rule=rule.name, seconds=(oldest - at) // SECOND)
