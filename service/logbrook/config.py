@@ -221,6 +221,11 @@ class Query:
     timeout_seconds: float = setting(20.0, "Longest time that one statement may run in ClickHouse.")
     max_memory_bytes: int = setting(2 * 2**30, "Most memory of one statement in ClickHouse.")
     max_bytes_read: int = setting(2**40, "Most bytes, uncompressed, that one statement may read; 0 means no limit.")
+    max_in_values: int = setting(
+        100_000,
+        "Most distinct values that `in (...)` of a query may find: ClickHouse holds them in memory, and compares each "
+        "with its indexes. A user with `readonly = 1` has the `max_rows_in_set` of its profile.",
+    )
     max_result_rows: int = setting(
         10_000,
         "Most rows in one answer of /v1/sql and /v1/query, and so most groups of a count. No other request is answered "

@@ -42,7 +42,7 @@ _GRAMMAR = (
     "parentheses combine; * and ? are wildcards. Field: service:checkout, service:(a OR b), level>=warn (trace, debug, "
     "info, warn, error, fatal), trace_id:abc, any attribute such as http.route:/api/*, user.id:42, numbers as "
     "duration_ms:>250 or duration_ms:[100 TO 200], regular expressions (RE2) as body:/time[dr] out/, field:* if it "
-    "exists. Empty: everything."
+    "exists, trace_id in (level>=error) if a matching event has the same value. Empty: everything."
 )
 # The fields in an event's line, most useful first: a long line is cut at its end.
 _EVENT_FIELDS = (

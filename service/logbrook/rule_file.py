@@ -77,10 +77,10 @@ class Document:
             self.wrong(path + where.rstrip("`").removeprefix("$"), message)
             return None
 
-    def query(self, path: str, text: str) -> Node | None:
+    def query(self, path: str, text: str, within: str | None = "") -> Node | None:
         """The query that a text is; None, with its mistake added, if it is not one."""
         try:
-            return language.parse(text)
+            return language.parse(text, within)
         except QuerySyntaxError as error:
             self.wrong(path, f"{error}; expected {error.place['expected']}", int(error.place["position"]))
             return None

@@ -174,6 +174,11 @@ def test_the_link_shows_the_lines(clickhouse: ClickHouseServer, state: Path, dat
             [failure(n, 1) for n in range(3)] + [event(9)],
             [10],
         ),
+        (
+            "condition: ratio == 0.5\n    ratio_of: service in (level>=error)",
+            [failure(1, 1), event(9), event(8, ServiceName="cart"), failure(2, -60, ServiceName="cart")],
+            [10],
+        ),
         ("condition: ratio > 0.5\n    ratio_of: service:none", [failure(n, 1) for n in range(3)], []),
         ("condition: change > 2", [failure(n, 1) for n in range(3)] + [failure(9, 1 - 86400)], [10]),
         ("condition: change > 2", [failure(n, 1) for n in range(3)] + [failure(n, 1 - 86400) for n in (7, 8)], []),

@@ -15,7 +15,7 @@ SERVICE = ROOT / "service/logbrook"
 ASK = "import json, sys, chdb; print(json.dumps([chdb.query(q, 'CSV').bytes().decode() for q in sys.argv[1:]]))"
 # What delivery.md's security section wants bounded for whoever asks from outside.
 LIMITS = {"readonly", "max_execution_time", "max_memory_usage", "max_bytes_to_read"}
-LIMITS |= {"max_result_rows", "max_result_bytes", "max_threads", "max_ast_elements"}
+LIMITS |= {"max_result_rows", "max_result_bytes", "max_threads", "max_ast_elements", "max_rows_in_set"}
 
 
 def _grants(user: str) -> list[str]:

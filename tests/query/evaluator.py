@@ -1,5 +1,6 @@
 """What the query language means, said once more in plain Python: the other opinion of the property tests."""
 
+import functools
 import re
 from ipaddress import ip_address, ip_network
 from typing import Any
@@ -12,6 +13,7 @@ from logbrook.query.syntax import (
     Exists,
     Field,
     Fits,
+    In,
     InNetwork,
     Matches,
     Node,
@@ -24,14 +26,24 @@ from logbrook.query.syntax import (
     glob_pieces,
 )
 from logbrook.query.syntax import Any as AnyOf
+from tests.query.corpus import EVENTS
 
 Row = dict[str, Any]
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
-def matches(node: Node, row: Row) -> bool:  # noqa: PLR0911 - one for each kind of node
-    """Whether a row of the table matches."""
+class Rows(list[Row]):
+    """The rows that there are, which `in (...)` looks for."""
+
+    __hash__ = object.__hash__  # type: ignore[assignment]
+
+
+ALL = Rows(EVENTS)
+
+
+def matches(node: Node, row: Row, rows: Rows = ALL) -> bool:  # noqa: PLR0911 - one for each kind of node
+    """Whether a row of the table matches, where there are `rows`."""
     match node:
         case Everything():
             return True
@@ -42,12 +54,25 @@ def matches(node: Node, row: Row) -> bool:  # noqa: PLR0911 - one for each kind 
         case Severity(lowest=lowest, highest=highest):
             return bool(lowest <= row.get("SeverityNumber", 0) <= highest)
         case Not(part=part):
-            return not matches(part, row)
+            return not matches(part, row, rows)
         case All(parts=parts):
-            return all(matches(part, row) for part in parts)
+            return all(matches(part, row, rows) for part in parts)
         case AnyOf(parts=parts):
-            return any(matches(part, row) for part in parts)
+            return any(matches(part, row, rows) for part in parts)
+        case In(field=field, part=part):
+            return shown(field, row) in among(field, part, rows)
     return any(fits_value(node, value) for value in values(node.field, row))
+
+
+@functools.cache
+def among(field: Field, part: Node, rows: Rows) -> set[str]:
+    """The values of a field in the rows that match."""
+    return {shown(field, row) for row in rows if matches(part, row, rows)} - {""}
+
+
+def shown(field: Field, row: Row) -> str:
+    """The value of a field as text: of the event's own attribute if its resource has one, too."""
+    return str(next(iter(values(field, row)), ""))
 
 
 def lower(text: str) -> str:

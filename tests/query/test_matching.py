@@ -12,15 +12,16 @@ from logbrook.query.engine import Engine, Statement
 from logbrook.query.language import parse
 from tests.query.corpus import EVENTS, KEYS, SERVICES, VALUES, WORDS
 from tests.query.door import Door
-from tests.query.evaluator import matches
+from tests.query.evaluator import Rows, matches
 
 PATIENT = settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
-def expected(query: str) -> set[int]:
-    """The offsets of the events that match, by the evaluator."""
-    node = parse(query)
-    return {int(str(row["KafkaOffset"])) for row in EVENTS if matches(node, row)}
+def expected(query: str, seen: str = "") -> set[int]:
+    """The offsets of the events that match, by the evaluator, if there are only those that match `seen`."""
+    node, role = parse(query), parse(seen)
+    rows = Rows(row for row in EVENTS if matches(role, row))
+    return {int(str(row["KafkaOffset"])) for row in rows if matches(node, row, rows)}
 
 
 def found(corpus: Door, query: str) -> set[int]:
@@ -76,7 +77,7 @@ _term = st.one_of(
         st.sampled_from(["none", "debug", "warn", "error", "17", "fatal"]),
     ).map("".join),
 )  # fmt: skip
-QUERIES = st.recursive(
+FILTERS = st.recursive(
     _term,
     lambda inner: st.one_of(
         st.tuples(inner, inner).map(lambda pair: f"{pair[0]} {pair[1]}"),
@@ -86,6 +87,12 @@ QUERIES = st.recursive(
     ),
     max_leaves=5,
 )
+_in = st.builds(
+    "{}{} in ({}){}{}".format,
+    st.sampled_from(["", "-", "NOT "]), st.one_of(_key, _anywhere, _column, st.just("partition")), FILTERS,
+    st.sampled_from([" ", " OR "]), FILTERS,
+)  # fmt: skip
+QUERIES = st.one_of(FILTERS, _in)
 
 
 @PATIENT
@@ -102,7 +109,7 @@ def test_queries_find_what_they_mean(corpus: Door, query: str) -> None:
 def test_indexes_change_no_answer(corpus_database: config.ClickHouse, query: str) -> None:
     """A query of any shape counts the same events with the indexes as without, as where a part has none yet."""
     parameters = filters.Parameters()
-    sql = f"SELECT count() FROM otel_logs WHERE {filters.condition(parse(query), parameters)}"
+    sql = f"SELECT count() FROM otel_logs WHERE {filters.condition(parse(query, '1'), parameters)}"
 
     async def counts() -> list[list[list[int]]]:
         engine = Engine(corpus_database, config.Query(allow_privileged_user=True))

@@ -48,6 +48,8 @@ def test_a_long_range_is_found_by_binary_search(database: config.ClickHouse, que
         ("attr.user:2", "by_log_term"),
         ("resource.pod:web-1", "by_resource_attribute"),
         ("trace:0af7651916cd43dd", "by_trace"),
+        ("trace in (service:none)", "by_trace"),
+        ("user in (A1B2C3D4E5)", "by_id"),
     ],
 )
 def test_each_kind_of_word_has_an_index(database: config.ClickHouse, query: str, index: str) -> None:

@@ -327,6 +327,16 @@ def test_a_user_who_may_not_lower_its_limits_is_served_all_the_same(
     assert len([line for line in lines if "may not lower its limits" in line["event"]]) == 1
 
 
+def test_a_query_has_so_many_values_at_most(corpus_database: config.ClickHouse) -> None:
+    """`in (...)` that finds more than the limit is a clear 422, and not an answer from some of them."""
+    with serving(config.Query(max_in_values=6, allow_privileged_user=True), corpus_database) as door:
+        assert door.search("service in (level>=error)")["events"]
+        response = door.ask("search", query="user.id in (level>=none)", from_=BASE["from"], to=BASE["to"])
+
+    assert (response.status_code, response.json()["error"]["code"]) == (422, "query_past_limits")
+    assert "more values for `in (...)` than the limit" in response.json()["error"]["message"]
+
+
 def test_no_answer_is_larger_than_the_service_can_hold(
     clickhouse: ClickHouseServer, corpus_database: config.ClickHouse
 ) -> None:

@@ -60,6 +60,7 @@ def rows(service: Door, query: str, **parameters: object) -> list[list[Any]]:
             [["checkout", 204]]),
         ("| stats sum(missing), avg(service.x), uniq(missing)", [[None, None, 0]]),
         ("| limit 0", []),
+        ("| where request.id in (code:200) | limit 9 | where code in (code:204) | stats count", [[0]]),
     ],
 )  # fmt: skip
 def test_stages_answer(service: Door, database: config.ClickHouse, query: str, expected: list[list[Any]]) -> None:
@@ -127,6 +128,9 @@ def test_an_answer_says_what_it_is_of(service: Door, database: config.ClickHouse
         ("| stats avg(timestamp)", 12, "numbers"),
         ("| stats count(level>=loud)", 21, "one of none"),
         ("| stats count(a | limit 1", 16, ")"),
+        ("| extract /(?<a>.)/ | where b in (c)", 28, "before extract"),
+        ("| stats count by a | where a in (b)", 27, "before extract"),
+        ("| where a in (b in (c))", 14, "inside another"),
         ("| stats count by service level", 25, "comma"),
         ("| stats count, count", 8, "as"),
         ("| stats count by service | where serv:x", 33, "service?"),

@@ -185,6 +185,7 @@ def test_a_tail_shows_what_arrives(service: Door, database: config.ClickHouse) -
 def test_a_mistake_is_told_before_a_stream_begins(service: Door) -> None:
     """A stream with a bad query or parameter is 400, not a stream that breaks."""
     assert service.ask("tail", query="(").status_code == 400
+    assert service.ask("tail", query="trace_id in (level>=error)").json()["error"]["position"] == 0
     assert service.ask("export", query="(").status_code == 400
     assert service.ask("export", format="xml").status_code == 400
     assert service.ask("tail", from_="1h").status_code == 400

@@ -19,6 +19,7 @@ SETTINGS = {
     "max_bytes_before_external_group_by": "912680550",
     "max_bytes_before_external_sort": "912680550",
     "max_bytes_to_read": "1099511627776",
+    "max_rows_in_set": "100000",
     "max_result_rows": "1000000",
     "max_result_bytes": "1073741824",
     "max_threads": "4",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from urllib.parse import urlencode
 
 from logbrook.alert.rules import Rule
-from logbrook.query import catalog, counts, events, filters, language, patterns, timerange
+from logbrook.query import catalog, events, filters, language, patterns, timerange
 from logbrook.query.columns import Event
 from logbrook.query.engine import Engine, Statement
 from logbrook.query.timerange import TimeRange
@@ -48,24 +48,22 @@ async def evaluate(engine: Engine, rule: Rule, at: int, length: int = 0) -> list
     Without `group_by` there is one group, even if nothing matches. Raises LogbrookError.
     """
     kind, parameters = rule.condition.kind, filters.Parameters()
-    matching = filters.condition(rule.node, parameters)
-    where, value, count = matching, "events", "count()"
-    if kind == "rate":
-        value = f"events / {rule.window / timerange.SECOND!r}"
-    elif kind == "distinct":
-        assert rule.condition.field is not None
-        text = counts.value_sql(rule.condition.field, parameters)
-        value = f"uniqExactIf({text}, {text} != '')"
-    elif kind == "ratio":
-        assert rule.condition.of is not None
-        where = filters.condition(rule.condition.of, parameters)
-        count, value = f"countIf({matching})", "events / count()"
-    within = _within(rule, window(rule, at, length))
+    within, value, count = _within(rule, window(rule, at, length)), "events", "count()"
     if kind == "change":
         # A day without any counts as one event, so that the quotient is a number.
         before = _within(rule, window(rule, at - _DAY))
         count, value = f"countIf({within})", f"events / greatest(countIf({before}), 1)"
         within = f"(({within}) OR ({before}))"
+    matching = where = filters.condition(language.parse(rule.query, within), parameters)
+    if kind == "rate":
+        value = f"events / {rule.window / timerange.SECOND!r}"
+    elif kind == "distinct":
+        assert rule.condition.field is not None
+        text = filters.value_sql(rule.condition.field, parameters)
+        value = f"uniqExactIf({text}, {text} != '')"
+    elif kind == "ratio":
+        where = filters.condition(language.parse(rule.condition.of, within), parameters)
+        count, value = f"countIf({matching})", "events / count()"
     groups = [_group_sql(name, parameters) for name in rule.groups.values()]
     limit = MOST_GROUPS
     if kind == "new pattern":
@@ -100,7 +98,7 @@ def _within(rule: Rule, period: TimeRange) -> str:
 
 def _group_sql(name: str, parameters: filters.Parameters) -> str:
     if not catalog.is_level(name):
-        return counts.value_sql(catalog.field(name), parameters)
+        return filters.value_sql(catalog.field(name), parameters)
     levels = sorted(catalog.LEVELS.items(), key=lambda each: -each[1])
     return "multiIf(" + ", ".join(f"SeverityNumber >= {lowest}, '{level}'" for level, lowest in levels) + ", '')"
 
@@ -125,10 +123,11 @@ def _quoted(text: str) -> str:
 async def lines(engine: Engine, rule: Rule, at: int, group: Group) -> list[Event]:
     """The newest matching events of a group's window, at most three. Raises LogbrookError."""
     parameters = filters.Parameters()
-    condition = filters.condition(language.parse(query_of(rule, group)), parameters)
+    within = _within(rule, window(rule, at))
+    condition = filters.condition(language.parse(query_of(rule, group), within), parameters)
     sql = (
-        f"SELECT {events.columns(_LINE_CHARACTERS)} FROM otel_logs WHERE {_within(rule, window(rule, at))}"
-        f" AND ({condition}) ORDER BY {events.NEWEST_FIRST} LIMIT {LINES:d}"
+        f"SELECT {events.columns(_LINE_CHARACTERS)} FROM otel_logs WHERE {within} AND ({condition})"
+        f" ORDER BY {events.NEWEST_FIRST} LIMIT {LINES:d}"
     )
     return [events.from_row(row) for row in await engine.rows(Statement(sql, parameters.values))]
 

@@ -20,7 +20,6 @@ from logbrook.errors import LogbrookError, UnavailableError
 from logbrook.query import timerange
 from logbrook.query.completeness import Completeness
 from logbrook.query.engine import Engine
-from logbrook.query.syntax import Everything
 from logbrook.query.timerange import SECOND
 from logbrook.rereading import reread
 
@@ -35,7 +34,6 @@ INCOMPLETE = "AlertsIncomplete"
 _INCOMPLETE = Rule(
     name=INCOMPLETE,
     query="",
-    node=Everything(),
     condition=Condition("not complete", "count"),
     window=SECOND,
     every=SECOND,

@@ -10,7 +10,7 @@ import msgspec
 
 from logbrook import rule_file
 from logbrook.query import catalog
-from logbrook.query.syntax import Everything, Field, Node
+from logbrook.query.syntax import Field
 from logbrook.query.timerange import SECOND
 
 _Refuse = Callable[[str, str], None]
@@ -36,8 +36,8 @@ class Condition:
     comparison: str = ">"
     threshold: float = 0.0
     field: Field | None = None
-    of: Node | None = None
-    """The events that a ratio is of."""
+    of: str = ""
+    """The query of the events that a ratio is of."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +46,6 @@ class Rule:
 
     name: str
     query: str
-    node: Node
     condition: Condition
     window: int
     every: int
@@ -102,8 +101,8 @@ def _rule(given: Any, path: str, document: rule_file.Document) -> Rule | None:
     def refuse(field: str, message: str) -> None:
         document.wrong(f"{path}.{field}", message)
 
-    def query(field: str, text: str) -> Node:
-        return document.query(f"{path}.{field}", text) or Everything()
+    for field in ("query", "ratio_of"):
+        document.query(f"{path}.{field}", getattr(written, field))
 
     def duration(field: str, text: str, least: int, most: int = 7 * _DAY) -> int:
         found = _DURATION.fullmatch(text)
@@ -124,8 +123,7 @@ def _rule(given: Any, path: str, document: rule_file.Document) -> Rule | None:
     return Rule(
         name=written.name,
         query=written.query,
-        node=query("query", written.query),
-        condition=_condition(written, query, refuse),
+        condition=_condition(written, refuse),
         window=window,
         every=every,
         lateness=duration("lateness", written.lateness, 0),
@@ -138,7 +136,7 @@ def _rule(given: Any, path: str, document: rule_file.Document) -> Rule | None:
     )
 
 
-def _condition(written: _Written, query: Callable[[str, str], Node], refuse: _Refuse) -> Condition:
+def _condition(written: _Written, refuse: _Refuse) -> Condition:
     found = _CONDITION.fullmatch(written.condition.strip())
     if found is None:
         refuse("condition", f"expected one of: {_EXPECTED}")
@@ -155,7 +153,7 @@ def _condition(written: _Written, query: Callable[[str, str], Node], refuse: _Re
         found[3] or ">",
         float(found[4] or 0),
         catalog.field(found[2].strip()) if found[2] else None,
-        query("ratio_of", written.ratio_of) if written.ratio_of else None,
+        written.ratio_of,
     )
 
 

@@ -24,16 +24,6 @@ MAX_GROUPS = 10_000
 OTHER = "(other)"
 
 
-def value_sql(field: Field, parameters: filters.Parameters) -> str:
-    """SQL for a field's value as text; '' if the event does not have it."""
-    if field.place is Place.COLUMN:
-        return f"toString({field.name})" if field.numeric else field.name
-    key = parameters.text(field.name)
-    if field.place is Place.ANYWHERE:
-        return f"if(mapContains(LogAttributes, {key}), LogAttributes[{key}], ResourceAttributes[{key}])"
-    return f"{field.place.value}[{key}]"
-
-
 async def histogram(engine: Engine, selection: Selection, by: str, buckets: int) -> HistogramAnswer:
     """Counts over time by severity, service or any field, in at most `buckets` steps of a round length."""
     spent = Spent()
@@ -42,7 +32,7 @@ async def histogram(engine: Engine, selection: Selection, by: str, buckets: int)
     grouped_by_level = by in catalog.LEVEL_NAMES
     parameters = filters.Parameters()
     field = Field(Place.COLUMN, "SeverityNumber") if grouped_by_level else catalog.field(by)
-    group = value_sql(field, parameters)
+    group = filters.value_sql(field, parameters)
     bucket, where = bucket_of(period, step, counted=selection.is_counted() and field.name in COUNTED)
     sql = (
         f"SELECT {bucket} AS bucket, {group} AS value, count() FROM otel_logs "

@@ -276,6 +276,7 @@ class Engine:
             "max_memory_usage": self.query.max_memory_bytes,
             # Not max_rows_to_read: with it, a count from a projection costs the analysis of the whole table.
             "max_bytes_to_read": self.query.max_bytes_read,
+            "max_rows_in_set": self.query.max_in_values,
             "max_result_bytes": self.query.max_result_bytes,
             "result_overflow_mode": "throw",
             "cancel_http_readonly_queries_on_client_close": 1,

@@ -17,6 +17,7 @@ from logbrook.query.syntax import (
     Exists,
     Field,
     Fits,
+    In,
     InNetwork,
     Matches,
     Node,
@@ -103,7 +104,22 @@ def condition(node: Node, parameters: Parameters) -> str:  # noqa: PLR0911 - one
             return " AND ".join(_bracketed(part, parameters) for part in parts)
         case Any(parts=parts):
             return " OR ".join(_bracketed(part, parameters) for part in parts)
+        case In(field=of, part=part, within=within):
+            value = value_sql(of, parameters)
+            found = f"FROM otel_logs WHERE {within} AND {_bracketed(part, parameters)} AND {value} != ''"
+            # GLOBAL: on a cluster, one server runs the subquery for all.
+            return f"{value} GLOBAL IN (SELECT {value} {found})"
     return _field(node, parameters)
+
+
+def value_sql(field: Field, parameters: Parameters) -> str:
+    """SQL for a field's value as text; '' if the event does not have it."""
+    if field.place is Place.COLUMN:
+        return f"toString({field.name})" if field.numeric else field.name
+    key = parameters.text(field.name)
+    if field.place is Place.ANYWHERE:
+        return f"if(mapContains(LogAttributes, {key}), LogAttributes[{key}], ResourceAttributes[{key}])"
+    return f"{field.place.value}[{key}]"
 
 
 def is_indexed(node: Node) -> bool:

@@ -13,7 +13,20 @@ from logbrook.errors import LogbrookError
 from logbrook.query import catalog, values
 from logbrook.query.engine import Engine, Spent
 from logbrook.query.selection import Selection
-from logbrook.query.syntax import All, Any, Equals, Everything, Field, Matches, Node, Place, Text, TextGlob, fields_of
+from logbrook.query.syntax import (
+    All,
+    Any,
+    Equals,
+    Everything,
+    Field,
+    In,
+    Matches,
+    Node,
+    Place,
+    Text,
+    TextGlob,
+    fields_of,
+)
 
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
 # Where a word begins and ends; what looks like another tool's syntax, and what to write instead.
@@ -30,7 +43,7 @@ _LOOKS_LIKE = tuple(
         (rf"{_BEGIN}(\[[^\[\]\s]+ TO [^\[\]\s]+\])", "`{0}` is read as words; a range has a field: duration_ms:{0}."),
         (
             rf"{_BEGIN}(\w+ +(?:LIKE|IN|BETWEEN)){_END}",
-            "`{0}` is read as words: write field:pre*, field:(a OR b), or field:[1 TO 5].",
+            "`{0}` is read as words: write field:pre*, field:(a OR b), field:[1 TO 5], or field in (QUERY).",
         ),
         (rf"{_BEGIN}([^\s()|&]+(?:\|\||&&)[^\s()]*)", "`{0}` is read as one word: put blanks around the operator."),
         (rf"{_BEGIN}([+~^][\w.]+)", "`{0}` is read as text: every word must match anyway."),
@@ -63,6 +76,8 @@ def _positive(node: Node) -> Iterator[Node]:
     if isinstance(node, (All, Any)):
         for part in node.parts:
             yield from _positive(part)
+    elif isinstance(node, In):
+        yield from _positive(node.part)
 
 
 async def of_nothing(engine: Engine, selection: Selection, spent: Spent) -> list[str]:
@@ -83,6 +98,8 @@ async def of_nothing(engine: Engine, selection: Selection, spent: Spent) -> list
                 f"No event in this range has the service `{name}`{_near(name, services)}"
                 for name in sorted(wanted - set(services))
             ]
+    if any(isinstance(part, In) for part in parts):
+        found.append("`in (...)` takes a query: write field:(a OR b) for one of several values.")
     words = [part.text for part in parts if isinstance(part, Text)] + [
         part.glob for part in parts if isinstance(part, TextGlob)
     ]

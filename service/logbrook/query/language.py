@@ -4,6 +4,7 @@
     service:checkout level>=warn                            fields
     (service:cart OR service:auth) attr.http.status_code:>=500
     user.id:user-3* trace_id:*                              wildcards; * alone: the field is there
+    trace_id in (level>=error service:cart)                 a value that events in the range have that match a filter
 
     duration_ms:[100 TO 200] ip:10.0.0.0/8 path:/^\\/api/    ranges, networks, regular expressions
 
@@ -15,7 +16,7 @@ import re
 
 from logbrook.query import catalog
 from logbrook.query.meaning import NUMBER, QuerySyntaxError, any_of, body_text, comparison, matches, value_of
-from logbrook.query.syntax import All, Any, Everything, Exists, Field, Node, Not, Place, Text, is_unspaced
+from logbrook.query.syntax import All, Any, Everything, Exists, Field, In, Node, Not, Place, Text, is_unspaced
 
 MAX_CHARACTERS = 4096
 MAX_DEPTH = 24
@@ -26,6 +27,7 @@ MAX_WILDCARDS = 100
 _NAME = r'(?:([^\W\d](?:[\w.@/-]|\\ )*|@[\w.@/-]*)|(?:(attr|attributes|resource|scope)\.)?"((?:[^"\\]|\\.)+)")'
 NAME = re.compile(_NAME + r'(?![\w.@/"-])')
 _FIELD = re.compile(_NAME + r"(:|\s*(?:=~|!~|!=|==?|>=|<=|>|<)(?![=>~])\s*)")
+_IN = re.compile(_NAME + r"\s+in\s*(?=\()")
 _OPERATOR = re.compile(r"=~|!~|!=|>=|<=|>|<|=")
 _KEYWORDS = {"AND": "AND", "OR": "OR", "NOT": "NOT", "&&": "AND", "||": "OR"}
 _KEYWORD = re.compile(r"(AND|OR|NOT|&&|\|\|)(?=[\s()]|$)")
@@ -34,17 +36,20 @@ _STAGE = re.compile(r"\|(?!\|)")
 _RANGE = re.compile(r"([\[{])\s*([^\s\[\]{}]+)\s+TO\s+([^\s\[\]{}]+)\s*([\]}])(?=[\s)]|$)")
 
 
-def parse(text: str) -> Node:
-    """The tree of a filter; nothing but blanks matches everything. Raises QuerySyntaxError."""
-    node, end = split(text)
+def parse(text: str, within: str | None = "") -> Node:
+    """The tree of a filter; nothing but blanks matches everything. Raises QuerySyntaxError.
+
+    `within` is the range as an SQL condition, for `in (...)`, which is a mistake if it is None.
+    """
+    node, end = split(text, within)
     if end < len(text):
         raise QuerySyntaxError(end, "a filter has no stages", "the end of the query, or quotes around | as text")
     return node
 
 
-def split(text: str) -> tuple[Node, int]:
+def split(text: str, within: str | None = "") -> tuple[Node, int]:
     """The tree of a query's filter, and the character at which its stages begin. Raises QuerySyntaxError."""
-    parser = Parser(text)
+    parser = Parser(text, within)
     return parser.filter(), parser.at
 
 
@@ -57,7 +62,7 @@ def name_of(found: re.Match[str]) -> str:
 class Parser:
     """A recursive descent over the characters; each method leaves `at` after what it took. Raises QuerySyntaxError."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, within: str | None) -> None:
         if len(text) > MAX_CHARACTERS:
             raise QuerySyntaxError(
                 MAX_CHARACTERS, f"the query has {len(text)} characters", f"at most {MAX_CHARACTERS} characters"
@@ -69,7 +74,7 @@ class Parser:
             raise QuerySyntaxError(
                 wildcards[MAX_WILDCARDS], f"there are more than {MAX_WILDCARDS} * and ?", "fewer wildcards"
             )
-        self.text, self.at, self.terms = text, 0, 0
+        self.text, self.within, self.at, self.terms = text, within, 0, 0
         # Fields that stages made, by their names.
         self.made: dict[str, Field] = {}
 
@@ -183,6 +188,8 @@ class Parser:
     def _term(self, depth: int) -> Node:
         """A word or a phrase of the body, or a field with its value."""
         start = self.at
+        if (found := _IN.match(self.text, start)) and (found[1] or found[2]):
+            return self._among(found, depth)
         found = _FIELD.match(self.text, start)
         if found is None or not self._is_field(found):
             self._need("body", start)
@@ -198,6 +205,20 @@ class Parser:
         text = self.text[start : self.at]
         is_field = found[3] or self._is_known(name) or "(" in text or (operator == ":" and not is_unspaced(name))
         return node if is_field else Any((node, body_text(text)))
+
+    def _among(self, found: re.Match[str], depth: int) -> Node:
+        """`name in (filter)`."""
+        name, start, within = name_of(found), self.at, self.within
+        self._need(name, start)
+        if catalog.is_level(name) or catalog.is_body(name):
+            raise QuerySyntaxError(start, f"{name} has no `in (...)`", "a field such as trace_id or user.id")
+        if within is None or self.made:
+            expected = "`in` in a search of a time range, before extract and stats, and not inside another `in`"
+            raise QuerySyntaxError(start, "`in (...)` is not possible here", expected)
+        self.at, self.within = found.end(), None
+        part = self._group(depth, None)
+        self.within = within
+        return any_of(catalog.fields(name), lambda field: In(field, part, within))
 
     def _is_field(self, found: re.Match[str]) -> bool:
         """Whether this is meant as a field, and not as text that happens to have a colon or a > in it."""

@@ -160,7 +160,7 @@ class Pipeline:
         if column.field == LEVEL:
             return _LEVEL_NAME
         named = column.field.place in {Place.COLUMN, Place.MADE}
-        return column.field.name if named else counts.value_sql(column.field, self.parameters)
+        return column.field.name if named else filters.value_sql(column.field, self.parameters)
 
     def _ordered(self, column: Column, descending: bool) -> str:
         direction = "DESC" if descending else "ASC"

@@ -6,6 +6,7 @@ from logbrook.errors import BusyError, RejectedError, UnavailableError
 
 _EXCEPTION = re.compile(r"Code: (\d+)\. DB::Exception: (.*)", re.DOTALL)
 _PAST_LIMITS = {
+    191: "finds more values for `in (...)` than the limit",
     158: "would read more rows than the limit",
     159: "took longer than the limit",
     160: "would take longer than the limit",

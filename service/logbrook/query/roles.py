@@ -54,7 +54,7 @@ def parse(text: str, file: str) -> dict[str, Role]:
         written = document.converted(given, path, _Written)
         if written is None:
             continue
-        node = document.query(f"{path}.query", written.query)
+        node = document.query(f"{path}.query", written.query, within=None)
         condition = "" if node is None or isinstance(node, Everything) else filters.literal(node)
         if condition and written.sql:
             document.wrong(f"{path}.sql", "SQL reads all events: a role with a query can't have it")

@@ -197,7 +197,7 @@ async def _search(engine: Engine, given: _Search) -> answers.SearchAnswer:
     if given.cursor:
         after, start = events.from_cursor(given.cursor)
         end = max(wanted.period.end, after.nanoseconds + 1, start + 1)
-        wanted = Selection(wanted.node, timerange.TimeRange(start, end))
+        wanted = given.within(timerange.TimeRange(start, end))
     explained: list[str] | None = [] if given.explain else None
     spent = Spent()
     page = await search.page(search.Look(engine, wanted, spent, after, explained=explained), given.limit)

@@ -57,7 +57,7 @@ def _is_rare(part: Node) -> bool:
 
 def select(query: str, period: TimeRange, service: str = "", severity: str = "") -> Selection:
     """The events that match a query's filter, and a service and a lowest severity if they are given."""
-    parts: list[Node] = [language.split(query)[0]]
+    parts: list[Node] = [language.split(query, period.condition())[0]]
     if service:
         parts.append(Equals(catalog.COLUMNS["service"], service))
     if severity:

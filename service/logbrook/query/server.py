@@ -26,7 +26,7 @@ from starlette.types import ASGIApp, Scope
 from logbrook import config, metrics
 from logbrook.connection import Connection
 from logbrook.errors import ConfigError, LogbrookError, RejectedError, UnavailableError
-from logbrook.query import openapi, parameters, routes, streams
+from logbrook.query import language, openapi, parameters, routes, streams
 from logbrook.query.access import Access, Audit, Me
 from logbrook.query.answers import Answer
 from logbrook.query.completeness import Completeness
@@ -131,6 +131,8 @@ class Api:
     async def tail(self, engine: Engine, request: Request) -> _Begun:
         """GET /v1/tail."""
         given = parameters.read(routes.Filter, request.query_params.multi_items())
+        # What is to come has no range for `in (...)`.
+        language.split(given.query, None)
         node = given.within(TimeRange(0, 1)).node
         since = await streams.since(engine, request.headers.get("last-event-id"))
         return streams.tail(engine, self.completeness, node, since), "text/event-stream", {}

@@ -50,7 +50,7 @@ class Stages(Parser):
     """Reads the filter of a query and then its stages, each into a pipeline. Raises QuerySyntaxError."""
 
     def __init__(self, text: str, selection: Selection) -> None:
-        super().__init__(text)
+        super().__init__(text, selection.period.condition())
         self.pipeline = Pipeline(selection)
         # By name; while rows are events, all fields of an event exist as well.
         self._columns: dict[str, Column] = {}

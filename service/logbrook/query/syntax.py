@@ -125,8 +125,17 @@ class Any:
     parts: "tuple[Node, ...]"
 
 
+@dataclass(frozen=True)
+class In:
+    """The field has a value that also occurs among the events of `within`, an SQL condition, that `part` matches."""
+
+    field: Field
+    part: "Node"
+    within: str
+
+
 OfField = Equals | Fits | Matches | InNetwork | Exists | Compares
-Node = Everything | Text | TextGlob | OfField | Severity | Not | All | Any
+Node = Everything | Text | TextGlob | OfField | Severity | Not | All | Any | In
 
 # Scripts that put no blanks between words, and emoji: a part of a run of them is what people look for.
 _UNSPACED = re.compile(
@@ -175,7 +184,7 @@ def escaped(text: str) -> str:
 
 def fields_of(node: Node) -> tuple[Field, ...]:
     """The field that a node is about, if any."""
-    return (node.field,) if isinstance(node, OfField) else ()
+    return (node.field,) if isinstance(node, OfField | In) else ()
 
 
 def columns(node: Node) -> set[str]:
@@ -189,4 +198,7 @@ def columns(node: Node) -> set[str]:
             return columns(part)
         case All(parts=parts) | Any(parts=parts):
             return set().union(*(columns(part) for part in parts))
+        case In(part=part):
+            # Its range is not in whole minutes.
+            return {"Timestamp"} | columns(part)
     return {field.name if field.place is Place.COLUMN else field.place.value for field in fields_of(node)}

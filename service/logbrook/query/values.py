@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from logbrook.query import catalog, filters, sampling, search, syntax, timerange
 from logbrook.query.answers import Facet, FacetsAnswer, FieldInfo, FieldsAnswer, ValueCount, ValuesAnswer
-from logbrook.query.counts import MAX_GROUPS, value_sql
+from logbrook.query.counts import MAX_GROUPS
 from logbrook.query.engine import Engine, Spent, Statement
 from logbrook.query.events import beginning
 from logbrook.query.selection import Selection
@@ -116,7 +116,7 @@ async def _sampled_values(
     engine: Engine, selection: Selection, field: Field, wanted: Wanted, spent: Spent
 ) -> tuple[list[ValueCount], Counted]:
     parameters = filters.Parameters()
-    value = value_sql(field, parameters)
+    value = filters.value_sql(field, parameters)
     sample = await sampling.sample(engine, selection, spent)
     start, part = (parameters.text(syntax.lowered(each)) for each in (wanted.prefix, wanted.part))
     fits = f"value != '' AND startsWith(lower(value), {start}) AND position(lower(value), {part}) > 0"

@@ -36,6 +36,7 @@ const LANGUAGE = [
   ["attr.http.response.status_code:>=500", "a number in an attribute"],
   ["user.id:user-3*", "* any characters, ? one"],
   ["trace_id:*", "has the field"],
+  ["trace_id in (level>=error)", "a value that other events have"],
   ["resource.host.name:web-1", "an attribute of the source"],
   ["… | stats count, p95(ms) by service", "figures for each service"],
   ["… | timechart 5m count by level", "the same over time"],

@@ -13,6 +13,7 @@ const EXAMPLES = [
   ["-healthcheck", "without a word"],
   ["attr.http.response.status_code:>=500", "a number in an attribute"],
   ["user.id:user-3*", "a wildcard"],
+  ["trace_id in (level>=error)", "traces with errors"],
   ["level>=error | stats count by service", "counts"],
 ];
 const STAGES = {

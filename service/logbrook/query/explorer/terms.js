@@ -49,7 +49,9 @@ function filterWith(query, part) {
 /** Words of the query that a line may show, for marking. */
 export function wordsToMark() {
   const words = [];
-  for (const found of parts(state.query).filter.matchAll(
+  // Not the name and the `in` of `name in (…)`.
+  const filter = parts(state.query).filter.replace(/\S+\s+in\s*\(/g, "(");
+  for (const found of filter.matchAll(
     /(^|[\s(])(?:"((?:[^"\\]|\\.)+)"|([^\s():"\\*?<>=-][^\s():"\\*?<>=]*)(?=[\s)]|$))/g,
   )) {
     const word = found[2] ?? found[3];
