@@ -108,7 +108,7 @@ def condition(node: Node, parameters: Parameters) -> str:  # noqa: PLR0911 - one
             value = value_sql(of, parameters)
             found = f"FROM otel_logs WHERE {within} AND {_bracketed(part, parameters)} AND {value} != ''"
             # GLOBAL: on a cluster, one server runs the subquery for all.
-            return f"{value} GLOBAL IN (SELECT {value} {found})"
+            return f"{value} GLOBAL IN (SELECT DISTINCT {value} {found})"
     return _field(node, parameters)
 
 
