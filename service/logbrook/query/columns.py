@@ -20,11 +20,13 @@ class Column:
     sql: str
     typed: tuple[str, ...]  # its names in queries, the usual one first; none: not searchable
     exported: int  # its place in an export; 0: not exported
+    alias: bool  # whether the table computes it, and `SELECT *` leaves it out
 
 
-def _column(sql: str, meaning: str, *typed: str, exported: int = 0, time: bool = False) -> Meta:
+def _column(sql: str, meaning: str, *typed: str, exported: int = 0, time: bool = False, alias: bool = False) -> Meta:
     schema = {"format": "date-time"} if time else None
-    return Meta(description=meaning, extra_json_schema=schema, extra={"sql": sql, "typed": typed, "exported": exported})
+    extra = {"sql": sql, "typed": typed, "exported": exported, "alias": alias}
+    return Meta(description=meaning, extra_json_schema=schema, extra=extra)
 
 
 class Event(Struct, kw_only=True):
@@ -60,7 +62,7 @@ class Event(Struct, kw_only=True):
     offset: Annotated[int, _column("KafkaOffset", "Kafka's offset of the message.", "offset", exported=18)]
     index: Annotated[int, _column("KafkaIndex", "Its place in the message, from 0.", "index", exported=19)]
     clock_skew_ms: Annotated[
-        int, _column("ClockSkewMs", "`timestamp` minus `ingested_at`.", "clock_skew_ms", exported=20)
+        int, _column("ClockSkewMs", "`timestamp` minus `ingested_at`.", "clock_skew_ms", exported=20, alias=True)
     ]
 
 

@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 
 from logbrook.query import catalog, counts, events, filters, search, syntax
+from logbrook.query.columns import COLUMNS
 from logbrook.query.selection import COUNTED, Selection
 from logbrook.query.syntax import Field, Node, Place
 from logbrook.query.timerange import SECOND
@@ -19,7 +20,8 @@ _LEVEL_NAME = "multiIf({}, 'none')".format(
     ", ".join(f"SeverityNumber >= {lowest}, '{name}'" for name, lowest in reversed(catalog.LEVELS.items()) if lowest)
 )
 # What `*` leaves out, and filters read.
-_ALIASES = "Ids, BodyWords, BodyNumbers, LogAttributeTerms, ResourceAttributeItems"
+_INDEXED = ("Ids", "BodyWords", "BodyNumbers", "LogAttributeTerms", "ResourceAttributeItems")
+_ALIASES = ", ".join((*_INDEXED, *(each.sql for each in COLUMNS if each.alias)))
 # The bucket of the sorting key first, so that ClickHouse stops reading when it has enough.
 _NEWEST_FIRST = f"toStartOfFiveMinutes(Timestamp) DESC, {events.NEWEST_FIRST}"
 # What needs no quotes in a copy and is different from our own names.
