@@ -1,7 +1,7 @@
 """The columns of an event, each declared once, as a field of `Event`.
 
 What is selected, answered, exported, named in queries, and said in /openapi.json and docs/query.md follows from there.
-A new column of the table is one more field.
+A new column of the table is one more field (docs/parser.md).
 """
 
 from dataclasses import dataclass
