@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from logbrook.gateway.app import FORMATS
 from native import ports
 from tests.components import REPOSITORY, until
 
@@ -32,13 +33,14 @@ def _blocks() -> Iterator[tuple[str, str]]:
 # By page and heading; what stands above a page's headings has the page's name alone.
 BLOCKS = dict(_blocks())
 _TOKEN = r"\$\{?(?:env:)?LOGBROOK_TOKEN\}?|os\.environ\[\"LOGBROOK_TOKEN\"\]|\bTOKEN\b|logbrook-token\b"
+_PATHS = "|".join(re.escape(path[1:]) for each in FORMATS for path in (each.path, *each.also))
 # What of a recipe is replaced, and by what: a port or a host where nobody is, a path that nobody serves, no token.
 MUTATIONS = {
     "address": (
         r"(?<=127\.0\.0\.1:)\d+|(?<=\bport: )\d+|(?<=\bport=\")\d+|(?<=logs\.example\.)org|(?<=GATEWAY_)URL\b",
         "1",
     ),
-    "path": (r"(?<=/)(?:ingest|gelf|pubsub|v1/logs|_bulk|api/v2/logs|loki/api/v1/push|services/collector)\b", "else"),
+    "path": (rf"(?<=/)(?:{_PATHS})\b", "else"),
     "token": (_TOKEN, "'wrong'"),
 }
 

@@ -1,11 +1,13 @@
 """Each folder in cases/ is one promise: its input, sent as its name says, answers its query as expected.
 
-`input.<route>.<extension>`: the route is `http` (POST /ingest), `gzip` or `zstd` (the same, compressed), one of PATHS,
-or `kafka` (one message). In query.sql, `events` are the rows of what was sent.
+`input.<route>.<extension>`: the route is a module of logbrook/gateway/formats, or `kafka` (one message). What has the
+extension `gzip` or `zstd` is sent compressed. In query.sql, `events` are the rows of what was sent.
 """
 
 import gzip
 import time
+from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 import httpx
@@ -13,26 +15,12 @@ import pytest
 import zstandard
 from confluent_kafka import Producer
 
+from logbrook.gateway.formats.format import Format
 from logbrook.kafka import producer_config
 from tests.e2e.pipeline import Pipeline, eventually
 
 CASES = sorted(path for path in Path(__file__).with_name("cases").iterdir() if path.is_dir())
-TYPES = {
-    ".json": "application/json",
-    ".ndjson": "application/x-ndjson",
-    ".txt": "text/plain",
-    ".bin": "text/plain",
-    ".snappy": "application/x-protobuf",
-}
-PATHS = {
-    "otlp": "/v1/logs",
-    "loki": "/loki/api/v1/push",
-    "bulk": "/_bulk",
-    "splunk": "/services/collector",
-    "datadog": "/api/v2/logs",
-    "gelf": "/gelf",
-    "pubsub": "/pubsub",
-}
+COMPRESS: dict[str, Callable[[bytes], bytes]] = {".gzip": gzip.compress, ".zstd": zstandard.compress}
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -52,12 +40,11 @@ def send(pipeline: Pipeline, file: Path) -> None:
     if route == "kafka":
         to_kafka(pipeline, data)
         return
-    headers = {"Authorization": f"Bearer {pipeline.token}", "Content-Type": TYPES[file.suffix]}
-    if route == "gzip":
-        data, headers["Content-Encoding"] = gzip.compress(data), "gzip"
-    elif route == "zstd":
-        data, headers["Content-Encoding"] = zstandard.compress(data), "zstd"
-    answer = httpx.post(pipeline.gateway_url + PATHS.get(route, "/ingest"), content=data, headers=headers)
+    form: Format = import_module(f"logbrook.gateway.formats.{route}").FORMAT
+    headers = {"Authorization": f"Bearer {pipeline.token}", "Content-Type": "".join(form.content_types[:1])}
+    if compress := COMPRESS.get(file.suffix):
+        data, headers["Content-Encoding"] = compress(data), file.suffix[1:]
+    answer = httpx.post(pipeline.gateway_url + form.path, content=data, headers=headers)
     assert answer.is_success, answer.text
 
 

@@ -17,6 +17,7 @@ import tempfile
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +30,15 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 
 from logbrook import clickhouse, config, migrate
 from logbrook.config import Gateway
-from logbrook.gateway.app import App
+from logbrook.gateway.app import FORMATS, App
 from logbrook.gateway.batch import Batch
+from logbrook.gateway.formats.format import Format
 from logbrook.gateway.rpc import PATH as GRPC
 from logbrook.gateway.rpc import Rpc
 from logbrook.tokens import Tokens
 from native import ports
 from native.clickhouse import clickhouse as service
-from tests.components import running
+from tests.components import REPOSITORY, running
 from tests.gateway import push
 from tests.gateway.collecting import CollectingTopic
 
@@ -127,6 +129,7 @@ GELF = {
     "version": "1.1", "host": "h", "short_message": "m", "full_message": "m\n\tat x", "level": 3, "_k": "v",
     "timestamp": 1757930000.123,
 }  # fmt: skip
+CASES = sorted(file for file in (REPOSITORY / "tests/e2e/cases").glob("*/input.*") if ".kafka." not in file.name)
 TYPES = ["", "application/json", "application/x-ndjson", "text/plain", "application/x-www-form-urlencoded", "text/json"]
 
 
@@ -242,12 +245,17 @@ def _pubsub(chance: random.Random) -> Sent:
     )
 
 
+def _case(chance: random.Random) -> Sent:
+    """What a case of tests/e2e sends, with bytes in it that do not belong there."""
+    file = chance.choice(CASES)
+    form: Format = import_module(f"logbrook.gateway.formats.{file.name.split('.')[1]}").FORMAT
+    return Sent(form.path, {"content-type": "".join(form.content_types[:1])}, _mutated(chance, file.read_bytes()))
+
+
 def _noise(chance: random.Random) -> Sent:
-    path = chance.choice(
-        ("/ingest", "/v1/logs", PUSH, "/_bulk", "/services/collector", "/api/v2/logs", "/gelf", "/pubsub")
-    )
-    kinds = TYPES if path == "/ingest" else ["application/json", "application/x-protobuf"]
-    return Sent(path, {"content-type": chance.choice(kinds)}, chance.randbytes(chance.randint(0, 200)))
+    form = chance.choice(FORMATS)
+    path, kind = chance.choice((form.path, *form.also)), chance.choice((*form.content_types, *TYPES))
+    return Sent(path, {"content-type": kind}, chance.randbytes(chance.randint(0, 200)))
 
 
 KINDS = (
@@ -264,6 +272,7 @@ KINDS = (
     _datadog,
     _gelf,
     _pubsub,
+    _case,
     _noise,
 )
 

@@ -15,29 +15,29 @@ from logbrook.gateway.batch import Batch
 BOM = b"\xef\xbb\xbf"
 _INK = re.compile(rb"\S")
 Read = Callable[[bytes, Gateway], Batch]
-"""Makes a whole body, inflated, into a batch. It may run in a thread. Raises RejectedError: 400 for a broken body, 413
-for an event or a number of events over the limit."""
+"""Makes a whole body, inflated, into a batch, a piece at a time: only messages add to its memory. It may run in a
+thread. Raises RejectedError: 400 for a broken body, 413 for an event or a number of events over the limit."""
 
 
 @dataclass(frozen=True)
 class Format:
-    """One format.
-
-    It is sent to `path` or to one of `also`, where a `*` stands for any one part. `content_types` are those that name
-    it there; without any it takes what no other format of the path does. `encoding` is what its bodies are compressed
-    with although no header says so. Where a request's head says something about its events, `reader` makes the `read`
-    of that request. `asked` is what its senders ask with GET before they send, `ready` where they ask whether they may.
-    """
+    """One format."""
 
     path: str
+    # Those that name it there; none: whatever no other format of the path takes.
     content_types: tuple[str, ...]
     read: Read
+    # What is answered.
     taken: Callable[[Batch], Response] = answers.taken
     refused: Callable[[RejectedError | UnavailableError], Response] = answers.refused
+    # How its bodies are compressed although no header says so.
     encoding: str | None = None
     methods: tuple[str, ...] = ("POST",)
+    # Other paths; a `*` stands for any one part.
     also: tuple[str, ...] = ()
+    # Makes the `read` of a request whose head says something about its events.
     reader: Callable[[Request], Read] | None = None
+    # What its senders ask with GET before they send, and where they ask whether they may.
     asked: Mapping[str, Callable[[], Response]] = field(default_factory=dict)
     ready: tuple[str, ...] = ()
 
