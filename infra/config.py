@@ -38,7 +38,8 @@ def key(default: Any, meaning: str, *, least: int = 0, one_of: tuple[str, ...] =
 class Disk:
     """One of the node's data disks: `directories`, each with its image's user as owner, become volumes of those names.
 
-    Its keys are `NAMEDiskGib` and `NAMESnapshot`, below.
+    Its keys are `NAMEDiskGib` and `NAMESnapshot`, below. The name has only lowercase letters: it is part of a mount
+    unit's, in which systemd escapes a dash.
     """
 
     name: str

@@ -98,7 +98,7 @@ def restore_disk(stack: Stack, options: argparse.Namespace) -> None:
 def move_node(stack: Stack, options: argparse.Namespace) -> None:
     """The node with its data in another zone of the region.
 
-    Its machine is stopped first, so that both disks are from the same moment. If the zone is lost, the machine, which
+    Its machine is stopped first, so that all disks are from the same moment. If the zone is lost, the machine, which
     has the address, is deleted first; ClickHouse comes from its newest snapshot, and Kafka starts empty: its own
     snapshot would be older than what ClickHouse has stored.
     """

@@ -52,7 +52,6 @@ GENERATED = {
     "shutdown-disks.conf": _MOUNTS,
 }
 MACHINE_FILES |= {
-    "disks": ("0644", "/usr/local/share/logbrook-disks"),
     "docker-disks.conf": ("0644", "/etc/systemd/system/docker.service.d/logbrook-disks.conf"),
     "shutdown-disks.conf": ("0644", "/etc/systemd/system/logbrook-shutdown.service.d/disks.conf"),
 }
@@ -154,7 +153,7 @@ def bundle(
         "MOUNTED_SECRETS": digest(json.dumps(secrets, sort_keys=True))[:16],
     }
     files["logbrook.env"] = "".join(f"{name}={value}\n" for name, value in sorted(variables.items()))
-    for name in ("apply.sh", "compose.sh", *MACHINE_FILES):
+    for name in ("apply.sh", "compose.sh", "disks", *MACHINE_FILES):
         files[f"boot/{name}"] = boot_file(name)
     if rules:
         files["boot/agent.yaml"] += boot_file("agent-alerts.yaml")

@@ -7,7 +7,7 @@
 set -euo pipefail
 
 root=${LOGBROOK_ROOT:-}
-list=$root/usr/local/share/logbrook-disks lib=$root/var/lib/logbrook run=$root/run/logbrook files=$root/opt/logbrook disks=$root/mnt/logbrook
+lib=$root/var/lib/logbrook run=$root/run/logbrook files=$root/opt/logbrook disks=$root/mnt/logbrook
 metadata=${GCE_METADATA_HOST:-metadata.google.internal}
 bundle=http://$metadata/computeMetadata/v1/instance/attributes/logbrook-bundle
 packages=(ca-certificates curl docker-cli docker-compose docker.io e2fsprogs iptables python3 unattended-upgrades)
@@ -35,7 +35,7 @@ converge() {
   local step reason
   # Of this boot nothing is applied yet, and a deploy must not take what an earlier one wrote for it.
   [[ -e $run/bundle ]] || publish "starting"
-  for step in packages disks fetch install apply; do
+  for step in packages fetch disks install apply; do
     note converging "$step" ""
     # A process of its own: inside a condition, bash would go on after an error.
     if ! { bash "$0" step "$step" 2>&1 >&4 | tee "$run/stderr" >&2; } 4>&1; then
@@ -109,9 +109,13 @@ step_packages() {
   apt-get --quiet --option DPkg::Lock::Timeout=300 --yes install "${packages[@]}"
 }
 
-# The first word of each line; infra/config.py has what it is made from.
+step_fetch() {
+  python3 -I "$root/usr/local/sbin/logbrook-fetch" "${root:-/}"
+}
+
+# The first word of each line; infra/config.py has what it is made from, and `fetch` brings it: a deploy may add a disk.
 disks_of_list() {
-  cut --delimiter=' ' --fields=1 "$list"
+  cut --delimiter=' ' --fields=1 "$files/boot/disks"
 }
 
 step_disks() {
@@ -146,10 +150,6 @@ grow() {
   for disk in $names; do
     resize2fs "$root/dev/disk/by-id/google-logbrook-$disk"
   done
-}
-
-step_fetch() {
-  python3 -I "$root/usr/local/sbin/logbrook-fetch" "${root:-/}"
 }
 
 # Programs and units of the machine itself follow a deploy, too.

@@ -199,7 +199,7 @@ def test_the_key_alone_destroys_nothing(operator: Operator) -> None:
 
 
 def test_the_node_moves_to_another_zone(operator: Operator) -> None:
-    """Both disks with their data, from one moment; those in the old zone stay. Then it moves once more."""
+    """All data disks, from one moment; those in the old zone stay. Then it moves once more."""
     operator.disk(0)["size"] = 120
     before = operator.disks()
     events = operator.done("make move-node ZONE=us-central1-b")

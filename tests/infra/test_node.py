@@ -120,13 +120,15 @@ def test_the_startup_script_alone_starts_it(machine: Machine) -> None:
 
 
 def test_from_an_empty_machine_to_ready(machine: Machine) -> None:
-    """Packages, disks, files, services; then it says `ready`, here and to Google, with its bundle's digest."""
+    """Packages, files, disks, services; then it says `ready`, here and to Google, with its bundle's digest."""
     machine.called()
     done = machine.node("converge")
     assert done.returncode == 0, done.stderr
     calls = machine.called("")
     programs = [each.split()[0] for each in calls]
-    assert programs.index("apt-get") < programs.index("mkfs.ext4") < programs.index("docker")
+    # Docker's first call is the login to the registry.
+    order = [programs.index(each) for each in ("apt-get", "docker", "mkfs.ext4", "iptables")]
+    assert order == sorted(order)
     assert programs.count("mkfs.ext4") == len(DISKS)
     assert [each.split()[0] for each in _compose(calls)] == ["rm", "pull", "up", "run", "run", "up"]
     assert "--wait" in _compose(calls)[2]
@@ -186,6 +188,20 @@ def test_a_second_run_changes_nothing(machine: Machine) -> None:
     assert machine.called("apt-get", "dpkg", "mkfs", "systemctl daemon-reload", "systemctl reload") == []
     assert (machine.root / "etc/fstab").read_text() == fstab
     assert fstab.count("google-logbrook-") == len(DISKS)
+
+
+def test_a_disk_that_a_deploy_adds_is_formatted_and_mounted(machine: Machine) -> None:
+    """The run that brings its name mounts it before it starts what uses it; the others stay as they are."""
+    machine.node("converge")
+    bundle = json.loads(_Google.bundle)
+    bundle["files"]["boot/disks"] += "archive archive-data:1000\n"
+    _Google.bundle = json.dumps(bundle)
+    machine.attach("archive")
+    machine.called()
+    assert machine.node("converge").returncode == 0
+    calls = machine.called("mkfs", "systemctl start mnt", "install")
+    assert [each.rpartition("-")[2] for each in calls[:2]] == ["archive", "archive.mount"]
+    assert calls[-1].endswith("/archive/archive-data")
 
 
 def test_an_installation_that_failed_is_tried_again(machine: Machine) -> None:
@@ -386,7 +402,7 @@ def test_an_enlarged_disk_is_used(tmp_path: Path) -> None:
     """`resize2fs` grows the file system to the disk, and does nothing the second time."""
     if not (shutil.which("mkfs.ext4") and shutil.which("resize2fs")):
         pytest.skip("needs mkfs.ext4 and resize2fs")
-    listed = tmp_path / "usr/local/share/logbrook-disks"
+    listed = tmp_path / "opt/logbrook/boot/disks"
     listed.parent.mkdir(parents=True)
     listed.write_text(render.boot_file("disks"))
     for disk in (each.name for each in DISKS):

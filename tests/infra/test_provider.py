@@ -131,18 +131,18 @@ def test_the_runbooks_with_the_real_provider(deployed: tuple[Engine, Google]) ->
     before = {key for key in google.resources if "/disks/logbrook-prod-" in key and not key.endswith("-node")}
     google.resources[f"{snapshots}/of-last-night"] = {"name": "of-last-night", "diskSizeGb": "300", "sourceDisk": ""}
     done(stack, google, "make restore-disk SNAPSHOT=of-last-night")
-    _, (kafka, clickhouse) = node()
+    _, (kafka, clickhouse, *_) = node()
     assert clickhouse["sourceSnapshot"].endswith("/of-last-night")
     assert "sourceSnapshot" not in kafka
     done(stack, google, "make move-node ZONE=us-central1-b")
-    zone, (kafka, clickhouse) = node()
+    zone, (kafka, clickhouse, *_) = node()
     assert zone == "us-central1-b"
     for disk in (kafka, clickhouse):
         assert disk["sourceSnapshot"].rpartition("/")[2].startswith("logbrook-prod-")
     daily = {"name": "daily", "diskSizeGb": "300", "sourceDisk": clickhouse["selfLink"]}
     google.resources[f"{snapshots}/daily"] = daily
     done(stack, google, "make move-node ZONE=us-central1-f LOST=1")
-    zone, (kafka, clickhouse) = node()
+    zone, (kafka, clickhouse, *_) = node()
     assert zone == "us-central1-f"
     assert clickhouse["sourceSnapshot"].endswith("/daily")
     assert "sourceSnapshot" not in kafka
