@@ -49,7 +49,7 @@ def failure(offset: int, seconds: float, **fields: object) -> dict[str, object]:
 class Running:
     """An evaluator whose events are complete until whenever the test says, in seconds after BASE."""
 
-    def __init__(self, rules: str, path: Path, database: config.ClickHouse, **settings: Any) -> None:
+    def __init__(self, rules: str, path: Path, database: config.ClickHouse, /, **settings: Any) -> None:
         self.runner, self.database = asyncio.Runner(), database
         usual: dict[str, Any] = {"incomplete_after_seconds": 1e12, "explorer_url": "http://explorer/"}
         self.state = State(path)
@@ -90,7 +90,7 @@ class Running:
 
 
 @contextmanager
-def evaluating(rules: str, path: Path, database: config.ClickHouse, **settings: Any) -> Iterator[Running]:
+def evaluating(rules: str, path: Path, database: config.ClickHouse, /, **settings: Any) -> Iterator[Running]:
     """An evaluator for the time of the block."""
     running = Running(rules, path, database, **settings)
     try:
