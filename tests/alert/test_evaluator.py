@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -328,7 +329,8 @@ def test_changed_rules_need_no_restart(
         stop.set()
         await working
 
-    with evaluating(both, state, database, rules=str(file)) as running:
+    with evaluating(both, state, database) as running:
+        running.evaluator.settings = replace(running.evaluator.settings, rules=str(file))
         running.complete(5)
         running.complete(15)
         [kept] = [each for each in running.firing() if each.rule == "Errors"]
