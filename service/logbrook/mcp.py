@@ -124,7 +124,7 @@ class Tools:
         """Group lines that differ only in numbers, ids, addresses, and times, the most frequent first."""
         found = self._client.patterns(query, since=since, until=until, limit=limit)
         more = "" if found.exact else f"Only the newest {found.events_counted:,} matches are counted."
-        return self._sized(found, {}, found.patterns, more)
+        return self._sized(found, {"step_seconds": None}, found.patterns, more)
 
     def trace(self, trace_id: Annotated[str, Field(description="`trace_id` of an event.")]) -> str:
         """Show the events of one trace, from all services, in chronological order."""
@@ -204,7 +204,7 @@ def _shown(item: Any) -> dict[str, Any]:
     if isinstance(item, Event):
         return {name: value for name in _EVENT_FIELDS if (value := getattr(item, name))}
     found: dict[str, Any] = msgspec.to_builtins(item)
-    return found | {"example": item.example.id} if isinstance(item, Pattern) else found
+    return found | {"example": item.example.id, "counts": None} if isinstance(item, Pattern) else found
 
 
 def _line(document: dict[str, Any]) -> str:

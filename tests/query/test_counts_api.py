@@ -5,6 +5,9 @@ from collections import Counter
 import pytest
 
 from logbrook import config
+from tests.components import ClickHouseServer
+from tests.query import door
+from tests.query.conftest import as_reader
 from tests.query.door import BASE, Door, event, moment, store
 
 DAY = {"from_": BASE["from"], "to": BASE["to"]}
@@ -214,10 +217,30 @@ def test_similar_lines_make_a_pattern(service: Door, database: config.ClickHouse
         + [event(100, "disk full", SeverityNumber=21), event(101, "disk full", ServiceName="cart")],
     )
 
-    [requests, disk] = service.get("patterns", **DAY)["patterns"]
+    answer = service.get("patterns", **DAY)
+    [requests, disk] = answer["patterns"]
 
     assert requests["pattern"] == "GET /cart/<*> from <*> took <*>"
     assert (requests["count"], requests["severity"]) == (30, "info")
     assert requests["example"]["body"].startswith("GET /cart/")
     assert (disk["pattern"], disk["severity"], disk["services"]) == ("disk full", "fatal", ["cart", "checkout"])
     assert disk["share"] == pytest.approx(2 / 32, abs=1e-5)
+    assert (answer["step_seconds"], len(answer["buckets"])) == (3600, 24)
+    assert answer["buckets"][16].startswith("2025-11-24T16:00")
+    assert requests["counts"] == [30 if bucket == 16 else 0 for bucket in range(24)]
+
+
+def test_patterns_of_a_full_sample_begin_where_it_begins(
+    clickhouse: ClickHouseServer, database: config.ClickHouse
+) -> None:
+    """Counts over time have no empty steps for events that were not looked at; a short sample has all of its range."""
+    store(database, mixed())
+    with door.serving(config.Query(sample_events=100), as_reader(clickhouse, database)) as service:
+        full = service.get("patterns", query="request", **DAY)
+        short = service.get("patterns", query="level:error", **DAY)
+
+    assert (full["exact"], full["events_counted"], sum(full["patterns"][0]["counts"])) == (False, 100, 100)
+    assert full["patterns"][0]["counts"][0] > 0
+    assert short["exact"]
+    assert len(short["buckets"]) == 24
+    assert len(short["patterns"][0]["counts"]) == 24

@@ -166,6 +166,7 @@ class Pattern(Struct, kw_only=True):
     share: float
     severity: str  # the highest
     services: list[str]
+    counts: list[int]  # for each bucket of the answer
     example: Event
 
 
@@ -173,6 +174,8 @@ class PatternsAnswer(Answer, kw_only=True):
     """Similar lines grouped, the most frequent first."""
 
     patterns: list[Pattern]
+    step_seconds: float
+    buckets: list[str]  # when they begin: at most 32, over the part of the range that was counted
     events_counted: int  # the newest matching ones
     exact: bool  # all matching events were counted
     cost: Cost
@@ -188,6 +191,7 @@ class View(Struct, kw_only=True, omit_defaults=True, rename={"from_": "from", "a
     view: Annotated[str, Meta(max_length=32)] = "events"
     as_: Annotated[str, Meta(max_length=32)] = ""  # how counts are shown
     columns: Annotated[str, Meta(max_length=8192)] = ""  # name or name:pixels, percent-encoded, comma-separated
+    compare: Literal["", "before", "day", "week"] = ""  # with the range before, or the same a day or a week earlier
     wrap: Literal["", "1"] = ""
     dense: Literal["", "1"] = ""
     note: Annotated[str, Meta(max_length=4096)] = ""
