@@ -1,6 +1,7 @@
 """Searching over HTTP: pages, ids, neighbors, traces, and what an answer cost."""
 
 import time
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 import pytest
@@ -166,6 +167,22 @@ def test_an_unknown_event_is_404(service: Door) -> None:
     assert service.ask("context", id="1764000000000000000.1.2.0.tests").status_code == 404
     assert service.ask("events/nonsense").status_code == 400
     assert service.ask("context", id="1.2.3").status_code == 400
+
+
+def test_an_event_that_retention_deleted_has_expired(service: Door, database: config.ClickHouse) -> None:
+    """If an id's time is before the first day of arrivals that is stored, the 404 says both; else the id is unknown."""
+    now = time.time()
+    store(database, [event(0, IngestedAt=f"{now - 3 * 86400:.3f}"), event(1)])
+
+    for days, code in ((5, "expired"), (2, "no_such_event"), (-1, "no_such_event")):
+        at = datetime.fromtimestamp(now - days * 86400, UTC)
+        name = f"{int(at.timestamp())}000000000.1.2.0.tests"
+        for response in (service.ask(f"events/{name}"), service.ask("context", id=name)):
+            error = response.json()["error"]
+            assert (response.status_code, error["code"]) == (404, code)
+            if code == "expired":
+                assert f"{at:%Y-%m-%dT%H:%M:%S}.0" in error["message"]
+                assert f"since {at + timedelta(days=2):%Y-%m-%d}T" in error["message"]
 
 
 def test_context_is_of_the_same_source(service: Door, database: config.ClickHouse) -> None:

@@ -15,12 +15,14 @@ from logbrook.query.timerange import TimeRange
 _NEAR = (5 * 60 * timerange.SECOND, 3600 * timerange.SECOND)
 _FAR = 7 * 86400 * timerange.SECOND
 _MAX_TRACE_ID = 64
+# Retention deletes whole days of arrival. It is known from the parts' own metadata; nothing is read.
+_KEPT_SINCE = "SELECT toUnixTimestamp(toStartOfDay(min(IngestedAt))) FROM otel_logs"
 # The attributes of a resource that tell one source from another, if it has them.
 _SOURCE_KEYS = ("service.instance.id", "k8s.pod.uid", "k8s.pod.name", "container.id", "host.id", "host.name")
 
 
 async def event(engine: Engine, event_id: str) -> EventAnswer:
-    """One event with its whole body. Raises RejectedError if it does not exist (anymore)."""
+    """One event with its whole body. Raises RejectedError if it does not exist, `expired` if it is no longer kept."""
     spent = Spent()
     found = await _event(engine, event_id, spent)
     return EventAnswer(event=found, cost=await engine.cost(spent))
@@ -33,7 +35,14 @@ async def _event(engine: Engine, event_id: str, spent: Spent) -> Event:
     sql = f"SELECT {events.columns(None)} FROM otel_logs WHERE {near} AND {position.identity(parameters)} LIMIT 1"
     rows = await engine.rows(Statement(sql, parameters.values), spent)
     if not rows:
-        raise NotThereError("no_such_event", "there is no such event; it may have passed its retention")
+        kept_since = (await engine.rows(Statement(_KEPT_SINCE), spent))[0][0] * timerange.SECOND
+        if kept_since > max(position.nanoseconds, 0):
+            raise NotThereError(
+                "expired",
+                f"the event of {timerange.rfc3339(position.nanoseconds)} is no longer stored: only events that arrived "
+                f"since {timerange.rfc3339(kept_since)} are kept. Search for a newer one like it, or restore a backup",
+            )
+        raise NotThereError("no_such_event", "there is no such event")
     return events.from_row(rows[0])
 
 
