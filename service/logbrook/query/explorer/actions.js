@@ -3,7 +3,7 @@
 import { rule } from "./alerts.js";
 import { address, selection } from "./api.js";
 import { layout } from "./columns.js";
-import { button, byId, copy, el, popup, show, toast } from "./dom.js";
+import { arrows, button, byId, copy, el, popup, show, toast } from "./dom.js";
 import { moment } from "./format.js";
 import { needs } from "./me.js";
 import { saved } from "./saved.js";
@@ -109,7 +109,7 @@ function nextTheme(event) {
   event.target.textContent = THEMES[next];
 }
 
-popup(byId("more"), byId("actions"), (close) => {
+popup(byId("more"), arrows(byId("actions")), (close) => {
   /** @type {(label: string, action: any, properties?: any) => any} */
   const item = (label, action, { stays = false, ...properties } = {}) => {
     const act = (event) => {
@@ -117,7 +117,7 @@ popup(byId("more"), byId("actions"), (close) => {
       if (!stays) close();
       action(event);
     };
-    return button(".choice", label, act, { role: "menuitem", ...properties });
+    return button(".choice", label, act, { role: "menuitem", tabIndex: -1, ...properties });
   };
   byId("actions").replaceChildren(
     item("Copy link", share),

@@ -31,6 +31,7 @@ export async function alerts(content) {
   content.replaceChildren(
     el(
       "div.scroll.alerts",
+      { tabIndex: 0 },
       answer.firing.length
         ? table(
             ["Alert", "State", "What it says", "Since"],

@@ -30,6 +30,10 @@ export async function get(path, parameters = {}, kind = path) {
   }
 }
 
+/** Give up on the newest request of a kind; who waits for it is told. */
+export const cancel = (kind) =>
+  running.get(kind)?.abort(new ApiError({ code: "cancelled", message: "The search was cancelled." }, 0));
+
 /** Change something at a route, under a name. */
 export const send = (method, path, parameters, by, body) =>
   asked(path, parameters, {
@@ -42,12 +46,12 @@ async function asked(path, parameters, how) {
   let response;
   try {
     response = await fetch(address(path, parameters), how);
-  } catch (error) {
-    if (error.name === "AbortError") throw error;
+  } catch {
+    if (how.signal?.aborted) throw how.signal.reason;
     throw new ApiError({ code: "unreachable", message: "The server can't be reached. Is it running?" }, 0);
   }
-  const answer = await response.json().catch((error) => {
-    if (error.name === "AbortError") throw error;
+  const answer = await response.json().catch(() => {
+    if (how.signal?.aborted) throw how.signal.reason;
     return { error: { message: `the server answered ${response.status}` } };
   });
   if (!response.ok) throw new ApiError(answer.error, response.status);

@@ -2,11 +2,12 @@
 
 import { help } from "./actions.js";
 import { alerts } from "./alerts.js";
-import { get, selection } from "./api.js";
+import { cancel, get, selection } from "./api.js";
 import { layout } from "./columns.js";
+import { earlier } from "./compare.js";
 import * as completeness from "./completeness.js";
 import { counts } from "./counts.js";
-import { button, byId, el, hintsOf, tab } from "./dom.js";
+import { arrows, button, byId, choose, el, hintsOf, tab } from "./dom.js";
 import * as drawer from "./drawer.js";
 import * as facets from "./facets.js";
 import { count, short } from "./format.js";
@@ -29,8 +30,13 @@ const VIEWS = [
   ["health", "Health"],
   ["alerts", "Alerts"],
 ];
-const tabs = VIEWS.map(([name, label]) => tab(label, false, () => change({ view: name })));
-byId("views").replaceChildren(...tabs);
+const tabs = VIEWS.map(([name, label]) =>
+  Object.assign(
+    tab(label, false, () => change({ view: name }), "content"),
+    { id: `view-${name}` },
+  ),
+);
+arrows(byId("views")).replaceChildren(...tabs);
 // Alerts are about all events alike.
 known.then(() => Object.assign(tabs.at(-1), needs("everything")));
 const DRAW = { events: counts, patterns, services, health, alerts };
@@ -38,11 +44,14 @@ const content = byId("content");
 const status = byId("status");
 let cursor = null;
 let loading = false;
+let latest = 0;
+let retrying;
 
 const table = new Table({
   onOpen: (event) => {
     opened = event;
-    change({ event: event.id }, { replace: true });
+    // Back closes the drawer, and does not leave the page.
+    change({ event: event.id }, { replace: Boolean(state.event) });
     drawer.open(event.id, event);
   },
   onEnd: () => more(),
@@ -65,7 +74,6 @@ async function search() {
   cursor = null;
   loading = true;
   table.note("");
-  document.body.classList.add("busy");
   try {
     const answer = await get("search", { ...selection(), limit: PAGE }, "view");
     if (!answer) return;
@@ -76,11 +84,8 @@ async function search() {
     if (!answer.events.length) nothing(answer);
     else table.note(cursor ? "Loading more …" : "End of results.");
     if (state.live) live.start();
-  } catch (error) {
-    failed(error);
   } finally {
     loading = false;
-    document.body.classList.remove("busy");
   }
 }
 
@@ -141,18 +146,26 @@ function told(answer) {
   completeness.tell(answer);
 }
 
-const FAILURES = { query_syntax: "This query has a mistake", not_allowed: "Your role does not permit this" };
+const FAILURES = {
+  query_syntax: "This query has a mistake",
+  not_allowed: "Your role does not permit this",
+  cancelled: "Cancelled",
+};
+const RETRY_MS = 5000;
 
 function failed(error) {
   live.stop();
   if (error.code === "query_syntax") showProblem(error);
   status.textContent = "";
+  const retries = error.code === "unreachable";
+  if (retries) retrying = setTimeout(refresh, RETRY_MS);
   content.replaceChildren(
     el(
       "div.empty",
       el("h2", FAILURES[error.code] ?? "The search failed"),
       el("p", error.message),
       error.expected ? el("p.note", `Expected: ${error.expected}.`) : "",
+      retries ? el("p.note", `Trying again every ${RETRY_MS / 1000} seconds.`) : "",
       el("div.buttons", button(".button", "Try again", refresh), button(".button", "Help", help)),
     ),
   );
@@ -163,29 +176,55 @@ async function drawn(part, path, parameters) {
   try {
     const answer = await get(path, { ...selection(), ...parameters });
     if (answer) part.draw(answer);
+    return answer;
   } catch (error) {
     part.empty(error.code === "query_syntax" ? "" : error.message);
   }
+  return undefined;
 }
 
-const chart = () => drawn(histogram, "histogram", { by: state.by, buckets: innerWidth < 720 ? 40 : 90 });
-const sides = () => drawn(facets, "facets", { limit: 8 });
+async function chart() {
+  const parameters = { by: state.by, buckets: innerWidth < 720 ? 40 : 90 };
+  const answer = await drawn(histogram, "histogram", parameters);
+  if (!answer || !state.compare) return;
+  const compared = { query: state.query, ...parameters, ...earlier(...histogram.ends(answer)) };
+  const before = await get("histogram", compared, "compared").catch(() => undefined);
+  if (before) histogram.compare(answer, before);
+}
+const sides = () => drawn(facets, "facets", { limit: facets.VALUES });
 
-async function view() {
+async function view({ again = false } = {}) {
   const { stages } = parts(state.query);
+  const mine = ++latest;
+  clearTimeout(retrying);
   showProblem(null);
   tabs[0].textContent = stages ? "Counts" : "Events";
-  for (const [index, [name]] of VIEWS.entries()) tabs[index].setAttribute("aria-selected", String(name === state.view));
-  if (state.view === "events" && !stages) return search();
-  live.stop();
+  for (const [index, [name]] of VIEWS.entries()) choose(tabs[index], name === state.view);
+  content.setAttribute("aria-labelledby", `view-${state.view}`);
+  if (!again) busy(true);
   try {
-    const answer = await (DRAW[state.view] ?? services)(content);
-    if (answer?.cost) told(answer);
-    else if (answer) status.textContent = `${Math.round(answer.took)} ms`;
+    if (state.view === "events" && !stages) await search();
+    else await other();
   } catch (error) {
     failed(error);
+  } finally {
+    if (mine === latest) busy(false);
   }
 }
+
+async function other() {
+  live.stop();
+  const answer = await (DRAW[state.view] ?? services)(content);
+  if (answer?.cost) told(answer);
+  else if (answer) status.textContent = `${Math.round(answer.took)} ms`;
+}
+
+/** Show whether an answer is waited for, until which the old one is dimmed. */
+function busy(is) {
+  document.body.classList.toggle("busy", is);
+  content.setAttribute("aria-busy", String(is));
+}
+byId("cancel").addEventListener("click", () => cancel("view"));
 
 function refresh() {
   view();
@@ -197,16 +236,20 @@ onChange((changed) => {
   const selected = ["query", "from", "to", "utc"].some((name) => changed.has(name));
   if (changed.has("live") && !state.live) live.stop();
   if (["columns", "wrap", "dense"].some((name) => changed.has(name))) table.layout();
-  if (selected || changed.has("view") || changed.has("as") || (changed.has("live") && state.live)) view();
-  if (selected || changed.has("by")) chart();
+  const compared = changed.has("compare");
+  const shown = changed.has("view") || changed.has("as") || (compared && state.view === "patterns");
+  if (selected || shown || (changed.has("live") && state.live)) view();
+  if (selected || changed.has("by") || compared) chart();
   if (selected) sides();
   if (changed.has("event")) showEvent();
   else if (changed.has("utc")) drawer.redraw();
 });
 
 function showEvent() {
-  if (!state.event) drawer.close();
-  else drawer.open(state.event, opened?.id === state.event ? opened : undefined);
+  if (!state.event) {
+    if (byId("drawer").contains(document.activeElement)) table.body.focus({ preventScroll: true });
+    drawer.close();
+  } else drawer.open(state.event, opened?.id === state.event ? opened : undefined);
 }
 
 byId("live").addEventListener("click", () =>
@@ -232,15 +275,20 @@ setInterval(() => {
   }
 }, 10_000);
 setInterval(() => {
-  if (["health", "alerts"].includes(state.view) && !document.hidden) view();
+  if (["health", "alerts"].includes(state.view) && !document.hidden) view({ again: true });
 }, 10_000);
 
+/** What a key does to the list; false where another view is shown. */
+const inList = (act) => () => table.element.isConnected && act();
+const open = inList(() => table.open(Math.max(0, table.selected)));
+// What is open is the selected event.
+const step = (by) => inList(() => (state.event ? table.open(table.selected + by) : table.select(table.selected + by)));
 const KEYS = {
   "/": () => byId("query").focus(),
-  j: () => table.select(table.selected + 1),
-  k: () => table.select(table.selected - 1),
-  o: () => table.open(Math.max(0, table.selected)),
-  Enter: () => table.open(Math.max(0, table.selected)),
+  j: step(1),
+  k: step(-1),
+  o: open,
+  Enter: open,
   l: () => byId("live").click(),
   p: () => live.pause(!live.paused),
   t: () => byId("time").click(),
@@ -262,10 +310,7 @@ document.addEventListener("keydown", (event) => {
   const pressed = target.closest("button, a") && event.key === "Enter";
   if (typing || pressed || event.ctrlKey || event.metaKey || event.altKey || byId("dialog").open) return;
   const key = event.key === "ArrowDown" ? "j" : event.key === "ArrowUp" ? "k" : event.key;
-  if (KEYS[key]) {
-    event.preventDefault();
-    KEYS[key]();
-  }
+  if (KEYS[key] && KEYS[key]() !== false) event.preventDefault();
 });
 
 if (state.saved) await saved.load();

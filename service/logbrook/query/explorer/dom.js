@@ -24,9 +24,28 @@ export function el(name, ...rest) {
 export const button = (classes, label, onclick, properties = {}) =>
   el(`button${classes}`, { type: "button", onclick, ...properties }, ...[label].flat());
 
-/** A tab of a list of tabs. */
-export const tab = (label, selected, onclick) =>
-  button("", label, onclick, { role: "tab", "aria-selected": String(selected) });
+/** A tab of a list of tabs, and what it shows. */
+export const tab = (label, selected, onclick, controls) =>
+  choose(button("", label, onclick, { role: "tab", "aria-controls": controls }), selected);
+
+/** Mark a tab as the one that is shown, or not; Tab reaches only that. */
+export const choose = (element, selected) =>
+  Object.assign(element, { ariaSelected: String(selected), tabIndex: selected ? 0 : -1 });
+
+/** Let the arrow keys, Home, and End move the focus among the items of a menu or a list of tabs.
+ * https://www.w3.org/WAI/ARIA/apg/patterns/ */
+export function arrows(list) {
+  list.addEventListener("keydown", (event) => {
+    const items = [...list.querySelectorAll("[role]:enabled")];
+    const at = items.indexOf(document.activeElement);
+    const steps = { ArrowDown: at + 1, ArrowRight: at + 1, ArrowUp: at - 1, ArrowLeft: at - 1, Home: 0, End: -1 };
+    if (at < 0 || !(event.key in steps)) return;
+    event.preventDefault();
+    event.stopPropagation();
+    items.at(steps[event.key] % items.length).focus();
+  });
+  return list;
+}
 
 /** A table of rows below headings. */
 export const table = (headings, rows) =>
@@ -35,11 +54,7 @@ export const table = (headings, rows) =>
 /** How an answer's query was read where other tools differ, what it left out, and why it found nothing. */
 export const hintsOf = (answer) =>
   answer.hints.length
-    ? el(
-        "ul.hints",
-        { role: "status" },
-        answer.hints.map((hint) => el("li", ...textNodes(hint))),
-      )
+    ? el("div", { role: "status" }, el("ul.hints", ...answer.hints.map((hint) => el("li", ...textNodes(hint)))))
     : "";
 
 /** An SVG element with attributes. */
@@ -56,8 +71,10 @@ export const byId = (id) => document.getElementById(id);
 
 // Control characters, and those that reorder, join or hide text: shown as what they are.
 const HIDDEN = new RegExp(
-  String.raw`[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f]` +
-    String.raw`|[\ufeff\ufff9-\ufffb]|[\u{e0000}-\u{e007f}]`,
+  String.raw`[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b\u200c\u200e\u200f\u2028-\u202e]` +
+    String.raw`|[\u2060-\u206f\ufeff\ufff9-\ufffb]|[\u{e0000}-\u{e007f}]` +
+    // What joins two emoji to one is not hidden.
+    String.raw`|(?<![\p{ExtPict}\p{EMod}\ufe0f])\u200d|\u200d(?!\p{ExtPict})`,
   "gu",
 );
 
@@ -181,6 +198,9 @@ export function popup(button, menu, fill) {
   });
   document.addEventListener("pointerdown", (event) => {
     if (!menu.hidden && !menu.contains(event.target) && !button.contains(event.target)) close();
+  });
+  menu.addEventListener("focusout", ({ relatedTarget: to }) => {
+    if (to && !menu.contains(to) && !button.contains(to)) close();
   });
   menu.addEventListener("keydown", (event) => {
     if (event.key === "Escape") {

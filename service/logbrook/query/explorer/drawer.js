@@ -2,12 +2,16 @@
 
 import { get } from "./api.js";
 import { toggle } from "./columns.js";
-import { button, byId, copy, el, svg, tab, textNodes, toast } from "./dom.js";
+import { arrows, button, byId, copy, el, svg, tab, textNodes, toast } from "./dom.js";
 import { bytes, fullTime, rowTime } from "./format.js";
 import { change, state } from "./state.js";
 import { term, withTerm, wordsToMark } from "./terms.js";
 
 const drawer = byId("drawer");
+const AROUND_MINUTES = 5;
+const MOST_LINES = 500;
+// Of a body that is shown as indented JSON: characters, and levels.
+const [MOST_INDENTED, DEEPEST] = [100_000, 20];
 let shown = null;
 
 /** Show an event; `event` may be known already, else it is asked for by its id. */
@@ -56,10 +60,10 @@ function head(current) {
     ["trace", "Trace"],
   ]
     .filter(([name]) => shown && (name !== "trace" || shown.trace_id))
-    .map(([name, label]) => tab(label, name === current, () => page(name)));
+    .map(([name, label]) => tab(label, name === current, () => page(name), "drawer-page"));
   return el(
     "header",
-    el("div", { role: "tablist" }, tabs),
+    arrows(el("div", { role: "tablist", "aria-label": "Event" }, tabs)),
     button(".ghost", "×", () => change({ event: "" }, { replace: true }), {
       "aria-label": "Close",
       title: "Close (Esc)",
@@ -68,8 +72,10 @@ function head(current) {
 }
 
 function page(name) {
-  const body = el("div.drawer-body");
+  const body = el("div.drawer-body", { id: "drawer-page", role: "tabpanel", tabIndex: 0, "aria-label": name });
+  const hadFocus = drawer.contains(document.activeElement);
   drawer.replaceChildren(head(name), body);
+  if (hadFocus) drawer.querySelector("[aria-selected=true]").focus();
   if (name === "event") body.append(...details());
   if (name === "context") around(body);
   if (name === "trace") trace(body);
@@ -77,13 +83,15 @@ function page(name) {
 
 function details() {
   const event = shown;
-  const message = el("pre.body", { dir: "ltr" }, ...textNodes(event.body, { lines: true, words: wordsToMark() }));
+  const shape = { lines: true, words: wordsToMark() };
+  const message = el("pre.body", { dir: "ltr", tabIndex: 0 }, ...textNodes(indented(event.body), shape));
   const hidden = event.body_bytes > new TextEncoder().encode(event.body).length;
   const rest = button(".button.small", `Show all${hidden ? ` ${bytes(event.body_bytes)}` : ""}`, async () => {
     const all = await whole();
     if (all && all.id === shown?.id) page("event");
   });
   const fields = [
+    ["level", event.severity],
     ["service", event.service],
     ["trace_id", event.trace_id],
     ["span_id", event.span_id],
@@ -105,6 +113,7 @@ function details() {
       copying("Copy message", "Message copied", (all) => all.body),
       copying("Copy JSON", "Event copied as JSON", (all) => JSON.stringify(all, null, 2)),
       button(".button.small", "Lines around it", () => page("context")),
+      button(".button.small", `± ${AROUND_MINUTES} min`, () => near(event.timestamp), { title: "All events near it" }),
       event.trace_id ? button(".button.small", "Open trace", () => page("trace")) : "",
     ),
     section("Fields", fields, ""),
@@ -117,6 +126,32 @@ function details() {
         `${event.partition}/${event.offset}/${event.index} · ${bytes(event.body_bytes)}`,
     ),
   ];
+}
+
+/** Select the minutes around a time. */
+function near(timestamp) {
+  const [at, size] = [Date.parse(timestamp), AROUND_MINUTES * 60e3];
+  change({ from: new Date(at - size).toISOString(), to: new Date(at + size).toISOString(), live: "" });
+}
+
+/** A JSON object or array with line breaks, its numbers and order as they are; any other text as it is. */
+function indented(text) {
+  try {
+    if (text.length > MOST_INDENTED || typeof (JSON.parse(text) ?? "") !== "object") return text;
+  } catch {
+    return text;
+  }
+  let depth = 0;
+  const line = (by) => {
+    depth += by;
+    return `\n${"  ".repeat(Math.min(depth, DEEPEST))}`;
+  };
+  return text.replace(/"(?:[^"\\]|\\.)*"|\s+|[{[]\s*[}\]]|[{}[\],:]/g, (part) => {
+    if (part === "{" || part === "[") return part + line(1);
+    if (part === "}" || part === "]") return line(-1) + part;
+    if (part === ",") return part + line(0);
+    return part === ":" ? ": " : part.trim();
+  });
 }
 
 /** A button that copies a text made of the whole event, and says so. */
@@ -147,7 +182,7 @@ function section(title, pairs, prefix) {
   if (!pairs.length) return "";
   return el(
     "section.fields",
-    el("h3", title),
+    el("h2", title),
     el("dl", ...pairs.map(([name, value]) => pair(name, value, prefix + name))),
   );
 }
@@ -161,7 +196,7 @@ function pair(name, value, field) {
     el("dt", { title: name }, ...textNodes(name)),
     el("dd", { dir: "ltr" }, linked(value)),
     el(
-      "div.pick",
+      "dd.pick",
       pick("Filter for", null, "+", () => change({ query: withTerm(term(field, value)) })),
       pick("Filter out", null, "−", () => change({ query: withTerm(`-${term(field, value)}`) })),
       pick("Count by this in the chart", "Count by", bars(), () => change({ by: field }, { replace: true })),
@@ -186,8 +221,9 @@ function linked(value) {
   return el("a", { href: value, target: "_blank", rel: "noopener noreferrer nofollow" }, ...textNodes(value));
 }
 
-function around(body) {
-  filled(body, "context", { id: shown.id, before: 30, after: 30 }, "context", (answer) => {
+function around(body, lines = 30) {
+  filled(body, "context", { id: shown.id, before: lines, after: lines }, "context", (answer) => {
+    const isAll = lines === MOST_LINES || Math.max(answer.before.length, answer.after.length) < lines;
     body.replaceChildren(
       el("p.note", `The same source: ${answer.event.service || "no service"}, same instance, pod or host.`),
       el(
@@ -197,7 +233,13 @@ function around(body) {
         ),
       ),
     );
-    body.querySelector(".here")?.scrollIntoView({ block: "center" });
+    if (!isAll)
+      body.firstChild.append(
+        " ",
+        button(".button.small", "More lines", () => around(body, MOST_LINES)),
+      );
+    body.querySelector(".here").scrollIntoView({ block: "center" });
+    if (lines === MOST_LINES) body.querySelector(".here button").focus({ preventScroll: true });
   });
 }
 
@@ -212,7 +254,7 @@ function line(event, ...before) {
     `li.level-${event.severity}${event.id === shown.id ? ".here" : ""}`,
     { onclick },
     ...before,
-    el("span.message", { dir: "ltr" }, ...textNodes(event.body.slice(0, 300))),
+    button(".link.message", textNodes(event.body.slice(0, 300)), undefined, { dir: "ltr" }),
   );
 }
 

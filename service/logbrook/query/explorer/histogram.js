@@ -1,5 +1,6 @@
-// Counts over time: stacked bars, a legend to filter by, and a drag that sets the range.
+// Counts over time: stacked bars, an outline of earlier ones, a legend to filter by, and a drag that sets the range.
 
+import { changeOf, RANGES, shown } from "./compare.js";
 import { button, byId, el, svg } from "./dom.js";
 import { axisTime, count, short, shortTime } from "./format.js";
 import { change, state } from "./state.js";
@@ -7,19 +8,57 @@ import { hasTerm, LEVELS, term, withTerm } from "./terms.js";
 
 const WIDTH = 1000;
 const HEIGHT = 100;
+const OTHER = "(other)";
 const plot = byId("plot");
 let data = null;
+// Of the compared range, if there is one.
+let before = null;
 
 function seriesClass(series, index) {
   return LEVELS.includes(series.name) && data.by === "level" ? `level-${series.name}` : `series-${index % 11}`;
 }
 
-/** Draw an answer of /v1/histogram. */
-export function draw(answer) {
+/** Where the steps of an answer begin and end, in milliseconds. */
+export const ends = ({ buckets, step_seconds: step }) => [
+  Date.parse(buckets[0]),
+  Date.parse(buckets.at(-1)) + step * 1000,
+];
+
+/** Draw what the compared range has over an answer, unless another is drawn by now. */
+export function compare(answer, earlier) {
+  if (data === answer && answer.step_seconds === earlier.step_seconds) draw(answer, earlier);
+}
+
+/** The sum of several series, by step. */
+const summed = (series) =>
+  data.buckets.map((_, bucket) => series.reduce((sum, { counts }) => sum + (counts[bucket] ?? 0), 0));
+
+const total = (counts) => counts.reduce((sum, events) => sum + events, 0);
+
+/** By how much series have more events than past ones, in the steps that are over. */
+function changed(series, past) {
+  const over = data.buckets.filter((bucket) => Date.parse(bucket) + data.step_seconds * 1000 <= Date.now()).length;
+  const [now, then] = [series, past].map((all) => summed(all).slice(0, over));
+  return changeOf(total(now), total(then));
+}
+
+/** The same for one series and the compared range; empty where it may be one of the others. */
+function changedOne(series) {
+  const named = (wanted) => before.series.filter(({ name }) => name === wanted);
+  if (!before || series.name === OTHER) return "";
+  const past = named(series.name);
+  return past.length || !named(OTHER).length ? changed([series], past) : "";
+}
+
+/** Draw an answer of /v1/histogram, and the outline of an earlier one. */
+export function draw(answer, earlier = null) {
   data = answer;
+  before = earlier;
   const size = data.buckets.length;
-  const totals = data.buckets.map((_, bucket) => data.series.reduce((sum, series) => sum + series.counts[bucket], 0));
-  const highest = Math.max(1, ...totals);
+  const totals = summed(data.series);
+  const past = before && summed(before.series);
+  const more = past ? changed(data.series, before.series) : "";
+  const highest = Math.max(1, ...totals, ...(past ?? []));
   const width = WIDTH / size;
   const bars = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", "aria-hidden": "true" });
   const below = new Array(size).fill(0);
@@ -35,6 +74,11 @@ export function draw(answer) {
     }
     bars.append(group);
   }
+  if (past) {
+    const y = (events) => HEIGHT - (events / highest) * (HEIGHT - 4);
+    const way = past.map((events, bucket) => `${bucket ? "L" : "M"}${bucket * width} ${y(events)}h${width}`);
+    bars.append(svg("path", { class: "past", d: way.join("") }));
+  }
   const tip = el("div.tip", { hidden: true });
   const brush = el("div.brush", { hidden: true });
   const line = el("div.line", { hidden: true });
@@ -42,10 +86,18 @@ export function draw(answer) {
   plot.setAttribute("role", "img");
   plot.setAttribute(
     "aria-label",
-    `${count(data.total)} events in ${size} steps of ${duration(data.step_seconds)}; drag to zoom in`,
+    `${count(data.total)} events in ${size} steps of ${duration(data.step_seconds)}, ${peak(data, totals)}` +
+      `${more && `, ${more} ${RANGES[state.compare]}`}; drag to zoom in`,
   );
-  legend();
+  legend(more);
   axis();
+}
+
+/** In words, how many events the highest step has, and when it is. */
+export function peak({ buckets, step_seconds: step }, counts) {
+  const most = Math.max(...counts);
+  const at = shortTime(new Date(buckets[counts.indexOf(most)]), step < 60);
+  return `at most ${count(most)} in ${duration(step)}, at ${at}`;
 }
 
 /** Say that there is nothing to draw. */
@@ -56,24 +108,31 @@ export function empty(message) {
   byId("axis").replaceChildren();
 }
 
-function legend() {
+function legend(more) {
   const entries = data.series.map((series, index) => {
     const part = data.by === "level" ? `level:${series.name}` : term(data.by, series.name);
-    const shown = [el(`i.${seriesClass(series, index)}`), series.name || "(empty)", el("b", short(series.total))];
-    return button(".key", shown, (event) => change({ query: withTerm(event.altKey ? `-${part}` : part) }), {
+    const name = [el(`i.${seriesClass(series, index)}`), series.name || "(empty)", el("b", short(series.total))];
+    const pick = (event) => change({ query: withTerm(event.altKey ? `-${part}` : part) });
+    return button(".key", [...name, shown(changedOne(series))], pick, {
       title: "Filter for this; with Alt, filter out",
       "aria-pressed": String(hasTerm(part)),
-      disabled: series.name === "(other)",
+      disabled: series.name === OTHER,
     });
   });
-  const by = el(
-    "select",
-    { "aria-label": "Count by", onchange: (event) => change({ by: event.target.value }, { replace: true }) },
-    [...new Set(["level", "service", state.by])].map((name) =>
-      el("option", { value: name, selected: name === state.by }, `by ${name}`),
-    ),
+  const select = (name, label, options) =>
+    el(
+      "select",
+      { "aria-label": label, onchange: (event) => change({ [name]: event.target.value }, { replace: true }) },
+      Object.entries(options).map(([value, text]) => el("option", { value, selected: value === state[name] }, text)),
+    );
+  const fields = [...new Set(["level", "service", state.by])].map((name) => [name, `by ${name}`]);
+  byId("legend").replaceChildren(
+    el("strong", `${count(data.total)} events`),
+    shown(more),
+    ...entries,
+    select("compare", "Compare", RANGES),
+    select("by", "Count by", Object.fromEntries(fields)),
   );
-  byId("legend").replaceChildren(el("strong", `${count(data.total)} events`), ...entries, by);
 }
 
 const TICKS = [
@@ -136,6 +195,7 @@ function showTip(event) {
         el("b", count(series.counts[bucket])),
       ),
     ),
+    before ? el("div", el("i.past"), el("span", "earlier"), el("b", count(summed(before.series)[bucket]))) : "",
   );
   tip.hidden = false;
   const box = plot.getBoundingClientRect();

@@ -30,14 +30,21 @@ export class Table {
     this.callbacks = { onOpen, onEnd, onScroll };
     this.spacer = el("div.spacer");
     this.rows = el("div.rows", { role: "rowgroup" });
+    this.head = el("div.head", { role: "row" });
     this.body = el(
       "div.table-body",
-      { tabIndex: 0, role: "grid", "aria-label": "Events, newest first", onscroll: () => this.scrolled() },
+      {
+        tabIndex: 0,
+        role: "grid",
+        "aria-rowcount": -1,
+        "aria-label": "Events, newest first",
+        onscroll: () => this.scrolled(),
+      },
+      el("div.heads", { role: "rowgroup" }, this.head),
       this.spacer,
       this.rows,
     );
-    this.head = el("div.head", { "aria-hidden": "true" });
-    this.element = el("div.table", this.head, this.body);
+    this.element = el("div.table", this.body);
     this.rows.addEventListener("click", (event) => {
       const row = event.target.closest(".row");
       if (row && !String(getSelection())) this.open(Number(row.dataset.index));
@@ -50,13 +57,20 @@ export class Table {
     return narrow.matches ? 52 : state.wrap === "1" ? 60 : state.dense === "1" ? 22 : 28;
   }
 
+  /** The height that rows can be seen in: the headings stay. */
+  get room() {
+    return this.body.clientHeight - this.head.offsetHeight;
+  }
+
   /** Lay out columns and rows as the state says. */
   layout() {
     this.columns = columns();
     this.element.style.setProperty("--columns", this.columns.map(widthOf).join(" "));
     this.element.classList.toggle("wrap", state.wrap === "1");
     this.element.classList.toggle("dense", state.dense === "1" && state.wrap !== "1");
-    this.head.replaceChildren(...this.columns.map(({ name }) => el("span", { title: name }, titleOf(name))));
+    this.head.replaceChildren(
+      ...this.columns.map(({ name }) => el("span", { role: "columnheader", title: name }, titleOf(name))),
+    );
     this.render();
   }
 
@@ -94,21 +108,23 @@ export class Table {
   }
 
   scrolled() {
-    this.head.scrollLeft = this.body.scrollLeft;
     this.render();
     this.callbacks.onScroll?.(this.body.scrollTop);
   }
 
   render() {
     const height = this.rowHeight;
-    const seen = Math.ceil(this.body.clientHeight / height);
+    const seen = Math.ceil(this.room / height);
     const first = Math.max(0, Math.floor(this.body.scrollTop / height) - OVERSCAN);
     const last = Math.min(this.events.length, first + seen + 2 * OVERSCAN);
     this.spacer.style.height = `${this.events.length * height + 44}px`;
     this.rows.style.transform = `translateY(${first * height}px)`;
     const rows = this.events.slice(first, last).map((event, offset) => this.row(event, first + offset));
-    if (last === this.events.length && this.end) rows.push(el("p.foot", this.end));
+    const foot = el("div.foot", { role: "row" }, el("span", { role: "gridcell" }, this.end ?? ""));
+    if (last === this.events.length && this.end) rows.push(foot);
     this.rows.replaceChildren(...rows);
+    const isThere = first <= this.selected && this.selected < last;
+    this.body.setAttribute("aria-activedescendant", isThere ? `row-${this.selected}` : "");
     if (last > this.events.length - seen) this.callbacks.onEnd?.();
   }
 
@@ -118,7 +134,13 @@ export class Table {
     if (this.fresh?.has(event.id)) classes.push("fresh");
     return el(
       `div.${classes.join(".")}`,
-      { role: "row", "data-index": index, "aria-selected": String(index === this.selected) },
+      {
+        role: "row",
+        id: `row-${index}`,
+        "data-index": index,
+        "aria-rowindex": index + 2,
+        "aria-selected": String(index === this.selected),
+      },
       this.columns.map(({ name }) => this.cell(event, name)),
     );
   }
@@ -153,8 +175,7 @@ export class Table {
     this.selected = Math.max(0, Math.min(this.events.length - 1, index));
     const top = this.selected * this.rowHeight;
     if (top < this.body.scrollTop) this.body.scrollTop = top;
-    if (top + this.rowHeight > this.body.scrollTop + this.body.clientHeight)
-      this.body.scrollTop = top + this.rowHeight - this.body.clientHeight;
+    if (top + this.rowHeight > this.body.scrollTop + this.room) this.body.scrollTop = top + this.rowHeight - this.room;
     this.render();
   }
 }

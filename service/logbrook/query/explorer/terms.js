@@ -32,6 +32,12 @@ const has = (filter, part) => ` ${filter} `.includes(` ${part} `);
 /** Whether the query's filter has this term as a whole. */
 export const hasTerm = (part) => has(parts(state.query).filter, part);
 
+/** The terms of fields that the query's filter leaves out, each with its minus. */
+export const excluded = () =>
+  parts(state.query).filter.match(
+    /(?<=^|\s)-(?:[\w.@/-]+|(?:attr|resource|scope)\."[^"]+"):(?:"(?:[^"\\]|\\.)*"|[^\s()"]+)(?=\s|$)/g,
+  ) ?? [];
+
 /** The query as it is typed with one more term that must match too; without it if it has it already. */
 export function withTerm(part) {
   const { filter, stages } = parts(typedQuery().trim());

@@ -1,8 +1,10 @@
 // The other views: similar lines grouped, and what each service sends.
 
 import { get, selection } from "./api.js";
-import { el, table, textNodes } from "./dom.js";
-import { bytes, count, fullTime, short } from "./format.js";
+import { changeOf, earlier, shown } from "./compare.js";
+import { button, el, svg, table, textNodes } from "./dom.js";
+import { bytes, count, fullTime, moment, short } from "./format.js";
+import { peak } from "./histogram.js";
 import { change, state } from "./state.js";
 import { parts, term, withTerm } from "./terms.js";
 
@@ -10,7 +12,7 @@ import { parts, term, withTerm } from "./terms.js";
 function patternTerm(pattern) {
   return pattern
     .split("<*>")
-    .map((text) => text.replace(/[^\w]/g, "\\$&"))
+    .map((text) => text.replace(/[\s()"\\*?|:=<>~!]|^[-/]/g, "\\$&"))
     .join("*");
 }
 
@@ -24,26 +26,52 @@ export function barCell(share, text, least = 0) {
 /** A figure and its label. */
 export const fact = (label, value, title) => el("div.fact", { title }, el("b", ...[value].flat()), el("span", label));
 
+/** A row that leads to events: a click anywhere on it does, or one on its button, which keys reach. */
+const row = (onclick, ...cells) => el("tr", { title: "Show these events", onclick }, ...cells);
+
+const MOST_PATTERNS = 200;
+const TREND_HEIGHT = 20;
+
+/** Counts over time as small bars, and in words. */
+function trend(counts, answer) {
+  const most = Math.max(...counts);
+  const bars = counts.map((events, at) => {
+    const height = events && Math.max(1, (events / most) * TREND_HEIGHT);
+    return svg("rect", { x: at * 4, y: TREND_HEIGHT - height, width: 3, height });
+  });
+  const size = { viewBox: `0 0 ${counts.length * 4} ${TREND_HEIGHT}`, preserveAspectRatio: "none" };
+  return el("td.trend", svg("svg", { ...size, role: "img" }, svg("title", {}, peak(answer, counts)), ...bars));
+}
+
+/** By how much a pattern has more events than before. Where not all were counted, only what is new is known. */
+function changeSince(before, answer) {
+  const known = new Map(before?.patterns.map((each) => [each.pattern, each.count]));
+  const isExact = answer.exact && before?.exact;
+  return (each) =>
+    before && (isExact || !known.has(each.pattern)) ? changeOf(each.count, known.get(each.pattern)) : "";
+}
+
 /** Fill the content with patterns. Returns the answer for the status line. */
 export async function patterns(content) {
   const answer = await get("patterns", selection(), "view");
   if (!answer) return undefined;
-  const note = answer.exact ? "" : ` The newest ${short(answer.events_counted)} matches were grouped.`;
+  const range = state.compare && earlier(Number(moment(state.from)), Number(moment(state.to)));
+  const compared = { query: state.query, ...range, limit: MOST_PATTERNS };
+  const before = range ? await get("patterns", compared, "view") : null;
+  if (before === undefined) return undefined;
+  const since = changeSince(before, answer);
+  const isPartial = before && (!before.exact || before.patterns.length === MOST_PATTERNS);
+  const note =
+    (answer.exact ? "" : ` The newest ${short(answer.events_counted)} matches were grouped.`) +
+    (isPartial ? ` New: not among the ${before.patterns.length} most frequent patterns of the other range.` : "");
   const rows = answer.patterns.map((each) =>
-    el(
-      "tr",
-      {
-        tabIndex: 0,
-        title: "Show these events",
-        onclick: () => pick(each),
-        onkeydown: (event) => {
-          if (event.key === "Enter") pick(each);
-        },
-      },
-      el("td.number", count(each.count)),
+    row(
+      () => pick(each),
+      el("td.number", count(each.count), shown(since(each))),
+      trend(each.counts, answer),
       barCell(each.share, `${(each.share * 100).toFixed(1)} %`, 1),
       el("td", el(`span.badge.level-${each.severity}`, each.severity)),
-      el("td.message", { dir: "ltr" }, ...marked(each.pattern)),
+      el("td.message", { dir: "ltr" }, button(".link", marked(each.pattern))),
       el(
         "td.muted",
         each.services.slice(0, 3).join(", "),
@@ -55,7 +83,7 @@ export async function patterns(content) {
     el(
       "div.scroll",
       el("p.note", `Lines that differ only in numbers and ids.${note}`),
-      table(["Count", "Share", "Level", "Pattern", "Services"], rows),
+      table(["Count", "Trend", "Share", "Level", "Pattern", "Services"], rows),
       rows.length ? "" : el("p.nothing", "No events match."),
     ),
   );
@@ -86,14 +114,9 @@ export async function services(content) {
   const most = Math.max(1, ...answer.services.map((each) => each.events));
   const headings = ["Service", "Events", "Per second", "Errors", "Error rate", "Message bytes", "Last arrival"];
   const rows = answer.services.map((each) =>
-    el(
-      "tr",
-      {
-        tabIndex: 0,
-        title: "Show its events",
-        onclick: () => change({ query: parts(withTerm(term("service", each.service))).filter, view: "events" }),
-      },
-      el("td.name", ...textNodes(each.service || "(none)")),
+    row(
+      () => change({ query: parts(withTerm(term("service", each.service))).filter, view: "events" }),
+      el("td.name", button(".link", textNodes(each.service || "(none)"))),
       barCell(each.events / most, count(each.events)),
       el("td.number", short(each.events_per_second)),
       el("td.number", count(each.errors)),
@@ -121,6 +144,7 @@ async function ownHealth(content, note) {
   content.replaceChildren(
     el(
       "div.scroll.health",
+      { tabIndex: 0 },
       el("div.facts", arrival, fact("events in this range", short(answer.events)), ...rest),
       el("p.note", note),
     ),
@@ -156,6 +180,7 @@ export async function health(content) {
   content.replaceChildren(
     el(
       "div.scroll.health",
+      { tabIndex: 0 },
       el("div.facts", ...answer.figures.map((each) => fact(each.name, shown(each), each.meaning))),
       alerts.length
         ? table(["Alert", "State", "What it means", "What to do", "Since"], alerts)
