@@ -1,0 +1,181 @@
+"""What helps to read many events: trends, comparisons, all values of a field; and what an answer that is late does."""
+
+import time
+
+from selenium.webdriver import Chrome
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import Select
+
+from logbrook import config
+from tests.browser.test_explorer import (
+    messages,
+    one,
+    open_page,
+    page,
+    press,
+    recent,
+    shop,
+    state,
+    texts,
+    type_query,
+    wait,
+)
+from tests.query.door import Door, store
+
+__all__ = ["page"]
+
+
+def test_a_pattern_has_a_trend(page: Chrome) -> None:
+    """Bars of its events over the range beside each pattern, and in words where there are most."""
+    press(page, "2")
+    wait(page, lambda: len(texts(page, ".trend title")) == 2)
+    assert all(text.startswith("at most ") and " in 2 min, at 20" in text for text in texts(page, ".trend title"))
+    bars = "[...document.querySelector('.trend').querySelectorAll('rect')]"
+    heights = f"return {bars}.map((bar) => bar.height.baseVal.value)"
+    assert 15 <= sum(height > 0 for height in page.execute_script(heights)) <= 17
+
+
+def test_a_range_is_compared(browser: Chrome, service: Door, database: config.ClickHouse) -> None:
+    """With the time before: the outline, by how many percent there is more, and what is new; with another, or not."""
+    earlier = [
+        recent(offset, f"request {offset} served", offset * 6 - 2300, ServiceName="cart")
+        for offset in range(1000, 1090)
+    ]
+    store(database, [*shop(), *earlier])
+    open_page(browser, service, view="patterns", compare="before")
+
+    wait(browser, lambda: texts(browser, ".list .change") == ["+200 %", "new"])
+    assert texts(browser, ".list .change.new") == ["new"]
+    wait(browser, lambda: len(texts(browser, "#legend .change")) == 3)
+    total, info, error = texts(browser, "#legend .change")
+    assert total.startswith("+2")
+    assert info in {f"+{percent} %" for percent in range(180, 201)}
+    assert error == "new"
+    assert f"{total} vs. the time before" in (one(browser, "#plot").get_attribute("aria-label") or "")
+    assert browser.find_elements(By.CSS_SELECTOR, "#plot path.past")
+
+    Select(one(browser, "#legend select")).select_by_visible_text("vs. a week earlier")
+    wait(browser, lambda: texts(browser, ".list .change") == ["new", "new"])
+    assert state(browser) == {"view": "patterns", "compare": "week"}
+    Select(one(browser, "#legend select")).select_by_visible_text("no comparison")
+    wait(browser, lambda: not texts(browser, ".change") and not browser.find_elements(By.CSS_SELECTOR, "#plot .past"))
+    assert state(browser) == {"view": "patterns"}
+
+
+def test_a_pattern_with_punctuation_finds_its_events(
+    browser: Chrome, service: Door, database: config.ClickHouse
+) -> None:
+    """Whatever a line has in it, its pattern leads back to it, and escapes only what it must."""
+    line = '-GET /api/items?id=42 [worker-7] {"a": 1, x!=y} | a*b || (c) \\d #1,5; user-x@y.org'
+    store(database, [recent(1, line, 20), recent(2, "another", 10)])
+    open_page(browser, service, view="patterns")
+    wait(browser, lambda: len(texts(browser, ".list .link")) == 2)
+    browser.find_element(By.XPATH, "//td[contains(., 'GET')]/button").click()
+
+    wait(browser, lambda: messages(browser) == [line])
+    assert "user-x@y.org" in state(browser)["query"]
+
+
+def test_an_event_that_is_no_longer_stored(page: Chrome, service: Door) -> None:
+    """A link to it says of when it was, since when events are stored, and what to do."""
+    open_page(page, service, event=f"{int(time.time()) - 5 * 86400}000000000.1.2.0.tests")
+    wait(page, lambda: "is no longer stored: only events that arrived since" in texts(page, "#drawer .nothing")[0])
+    assert "restore a backup" in texts(page, "#drawer .nothing")[0]
+
+
+def test_all_values_of_any_field(browser: Chrome, service: Door, database: config.ClickHouse) -> None:
+    """A filter with many values opens all of them, searched by a part; what is filtered out stays in sight."""
+    store(database, [recent(n, f"line {n}", n + 5, ServiceName=f"shop-{n:02}") for n in range(30)])
+    open_page(browser, service)
+    wait(browser, lambda: one(browser, "[aria-label='More values of service']").is_displayed())
+    one(browser, "[aria-label='More values of service']").send_keys(Keys.ENTER)
+    wait(browser, lambda: len(texts(browser, "#dialog .text")) == 30)
+    browser.switch_to.active_element.send_keys("-17")
+    wait(browser, lambda: texts(browser, "#dialog .text") == ["shop-17"])
+    browser.execute_script("document.querySelector('#dialog .out').click()")
+    wait(browser, lambda: state(browser).get("query") == "-service:shop-17")
+    assert not one(browser, "#dialog").is_displayed()
+    wait(browser, lambda: texts(browser, "#facets .out-term") == ["-service:shop-17"])
+    one(browser, "#facets .out-term").click()
+    wait(browser, lambda: "query" not in state(browser))
+
+    browser.find_element(By.XPATH, "//button[text()='Another field …']").click()
+    wait(browser, lambda: browser.switch_to.active_element.get_attribute("aria-label") == "Field, such as attr.user.id")
+    browser.switch_to.active_element.send_keys("level")
+    wait(browser, lambda: texts(browser, "#dialog .text") == ["info"])
+
+
+def test_an_event_is_read_in_full(browser: Chrome, service: Door, database: config.ClickHouse) -> None:
+    """JSON is indented and not changed, joined emoji stay one; its level and time are filters; there are more lines."""
+    body = '{"id":12345678901234567890, "list": [1,{"b": "x, \\" {y"}], "none": {}, "null": null}'
+    lines = [recent(n, f"line {n}", 200 - n, ServiceName="cart") for n in range(120)]
+    emoji = "family \U0001f469\u200d\U0001f467, not a\u200db"
+    store(database, [*lines, recent(500, body, 100, ServiceName="cart"), recent(501, emoji, 1, ServiceName="cart")])
+    open_page(browser, service)
+    wait(browser, lambda: len(messages(browser)) > 20)
+    assert messages(browser)[0] == "family \U0001f469\u200d\U0001f467, not aU+200Db"
+
+    type_query(browser, "12345678901234567890")
+    wait(browser, lambda: messages(browser) == [body])
+    one(browser, ".row").click()
+    wait(browser, lambda: texts(browser, "#drawer pre"))
+    assert texts(browser, "#drawer pre")[0].split("\n") == [
+        "{", '  "id": 12345678901234567890,', '  "list": [', "    1,", "    {", '      "b": "x, \\" {y"', "    }",
+        "  ],", '  "none": {},', '  "null": null', "}",
+    ]  # fmt: skip
+    browser.find_element(By.XPATH, "//button[text()='Lines around it']").click()
+    wait(browser, lambda: len(texts(browser, "#drawer .lines li")) == 51)
+    browser.find_element(By.XPATH, "//button[text()='More lines']").click()
+    wait(browser, lambda: len(texts(browser, "#drawer .lines li")) == 122)
+
+    browser.find_element(By.XPATH, "//aside[@id='drawer']//button[text()='Event']").click()
+    browser.find_element(By.XPATH, "//button[text()='± 5 min']").click()
+    wait(browser, lambda: state(browser)["to"].endswith("Z"))
+    browser.execute_script("document.querySelector('[aria-label=\"Filter for level\"]').click()")
+    wait(browser, lambda: state(browser)["query"] == "12345678901234567890 level:info")
+
+
+def test_back_closes_an_event(page: Chrome) -> None:
+    """Opening one is a step that Back takes back; the next one in the drawer is not another step."""
+    one(page, ".row").click()
+    wait(page, lambda: texts(page, "#drawer dt"))
+    page.execute_script("document.querySelectorAll('.row')[2].click()")
+    page.back()
+    wait(page, lambda: "event" not in state(page))
+    assert not one(page, "#drawer").is_displayed()
+    assert len(messages(page)) > 20
+
+
+LATE = """
+window.ask ??= window.fetch;
+window.fetch = (url, how) => !String(url).includes("v1/search") ? window.ask(url, how)
+  : new Promise((_, reject) => how.signal.addEventListener("abort", () => reject(how.signal.reason)));
+"""
+OFFLINE = """
+window.ask ??= window.fetch;
+window.fetch = () => Promise.reject(new TypeError("offline"));
+"""
+
+
+def test_a_late_answer_can_be_cancelled(page: Chrome) -> None:
+    """Meanwhile the old one is marked as such; then the page says so, and can ask again."""
+    page.execute_script(LATE)
+    press(page, "r")
+    wait(page, lambda: one(page, "#content").get_attribute("aria-busy") == "true")
+    wait(page, lambda: one(page, "#cancel").is_displayed())
+    one(page, "#cancel").click()
+    wait(page, lambda: texts(page, ".empty h2") == ["Cancelled"])
+    assert one(page, "#content").get_attribute("aria-busy") == "false"
+    page.execute_script("window.fetch = window.ask")
+    page.find_element(By.XPATH, "//button[text()='Try again']").click()
+    wait(page, lambda: len(messages(page)) > 20)
+
+
+def test_it_asks_again_once_the_server_is_back(page: Chrome) -> None:
+    """Without a click, as soon as it can be reached."""
+    page.execute_script(OFFLINE)
+    press(page, "r")
+    wait(page, lambda: texts(page, ".empty .note") == ["Trying again every 5 seconds."])
+    page.execute_script("window.fetch = window.ask")
+    wait(page, lambda: len(messages(page)) > 20)
