@@ -75,8 +75,10 @@ recipes-mutants: $(VENV)/.tests ## Send with each recipe of docs/sources and a w
 jars: $(VENV)/.native
 	@$(NATIVE) fetch
 
-tools: ## Build the programs that tests drive, with Go, unless they are there
+tools: ## Build the programs that tests drive, with Go, unless they are there; install axe-core with npm
 	@$(if $(TOOLS),$(PYTHON) tests/tools/build.py $(TOOLS))
+	@if [ -n "$(TOOLS)" ] && command -v npm > /dev/null; then $(MAKE) $(EXPLORER)/node_modules/.package-lock.json \
+	    || echo "axe-core: not installed, its tests are skipped"; fi
 
 lint: $(VENV)/.tests docs-site ## ruff, mypy --strict, spelling and wording, zizmor, hadolint, the docs' links; JavaScript with npm, actionlint with Go
 	$(BIN)/ruff check .

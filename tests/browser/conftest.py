@@ -1,12 +1,14 @@
 """A real browser on the explorer: Debian's Chromium, headless, driven by its own driver."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import WebDriverWait
 
 from logbrook import config
 from tests.components import ClickHouseServer
@@ -40,6 +42,35 @@ def started(profile: Path, *flags: str) -> webdriver.Chrome:
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     return webdriver.Chrome(options=options, service=Service(driver))
+
+
+_AXE = Path(__file__).parents[1] / "tools/explorer/node_modules/axe-core/axe.min.js"
+_RUN_AXE = """
+const [done] = arguments;
+axe.run(document).then((result) => done(result.violations), (error) => done(String(error)));
+"""
+
+
+@pytest.fixture
+def axe(browser: webdriver.Chrome) -> Callable[[], list[str]]:
+    """What axe-core finds wrong with the page, serious or critical. Skips, by name, where it is not installed."""
+    if not _AXE.exists():
+        pytest.skip("needs axe-core: apt-get install npm, then `make tools`")
+    source = _AXE.read_text()
+
+    def found() -> list[str]:
+        if not browser.execute_script("return Boolean(window.axe)"):
+            browser.execute_script(source)
+        # What is waited for is dimmed.
+        WebDriverWait(browser, 60).until(lambda _: not browser.find_elements(By.CSS_SELECTOR, "body.busy"))
+        violations = browser.execute_async_script(_RUN_AXE)
+        assert isinstance(violations, list), violations
+        bad = [each for each in violations if each["impact"] in ("serious", "critical")]
+        return [
+            f"{each['id']}: {node['html'][:200]}: {node['failureSummary']}" for each in bad for node in each["nodes"]
+        ]
+
+    return found
 
 
 @pytest.fixture
