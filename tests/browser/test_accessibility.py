@@ -53,6 +53,11 @@ def everything(clickhouse: ClickHouseServer, database: config.ClickHouse) -> Ite
     evaluator.server_close()
 
 
+def until(browser: Chrome, selector: str, beginning: str = "") -> None:
+    """Wait until the first element that fits has a text that begins so."""
+    wait(browser, lambda: texts(browser, selector)[0].startswith(beginning))
+
+
 def drawer(browser: Chrome, service: Door) -> Iterator[str]:
     """The list with a selected event, and each tab of the drawer."""
     open_page(browser, service, query="trace_id:*")
@@ -64,7 +69,7 @@ def drawer(browser: Chrome, service: Door) -> Iterator[str]:
     yield "event"
     for label, selector in (("Around it", ".here"), ("Trace", ".trace")):
         browser.find_element(By.XPATH, f"//aside[@id='drawer']//button[text()='{label}']").click()
-        wait(browser, lambda selector=selector: texts(browser, f"#drawer {selector}"))
+        until(browser, f"#drawer {selector}")
         yield label
     open_page(browser, service, event="1000000000000000000.1.1.0.tests")
     wait(browser, lambda: "no longer stored" in texts(browser, "#drawer .nothing")[0])
@@ -82,10 +87,7 @@ def menus(browser: Chrome, service: Door) -> Iterator[str]:
         ActionChains(browser).send_keys(Keys.ESCAPE).perform()
     for key, title in (("?", "Help"), ("s", "Saved views"), ("c", "Columns and rows")):
         press(browser, key)
-        wait(
-            browser,
-            lambda title=title: texts(browser, "#dialog h2") == [title] and one(browser, "#dialog").is_displayed(),
-        )
+        until(browser, "#dialog[open] h2", title)
         yield title
         ActionChains(browser).send_keys(Keys.ESCAPE).perform()
     for script, title in (
@@ -96,7 +98,7 @@ def menus(browser: Chrome, service: Door) -> Iterator[str]:
         ),
     ):
         browser.execute_script(script)
-        wait(browser, lambda title=title: texts(browser, "#dialog h2")[0].startswith(title))
+        until(browser, "#dialog[open] h2", title)
         yield title
         ActionChains(browser).send_keys(Keys.ESCAPE).perform()
     one(browser, "#query").send_keys("serv")
@@ -123,7 +125,8 @@ def views(browser: Chrome, service: Door) -> Iterator[str]:
     )
     for parameters, selector in shown:
         open_page(browser, service, **parameters)
-        wait(browser, lambda selector=selector: texts(browser, selector) and texts(browser, "#facets .note"))
+        until(browser, selector)
+        until(browser, "#facets .note")
         yield str(parameters)
 
 
