@@ -41,7 +41,12 @@ def test_killed_long_after_the_one_before(stack: Stack, ledger: Ledger, seed: in
     place = stack.place("long_after", partitions=1)
     sender = Sender(ledger, place.kafka, seed)
     sender.send(400)
-    first = place.consumer(FAULT_AT="before_commit:1", LOGBROOK_CONSUMER_FLUSH_AFTER_SECONDS="2")
+    # All of it is one batch, however slow the machine is: of less, the second would commit all that is stored.
+    first = place.consumer(
+        FAULT_AT="before_commit:1",
+        LOGBROOK_CONSUMER_FLUSH_AFTER_SECONDS="30",
+        LOGBROOK_CONSUMER_MAX_BATCH_MESSAGES="400",
+    )
     first.spawn()
     until(lambda: not first.running, 40, "the first stores everything and commits nothing")
     time.sleep(4)
