@@ -411,7 +411,8 @@ def main() -> int:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
         [port] = ports.free(1)
-        database = config.ClickHouse(port=port, password="fuzzing", database="default")
+        # What is wrong is what becomes of a body, not how long a busy machine takes for a thousand of them.
+        database = config.ClickHouse(port=port, password="fuzzing", database="default", timeout_seconds=300)
         found: list[str] = []
         with running(service(Path(directory, "data"), port, "fuzzing"), Path(directory, "log")):
             migrate.apply(config.Schema(), database)
