@@ -32,8 +32,8 @@ export const tab = (label, selected, onclick, controls) =>
 export const choose = (element, selected) =>
   Object.assign(element, { ariaSelected: String(selected), tabIndex: selected ? 0 : -1 });
 
-/** Let the arrow keys, Home, and End move the focus among the items of a menu or a list of tabs.
- * https://www.w3.org/WAI/ARIA/apg/patterns/ */
+/** Let the arrow keys, Home, and End move the focus among the items of a menu or a list of tabs, as the ARIA Authoring
+ * Practices Guide says. */
 export function arrows(list) {
   list.addEventListener("keydown", (event) => {
     const items = [...list.querySelectorAll("[role]:enabled")];
