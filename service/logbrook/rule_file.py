@@ -27,16 +27,16 @@ def read(path: Path) -> str:
 
 
 class Document:
-    """The list that a text has under its one key, and the mistakes in it. Paths are msgspec's: $.rules[0].name"""
+    """The list under the only key of a YAML text, and the mistakes in it. Paths are msgspec's: $.rules[0].name."""
 
     def __init__(self, text: str, file: str, key: str) -> None:
-        """Raises MistakesError if there is no list under that key. The mistakes name `file`."""
+        """Parse `text`. Errors cite `file`. Raises MistakesError if `text` is not YAML or has no list under `key`."""
         self._file = file
         self._mistakes = list[str]()
         # The line and column of each value, from 0, by its path.
         self._marks = {"$": (0, 0)}
         try:
-            # Every scalar stays the text that it is: a label `no` is not false, and 1e3 not a number.
+            # Every scalar stays text: the label `no` is not false, and 1e3 is not a number.
             node = yaml.compose(text, yaml.BaseLoader)
         except yaml.YAMLError as error:
             at = getattr(error, "problem_mark", None)
