@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from logbrook import config
+from logbrook.clickhouse import ClickHouseError, HttpClient
 from native import environment, ports, processes
 
 REPOSITORY = Path(__file__).parent.parent
@@ -103,3 +105,27 @@ def until(condition: Callable[[], bool], seconds: float = 120) -> None:
     while not condition():
         assert time.monotonic() < deadline, f"it did not happen in {seconds} s"
         time.sleep(0.02)
+
+
+def schema_of(client: HttpClient, database: str) -> list[Any]:
+    """All that a test may have changed: the tables, and what is recorded of them."""
+    tables = f"SELECT name, create_table_query FROM system.tables WHERE database = '{database}' ORDER BY name"
+    recorded = f"SELECT * FROM {database}.schema_migrations ORDER BY ALL"
+    return [client.query(sql).result_rows for sql in (tables, recorded)]
+
+
+def emptied(client: HttpClient, database: str) -> bool:
+    """Take out all rows, and the inlets; false if that was not possible, or if somebody still works there."""
+    try:
+        inlets = f"SELECT name FROM system.tables WHERE database = '{database}' AND startsWith(name, 'inlet_')"
+        for (name,) in client.query(inlets).result_rows:
+            client.command(f"DROP TABLE {database}.{name} SYNC")
+        running_now = client.command(f"SELECT count() FROM system.processes WHERE current_database = '{database}'")
+        kept = "endsWith(engine, 'MergeTree') AND NOT startsWith(name, 'schema_migrations')"
+        tables = f"SELECT name FROM system.tables WHERE database = '{database}' AND {kept}"
+        for (name,) in client.query(tables).result_rows:
+            client.command(f"TRUNCATE TABLE {database}.{name}")
+            client.command(f"SYSTEM START MERGES {database}.{name}")
+    except ClickHouseError:
+        return False
+    return running_now == 0

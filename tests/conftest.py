@@ -20,7 +20,7 @@ from logbrook import config, migrate
 from logbrook.topic import create_topic
 from native import brokers, jars, ports
 from native.clickhouse import clickhouse as clickhouse_service
-from tests.components import REPOSITORY, ClickHouseServer, KafkaBroker, running
+from tests.components import REPOSITORY, ClickHouseServer, KafkaBroker, emptied, running, schema_of
 
 pytest_plugins = ["pytester", "tests.skips"]
 HOST = "127.0.0.1"
@@ -108,40 +108,16 @@ def database(
     if spare_databases:
         settings, schema = spare_databases.pop()
     else:
-        # Making the views costs two seconds of processor time.
+        # Making the tables and views costs three seconds of processor time.
         settings = clickhouse.settings(f"test_{uuid.uuid4().hex[:12]}")
         migrate.apply(config.Schema(), settings)
-        schema = _schema(client, settings.database)
+        schema = schema_of(client, settings.database)
     yield settings
-    if _emptied(client, settings.database) and _schema(client, settings.database) == schema:
+    if emptied(client, settings.database) and schema_of(client, settings.database) == schema:
         spare_databases.append((settings, schema))
     else:
         client.command(f"DROP DATABASE IF EXISTS {settings.database} SYNC")
     client.close()
-
-
-def _schema(client: connection.HttpClient, database: str) -> list[Any]:
-    """All that a test may have changed: the tables, and what is recorded of them."""
-    tables = f"SELECT name, create_table_query FROM system.tables WHERE database = '{database}' ORDER BY name"
-    recorded = f"SELECT * FROM {database}.schema_migrations ORDER BY ALL"
-    return [client.query(sql).result_rows for sql in (tables, recorded)]
-
-
-def _emptied(client: connection.HttpClient, database: str) -> bool:
-    """Take out all rows, and the inlets; false if that was not possible, or if somebody still works there."""
-    try:
-        inlets = f"SELECT name FROM system.tables WHERE database = '{database}' AND startsWith(name, 'inlet_')"
-        for (name,) in client.query(inlets).result_rows:
-            client.command(f"DROP TABLE {database}.{name} SYNC")
-        running_now = client.command(f"SELECT count() FROM system.processes WHERE current_database = '{database}'")
-        kept = "endsWith(engine, 'MergeTree') AND name != 'schema_migrations'"
-        tables = f"SELECT name FROM system.tables WHERE database = '{database}' AND {kept}"
-        for (name,) in client.query(tables).result_rows:
-            client.command(f"TRUNCATE TABLE {database}.{name}")
-            client.command(f"SYSTEM START MERGES {database}.{name}")
-    except connection.ClickHouseError:
-        return False
-    return running_now == 0
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from logbrook.consumer.inlet import fence, take_over
 from logbrook.errors import SchemaError
 from native import brokers, jars, ports
 from tests import clusters
-from tests.components import REPOSITORY, ClickHouseServer, running, until
+from tests.components import REPOSITORY, ClickHouseServer, emptied, running, schema_of, until
 from tests.consumer.test_inlet import START, TOPIC, inlets, insert, keyed
 
 CLUSTER = Cluster(clusters.NAME)
@@ -48,15 +48,31 @@ def database(servers: Sequence[ClickHouseServer]) -> Iterator[str]:
         client.close()
 
 
+@pytest.fixture(scope="module")
+def spare() -> list[tuple[str, list[Any]]]:
+    """Databases that a test has left as it got them but for their rows, and what they were made of."""
+    return []
+
+
 @pytest.fixture
-def migrated(servers: Sequence[ClickHouseServer], database: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The same, with the schema of the cluster."""
-    monkeypatch.setattr(
-        migrate, "connect", lambda _, **more: clusters.connected(servers, more.get("database", database))
-    )
-    applied = migrate.apply(SCHEMA, servers[0].settings(database))
-    assert applied == [each.name for each in (*schema.tables(), *schema.views())]
-    return database
+def migrated(
+    servers: Sequence[ClickHouseServer], spare: list[tuple[str, list[Any]]], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[str]:
+    """The name of a database with the schema of the cluster."""
+    clients = [connect(server.settings("default")) for server in servers]
+    name, made = spare.pop() if spare else (f"cluster_{uuid.uuid4().hex[:12]}", [])
+    monkeypatch.setattr(migrate, "connect", lambda _, **more: clusters.connected(servers, more.get("database", name)))
+    if not made:
+        applied = migrate.apply(SCHEMA, servers[0].settings(name))
+        assert applied == [each.name for each in (*schema.tables(), *schema.views())]
+        made = [schema_of(client, name) for client in clients]
+    yield name
+    if all(emptied(client, name) for client in clients) and [schema_of(client, name) for client in clients] == made:
+        spare.append((name, made))
+    for client in clients:
+        if (name, made) not in spare:
+            client.command(f"DROP DATABASE IF EXISTS {name} SYNC")
+        client.close()
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from collections import defaultdict
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from logbrook import config
@@ -249,7 +249,6 @@ _HOSTILE = st.one_of(
     st.sampled_from([word for word in WORDS if word]),
     st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=20),
 )
-FEW = settings(PATIENT, max_examples=60)
 
 
 def number(text: str) -> float | None:
@@ -258,7 +257,7 @@ def number(text: str) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
-@FEW
+@PATIENT
 @given(query=QUERIES, then=QUERIES, key=_KEYS)
 def test_counts_are_those_of_the_events_that_match(corpus: Door, query: str, then: str, key: str) -> None:
     """Whatever the filters, groups and figures are those of the plain evaluation; the copied SQL answers the same."""
@@ -280,7 +279,7 @@ def test_counts_are_those_of_the_events_that_match(corpus: Door, query: str, the
     assert corpus.sql(answer["sql"]).json()["rows"] == answer["rows"]
 
 
-@FEW
+@PATIENT
 @given(name=_HOSTILE, value=_HOSTILE, alias=_HOSTILE)
 @example("'", "'", "'")
 @example("a`b", "\\", "`")
@@ -320,7 +319,7 @@ _STAGES = (
 )  # fmt: skip
 
 
-@FEW
+@PATIENT
 @given(
     pieces=st.one_of(
         st.lists(st.sampled_from(_PIECES.split()).map(lambda piece: f" {piece}"), max_size=24),
