@@ -17,6 +17,7 @@ from infra.consumer import Consumer
 from infra.data_node import DataNode
 from infra.enforce import enforce
 from infra.foundation import Foundation
+from infra.gateway_domain import GatewayDomain
 from infra.github import GitHub
 from infra.grafana import Grafana
 from infra.images import Images
@@ -40,17 +41,21 @@ def program() -> None:
     foundation = Foundation(settings, Network(settings, there), Images(settings, store, there), store)
     backend = DataNode(foundation, there).backend if settings.on_vm else Managed(foundation, there).backend
     gateway = Gateway(foundation, backend, there)
+    domain = GatewayDomain(settings, gateway, there) if settings.gateway_domain else None
+    url = pulumi.Output.from_input(domain.url) if domain else gateway.url
     if settings.cloud_logging_filter:
         CloudLogging(foundation, backend, gateway, there)
     query = Query(foundation, backend, there)
     consumer = Consumer(foundation, backend, there)
     if settings.autoscaler:
         Autoscaler(foundation, backend, consumer, there)
-    Monitoring(settings, gateway.url.apply(lambda url: url.removeprefix("https://")), backend.node_id, there)
+    Monitoring(settings, url.apply(lambda url: url.removeprefix("https://")), backend.node_id, there)
     pulumi.export("image", foundation.images.image)
-    outputs = commands(settings, gateway.url)
-    if gateway.grpc_url:
-        outputs["grpc_url"] = gateway.grpc_url
+    outputs = commands(settings, url)
+    if gateway.grpc:
+        outputs["grpc_url"] = domain.url if domain else gateway.grpc.uri
+    if domain:
+        outputs |= domain.outputs
     if settings.query_iap:
         outputs["explorer_url"] = query.service.uri
         del outputs["open_explorer"]

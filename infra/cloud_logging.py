@@ -91,7 +91,7 @@ class CloudLogging(pulumi.ComponentResource):
         environment = kafka(backend, "gateway") | Environment(
             {"LOGBROOK_GATEWAY_HOST": ANY, "LOGBROOK_GATEWAY_CHECKED_SOURCE": SOURCE}
         )
-        return Shape("logging", "gateway", 4318, (0, self.settings.gateway_max), environment, is_internal=True)
+        return Shape("logging", "gateway", 4318, (0, self.settings.gateway_max), environment, ingress="INTERNAL_ONLY")
 
 
 def own(settings: Settings) -> str:

@@ -20,6 +20,8 @@ GIB = 2**30
 # https://docs.docker.com/engine/network/#subnet-allocation; ClickHouse's administrator may come from there
 # (compose/clickhouse/cloud-users.xml).
 DOCKER_NETWORKS = ipaddress.ip_network("172.16.0.0/12")
+# Of a throttle rule: https://docs.cloud.google.com/armor/docs/rate-limiting-overview (read 2026-11-29).
+MOST_REQUESTS = 1_000_000
 # Secrets of the notification channels (channels.py): Cloud Monitoring keeps them, and no program reads them.
 ALERT_SECRETS = frozenset(
     f"{NAMESPACE}:{name}" for name in ("alertSlackToken", "alertPagerdutyKey", "alertWebhookPassword")
@@ -149,6 +151,18 @@ class Settings:
     gateway_min: int = key(0, "Fewest gateway instances; 0 makes the first request after a pause slow.")
     gateway_max: int = key(4, "Most gateway instances.", least=1)
     gateway_grpc: bool = key(False, "Take OTLP over gRPC, too, at an address of its own.")
+    gateway_domain: str = key(
+        "",
+        "Name at which the gateway is reached, through a load balancer, such as logs.example.com: it stays when a "
+        "service or region changes. Empty: only the address that Cloud Run gives it.",
+        like=r"(?=.{4,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])?",
+    )
+    gateway_domain_only: bool = key(
+        False, "Refuse requests that come to Cloud Run's own address, past the load balancer and its limit."
+    )
+    gateway_requests_per_minute: int = key(
+        12_000, "With gatewayDomain: most requests a minute for each token, and for each address without one.", least=1
+    )
     query_min: int = key(0, "Fewest query instances.")
     query_max: int = key(2, "Most query instances.", least=1)
 
@@ -311,6 +325,7 @@ def _check_together(settings: Settings) -> None:
         _check_managed(settings)
     if settings.query_roles and not settings.query_iap:
         raise StackError(f"{NAMESPACE}:queryRoles: only with {NAMESPACE}:queryIap, which identifies users")
+    _check_domain(settings)
     if bool(settings.github_repository_id) != bool(settings.github_owner_id):
         raise StackError(f"{NAMESPACE}:githubRepositoryId and {NAMESPACE}:githubOwnerId belong together: set both")
     cpus, memory = settings.managed_kafka_cpus, settings.managed_kafka_memory_gib
@@ -325,6 +340,16 @@ def _check_together(settings: Settings) -> None:
             )
     if ipaddress.ip_network(settings.vm_subnet).overlaps(ipaddress.ip_network(settings.run_subnet)):
         raise StackError(f"{NAMESPACE}:runSubnet: {settings.run_subnet} overlaps {NAMESPACE}:vmSubnet")
+
+
+def _check_domain(settings: Settings) -> None:
+    if settings.gateway_domain_only and not settings.gateway_domain:
+        raise StackError(f"{NAMESPACE}:gatewayDomainOnly: only with {NAMESPACE}:gatewayDomain: nobody could send")
+    if settings.gateway_requests_per_minute > MOST_REQUESTS:
+        raise StackError(
+            f"{NAMESPACE}:gatewayRequestsPerMinute: Cloud Armor counts to {MOST_REQUESTS}, which is less than "
+            f"{settings.gateway_requests_per_minute}"
+        )
 
 
 def _check_managed(settings: Settings) -> None:

@@ -1,6 +1,7 @@
 """`make cost STACK=dev`: estimates what a stack costs per month, by resource, from the sourced prices in prices.yaml.
 
-It counts what is always there; traffic from senders and readers, and the instances that the autoscaler adds, are extra.
+It counts what is always there; traffic from senders (except at the load balancer) and readers, and the instances that
+the autoscaler adds, are extra.
 """
 
 import argparse
@@ -51,6 +52,8 @@ def estimate(settings: Settings, price: Mapping[str, Any]) -> dict[str, float]:
         parts["Grafana: service, 0 always on"] = 0.0
     if settings.cloud_logging_filter:
         parts["Cloud Logging's gateway: service, 0 always on"] = 0.0
+    if settings.gateway_domain:
+        parts |= _domain(settings, price)
     parts["secrets"] = len(wanted(settings)) * price["secret_version_month"]
     billed_gib = max(0.0, price["logging_gib"] - price["logging_free_gib"])
     parts["logs"] = billed_gib * price["logging_per_gib"] + price["network_logs_gib"] * price["network_logs_per_gib"]
@@ -76,6 +79,18 @@ def _node(settings: Settings, price: Mapping[str, Any]) -> dict[str, float]:
     }
 
 
+def _domain(settings: Settings, price: Mapping[str, Any]) -> dict[str, float]:
+    """The load balancer and its limit. Its traffic is the planned one, uncompressed."""
+    gib, millions = 30 * settings.ingest_gib_per_day, price["armor_millions"]
+    policy = price["armor_policy_month"] + price["armor_rules"] * price["armor_rule_month"]
+    return {
+        "load balancer: a forwarding rule": price["balancer_rule_per_hour"] * price["hours_per_month"],
+        f"load balancer: {gib} GiB": gib * price["balancer_per_gib"],
+        f"Cloud Armor: {price['armor_rules']} rules": policy,
+        f"Cloud Armor: {millions} million requests": millions * price["armor_per_million"],
+    }
+
+
 def _managed(settings: Settings, price: Mapping[str, Any]) -> dict[str, float]:
     per_hour = (
         settings.managed_kafka_cpus * price["managed_kafka_cpu_per_hour"]
@@ -97,8 +112,8 @@ def table(settings: Settings, price: Mapping[str, Any]) -> str:
     total = f"{'ESTIMATE, dollars a month':<48}{sum(parts.values()):>9.2f}"
     unverified = [name for name, source in price["sources"].items() if source.startswith("not verified")]
     note = (
-        "List prices of us-central1, each with its page and date in infra/prices.yaml; without traffic of senders and "
-        f"readers, requests and scaled instances. Not verified: {', '.join(unverified)}."
+        "List prices of us-central1, each with its page and date in infra/prices.yaml; without other traffic of "
+        f"senders and readers, requests and scaled instances. Not verified: {', '.join(unverified)}."
     )
     return "\n".join([*lines, "-" * 57, total, "", *textwrap.wrap(note, 100)])
 

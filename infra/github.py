@@ -98,6 +98,7 @@ def grants(settings: Settings, emails: dict[str, str]) -> list[str]:
     """Lines for a shell, to be run by an owner of the project."""
     deploy = [*ROLES["deploy"]]
     deploy += [] if settings.on_vm else ["roles/cloudscheduler.admin", "roles/managedkafka.admin"]
+    deploy += ["roles/certificatemanager.owner"] if settings.gateway_domain else []
     deploy += ["roles/pubsub.admin"] if settings.cloud_logging_filter else []
     add = f"gcloud projects add-iam-policy-binding {settings.project}"
     lines = [

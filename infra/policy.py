@@ -71,12 +71,14 @@ def no_open_ingress(resource: Declared) -> Iterator[str]:
 
 
 def no_public_address(resource: Declared) -> Iterator[str]:
-    """Machines have private addresses."""
+    """Machines have private addresses; the gateway's name leads to the only public one."""
     if resource.kind == "Instance":
         for interface in resource.inputs.get("networkInterfaces", []):
             if "accessConfigs" in interface:
                 yield "has a public address"
     if resource.kind == "Address" and resource.inputs.get("addressType") != "INTERNAL":
+        yield "is a public address"
+    if resource.kind == "GlobalAddress" and resource.name != "gateway-address":
         yield "is a public address"
     if resource.kind == "Network" and resource.inputs.get("autoCreateSubnetworks") is not False:
         yield "makes subnets by itself"
@@ -112,6 +114,14 @@ def only_the_gateway_is_open(resource: Declared) -> Iterator[str]:
     """No Cloud Run service but the gateway can be called without Google's own check."""
     if resource.kind == "Service" and resource.inputs.get("invokerIamDisabled") and resource.name not in OPEN:
         yield "can be called by everybody"
+
+
+def limited_at_the_edge(resource: Declared) -> Iterator[str]:
+    """What a load balancer takes is encrypted, and limited by Cloud Armor."""
+    if resource.kind == "GlobalForwardingRule" and resource.inputs.get("portRange") != "443":
+        yield "takes what is not encrypted"
+    if resource.kind == "BackendService" and not resource.inputs.get("securityPolicy"):
+        yield "has no limit on requests"
 
 
 def by_digest(resource: Declared) -> Iterator[str]:
@@ -173,6 +183,7 @@ RULES: tuple[Rule, ...] = (
     own_service_account,
     least_rights,
     only_the_gateway_is_open,
+    limited_at_the_edge,
     by_digest,
     no_clear_secret,
     hardened_machine,

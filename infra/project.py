@@ -36,6 +36,7 @@ def apis(settings: Settings) -> list[str]:
     """The APIs that this stack needs, by their full names, in alphabetical order."""
     extra = [] if settings.on_vm else ["cloudscheduler", "managedkafka"]
     extra += ["pubsub"] if settings.cloud_logging_filter else []
+    extra += ["certificatemanager"] if settings.gateway_domain else []
     extra += ["billingbudgets"] if settings.billing_account else []
     # sts turns what GitHub says into a token, and iamcredentials turns that into a service account's token.
     extra += ["iamcredentials", "sts"] if settings.github_repository_id else []

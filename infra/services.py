@@ -36,15 +36,18 @@ class Gateway(pulumi.ComponentResource):
         )
         # Every sender has one of the gateway's own tokens; OTLP clients can't log in with Cloud Run's IAM.
         instances = settings.gateway_min, settings.gateway_max
-        shape = Shape("gateway", "gateway", 4318, instances, environment, open_to_all=True, mounted=_TOKENS)
+        ingress = "INTERNAL_LOAD_BALANCER" if settings.gateway_domain_only else "ALL"
+        shape = Shape(
+            "gateway", "gateway", 4318, instances, environment, open_to_all=True, ingress=ingress, mounted=_TOKENS
+        )
         after = pulumi.ResourceOptions(parent=self, depends_on=[*rights, *backend.ready])
         self.service = service(foundation, shape, self.identity, after)
         self.url: pulumi.Output[str] = self.service.uri
-        self.grpc_url: pulumi.Output[str] | None = None
+        self.grpc: gcp.cloudrunv2.Service | None = None
         if settings.gateway_grpc:
             environment |= Environment({"LOGBROOK_GATEWAY_GRPC_PORT": str(_GRPC_PORT)})
             shape = replace(shape, name="gateway-grpc", http2_port=_GRPC_PORT, environment=environment)
-            self.grpc_url = service(foundation, shape, self.identity, after).uri
+            self.grpc = service(foundation, shape, self.identity, after)
         self.register_outputs({"url": self.url})
 
 
@@ -146,7 +149,11 @@ class Shape:
     instances: tuple[int, int]
     environment: Environment
     open_to_all: bool = False
-    is_internal: bool = False
+    ingress: str = "ALL"
+    """From where it is reached, if not from anywhere: INTERNAL_ONLY, or INTERNAL_LOAD_BALANCER.
+
+    https://docs.cloud.google.com/run/docs/securing/ingress (2026-11-29).
+    """
     iap: bool = False
     """Whether Google's sign-in is on the service itself.
 
@@ -195,7 +202,7 @@ def service(
         shape.name,
         name=f"{settings.name}-{shape.name}",
         location=settings.region,
-        ingress="INGRESS_TRAFFIC_INTERNAL_ONLY" if shape.is_internal else "INGRESS_TRAFFIC_ALL",
+        ingress=f"INGRESS_TRAFFIC_{shape.ingress}",
         invoker_iam_disabled=shape.open_to_all,
         iap_enabled=shape.iap or None,
         deletion_protection=settings.guarded,

@@ -23,6 +23,11 @@ def add_computed(key: str, body: Json, number: int) -> dict[str, Json]:
         body["uniqueId"] = str(number)
     elif product == "managedkafka":
         body["state"] = "ACTIVE"
+    elif "/dnsAuthorizations/" in path:
+        record = {"name": f"_acme-challenge_abc123.{body['domain']}.", "type": "CNAME"}
+        body["dnsResourceRecord"] = record | {"data": "0e40fc77.2.authorize.certificatemanager.goog."}
+    elif "/certificates/" in path:
+        body["managed"]["state"] = "PROVISIONING"
     elif product == "run":
         _run(path, body, number)
     elif product == "cloudscheduler":

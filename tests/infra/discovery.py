@@ -20,6 +20,7 @@ _DOCUMENTS = Path(googleapiclient.discovery_cache.__file__).parent / "documents"
 PRODUCTS = {
     "artifactregistry": ("artifactregistry.v1",),
     "billingbudgets": ("billingbudgets.v1",),
+    "certificatemanager": ("certificatemanager.v1",),
     "cloudbilling": ("cloudbilling.v1",),
     "cloudresourcemanager": ("cloudresourcemanager.v1", "cloudresourcemanager.v3"),
     "cloudscheduler": ("cloudscheduler.v1",),

@@ -33,6 +33,11 @@ FORCES_REPLACEMENT = {
     "gcp:cloudrunv2/service:Service": {"name", "location", "project"},
     "gcp:cloudrunv2/workerPool:WorkerPool": {"name", "location", "project"},
     "gcp:cloudscheduler/job:Job": {"name", "region", "project"},
+    "gcp:compute/globalAddress:GlobalAddress": {"name", "address", "addressType", "project"},
+    "gcp:compute/regionNetworkEndpointGroup:RegionNetworkEndpointGroup": {"name", "region", "project", "cloudRun"},
+    "gcp:certificatemanager/dnsAuthorization:DnsAuthorization": {"name", "location", "project", "domain", "type"},
+    "gcp:certificatemanager/certificate:Certificate": {"name", "location", "project", "managed"},
+    "gcp:certificatemanager/certificateMapEntry:CertificateMapEntry": {"name", "map", "project", "hostname"},
     "gcp:secretmanager/secret:Secret": {"secretId", "replication"},
     "gcp:secretmanager/secretVersion:SecretVersion": {"secret", "secretData"},
     "gcp:parametermanager/parameterVersion:ParameterVersion": {"parameter", "parameterVersionId", "parameterData"},
@@ -104,11 +109,17 @@ def computed(token: str, inputs: dict[str, Any], logical: str = "") -> dict[str,
     if kind in ("Router", "Network", "Subnetwork", "Instance", "Disk"):
         link = {"selfLink": f"https://www.googleapis.com/compute/v1/projects/{project}/{kind}/{name}"}
         return link | ({"instanceId": f"number-of-{name}"} if kind == "Instance" else {})
+    if kind == "DnsAuthorization":
+        # As https://docs.cloud.google.com/certificate-manager/docs/dns-authorizations shows it (read 2026-11-29).
+        record = {"name": f"_acme-challenge_abc123.{inputs['domain']}.", "type": "CNAME"}
+        return {"dnsResourceRecords": [record | {"data": "0e40fc77.2.authorize.certificatemanager.goog."}]}
     if kind == "ServiceIdentity":
         agent = f"gcp-sa-{inputs['service'].partition('.')[0]}"
         return {"member": f"serviceAccount:service-1@{agent}.iam.gserviceaccount.com"}
     # By type: output, and how it is made of inputs.
     templates = {
+        "Certificate": {"name": "{name}"},
+        "GlobalAddress": {"address": "192.0.2.1"},
         "Secret": {"name": "projects/{project}/secrets/{secretId}"},
         "SecretVersion": {"name": "{secret}/versions/1", "version": "1"},
         "Service": {"uri": "https://{name}-abc123-uc.a.run.app"},
@@ -236,7 +247,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
                 self.cloud.unknown |= {(name, path[1:]) for path in _find_unknown("", inputs)}
             outputs = dict.fromkeys(computed(token, inputs), UNKNOWN)
             return provider_pb2.CreateResponse(properties=_merge(request.properties, outputs))
-        outputs = computed(token, inputs)
+        outputs = computed(token, inputs, name)
         unique = identifier(token, inputs, name)
         with self.cloud.lock:
             if token not in refused.NAMED:
@@ -274,7 +285,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         inputs = self._project | plain(request.news)
         if request.preview:
             return provider_pb2.UpdateResponse(properties=request.news)
-        outputs = computed(token, inputs)
+        outputs = computed(token, inputs, name)
         with self.cloud.lock:
             if refusal := self.cloud.world.update(token, inputs):
                 return _refuse(context, *refusal, provider_pb2.UpdateResponse())
@@ -293,7 +304,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
                 return _refuse(context, 400, f"{name} has deletion protection", empty_pb2.Empty())
             if refusal := self.cloud.world.delete(resource.token, request.id, resource.properties):
                 return _refuse(context, *refusal, empty_pb2.Empty())
-            if request.id in _attached(self.cloud):
+            if request.id in _attached(self.cloud) | _served(self.cloud):
                 return _refuse(context, 400, f"{name} is in use", empty_pb2.Empty())
             del self.cloud.live[request.id]
             self.cloud.events.append(("delete", name))
@@ -320,6 +331,12 @@ def _attached(cloud: Cloud) -> set[str]:
     """The disks that a machine has."""
     machines = [each.properties for each in cloud.live.values() if each.token.endswith(":Instance")]
     return {disk["source"] for machine in machines for disk in machine.get("attachedDisks", [])}
+
+
+def _served(cloud: Cloud) -> set[str]:
+    """What the load balancer's backend services have: https://github.com/hashicorp/terraform-provider-google/issues/7311."""
+    services = [each.properties for each in cloud.live.values() if each.token.endswith(":BackendService")]
+    return {backend["group"] for service in services for backend in service["backends"]}
 
 
 def _refusal(cloud: Cloud, token: str, inputs: dict[str, Any]) -> str | None:

@@ -12,6 +12,7 @@ _ENDPOINTS = {
     "ARTIFACT_REGISTRY": "artifactregistry/v1",
     "BILLING": "billingbudgets/v1",
     "BILLING_BUDGETS": "billingbudgets/v1",
+    "CERTIFICATE_MANAGER": "certificatemanager/v1",
     "CLOUD_BILLING": "cloudbilling/v1",
     "CLOUD_RUN_V2": "run/v2",
     "CLOUD_SCHEDULER": "cloudscheduler/v1",

@@ -14,22 +14,34 @@ Refusal = tuple[int, str]
 
 API = "gcp:projects/service:Service"
 SCHEDULE = "gcp:cloudscheduler/job:Job"
+BACKEND_SERVICE = "gcp:compute/backendService:BackendService"
+SECURITY_POLICY = "gcp:compute/securityPolicy:SecurityPolicy"
 GUEST_ATTRIBUTES = "gcp:compute/getInstanceGuestAttributes:getInstanceGuestAttributes"
 # The user's choice of a name makes the id, and a second thing of that name is a 409.
 NAMED = {
     "gcp:artifactregistry/repository:Repository": "projects/{project}/locations/{location}/repositories/{repositoryId}",
+    "gcp:certificatemanager/certificateMap:CertificateMap": (
+        "projects/{project}/locations/global/certificateMaps/{name}"
+    ),
     "gcp:cloudrunv2/job:Job": "projects/{project}/locations/{location}/jobs/{name}",
     "gcp:cloudrunv2/service:Service": "projects/{project}/locations/{location}/services/{name}",
     "gcp:cloudrunv2/workerPool:WorkerPool": "projects/{project}/locations/{location}/workerPools/{name}",
     SCHEDULE: "projects/{project}/locations/{region}/jobs/{name}",
     "gcp:compute/address:Address": "projects/{project}/regions/{region}/addresses/{name}",
+    "gcp:compute/backendService:BackendService": "projects/{project}/global/backendServices/{name}",
     "gcp:compute/disk:Disk": "projects/{project}/zones/{zone}/disks/{name}",
     "gcp:compute/firewall:Firewall": "projects/{project}/global/firewalls/{name}",
+    "gcp:compute/globalAddress:GlobalAddress": "projects/{project}/global/addresses/{name}",
+    "gcp:compute/globalForwardingRule:GlobalForwardingRule": "projects/{project}/global/forwardingRules/{name}",
     "gcp:compute/instance:Instance": "projects/{project}/zones/{zone}/instances/{name}",
     "gcp:compute/network:Network": "projects/{project}/global/networks/{name}",
     "gcp:compute/resourcePolicy:ResourcePolicy": "projects/{project}/regions/{region}/resourcePolicies/{name}",
     "gcp:compute/router:Router": "projects/{project}/regions/{region}/routers/{name}",
+    "gcp:compute/sSLPolicy:SSLPolicy": "projects/{project}/global/sslPolicies/{name}",
+    "gcp:compute/securityPolicy:SecurityPolicy": "projects/{project}/global/securityPolicies/{name}",
     "gcp:compute/subnetwork:Subnetwork": "projects/{project}/regions/{region}/subnetworks/{name}",
+    "gcp:compute/targetHttpsProxy:TargetHttpsProxy": "projects/{project}/global/targetHttpsProxies/{name}",
+    "gcp:compute/uRLMap:URLMap": "projects/{project}/global/urlMaps/{name}",
     "gcp:logging/metric:Metric": "projects/{project}/metrics/{name}",
     "gcp:managedkafka/cluster:Cluster": "projects/{project}/locations/{location}/clusters/{clusterId}",
     "gcp:parametermanager/parameter:Parameter": "projects/{project}/locations/global/parameters/{parameterId}",
@@ -44,6 +56,7 @@ NAMED = {
 _APIS = {
     "artifactregistry": "artifactregistry",
     "billing": "billingbudgets",
+    "certificatemanager": "certificatemanager",
     "cloudrunv2": "run",
     "cloudscheduler": "cloudscheduler",
     "compute": "compute",
@@ -117,6 +130,10 @@ class World:
                 self.bundles[name], self.polls[name] = bundle, self.polls_until_ready
         if token in RUN:
             return self._never_ready(token, inputs)
+        if token == BACKEND_SERVICE and (refusal := _not_for_serverless(inputs)):
+            return refusal
+        if token == SECURITY_POLICY and (refusal := _two_keys(inputs)):
+            return refusal
         if token == SCHEDULE and not re.fullmatch(r"\S+( \S+){4}", inputs.get("schedule", "")):
             # hashicorp/terraform's issue 31571 has the words.
             return 400, "Schedule or time zone is invalid."
@@ -190,6 +207,36 @@ def _address_held(inputs: dict[str, Any], live: Mapping[str, tuple[str, dict[str
             held = asked & {(each["subnetwork"], each.get("networkIp")) for each in other["networkInterfaces"]}
             for _, address in held:
                 return 409, f"IP_IN_USE_BY_ANOTHER_RESOURCE - IP '{address}' is already being used by another resource."
+    return None
+
+
+def _not_for_serverless(inputs: dict[str, Any]) -> Refusal | None:
+    """What Cloud Run does by itself can't be set on a load balancer's service in front of it.
+
+    The words are in hashicorp/terraform-provider-google's issue 7311 and terraform-google-modules/terraform-google-lb-
+    http's issue 149 (health checks) and pull request 358 (timeouts).
+    """
+    if not any("NetworkEndpointGroup" in backend["group"] for backend in inputs["backends"]):
+        return None
+    if inputs.get("healthChecks"):
+        return 400, (
+            "Invalid value for field 'resource.healthChecks': ''. A backend service cannot have a healthcheck with "
+            "Serverless network endpoint group backends., invalid"
+        )
+    if seconds := inputs.get("timeoutSec"):
+        return 400, (
+            f"Invalid value for field 'resource.timeoutSec': '{seconds}'. Timeout sec is not supported for a backend "
+            "service with Serverless network endpoint groups., invalid"
+        )
+    return None
+
+
+def _two_keys(inputs: dict[str, Any]) -> Refusal | None:
+    """One key or a combination: the words are in GoogleCloudPlatform/k8s-config-connector's pull request 12775."""
+    for rule in inputs["rules"]:
+        limit = rule.get("rateLimitOptions", {})
+        if limit.get("enforceOnKey") and limit.get("enforceOnKeyConfigs"):
+            return 400, "Only one of enforceOnKey and enforceOnKeyConfigs can be specified"
     return None
 
 

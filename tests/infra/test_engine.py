@@ -197,6 +197,8 @@ def test_every_option_deploys_and_stays(dev: Engine) -> None:
         minutesWithoutData="30",
         cloudLoggingFilter="severity>=INFO",
         gatewayGrpc="true",
+        gatewayDomain="logs.example.com",
+        gatewayDomainOnly="true",
         queryIap="true",
         queryRoles="tests/infra/roles.yaml",
         alertEmail="ops@example.com",
@@ -211,7 +213,7 @@ def test_every_option_deploys_and_stays(dev: Engine) -> None:
     dev.up()
     assert dev.cloud.problems == []
     assert set(dev.up()) == {"same"}
-    assert dev.outputs()["grpc_url"].startswith("https://")
+    assert dev.outputs()["grpc_url"] == dev.outputs()["gateway_url"] == "https://logs.example.com"
     assert dev.outputs()["explorer_url"].startswith("https://")
     assert "open_explorer" not in dev.outputs()
     assert dev.outputs()["grafana_url"].startswith("https://")

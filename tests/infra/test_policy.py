@@ -17,7 +17,15 @@ MANAGED = {"backend": "managed", "clickhouseHost": "abc.clickhouse.example"}
 
 @pytest.mark.parametrize("stack", ["dev", "prod"])
 @pytest.mark.parametrize(
-    "changes", [{}, MANAGED, {"autoscaler": "true"}, RULES_OF_ALERTS, {"queryUsers": "user:a@example.com"}]
+    "changes",
+    [
+        {},
+        MANAGED,
+        {"autoscaler": "true"},
+        RULES_OF_ALERTS,
+        {"queryUsers": "user:a@example.com"},
+        {"gatewayDomain": "logs.example.com"},
+    ],
 )
 def test_the_stacks_keep_all_rules(stack: str, changes: dict[str, str]) -> None:
     """Both stacks, on both backends, with and without options."""
@@ -96,6 +104,7 @@ BREAKING = [
     ("no_open_ingress", _firewall(log_config=None), "not logged"),
     ("no_public_address", _machine(network_interfaces=[{"subnetwork": "s", "accessConfigs": [{}]}]), "public address"),
     ("no_public_address", lambda: _declare(gcp.compute.Address, {"region": "r"}), "public address"),
+    ("no_public_address", lambda: _declare(gcp.compute.GlobalAddress, {}), "public address"),
     ("no_public_address", lambda: _declare(gcp.compute.Network, {}), "subnets by itself"),
     ("own_service_account", _machine(service_account=None), "default service account"),
     ("own_service_account", _pool(serviceAccount="123-compute@developer.gserviceaccount.com"), "default service"),
@@ -104,6 +113,12 @@ BREAKING = [
     ("least_rights", _right("roles/run.developer"), "on the whole project"),
     ("least_rights", _right("roles/logging.logWriter", "allUsers"), "to allUsers"),
     ("only_the_gateway_is_open", _service(invoker_iam_disabled=True), "called by everybody"),
+    (
+        "limited_at_the_edge",
+        lambda: _declare(gcp.compute.GlobalForwardingRule, {"target": "t", "port_range": "80"}),
+        "not encrypted",
+    ),
+    ("limited_at_the_edge", lambda: _declare(gcp.compute.BackendService, {}), "no limit on requests"),
     ("by_digest", _pool(image="registry.example/logbrook:latest"), "by its tag"),
     ("no_clear_secret", _pool(envs=[{"name": "LOGBROOK_KAFKA_SASL_PASSWORD", "value": "x"}]), "in clear"),
     ("no_clear_secret", _machine(metadata_startup_script="echo"), "metadataStartupScript"),

@@ -27,6 +27,7 @@ EVERYTHING = {
     "autoscaler": "true",
     "billingAccount": "012345-6789AB-CDEF01",
     "cloudLoggingFilter": "severity>=INFO",
+    "gatewayDomain": "logs.example.com",
     "gatewayGrpc": "true",
     "minutesWithoutData": "30",
     "queryUsers": '["user:reader@example.org"]',

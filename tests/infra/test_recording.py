@@ -20,7 +20,18 @@ from tests.infra.google import Google
 from tests.infra.recording import _ENDPOINTS, Server
 
 PLACE = {"project": "p", "zone": "us-central1-a"}
-ALL = {"cloudscheduler", "compute", "run", "secretmanager", "iam", "logging", "monitoring", "storage", "iap"}
+ALL = {
+    "certificatemanager",
+    "cloudscheduler",
+    "compute",
+    "run",
+    "secretmanager",
+    "iam",
+    "logging",
+    "monitoring",
+    "storage",
+    "iap",
+}
 Client = Callable[[str], Any]
 
 
@@ -150,6 +161,20 @@ def test_a_schedule(client: Client) -> None:
     assert (made["state"], made["schedule"]) == ("ENABLED", "7 * * * *")
     assert (made["retryConfig"]["retryCount"], made["retryConfig"]["maxDoublings"]) == (3, 5)
     assert made["httpTarget"]["oauthToken"]["scope"].endswith("/cloud-platform")
+
+
+def test_a_certificate(client: Client) -> None:
+    """Google says which record proves that the domain is ours, and is still at work on the certificate when asked."""
+    locations, parent = client("certificatemanager.v1").projects().locations(), "projects/p/locations/global"
+    body = {"domain": "logs.example.com", "type": "PER_PROJECT_RECORD"}
+    locations.dnsAuthorizations().create(parent=parent, dnsAuthorizationId="a", body=body).execute()
+    name = f"{parent}/dnsAuthorizations/a"
+    record = locations.dnsAuthorizations().get(name=name).execute()["dnsResourceRecord"]
+    assert (record["type"], record["name"].endswith(".logs.example.com.")) == ("CNAME", True)
+    managed = {"domains": ["logs.example.com"], "dnsAuthorizations": [name]}
+    locations.certificates().create(parent=parent, certificateId="c", body={"managed": managed}).execute()
+    made = locations.certificates().get(name=f"{parent}/certificates/c").execute()
+    assert made["managed"] == managed | {"state": "PROVISIONING"}
 
 
 def test_a_secret_and_its_versions(client: Client) -> None:
