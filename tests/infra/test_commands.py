@@ -212,7 +212,13 @@ def test_the_guides_keys_exist() -> None:
         assert set(re.findall(r"\blogbrook:[a-z]\w+", text)) <= known
 
 
-_DECISIONS = ("first-deploy.md", "gateway-domain.md", "zookeeper-and-kraft.md", "worker-pool-and-crema.md", "private-addressing.md")
+_DECISIONS = (
+    "first-deploy.md",
+    "gateway-domain.md",
+    "zookeeper-and-kraft.md",
+    "worker-pool-and-crema.md",
+    "private-addressing.md",
+)
 
 
 def test_the_guides_commands_are_well_formed(tmp_path: Path) -> None:
