@@ -174,8 +174,10 @@ help: ## This list
 # Layers of .venv: what the local stack needs, and on top of it what tests and lint need.
 pin = echo "$(1)/requirements.txt" && cd $(1) && $(CURDIR)/$(BIN)/uv pip compile -q --no-annotate --no-header \
     --generate-hashes --universal --python-version 3.11 $(if $(UPGRADE),--upgrade) $(2) requirements.in -o requirements.txt
-# Shows the current package on one line of a terminal, otherwise nothing.
-install = $(BIN)/pip install --disable-pip-version-check --no-input --require-hashes -r $(1) \
+# Shows the current package on one line of a terminal, otherwise nothing. Of 11,000 modules most are never loaded, so each is
+# compiled when it is.
+unexport PYTHONDONTWRITEBYTECODE
+install = $(BIN)/pip install --disable-pip-version-check --no-input --no-compile --require-hashes -r $(1) \
     | if [ -t 1 ]; then awk '/^Collecting/ {printf "\r\033[K  %d %s", ++n, $$2; fflush()} END {printf "\r\033[K"}'; else cat > /dev/null; fi
 
 $(VENV)/bin/pip:
