@@ -38,7 +38,7 @@ def program() -> None:
     # Every component is created with this provider: it waits for the APIs.
     there = pulumi.ResourceOptions(providers=[Project(settings).provider])
     store = SecretStore(settings, pulumi.Config(config.NAMESPACE), there)
-    foundation = Foundation(settings, Network(settings, there), Images(settings, store, there), store)
+    foundation = Foundation(settings, Network(settings, there), Images(settings, store, there), store, there)
     backend = DataNode(foundation, there).backend if settings.on_vm else Managed(foundation, there).backend
     gateway = Gateway(foundation, backend, there)
     domain = GatewayDomain(settings, gateway, there) if settings.gateway_domain else None

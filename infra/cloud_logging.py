@@ -13,8 +13,8 @@ import pulumi_gcp as gcp
 from infra.backend import Backend, Environment, kafka
 from infra.config import Settings
 from infra.foundation import Foundation
-from infra.identity import Identity
-from infra.services import ANY, Gateway, Shape, may_call, service
+from infra.identity import Identity, may_call
+from infra.services import ANY, Gateway, Shape, service
 
 SOURCE = "google-cloud"
 # More than half a day, with the pauses below; the most that Pub/Sub allows.

@@ -13,7 +13,6 @@ from infra.foundation import Foundation
 from infra.identity import Identity
 from infra.network import Network
 from infra.secret_store import ALERTMANAGER
-from infra.services import Iap
 
 BOOT_IMAGE = "debian-cloud/debian-13"
 # Variables of compose.cloud.yaml and the secrets behind them: as they are, as their hash, or in a file with the
@@ -104,7 +103,7 @@ class DataNode(pulumi.ComponentResource):
         # Links in alerts. The explorer is made after the node, but its address is known.
         explorer: pulumi.Input[str] = ""
         if rules and self.settings.query_iap:
-            explorer = Iap("explorer", self.settings, self._child).url(f"{self.settings.name}-query")
+            explorer = foundation.iap.url(f"{self.settings.name}-query")
 
         def bundle(values: dict[str, Any]) -> str:
             variables = render.environment(self.settings, memory, values["image"], images.mirror) | {

@@ -17,7 +17,6 @@ from infra import render
 from infra.backend import Backend, Environment, probe, variables
 from infra.foundation import Foundation
 from infra.identity import Identity
-from infra.services import Iap
 
 FOLDER = render.ROOT / "compose/grafana"
 # Tag and digest: google/osv.dev 936d14e, tools/run_grafana_local.sh, which also starts it next to Grafana.
@@ -62,7 +61,7 @@ class Grafana(pulumi.ComponentResource):
         rights = foundation.rights(identity, "roles/monitoring.viewer")
         bucket = self._bucket(identity, backend, rights)
         self.service = self._service(foundation, bucket, identity, [*rights, *backend.ready])
-        Iap("grafana", self.settings, self._child).let_in(self.service)
+        foundation.iap.let_in("grafana", self.service, self._child)
         self.url: pulumi.Output[str] = self.service.uri
         self.register_outputs({"url": self.url})
 

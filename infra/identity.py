@@ -44,3 +44,12 @@ class Identity(pulumi.ComponentResource):
             member=member,
             opts=pulumi.ResourceOptions(parent=self),
         )
+
+
+def may_call(
+    name: str, called: gcp.cloudrunv2.Service, member: pulumi.Input[str], opts: pulumi.ResourceOptions
+) -> None:
+    """Let `member` call a service that asks for Google's own tokens."""
+    gcp.cloudrunv2.ServiceIamMember(
+        name, location=called.location, name=called.name, role="roles/run.invoker", member=member, opts=opts
+    )

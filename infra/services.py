@@ -8,9 +8,8 @@ import pulumi_gcp as gcp
 
 from infra import rule_files
 from infra.backend import Backend, Environment, clickhouse, kafka, probe, variables
-from infra.config import Settings
 from infra.foundation import Foundation
-from infra.identity import Identity
+from infra.identity import Identity, may_call
 from infra.render import ALERT_PORT
 
 ANY = "0.0.0.0"  # noqa: S104 - inside the container; Cloud Run's front is what the world reaches
@@ -64,9 +63,9 @@ class Query(pulumi.ComponentResource):
         if settings.alert_rules:
             evaluator = f"http://{settings.node_address}:{ALERT_PORT}"
             environment |= Environment({"LOGBROOK_QUERY_ALERTS_URL": evaluator})
-        iap = Iap("query", settings, child) if settings.query_iap else None
-        if iap:
-            environment |= Environment({"LOGBROOK_QUERY_IAP_AUDIENCE": iap.audience(f"{settings.name}-query")})
+        if settings.query_iap:
+            audience = foundation.iap.audience(f"{settings.name}-query")
+            environment |= Environment({"LOGBROOK_QUERY_IAP_AUDIENCE": audience})
         roles = rule_files.text(settings, "query_roles")
         if roles:
             foundation.store.add(_ROLES, roles, ("query",))
@@ -79,64 +78,12 @@ class Query(pulumi.ComponentResource):
         rights = foundation.rights(self.identity)
         after = pulumi.ResourceOptions(parent=self, depends_on=[*rights, *backend.ready])
         self.service = service(foundation, shape, self.identity, after)
-        if iap:
-            iap.let_in(self.service)
+        if settings.query_iap:
+            foundation.iap.let_in("query", self.service, child)
         else:
             for number, member in enumerate(settings.query_users):
                 may_call(f"query-user-{number}", self.service, member, child)
         self.register_outputs({})
-
-
-def may_call(
-    name: str, called: gcp.cloudrunv2.Service, member: pulumi.Input[str], opts: pulumi.ResourceOptions
-) -> None:
-    """Let `member` call a service that asks for Google's own tokens."""
-    gcp.cloudrunv2.ServiceIamMember(
-        name, location=called.location, name=called.name, role="roles/run.invoker", member=member, opts=opts
-    )
-
-
-class Iap:
-    """Google's sign-in in front of one service: it checks who the user is, then calls the service as its own agent."""
-
-    def __init__(self, name: str, settings: Settings, opts: pulumi.ResourceOptions) -> None:
-        self._name, self._settings, self._opts = name, settings, opts
-        self._agent = gcp.projects.ServiceIdentity("iap", service="iap.googleapis.com", opts=opts)
-
-    def audience(self, service_name: str) -> pulumi.Output[str]:
-        """The audience of its signed header.
-
-        https://docs.cloud.google.com/iap/docs/signed-headers-howto (read 2026-11-29).
-        """
-        place = f"locations/{self._settings.region}/services/{service_name}"
-        return pulumi.Output.concat("/projects/", self._project_number, "/", place)
-
-    def url(self, service_name: str) -> pulumi.Output[str]:
-        """The address that Cloud Run gives a service of that name, which need not exist yet.
-
-        https://docs.cloud.google.com/run/docs/triggering/https-request, "Deterministic URL" (read 2026-11-29): there is
-        one if the name and the project's number take at most 63 characters, and config.py limits the name to fewer.
-        """
-        rest = f".{self._settings.region}.run.app"
-        return pulumi.Output.concat("https://", service_name, "-", self._project_number, rest)
-
-    @property
-    def _project_number(self) -> pulumi.Output[str]:
-        """From the agent's name: serviceAccount:service-NUMBER@gcp-sa-iap.iam.gserviceaccount.com."""
-        return self._agent.member.apply(lambda member: member.partition("@")[0].removeprefix("serviceAccount:service-"))
-
-    def let_in(self, called: gcp.cloudrunv2.Service) -> None:
-        """Admit the members of `queryUsers`, and only through it."""
-        may_call(f"iap-calls-{self._name}", called, self._agent.member, self._opts)
-        for number, member in enumerate(self._settings.query_users):
-            gcp.iap.WebCloudRunServiceIamMember(
-                f"{self._name}-user-{number}",
-                location=self._settings.region,
-                cloud_run_service_name=called.name,
-                role="roles/iap.httpsResourceAccessor",
-                member=member,
-                opts=self._opts,
-            )
 
 
 @dataclass(frozen=True)

@@ -213,7 +213,7 @@ def test_a_deploy_can_read_rules() -> None:
                 if name in sys.argv: raise ModuleNotFoundError(name)
         sys.meta_path.insert(0, Hidden())
         sys.path[:] = [path for path in sys.path if not path.endswith("/service")]
-        import infra.rule_files, logbrook.alert.rules, logbrook.query.roles
+        import infra.__main__, logbrook.alert.rules, logbrook.query.roles
         """
     command = [sys.executable, "-c", program, *{*hidden} - {"logbrook"}]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

@@ -260,6 +260,7 @@ def test_googles_sign_in_on_the_explorer_says_who_somebody_is() -> None:
 def test_links_in_alerts_lead_to_the_explorer(chosen: dict[str, str], url: str) -> None:
     """With Google's sign-in, to the address that Cloud Run will give it; else to compose.cloud.yaml's, the proxy's."""
     found = record(program, stack_config("prod", alertRules="compose/alerts.yaml", **chosen))
+    assert [each.name for each in found if each.kind == "ServiceIdentity"].count("iap") == len(chosen)
     bundle = json.loads(_one(found, "Instance", "node")["metadata"]["logbrook-bundle"])
     assert f"LOGBROOK_ALERT_EXPLORER_URL={url}" in bundle["files"]["logbrook.env"].splitlines()
     assert violations(found, prod=True) == []
