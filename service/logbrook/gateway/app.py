@@ -8,8 +8,6 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from importlib import import_module
-from pkgutil import iter_modules
 
 import structlog
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -20,9 +18,24 @@ from starlette.types import Receive, Scope, Send
 from logbrook import metrics
 from logbrook.config import Gateway
 from logbrook.errors import RejectedError, UnavailableError
-from logbrook.gateway import answers, bodies, formats
+from logbrook.gateway import answers, bodies
 from logbrook.gateway.batch import Batch
 from logbrook.gateway.complaints import Complaints
+from logbrook.gateway.formats import (
+    datadog,
+    elasticsearch,
+    gelf,
+    json_document,
+    loki,
+    loki_protobuf,
+    ndjson,
+    otlp_json,
+    otlp_protobuf,
+    pubsub,
+    splunk,
+    text,
+    unknown,
+)
 from logbrook.gateway.formats.format import Format, Read
 from logbrook.gateway.quotas import Quotas
 from logbrook.gateway.topic import Topic
@@ -31,13 +44,24 @@ from logbrook.tokens import ANONYMOUS, Grant, Tokens, given_token
 log = structlog.get_logger()
 
 Handler = Callable[[Request], Awaitable[Response]]
-FORMATS = tuple(
-    each
-    for module in iter_modules(formats.__path__, f"{formats.__name__}.")
-    for each in vars(import_module(module.name)).values()
-    if isinstance(each, Format)
+FORMATS = (
+    ndjson.FORMAT,
+    json_document.FORMAT,
+    text.FORMAT,
+    unknown.FORMAT,
+    otlp_protobuf.FORMAT,
+    otlp_json.FORMAT,
+    loki.FORMAT,
+    loki_protobuf.FORMAT,
+    elasticsearch.FORMAT,
+    splunk.FORMAT,
+    splunk.RAW,
+    splunk.ACKS,
+    datadog.FORMAT,
+    gelf.FORMAT,
+    pubsub.FORMAT,
 )
-"""All wire formats: what the modules of formats/ declare."""
+"""All wire formats."""
 _BY_TYPE = {
     (path, name): each for each in FORMATS for path in (each.path, *each.also) for name in each.content_types or ("",)
 }
