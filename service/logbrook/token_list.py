@@ -61,7 +61,8 @@ def retire(section: Section, name: str) -> None:
     grants = _entries(section)
     left = [each for each in grants if name not in (each.source, each.id)]
     if len(left) == len(grants):
-        raise ConfigError(f"no source and no token is called {name!r}: `logbrook tokens` lists them")
+        option = " --query" if section is config.Query else ""
+        raise ConfigError(f"no source and no token is called {name!r}: `logbrook tokens{option}` lists them")
     # A gateway whose file is empty keeps the tokens that it had, and a query API without tokens asks for none.
     if not left and not getattr(config.load(section), "allow_anonymous", False):
         raise ConfigError(f"nobody could send or ask any more: make another token first, with {_command(section)}")

@@ -261,7 +261,9 @@ def test_every_message_has_the_command_for_its_tokens(option: list[str], setting
         *(run("tokens", *option, **{setting: each}) for each in ("shop", "shop=abc", "")),
         run("tokens", "--retire", "shop", *option, **{setting: old.entry}),
     ]
+    unknown = run("tokens", "--retire", "other", *option, **{setting: old.entry})
 
+    assert f"`{' '.join(['logbrook tokens', *option])}` lists" in str(unknown.exception)
     assert [text for each in said if makes not in (text := f"{each.stdout}{each.exception}")] == []
 
 
