@@ -4,6 +4,7 @@ A field `max_batch_bytes` of the section `Consumer` is the variable `LOGBROOK_CO
 and the heading of the same name in docs/configuration.md. Nothing else reads `os.environ`.
 """
 
+import ipaddress
 import os
 import types
 from collections.abc import Iterator, Mapping
@@ -434,6 +435,14 @@ def query_authorization() -> dict[str, str]:
     """The header for the query API with the token in LOGBROOK_QUERY_TOKEN; none without it."""
     token = client_variable("LOGBROOK_QUERY_TOKEN", "")
     return {"Authorization": f"Bearer {token}"} if token else {}
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach the address."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def environment() -> dict[str, str]:

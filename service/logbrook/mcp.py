@@ -256,6 +256,12 @@ def run(url: str, settings: config.Mcp, *, http: bool) -> None:
     with Client(url, headers=config.query_authorization()) as client:
         made = server(client, settings)
         if http:
+            if not config.is_loopback(settings.host):
+                log.warning(
+                    "anyone who can reach this address can read the logs that this server may read: "
+                    "put an authenticating proxy in front of it, or set LOGBROOK_MCP_HOST to 127.0.0.1",
+                    host=settings.host,
+                )
             log.info("listening", url=f"http://{settings.host}:{settings.port}/mcp", query_api=url)
             made.run("streamable-http", host=settings.host, port=settings.port, stateless_http=True, json_response=True)
         else:

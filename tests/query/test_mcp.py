@@ -18,6 +18,7 @@ import pytest
 from mcp import Client, StdioServerParameters
 from mcp.server import MCPServer
 from mcp_types import TextContent
+from structlog.testing import capture_logs
 
 from logbrook import cli, config, health
 from logbrook import mcp as assistants
@@ -305,6 +306,18 @@ def test_without_the_sdk_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPa
     needed = repository / str(error.value).rsplit(" ", 1)[1]
     assert "\nmcp==" in needed.read_text()
     assert "\nmcp==" not in (repository / "service/requirements.txt").read_text()
+
+
+@pytest.mark.parametrize(("host", "warned"), [("0.0.0.0", True), ("127.0.0.1", False), ("localhost", False)])
+def test_an_address_beyond_loopback_is_warned_about(host: str, warned: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says what is exposed, where, and what to do."""
+    monkeypatch.setattr(MCPServer, "run", lambda *_, **__: None)
+    with capture_logs() as lines:
+        assistants.run("http://127.0.0.1:1", config.Mcp(host=host), http=True)
+
+    warnings = [each for each in lines if each["log_level"] == "warning"]
+    assert [each["host"] for each in warnings] == [host] * warned
+    assert all("can read" in each["event"] and "LOGBROOK_MCP_HOST" in each["event"] for each in warnings)
 
 
 def test_too_small_an_answer_is_refused() -> None:

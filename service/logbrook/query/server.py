@@ -1,7 +1,6 @@
 """`logbrook query`: the API and the explorer in one process. Nothing here writes to ClickHouse."""
 
 import asyncio
-import ipaddress
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -277,15 +276,7 @@ def _allowed_hosts(query: config.Query) -> list[str]:
     """The Host headers to answer; on loopback only its own names, so that no other site's name can lead here."""
     if query.allowed_hosts:
         return [name.strip() for name in query.allowed_hosts.split(",") if name.strip()]
-    return _LOOPBACK_NAMES if is_loopback(query.host) else []
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach the address."""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return _LOOPBACK_NAMES if config.is_loopback(query.host) else []
 
 
 def _require_reader(query: config.Query, clickhouse: config.ClickHouse) -> None:
@@ -322,7 +313,7 @@ def run(query: config.Query, clickhouse: config.ClickHouse) -> None:
     ClickHouse can't be asked, that is answered to the requests instead.
     """
     _require_reader(query, clickhouse)
-    if not is_loopback(query.host) and Access(query).is_open:
+    if not config.is_loopback(query.host) and Access(query).is_open:
         log.warning(
             "anyone who can reach this address can read all logs: put an authenticating proxy in front of it",
             host=query.host,
