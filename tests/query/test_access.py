@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
@@ -295,6 +296,16 @@ def test_one_is_told_who_one_is(both: str, corpus: Door) -> None:
         ("token:bare", "bare", ["everything"]),
         ("", "", ["sql", "export", "views", "everything"]),
     ]
+
+
+def test_an_event_that_a_role_may_not_see_has_not_expired(clickhouse: ClickHouseServer, settings: config.Query) -> None:
+    """What is stored is the same for every role: an id after the first arrival of all is unknown, one before expired."""
+    day, now = 86400, time.time()
+    older = event(0, ServiceName="bank", IngestedAt=f"{now - 3 * day:.3f}")
+    with over(clickhouse, settings, [older, event(1, ServiceName="cart")]) as url:
+        asked = [asking(url, SHOP.token).ask(f"events/{int(now - days * day)}000000000.1.2.0.tests") for days in (2, 5)]
+
+    assert [each.json()["error"]["code"] for each in asked] == ["no_such_event", "expired"]
 
 
 def test_a_view_is_kept_by_who_is_known(clickhouse: ClickHouseServer, database: config.ClickHouse) -> None:
