@@ -38,11 +38,13 @@ class Document:
         try:
             # Every scalar stays text: the label `no` is not false, and 1e3 is not a number.
             node = yaml.compose(text, yaml.BaseLoader)
+            document = self._value(node, "$") if node else {}
         except yaml.YAMLError as error:
             at = getattr(error, "problem_mark", None)
             place = f"{at.line + 1}:{at.column + 1}" if at else "1:1"
             raise MistakesError(f"{file}:{place}: not YAML: {getattr(error, 'problem', error)}") from None
-        document = self._value(node, "$") if node else {}
+        except RecursionError:
+            raise MistakesError(f"{file}:1:1: values are nested too deeply, or contain themselves") from None
         if not isinstance(document, dict) or document.keys() != {key} or not isinstance(document[key], list):
             self.wrong("$", f"expected one key, `{key}`, with a list")
             self.refuse_mistakes()

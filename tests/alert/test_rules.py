@@ -50,6 +50,8 @@ def test_a_rule_says_all_that_it_may() -> None:
     ("text", "place", "says"),
     [
         ("rules: [", "1:9", "not YAML"),
+        ("rules: &all [*all]", "1:1", "contain themselves"),
+        (f"rules: {'[' * 2000}", "1:1", "nested too deeply"),
         ("", "1:1", "`rules`"),
         ("rule: []", "1:1", "`rules`"),
         ("rules:\n  - nam: A\n    condition: absent", "2:10", "unknown field `nam`"),
