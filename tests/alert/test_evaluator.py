@@ -228,6 +228,22 @@ def test_a_group_that_falls_silent_is_missed(state: Path, database: config.Click
         assert running.fired() == [(20, ("a",), "fired"), (30, ("a",), "resolved"), (30, ("b",), "fired")]
 
 
+def test_a_group_that_a_changed_rule_leaves_out_is_not_missed(state: Path, database: config.ClickHouse) -> None:
+    """Only groups of the query and the fields that the rule has now are."""
+    rules = RULE.replace("count > 2", "absent").replace("1m", "10s") + "    group_by: [service]\n"
+    with evaluating(rules, state, database) as running:
+        running.complete(5)
+        store(database, [failure(1, 1, ServiceName="a"), *(failure(n, n, ServiceName="b") for n in (2, 11))])
+        store(database, [failure(n, n, LogAttributes={"code": "1"}) for n in (21, 31)])
+        running.complete(15)
+        assert running.evaluator.renew(rules.replace("level>=error", "-service:a"))
+        running.complete(25)
+        assert running.evaluator.renew(rules.replace("[service]", "[attr.code]"))
+        running.complete(45)
+
+        assert running.fired() == []
+
+
 def test_a_condition_must_hold_for_its_time(state: Path, database: config.ClickHouse) -> None:
     """What is over before that never fires; what stays fires then."""
     rules = RULE.replace("window: 1m", "window: 10s") + "    for: 20s\n"

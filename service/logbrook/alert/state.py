@@ -113,7 +113,7 @@ class State:
             for group in alerts.keys() - {each.group for each in holding}:
                 self._end(alerts[group], at)
             if rule.condition.kind in ("absent", "new pattern"):
-                self._see(rule.name, [each.group for each in found if each.events], at)
+                self._see(_memory(rule), [each.group for each in found if each.events], at)
             self._file.execute("INSERT OR REPLACE INTO progress VALUES (?, ?)", (rule.name, at))
             self._file.execute("DELETE FROM history WHERE at < ?", (at - _KEPT,))
             self._file.execute("DELETE FROM seen WHERE at < ?", (at - _KEPT,))
@@ -158,7 +158,7 @@ class State:
         return {each.group: each for each in self.alerts() if each.rule == rule and each.resolved is None}
 
     def _seen(self, rule: Rule, since: int) -> set[Group]:
-        rows = self._file.execute("SELECT grp FROM seen WHERE rule = ? AND at >= ?", (rule.name, since))
+        rows = self._file.execute("SELECT grp FROM seen WHERE rule = ? AND at >= ?", (_memory(rule), since))
         return {tuple(json.loads(row[0])) for row in rows}
 
     def _see(self, rule: str, groups: Iterable[Group], at: int) -> None:
@@ -176,3 +176,10 @@ class State:
     def _happened(self, at: int, rule: str, group: Group, what: str, message: str) -> None:
         row = (at, rule, json.dumps(group), what, message)
         self._file.execute("INSERT INTO history VALUES (?, ?, ?, ?, ?)", row)
+
+
+def _memory(rule: Rule) -> str:
+    """Where a rule's groups are remembered: for absence, only those of its present query and fields."""
+    if rule.condition.kind == "new pattern":
+        return rule.name
+    return json.dumps([rule.name, rule.query, *rule.groups.values()])
