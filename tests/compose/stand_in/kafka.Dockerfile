@@ -3,7 +3,7 @@
 ARG BASE
 FROM ${BASE}
 ARG COMPONENT
-# The second option: a container lives for minutes, which the optimizing compiler's work does not pay back.
+# The second variable: a container lives for minutes, too short for the optimizing compiler to pay off.
 ENV COMPONENT=${COMPONENT} JDK_JAVA_OPTIONS=-XX:TieredStopAtLevel=1
 RUN useradd --uid 1000 --create-home appuser \
     && mkdir -p /etc/kafka /etc/${COMPONENT}/secrets /var/lib/${COMPONENT}/data /var/lib/${COMPONENT}/log /usr/logs \
