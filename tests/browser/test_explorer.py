@@ -514,6 +514,17 @@ def test_a_term_of_a_stage_is_not_a_filter(page: Chrome, service: Door) -> None:
     assert state(page)["query"] == "service:cart | where service:cart | stats count"
 
 
+def test_a_term_beside_an_operator_is_not_a_filter(page: Chrome, service: Door) -> None:
+    """One of two that OR joins is not taken back by a click, which would leave the OR alone: it is added to both."""
+    open_page(page, service, query="level:fatal OR service:cart || -service:checkout")
+    value = "//aside[@id='facets']//button[contains(@class,'value')][.//span[text()='cart']]"
+    wait(page, lambda: page.find_element(By.XPATH, value).get_attribute("aria-pressed") == "false")
+    assert not texts(page, "#facets .out-term")
+    page.find_element(By.XPATH, value).click()
+    wait(page, lambda: page.find_element(By.XPATH, value).get_attribute("aria-pressed") == "true")
+    assert state(page)["query"] == "(level:fatal OR service:cart || -service:checkout) service:cart"
+
+
 def test_stages_are_suggested_and_mistakes_marked(page: Chrome) -> None:
     """Behind a | stages are offered, then figures and fields; a misspelled one is marked, with what was meant."""
     box = one(page, "#query")

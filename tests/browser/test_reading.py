@@ -63,6 +63,27 @@ def test_a_range_is_compared(browser: Chrome, service: Door, database: config.Cl
     assert state(browser) == {"view": "patterns"}
 
 
+def test_steps_that_do_not_match_are_not_compared(browser: Chrome, service: Door, database: config.ClickHouse) -> None:
+    """Steps of a week that begin a day earlier are other steps: their counts are not drawn over these."""
+    store(database, [recent(n, "request", n * 86400 + 5) for n in range(8)])
+    open_page(browser, service, **{"from": "200d", "compare": "week"})
+    wait(browser, lambda: browser.find_elements(By.CSS_SELECTOR, "#plot path.past"))
+
+    Select(one(browser, "#legend select")).select_by_visible_text("vs. a day earlier")
+    wait(
+        browser,
+        lambda: (
+            browser.execute_script(
+                "return performance.getEntriesByType('resource').filter("
+                "({name, responseEnd}) => responseEnd && name.includes('v1/histogram')).length"
+            )
+            == 4
+        ),
+    )
+    time.sleep(0.5)
+    assert not browser.find_elements(By.CSS_SELECTOR, "#plot path.past")
+
+
 def test_a_pattern_with_punctuation_finds_its_events(
     browser: Chrome, service: Door, database: config.ClickHouse
 ) -> None:

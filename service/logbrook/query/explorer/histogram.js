@@ -26,7 +26,9 @@ export const ends = ({ buckets, step_seconds: step }) => [
 
 /** Draw what the compared range has over an answer, unless another is drawn by now. */
 export function compare(answer, earlier) {
-  if (data === answer && answer.step_seconds === earlier.step_seconds) draw(answer, earlier);
+  // Steps of weeks are not the same a day earlier: one more touches the range.
+  const isSame = answer.step_seconds === earlier.step_seconds && answer.buckets.length === earlier.buckets.length;
+  if (data === answer && isSame) draw(answer, earlier);
 }
 
 /** The sum of several series, by step. */

@@ -27,16 +27,24 @@ export function parts(query) {
   return { filter: query, stages: "" };
 }
 
-const has = (filter, part) => ` ${filter} `.includes(` ${part} `);
+/** A term with the blanks around it; not beside an operator, which would be left alone without it. */
+const alone = (part) =>
+  new RegExp(
+    String.raw`(?<!\s(?:AND|OR|NOT|&&|\|\|))\s${part.replace(/[\\^$.*+?()[\]{}|]/g, "\\$&")}\s(?!(?:AND|OR|&&|\|\|)\s)`,
+  );
+
+const without = (filter, part) => ` ${filter} `.replace(alone(part), " ").trim();
 
 /** Whether the query's filter has this term as a whole. */
-export const hasTerm = (part) => has(parts(state.query).filter, part);
+export const hasTerm = (part) => alone(part).test(` ${parts(state.query).filter} `);
 
 /** The terms of fields that the query's filter leaves out, each with its minus. */
 export const excluded = () =>
-  parts(state.query).filter.match(
-    /(?<=^|\s)-(?:[\w.@/-]+|(?:attr|resource|scope)\."[^"]+"):(?:"(?:[^"\\]|\\.)*"|[^\s()"]+)(?=\s|$)/g,
-  ) ?? [];
+  (
+    parts(state.query).filter.match(
+      /(?<=^|\s)-(?:[\w.@/-]+|(?:attr|resource|scope)\."[^"]+"):(?:"(?:[^"\\]|\\.)*"|[^\s()"]+)(?=\s|$)/g,
+    ) ?? []
+  ).filter(hasTerm);
 
 /** The query as it is typed with one more term that must match too; without it if it has it already. */
 export function withTerm(part) {
@@ -45,11 +53,11 @@ export function withTerm(part) {
 }
 
 function filterWith(query, part) {
-  if (has(query, part)) return ` ${query} `.replace(` ${part} `, " ").trim();
-  const opposite = part.startsWith("-") ? part.slice(1) : `-${part}`;
-  const rest = has(query, opposite) ? ` ${query} `.replace(` ${opposite} `, " ").trim() : query;
+  const less = without(query, part);
+  if (less !== query) return less;
+  const rest = without(query, part.startsWith("-") ? part.slice(1) : `-${part}`);
   if (!rest) return part;
-  return / OR /.test(rest) && !/^\(.*\)$/.test(rest) ? `(${rest}) ${part}` : `${rest} ${part}`;
+  return /\s(OR|\|\|)\s/.test(rest) && !/^\(.*\)$/.test(rest) ? `(${rest}) ${part}` : `${rest} ${part}`;
 }
 
 /** Words of the query that a line may show, for marking. */
