@@ -299,7 +299,7 @@ def test_one_is_told_who_one_is(both: str, corpus: Door) -> None:
 
 
 def test_an_event_that_a_role_may_not_see_has_not_expired(clickhouse: ClickHouseServer, settings: config.Query) -> None:
-    """What is stored is the same for every role: an id after the first arrival of all is unknown, one before expired."""
+    """What is stored is the same for every role: an id is unknown, and only before the first arrival expired."""
     day, now = 86400, time.time()
     older = event(0, ServiceName="bank", IngestedAt=f"{now - 3 * day:.3f}")
     with over(clickhouse, settings, [older, event(1, ServiceName="cart")]) as url:
