@@ -36,14 +36,15 @@ def test_newest_come_first_with_all_their_fields(service: Door, database: config
     assert not newest["truncated"]
 
 
-def test_pages_are_stable_while_events_arrive(service: Door, database: config.ClickHouse) -> None:
+@pytest.mark.parametrize("order", ["desc", "asc"])
+def test_pages_are_stable_while_events_arrive(service: Door, database: config.ClickHouse, order: str) -> None:
     """Page after page gives every event once, whatever arrives in between, also where times are the same."""
     same = [event(offset, Timestamp=moment(offset // 10)) for offset in range(120)]
     store(database, same)
 
     seen, cursor, pages = [], "", 0
     while True:
-        answer = service.search(limit=7, cursor=cursor)
+        answer = service.search(limit=7, order=order, cursor=cursor)
         seen += offsets(answer)
         pages += 1
         store(database, [event(10_000 + pages, "late")])
@@ -56,7 +57,11 @@ def test_pages_are_stable_while_events_arrive(service: Door, database: config.Cl
     assert pages >= 120 // 7
 
 
-def test_all_events_of_dense_and_sparse_times_are_found(service: Door, database: config.ClickHouse) -> None:
+@pytest.mark.parametrize("order", ["desc", "asc"])
+@pytest.mark.parametrize("query", ["", "hello OR dense"])
+def test_all_events_of_dense_and_sparse_times_are_found(
+    service: Door, database: config.ClickHouse, order: str, query: str
+) -> None:
     """However events are spread over a range, a walk through all pages finds all of them in order."""
     sparse = [event(offset, Timestamp=moment(-offset * 3600)) for offset in range(20)]
     dense = [event(100 + offset, "dense", Timestamp=moment(offset / 100)) for offset in range(2500)]
@@ -64,12 +69,28 @@ def test_all_events_of_dense_and_sparse_times_are_found(service: Door, database:
 
     seen, cursor = [], ""
     while cursor is not None:
-        answer = service.get("search", from_="2025-11-20", to="2025-11-25", limit=1000, cursor=cursor)
+        range_and_page = {"from_": "2025-11-20", "to": "2025-11-25", "limit": 1000, "cursor": cursor}
+        answer = service.get("search", query=query, order=order, **range_and_page)
         seen += [each["timestamp"] for each in answer["events"]]
         cursor = answer["cursor"]
 
     assert len(seen) == 2520
-    assert all(newer >= older for newer, older in pairwise(seen))
+    older, newer = (0, 1) if order == "asc" else (1, 0)
+    assert all(pair[older] <= pair[newer] for pair in pairwise(seen))
+
+
+def test_oldest_come_first_on_demand(service: Door, database: config.ClickHouse) -> None:
+    """With `order=asc` the first page is the beginning of the range, and what arrives meanwhile is on the last one."""
+    store(database, [event(offset, Timestamp=f"{time.time() - 600 + offset:.3f}") for offset in range(4)])
+
+    first = service.get("search", order="asc", limit=2)
+    store(database, [event(9, Timestamp=f"{time.time() - 1:.3f}")])
+    rest = service.get("search", order="asc", cursor=first["cursor"])
+
+    assert offsets(first) == [0, 1]
+    assert offsets(rest) == [2, 3, 9]
+    assert rest["cursor"] is None
+    assert rest["from"] == first["from"]
 
 
 @pytest.mark.parametrize("cursor", ["x", "AAAA", "WzFd", "WyJ4IiwxXQ", "é"])
@@ -275,6 +296,7 @@ def test_relative_ranges_end_now(service: Door, database: config.ClickHouse) -> 
         ({"severity": "loud"}, "bad_severity", "severity"),
         ({"color": "red"}, "unknown_parameter", "color"),
         ({"explain": "maybe"}, "bad_parameter", "explain"),
+        ({"order": "up"}, "bad_parameter", "order"),
     ],
 )
 def test_bad_parameters_are_named(service: Door, parameters: dict[str, object], code: str, parameter: str) -> None:

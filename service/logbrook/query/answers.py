@@ -28,7 +28,7 @@ class Answer(Struct, kw_only=True):
 
 
 class SearchAnswer(Answer, kw_only=True, rename={"from_": "from"}):
-    """Events, the newest first."""
+    """Events, the newest first, or the oldest if so asked."""
 
     events: list[Event]
     hints: list[str]  # how the query is read where other tools differ, or why nothing was found

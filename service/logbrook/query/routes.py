@@ -90,7 +90,10 @@ def _period(given: Selected | _Range) -> timerange.TimeRange:
 
 class _Search(Selected):
     limit: Annotated[int, _most(1000)] = 100
-    cursor: Annotated[str, _says("`cursor` of the previous page: continues after it, with the same query.")] = ""
+    order: Annotated[Literal["desc", "asc"], _says("By time: `desc` is newest first, `asc` is oldest first.")] = "desc"
+    cursor: Annotated[
+        str, _says("`cursor` of the previous page: continues after it, with the same query and order.")
+    ] = ""
     explain: Annotated[bool, _says("Add ClickHouse's plan and what its indexes prune.")] = False
 
 
@@ -200,7 +203,8 @@ async def _search(engine: Engine, given: _Search) -> answers.SearchAnswer:
         wanted = given.within(timerange.TimeRange(start, end))
     explained: list[str] | None = [] if given.explain else None
     spent = Spent()
-    page = await search.page(search.Look(engine, wanted, spent, after, explained=explained), given.limit)
+    look = search.Look(engine, wanted, spent, after, oldest_first=given.order == "asc", explained=explained)
+    page = await search.page(look, given.limit)
     last = events.position(page.events[-1].id, "cursor") if page.more else None
     _, end = language.split(given.query)
     found_hints = hints.of_query(given.query[:end], wanted.node)
@@ -318,7 +322,7 @@ async def _sql(engine: Engine, _given: Nothing, body: Sql) -> answers.SqlAnswer:
 
 _NAMED = "The header Logbrook-User names you, unless the request is authenticated."
 ROUTES = (
-    Route("/v1/search", "Events, newest first; pages stay the same while new events arrive.", _search),
+    Route("/v1/search", "Events, newest or oldest first; pages stay the same while new events arrive.", _search),
     Route("/v1/query", "The result of a query with stages: counts, aggregates, tables.", _query),
     Route("/v1/histogram", "Counts over time, by level, service, or any other field.", _histogram),
     Route("/v1/fields", "The fields that a query may name.", _fields),

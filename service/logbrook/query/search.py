@@ -1,4 +1,4 @@
-"""Finding events: the newest first, page by page, in as small a range of time as holds enough of them.
+"""Finding events: the newest first, or the oldest, page by page, in as small a range of time as holds enough of them.
 
 Sorting all matches of a day to show a hundred is what makes a search slow. The counts by minute (a projection, a few
 thousand rows) say how far back a hundred of them reach; the search then reads that range alone. Where the counts
@@ -108,7 +108,9 @@ async def _periods(look: Look, wanted: int, found: list[Event]) -> AsyncIterator
                 return
             yield window
             rows = len(found) - before
-            target = 2 * target * (wanted - len(found)) // rows if rows else _EVERYTHING
+            # Where nothing is counted, nothing is learned about how dense the matches are.
+            if densities:
+                target = 2 * target * (wanted - len(found)) // rows if rows else _EVERYTHING
 
 
 async def _shares(
