@@ -283,6 +283,11 @@ class Query:
     alerts_url: str = setting(
         "", "URL of the health port of `logbrook alert`, behind /v1/alerts and the explorer's *Alerts* view."
     )
+    trace_url: str = setting(
+        "",
+        "Address of a trace's spans in another program, with `{trace_id}` in it: "
+        "`https://jaeger.example.org/trace/{trace_id}`. The explorer links to it. Empty: no link.",
+    )
     roles: str = setting(
         "",
         "File of roles, which say who may see what (docs/access.md), reread every 30 seconds. Empty: everyone who is "

@@ -7,7 +7,11 @@ from itertools import pairwise
 import pytest
 
 from logbrook import config
-from tests.query.door import BASE, Door, event, moment, store
+from logbrook.errors import ConfigError
+from logbrook.query import server
+from tests.components import ClickHouseServer
+from tests.query.conftest import as_reader
+from tests.query.door import BASE, Door, event, moment, serving, store
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 
@@ -239,11 +243,24 @@ def test_a_trace_is_found_without_a_range(service: Door, database: config.ClickH
     answer = service.get("traces/0AF76519-16cd-43dd-8448-eb211c80319c")
 
     assert offsets(answer) == [2, 1]
+    assert answer["url"] == ""
     assert answer["services"] == ["cart", "checkout"]
     assert answer["duration_ms"] == 10_000_000_500
     assert answer["complete"]
     assert not service.get(f"traces/{TRACE}", limit=1)["complete"]
     assert service.ask("traces/nothing-like-it!").status_code == 400
+
+
+def test_a_trace_says_where_its_spans_are(clickhouse: ClickHouseServer, database: config.ClickHouse) -> None:
+    """Its answer has the configured address with its id; an address without a place for it is refused at the start."""
+    settings = config.Query(trace_url="https://jaeger.example.org/trace/{trace_id}?x=1")
+    with serving(settings, as_reader(clickhouse, database)) as service:
+        answer = service.get("traces/0AF76519-16cd-43dd-8448-eb211c80319c")
+
+    assert answer["url"] == f"https://jaeger.example.org/trace/{TRACE}?x=1"
+    for wrong in ("https://jaeger.example.org/", "javascript:alert({trace_id})"):
+        with pytest.raises(ConfigError, match="LOGBROOK_QUERY_TRACE_URL: expected an address such as https://"):
+            server.app(config.Query(trace_url=wrong), database)
 
 
 def test_every_answer_says_what_it_cost(service: Door, database: config.ClickHouse) -> None:

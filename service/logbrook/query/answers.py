@@ -64,6 +64,7 @@ class TraceAnswer(Answer, kw_only=True):
     started_at: str | None
     duration_ms: float
     complete: bool  # false: there are more events than the limit
+    url: str  # of its spans in another program; empty if none is configured
     cost: Cost
 
 

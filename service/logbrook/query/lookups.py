@@ -100,5 +100,6 @@ async def trace(engine: Engine, trace_id: str, limit: int) -> TraceAnswer:
         started_at=found[0].timestamp if found else None,
         duration_ms=(times[-1] - times[0]) / 10**6 if found else 0.0,
         complete=len(rows) <= limit,
+        url=engine.query.trace_url.replace("{trace_id}", wanted),
         cost=await engine.cost(spent),
     )

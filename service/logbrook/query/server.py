@@ -1,6 +1,7 @@
 """`logbrook query`: the API and the explorer in one process. Nothing here writes to ClickHouse."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -55,6 +56,9 @@ class Api:
     """The handlers of all routes, and what they share."""
 
     def __init__(self, query: config.Query, clickhouse: config.ClickHouse) -> None:
+        if query.trace_url and not re.match(r"https?://.*\{trace_id\}", query.trace_url):
+            variable = config.variable(config.Query, "trace_url")
+            raise ConfigError(f"{variable}: expected an address such as https://jaeger.example.org/trace/{{trace_id}}")
         self.engine = Engine(clickhouse, query)
         self.prometheus, self.evaluator = Prometheus(query.prometheus_url), Evaluator(query.alerts_url)
         self.completeness, self.views = Completeness(self.engine), Store(clickhouse, query)
