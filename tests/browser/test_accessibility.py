@@ -10,7 +10,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from logbrook import config, health
-from tests.browser.test_explorer import messages, one, open_page, page, press, recent, shop, state, texts, wait
+from tests.browser.test_explorer import TRACE, messages, one, open_page, page, press, recent, shop, state, texts, wait
 from tests.components import ClickHouseServer
 from tests.query import door
 from tests.query.conftest import as_reader
@@ -40,7 +40,10 @@ def everything(clickhouse: ClickHouseServer, database: config.ClickHouse) -> Ite
         recent(1000 + number, f"level {number} " + "long " * 100, 5, SeverityNumber=number, SeverityText="")
         for number in (0, 1, 5, 9, 13, 17, 21)
     ]
-    store(database, [*shop(), *levels, recent(2000, '{"a": [1, 2]}' + " \u202e" + "line\n" * 80, 4)])
+    many = {f"field{number}": str(number) for number in range(20)} | {"took_ms": "3.2"}
+    body = '{"a": [1, 2]}' + " \u202e" + "\x1b[31mline\x1b[0m\n" * 80
+    traced = recent(2001, "many fields", 3, LogAttributes=many, TraceId=TRACE)
+    store(database, [*shop(), *levels, recent(2000, body, 4), traced])
     evaluator = health.serve(
         "127.0.0.1", 0, lambda: None, lambda: None, {"/alerts": lambda: json.dumps(ALERTS).encode()}
     )
@@ -61,7 +64,7 @@ def until(browser: Chrome, selector: str, beginning: str = "") -> None:
 def drawer(browser: Chrome, service: Door) -> Iterator[str]:
     """The list with a selected event, and each tab of the drawer."""
     open_page(browser, service, query="trace_id:*")
-    wait(browser, lambda: len(messages(browser)) == 3)
+    wait(browser, lambda: len(messages(browser)) == 4)
     yield "events"
     press(browser, "j")
     press(browser, "o")
@@ -71,6 +74,11 @@ def drawer(browser: Chrome, service: Door) -> Iterator[str]:
         browser.find_element(By.XPATH, f"//aside[@id='drawer']//button[text()='{label}']").click()
         until(browser, f"#drawer {selector}")
         yield label
+    open_page(browser, service, view="patterns", sort="-level")
+    wait(browser, lambda: texts(browser, ".list .button"))
+    browser.execute_script("document.querySelector('.list .button').click()")
+    wait(browser, lambda: texts(browser, "#drawer dt"))
+    yield "example"
     open_page(browser, service, event="1000000000000000000.1.1.0.tests")
     wait(browser, lambda: "no longer stored" in texts(browser, "#drawer .nothing")[0])
     yield "expired"
@@ -118,7 +126,9 @@ def views(browser: Chrome, service: Door) -> Iterator[str]:
         ({"view": "health"}, ".health .fact"),
         ({"view": "alerts"}, ".alerts .bad"),
         ({"query": "| stats count by service"}, ".counts td"),
-        ({"query": "| timechart 5m count by level"}, ".counts path"),
+        ({"query": "| timechart 5m count by level", "scale": "log"}, ".counts path"),
+        ({"query": "| timechart 5m count by level | sort -count", "as": "table"}, ".counts .link"),
+        ({"query": "service:(cart OR checkout)", "sort": "time"}, "#facets .included"),
         ({"query": "| stats count"}, ".counts .fact"),
         ({"query": "-service:cart nothing like it"}, ".empty h2"),
         ({"query": "-service:cart", "wrap": "1", "live": "1", "compare": "day"}, ".row"),
@@ -171,6 +181,10 @@ def test_an_event_is_read_with_keys_alone(page: Chrome) -> None:
     keys(page, "j")
     wait(page, lambda: one(page, "#drawer pre").text == messages(page)[2])
 
+    keys(page, Keys.TAB)
+    assert focused(page) == "Time"
+    keys(page, Keys.ARROW_RIGHT)
+    assert focused(page) == "Level"
     keys(page, Keys.TAB)
     assert focused(page) == "Event"
     keys(page, Keys.ARROW_RIGHT, Keys.ENTER)

@@ -112,6 +112,9 @@ def test_a_typed_query_narrows_everything(page: Chrome) -> None:
     assert state(page) == {"query": 'level>=error "charge failed"'}
     assert set(texts(page, ".row mark")) == {"charge failed"}
 
+    type_query(page, "service:(cart OR served) request")
+    wait(page, lambda: set(texts(page, ".row mark")) == {"request"})
+
 
 def test_suggestions_complete_fields_and_values(page: Chrome) -> None:
     """Typing offers fields and then their values with counts; Tab takes one."""
@@ -256,6 +259,52 @@ def test_filters_at_the_side_are_a_click(page: Chrome) -> None:
     wait(page, lambda: set(texts(page, ".row .service")) == {"checkout"})
 
 
+def facet(page: Chrome, text: str) -> WebElement:
+    """The button of a value in the filters."""
+    return page.find_element(
+        By.XPATH, f"//aside[@id='facets']//button[contains(@class,'value')][.//span[text()='{text}']]"
+    )
+
+
+def test_a_second_value_of_a_field_may_match_as_well(page: Chrome, service: Door) -> None:
+    """The other values stay in sight; a click on one adds it with OR, another click takes it out; keys do the same."""
+    open_page(page, service, query="level>=info attr.user.id:user-1 request | stats count")
+    wait(page, lambda: facet(page, "user-3").get_attribute("title").startswith("Or user-3: "))
+    facet(page, "user-3").send_keys(Keys.ENTER)
+    wait(page, lambda: "user.id:(user-1 OR user-3) request | stats count" in state(page)["query"])
+    wait(page, lambda: facet(page, "user-3").get_attribute("aria-pressed") == "true")
+    assert page.switch_to.active_element.text.startswith("user-3")
+    assert facet(page, "user-1").get_attribute("aria-pressed") == "true"
+    wait(page, lambda: facet(page, "user-0").get_attribute("aria-pressed") == "false")
+
+    facet(page, "user-1").click()
+    wait(page, lambda: state(page)["query"] == "level>=info attr.user.id:user-3 request | stats count")
+    wait(page, lambda: facet(page, "user-1").get_attribute("aria-pressed") == "false")
+    facet(page, "user-3").click()
+    wait(page, lambda: state(page)["query"] == "level>=info request | stats count")
+
+
+def test_both_values_are_found(page: Chrome) -> None:
+    """From the filters, and from the chart's legend."""
+    wait(page, lambda: facet(page, "error").is_displayed())
+    facet(page, "error").click()
+    wait(page, lambda: "Or info" in facet(page, "info").get_attribute("title"))
+    facet(page, "info").click()
+    wait(page, lambda: state(page)["query"] == "level:(error OR info)")
+    wait(page, lambda: texts(page, "#legend strong") == ["300 events"])
+    page.find_element(By.XPATH, "//div[@id='legend']//button[contains(., 'info')]").click()
+    wait(page, lambda: state(page)["query"] == "level:error")
+    wait(page, lambda: texts(page, "#legend strong") == ["30 events"])
+
+
+def test_one_side_of_an_or_is_not_changed(page: Chrome, service: Door) -> None:
+    """A filter that is part of a larger expression stays as it is: a value is added to the whole."""
+    open_page(page, service, query="service:cart OR level:error")
+    wait(page, lambda: facet(page, "user-1").is_displayed())
+    facet(page, "checkout").click()
+    wait(page, lambda: state(page)["query"] == "(service:cart OR level:error) service:checkout")
+
+
 def test_live_tail_follows_and_pauses(page: Chrome, database: config.ClickHouse) -> None:
     """With live on, new events appear at the top; paused, they are counted and wait."""
     type_query(page, "follow")
@@ -366,7 +415,7 @@ def test_hostile_lines_stay_text(browser: Chrome, service: Door, database: confi
 
     assert len(shown[0]) < 1000
     assert HOSTILE["script"] in shown
-    assert any("␛[31mred␛[0m" in message for message in shown)
+    assert any("·red· ^[]0;title^G" in message for message in shown)
     assert any("U+202E" in message and "\u202e" not in message for message in shown)
     wait(browser, lambda: HOSTILE["script"] in texts(browser, "#facets .text"))
     for row in range(1, 5):

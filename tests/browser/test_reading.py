@@ -9,6 +9,7 @@ from selenium.webdriver.support.ui import Select
 
 from logbrook import config
 from tests.browser.test_explorer import (
+    TRACE,
     messages,
     one,
     open_page,
@@ -21,7 +22,9 @@ from tests.browser.test_explorer import (
     type_query,
     wait,
 )
-from tests.query.door import Door, store
+from tests.components import ClickHouseServer
+from tests.query.conftest import as_reader
+from tests.query.door import Door, serving, store
 
 __all__ = ["page"]
 
@@ -166,6 +169,124 @@ def test_back_closes_an_event(page: Chrome) -> None:
     wait(page, lambda: "event" not in state(page))
     assert not one(page, "#drawer").is_displayed()
     assert len(messages(page)) > 20
+
+
+def test_a_log_scale_shows_what_a_spike_hides(browser: Chrome, service: Door, database: config.ClickHouse) -> None:
+    """A click makes heights logarithmic, with lines at powers of ten, in the chart and in timecharts, and in the URL."""
+    spike = [recent(offset, "spike", 1000, ServiceName="cart") for offset in range(2000)]
+    store(database, [*spike, *(recent(5000 + n, "usual", 120 * n + 30) for n in range(20))])
+    open_page(browser, service)
+    heights = "return [...document.querySelectorAll('#plot rect')].map((bar) => bar.height.baseVal.value)"
+    wait(browser, lambda: len(browser.execute_script(heights)) > 10)
+    assert min(browser.execute_script(heights)) < 1
+    one(browser, "#legend .log").send_keys(Keys.ENTER)
+
+    wait(browser, lambda: texts(browser, "#plot .power") == ["1", "10", "100"])
+    assert state(browser) == {"scale": "log"}
+    assert browser.switch_to.active_element.text == "Log scale"
+    assert min(browser.execute_script(heights)) > 8
+    assert max(browser.execute_script(heights)) > 95
+    assert "on a log scale" in (one(browser, "#plot").get_attribute("aria-label") or "")
+    type_query(browser, "| timechart 2m count by service")
+    wait(browser, lambda: texts(browser, ".counts .power") == ["1", "10", "100"])
+    browser.find_element(By.XPATH, "//div[@class='buttons']/button[text()='Log scale']").click()
+    wait(browser, lambda: not texts(browser, ".power"))
+    assert "scale" not in state(browser)
+
+
+def test_a_pattern_has_an_example(page: Chrome) -> None:
+    """Its newest event opens beside the patterns, with all that it has; they stay, and keep the focus."""
+    press(page, "2")
+    wait(page, lambda: len(texts(page, ".list .link")) == 2)
+    page.find_element(By.XPATH, "//tr[contains(., 'charge failed')]//button[text()='Example']").send_keys(Keys.ENTER)
+    wait(page, lambda: texts(page, "#drawer pre") == ["charge failed for order 290"])
+    assert state(page)["view"] == "patterns"
+    assert not texts(page, "[aria-label='Next event']")
+    press(page, Keys.ESCAPE)
+    wait(page, lambda: not one(page, "#drawer").is_displayed())
+    assert len(texts(page, ".list .link")) == 2
+
+
+def bars(browser: Chrome) -> list[tuple[int, int]]:
+    """Where the bars of a trace begin, and how long they are, in percent."""
+    script = """
+    const share = (pixels, bar) => Math.round(100 * pixels / bar.parentElement.offsetWidth);
+    return [...document.querySelectorAll('.trace .at')].map(
+      (bar) => [share(bar.offsetLeft, bar), share(bar.offsetWidth, bar)]);
+    """
+    return [(left, width) for left, width in browser.execute_script(script)]
+
+
+def test_a_trace_is_laid_out_over_time(
+    browser: Chrome, clickhouse: ClickHouseServer, database: config.ClickHouse
+) -> None:
+    """By when things began, to the microsecond: what says how long it took has a bar. A link leads to the spans."""
+    at = int(time.time()) - 60
+    told = [
+        ("0.010100", "loaded", {"took_ms": "0.05"}),
+        ("0.010150", "half-way", {"elapsed_ms": "nonsense"}),
+        ("0.010200", "failed", {"event.duration": "100000"}),
+        ("0.010200", "GET /", {"http.duration_ms": "0.2"}),
+    ]
+    store(
+        database,
+        [
+            recent(n, body, 0, TraceId=TRACE, LogAttributes=attributes) | {"Timestamp": f"{at}{seconds[1:]}"}
+            for n, (seconds, body, attributes) in enumerate(told)
+        ],
+    )
+    settings = config.Query(trace_url="https://jaeger.example.org/trace/{trace_id}")
+    with serving(settings, as_reader(clickhouse, database)) as service:
+        open_page(browser, service)
+        wait(browser, lambda: len(messages(browser)) == 4)
+        one(browser, ".row").click()
+        wait(browser, lambda: texts(browser, "#drawer dt"))
+        browser.find_element(By.XPATH, "//aside[@id='drawer']//button[text()='Trace']").click()
+        wait(browser, lambda: texts(browser, ".trace .message") == ["GET /", "loaded", "failed", "half-way"])
+
+        assert texts(browser, "#drawer .note") == ["4 events of 1 service in 200 µs"]
+        assert texts(browser, ".trace time") == ["+0 ms", "+50 µs", "+100 µs", "+150 µs"]
+        assert texts(browser, ".trace .took") == ["200 µs", "50 µs", "100 µs"]
+        whole, loaded, failed, half_way = bars(browser)
+        assert whole == (0, 100)
+        assert (abs(loaded[0] - 25) <= 1, abs(loaded[1] - 25) <= 1) == (True, True)
+        assert (abs(failed[0] - 50) <= 1, abs(failed[1] - 50) <= 1) == (True, True)
+        assert (abs(half_way[0] - 75) <= 1, half_way[1] <= 2) == (True, True)
+        assert one(browser, "#drawer a").get_attribute("href") == f"https://jaeger.example.org/trace/{TRACE}"
+
+
+def test_an_event_with_many_fields_is_searched(browser: Chrome, service: Door, database: config.ClickHouse) -> None:
+    """A box leaves the fields that contain a text; arrows lead to the events before and after it in the list."""
+    many = {f"key{n}": f"value{n}" for n in range(20)} | {"user.id": "mia", "card": "a MIA card"}
+    store(database, [recent(n, f"line {n}", 60 - n, LogAttributes=many) for n in range(3)])
+    open_page(browser, service)
+    wait(browser, lambda: len(messages(browser)) == 3)
+    one(browser, ".row").click()
+    wait(browser, lambda: one(browser, ".finder").is_displayed())
+    one(browser, ".finder").send_keys("mia")
+    shown = "return [...document.querySelectorAll('.pair')].filter((each) => each.offsetHeight)"
+    wait(browser, lambda: len(browser.execute_script(shown)) == 2)
+    headings = [each.text for each in browser.find_elements(By.CSS_SELECTOR, ".fields h2") if each.is_displayed()]
+    assert headings == ["Attributes"]
+
+    one(browser, "[aria-label='Next event']").click()
+    wait(browser, lambda: texts(browser, "#drawer pre") == ["line 1"])
+    one(browser, "[aria-label='Previous event']").click()
+    wait(browser, lambda: texts(browser, "#drawer pre") == ["line 2"])
+
+
+def test_all_sources_around_an_event(page: Chrome) -> None:
+    """The lines of other services at that time as well, whatever the query is; the event stays open."""
+    type_query(page, '"order 200"')
+    wait(page, lambda: messages(page) == ["charge failed for order 200"])
+    one(page, ".row").click()
+    wait(page, lambda: texts(page, "#drawer dt"))
+    page.find_element(By.XPATH, "//aside[@id='drawer']//button[text()='Around it']").click()
+    wait(page, lambda: page.find_element(By.XPATH, "//button[text()='All sources, ± 5 min']").is_displayed())
+    page.find_element(By.XPATH, "//button[text()='All sources, ± 5 min']").click()
+    wait(page, lambda: set(texts(page, ".row .service")) == {"cart", "checkout"})
+    assert "query" not in state(page)
+    assert one(page, "#drawer").is_displayed()
 
 
 LATE = """

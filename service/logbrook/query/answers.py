@@ -193,6 +193,8 @@ class View(Struct, kw_only=True, omit_defaults=True, rename={"from_": "from", "a
     as_: Annotated[str, Meta(max_length=32)] = ""  # how counts are shown
     columns: Annotated[str, Meta(max_length=8192)] = ""  # name or name:pixels, percent-encoded, comma-separated
     compare: Literal["", "before", "day", "week"] = ""  # with the range before, or the same a day or a week earlier
+    sort: Annotated[str, Meta(max_length=64)] = ""  # a column of the list or table; with -, the largest first
+    scale: Literal["", "log"] = ""  # of the charts
     wrap: Literal["", "1"] = ""
     dense: Literal["", "1"] = ""
     note: Annotated[str, Meta(max_length=4096)] = ""

@@ -7,7 +7,7 @@ import { layout } from "./columns.js";
 import { earlier } from "./compare.js";
 import * as completeness from "./completeness.js";
 import { counts } from "./counts.js";
-import { arrows, button, byId, choose, el, hintsOf, tab } from "./dom.js";
+import { arrows, button, byId, choose, el, hintsOf, replace, tab } from "./dom.js";
 import * as drawer from "./drawer.js";
 import * as facets from "./facets.js";
 import { count, short } from "./format.js";
@@ -16,6 +16,7 @@ import { Live } from "./live.js";
 import { known, needs } from "./me.js";
 import * as saved from "./saved.js";
 import { showProblem } from "./searchbox.js";
+import { order } from "./sort.js";
 import { change, onChange, state, typedQuery } from "./state.js";
 import { Table } from "./table.js";
 import { parts } from "./terms.js";
@@ -75,11 +76,11 @@ async function search() {
   loading = true;
   table.note("");
   try {
-    const answer = await get("search", { ...selection(), limit: PAGE }, "view");
+    const answer = await get("search", { ...selection(), order: order(), limit: PAGE }, "view");
     if (!answer) return;
     cursor = answer.cursor;
     table.set(answer.events);
-    content.replaceChildren(hintsOf(answer), table.element, pill);
+    replace(content, hintsOf(answer), table.element, pill);
     told(answer);
     if (!answer.events.length) nothing(answer);
     else table.note(cursor ? "Loading more …" : "End of results.");
@@ -114,7 +115,7 @@ async function more() {
   loading = true;
   const after = cursor;
   try {
-    const answer = await get("search", { ...selection(), limit: PAGE, cursor }, "more");
+    const answer = await get("search", { ...selection(), order: order(), limit: PAGE, cursor }, "more");
     // Another search may have begun meanwhile.
     if (!answer || cursor !== after) return;
     cursor = answer.cursor;
@@ -235,11 +236,16 @@ function refresh() {
 onChange((changed) => {
   const selected = ["query", "from", "to", "utc"].some((name) => changed.has(name));
   if (changed.has("live") && !state.live) live.stop();
-  if (["columns", "wrap", "dense"].some((name) => changed.has(name))) table.layout();
+  if (["columns", "wrap", "dense", "sort", "live"].some((name) => changed.has(name))) table.layout();
   const compared = changed.has("compare");
-  const shown = changed.has("view") || changed.has("as") || (compared && state.view === "patterns");
-  if (selected || shown || (changed.has("live") && state.live)) view();
-  if (selected || changed.has("by") || compared) chart();
+  const counted = Boolean(parts(state.query).stages);
+  const shown =
+    ["view", "as", "sort"].some((name) => changed.has(name)) ||
+    (compared && state.view === "patterns") ||
+    (changed.has("scale") && counted);
+  // Without a live tail, the order may be another again.
+  if (selected || shown || (changed.has("live") && (state.live || order()))) view();
+  if (selected || compared || changed.has("by") || changed.has("scale")) chart();
   if (selected) sides();
   if (changed.has("event")) showEvent();
   else if (changed.has("utc")) drawer.redraw();
@@ -283,6 +289,7 @@ const inList = (act) => () => table.element.isConnected && act();
 const open = inList(() => table.open(Math.max(0, table.selected)));
 // What is open is the selected event.
 const step = (by) => inList(() => (state.event ? table.open(table.selected + by) : table.select(table.selected + by)));
+drawer.stepWith((by) => step(by)());
 const KEYS = {
   "/": () => byId("query").focus(),
   j: step(1),

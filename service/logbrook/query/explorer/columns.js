@@ -2,6 +2,7 @@
 
 import { get } from "./api.js";
 import { button, el, keep, kept, show } from "./dom.js";
+import { order, turn } from "./sort.js";
 import { change, layoutOf, state } from "./state.js";
 
 const USUAL = ["time", "level", "service", "message"];
@@ -110,17 +111,10 @@ function draw() {
     "aria-label": "Field",
   });
   field.setAttribute("list", "field-names");
+  const box = (label, name, checked, onchange) =>
+    el("label.check", el("input", { type: "checkbox", name, checked, onchange }), ` ${label}`);
   const check = (label, name) =>
-    el(
-      "label.check",
-      el("input", {
-        type: "checkbox",
-        name,
-        checked: state[name] === "1",
-        onchange: (event) => lay({ [name]: event.target.checked ? "1" : "" }),
-      }),
-      ` ${label}`,
-    );
+    box(label, name, state[name] === "1", (event) => lay({ [name]: event.target.checked ? "1" : "" }));
   const added = (event) => {
     event.preventDefault();
     const name = field.value.trim();
@@ -133,6 +127,7 @@ function draw() {
     el("form.save", { onsubmit: added }, field, names, el("button.button.primary", { type: "submit" }, "Add")),
     check("Wrap long text, up to three lines", "wrap"),
     check("Dense rows", "dense"),
+    box("Oldest first", "oldest", order() === "asc", turn),
     el(
       "div.buttons",
       button(".button.small", "Default columns", () => put(USUAL.map((name) => ({ name })))),

@@ -1,11 +1,13 @@
 // What the stages of a query made: figures, bars, a chart over time, or a table.
 
 import { get, selection } from "./api.js";
-import { button, copy, el, hintsOf, svg, table, textNodes, toast } from "./dom.js";
-import { axisTime, count, fullTime, short } from "./format.js";
+import { button, copy, el, hintsOf, replace, svg, table, textNodes, toast } from "./dom.js";
+import { axisTime, count, fullTime } from "./format.js";
+import { logScale, scale, scaled } from "./histogram.js";
 import { needs } from "./me.js";
+import { heading, sortedByQuery, sortInQuery } from "./sort.js";
 import { change, state } from "./state.js";
-import { LEVELS } from "./terms.js";
+import { LEVELS, parts } from "./terms.js";
 import { barCell, fact } from "./views.js";
 
 const WIDTH = 1000;
@@ -25,10 +27,16 @@ export async function counts(content) {
   );
   const copied = () => copy(answer.sql).then(() => toast("SQL copied"));
   const draw = form === "figure" ? figures : form === "line" || (form === "bar" && isChart(answer)) ? chart : listed;
-  content.replaceChildren(
+  replace(
+    content,
     el(
       "div.scroll.counts",
-      el("div.buttons", choices, button(".button.small", "Copy SQL", copied, needs("sql"))),
+      el(
+        "div.buttons",
+        choices,
+        draw === chart ? logScale(".button.small") : "",
+        button(".button.small", "Copy SQL", copied, needs("sql")),
+      ),
       hintsOf(answer),
       draw(answer, form),
       answer.rows.length ? "" : el("p.nothing", "No events match."),
@@ -62,13 +70,24 @@ function listed(answer, form) {
   const cell = (value, index) => {
     const { kind } = answer.columns[index];
     if (index === bar && value !== null) return barCell(Math.abs(value) / most, count(value));
+    if (kind === "time" && value !== null)
+      return el(
+        "td",
+        button(".link", shown(value, kind), () => near(value, answer.step_seconds), { title: "Its events" }),
+      );
     return el(`td.${kind}`, ...shown(value, kind));
   };
   const rows = answer.rows.map((row) => el("tr", ...row.map(cell)));
   return table(
-    answer.columns.map(({ name }) => name),
+    answer.columns.map(({ name }) => heading("th", name, sortedByQuery(name), () => sortInQuery(name))),
     rows,
   );
+}
+
+/** Show the events of a step, or of a moment. */
+function near(timestamp, seconds) {
+  const [from, to] = [0, seconds * 1000 || 1].map((ms) => new Date(Date.parse(timestamp) + ms).toISOString());
+  change({ query: parts(state.query).filter, from, to });
 }
 
 /** For each group and figure of a timechart its values by step; null where there is none. */
@@ -91,8 +110,8 @@ function seriesOf(answer) {
 
 function chart(answer, form) {
   const series = seriesOf(answer);
-  const highest = Math.max(...series.flatMap(({ values }) => values)) || 1;
-  const y = (value) => HEIGHT - (Math.max(value, 0) / highest) * (HEIGHT - 6);
+  const highest = Math.max(0, ...series.flatMap(({ values }) => values)) || 1;
+  const y = (value) => HEIGHT - (scaled(value) / scaled(highest)) * (HEIGHT - 6);
   const kind = ({ name }, index) => (LEVELS.includes(name) ? `level-${name}` : `series-${index % 11}`);
   const drawn = series.map((each, index) => {
     const shapes = form === "line" ? line(each.values, y) : bars(each.values, y, index / series.length, series.length);
@@ -106,7 +125,7 @@ function chart(answer, form) {
   return el(
     "div",
     el("div.legend", ...series.map((each, at) => el("span.key", el(`i.${kind(each, at)}`), ...textNodes(each.name)))),
-    el("div.plot", says, svg("svg", size, ...drawn), el("span.scale", short(highest))),
+    el("div.plot", says, svg("svg", size, ...drawn), ...scale(highest, (value) => 100 - (y(value) / HEIGHT) * 100)),
     el("div.axis", { "aria-hidden": "true" }, ...axis(answer)),
   );
 }

@@ -32,11 +32,11 @@ export const tab = (label, selected, onclick, controls) =>
 export const choose = (element, selected) =>
   Object.assign(element, { ariaSelected: String(selected), tabIndex: selected ? 0 : -1 });
 
-/** Let the arrow keys, Home, and End move the focus among the items of a menu or a list of tabs, as the ARIA Authoring
+/** Let the arrow keys, Home, and End move the focus among the items of a menu, tabs, or headings, as the ARIA Authoring
  * Practices Guide says. */
 export function arrows(list) {
   list.addEventListener("keydown", (event) => {
-    const items = [...list.querySelectorAll("[role]:enabled")];
+    const items = [...list.querySelectorAll(":is([role], .sort):enabled")];
     const at = items.indexOf(document.activeElement);
     const steps = { ArrowDown: at + 1, ArrowRight: at + 1, ArrowUp: at - 1, ArrowLeft: at - 1, Home: 0, End: -1 };
     if (at < 0 || !(event.key in steps)) return;
@@ -47,9 +47,13 @@ export function arrows(list) {
   return list;
 }
 
-/** A table of rows below headings. */
+/** A table of rows below headings, which are texts or cells. */
 export const table = (headings, rows) =>
-  el("table.list", el("thead", el("tr", ...headings.map((name) => el("th", name)))), el("tbody", ...rows));
+  el(
+    "table.list",
+    el("thead", el("tr", ...headings.map((each) => (typeof each === "string" ? el("th", each) : each)))),
+    el("tbody", ...rows),
+  );
 
 /** How an answer's query was read where other tools differ, what it left out, and why it found nothing. */
 export const hintsOf = (answer) =>
@@ -71,19 +75,25 @@ export const byId = (id) => document.getElementById(id);
 
 // Control characters, and those that reorder, join or hide text: shown as what they are.
 const HIDDEN = new RegExp(
-  String.raw`[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b\u200c\u200e\u200f\u2028-\u202e]` +
+  // Colors of a terminal are one sign, so that the text among them can be read.
+  String.raw`(?:\u001b\[[\d;]*m)+|[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b\u200c\u200e\u200f\u2028-\u202e]` +
     String.raw`|[\u2060-\u206f\ufeff\ufff9-\ufffb]|[\u{e0000}-\u{e007f}]` +
     // What joins two emoji to one is not hidden.
     String.raw`|(?<![\p{ExtPict}\p{EMod}\ufe0f])\u200d|\u200d(?!\p{ExtPict})`,
   "gu",
 );
 
-function shown(character) {
-  const code = character.codePointAt(0);
-  if (code < 0x20) return String.fromCodePoint(0x2400 + code);
-  if (code === 0x7f) return "\u2421";
+const isColors = (text) => text.length > 2;
+
+function shown(text) {
+  const code = text.codePointAt(0);
+  if (isColors(text)) return "·";
+  // In letters that every font has.
+  if (code < 0x20 || code === 0x7f) return `^${String.fromCodePoint(code ^ 0x40)}`;
   return `U+${code.toString(16).toUpperCase().padStart(4, "0")}`;
 }
+
+const hiddenTitle = (text) => (isColors(text) ? `colors: ${text.replaceAll("\u001b", "^[")}` : "hidden character");
 
 /** Text as nodes: hidden characters visible, `words` marked. `lines` keeps line breaks, else they become ⏎. */
 export function textNodes(text, { words = [], lines = false } = {}) {
@@ -104,7 +114,7 @@ export function textNodes(text, { words = [], lines = false } = {}) {
     plain(text.slice(at, found.index));
     const tab = found[0] === "\t";
     nodes.push(
-      tab ? (lines ? "\t" : "  ") : el("span.hidden-character", { title: "hidden character" }, shown(found[0])),
+      tab ? (lines ? "\t" : "  ") : el("span.hidden-character", { title: hiddenTitle(found[0]) }, shown(found[0])),
     );
     at = found.index + found[0].length;
   }
@@ -129,6 +139,17 @@ export async function copy(text) {
     document.execCommand("copy");
     area.remove();
   }
+}
+
+const nameOf = (element) => element.name || element.getAttribute("aria-label") || element.textContent;
+
+/** Replace what is in an element; the focus stays on what has the same name. */
+export function replace(element, ...children) {
+  const had = element.contains(document.activeElement) && nameOf(document.activeElement);
+  element.replaceChildren(...children);
+  if (!had) return;
+  const same = [...element.querySelectorAll("button, select, [tabindex]")].find((each) => nameOf(each) === had);
+  same?.focus({ preventScroll: true });
 }
 
 const dialog = byId("dialog");

@@ -3,16 +3,25 @@
 import { get } from "./api.js";
 import { toggle } from "./columns.js";
 import { arrows, button, byId, copy, el, svg, tab, textNodes, toast } from "./dom.js";
-import { bytes, fullTime, rowTime } from "./format.js";
+import { bytes, counted, fullTime, rowTime, took } from "./format.js";
 import { change, state } from "./state.js";
 import { term, withTerm, wordsToMark } from "./terms.js";
+import { timeline } from "./trace.js";
 
 const drawer = byId("drawer");
 const AROUND_MINUTES = 5;
 const MOST_LINES = 500;
 // Of a body that is shown as indented JSON: characters, and levels.
 const [MOST_INDENTED, DEEPEST] = [100_000, 20];
+// With more fields than this, they can be filtered.
+const FEW_FIELDS = 12;
 let shown = null;
+let step;
+
+/** Say how to go to the next event of the list. */
+export function stepWith(go) {
+  step = go;
+}
 
 /** Show an event; `event` may be known already, else it is asked for by its id. */
 export async function open(id, event) {
@@ -61,9 +70,16 @@ function head(current) {
   ]
     .filter(([name]) => shown && (name !== "trace" || shown.trace_id))
     .map(([name, label]) => tab(label, name === current, () => page(name), "drawer-page"));
+  const steps = document.querySelector(".table")
+    ? [
+        button(".ghost", "↑", () => step(-1), { "aria-label": "Previous event", title: "Previous (k)" }),
+        button(".ghost", "↓", () => step(1), { "aria-label": "Next event", title: "Next (j)" }),
+      ]
+    : [];
   return el(
     "header",
     arrows(el("div", { role: "tablist", "aria-label": "Event" }, tabs)),
+    ...steps,
     button(".ghost", "×", () => change({ event: "" }, { replace: true }), {
       "aria-label": "Close",
       title: "Close (Esc)",
@@ -113,9 +129,12 @@ function details() {
       copying("Copy message", "Message copied", (all) => all.body),
       copying("Copy JSON", "Event copied as JSON", (all) => JSON.stringify(all, null, 2)),
       button(".button.small", "Lines around it", () => page("context")),
-      button(".button.small", `± ${AROUND_MINUTES} min`, () => near(event.timestamp), { title: "All events near it" }),
+      button(".button.small", `± ${AROUND_MINUTES} min`, () => near(event.timestamp), {
+        title: "What the query finds near it",
+      }),
       event.trace_id ? button(".button.small", "Open trace", () => page("trace")) : "",
     ),
+    Object.keys({ ...event.attributes, ...event.resource }).length > FEW_FIELDS ? finder() : "",
     section("Fields", fields, ""),
     section("Attributes", Object.entries(event.attributes), "attr."),
     section("Resource", Object.entries(event.resource), "resource."),
@@ -129,10 +148,22 @@ function details() {
 }
 
 /** Select the minutes around a time. */
-function near(timestamp) {
+function near(timestamp, changes = {}) {
   const [at, size] = [Date.parse(timestamp), AROUND_MINUTES * 60e3];
-  change({ from: new Date(at - size).toISOString(), to: new Date(at + size).toISOString(), live: "" });
+  change({ from: new Date(at - size).toISOString(), to: new Date(at + size).toISOString(), live: "", ...changes });
 }
+
+/** A box that leaves only the fields whose names or values contain a text. */
+const finder = () =>
+  el("input.finder", {
+    type: "search",
+    placeholder: "Find a field or value …",
+    "aria-label": "Find a field or value",
+    oninput: ({ target }) => {
+      for (const each of drawer.querySelectorAll(".pair"))
+        each.hidden = !each.textContent.toLowerCase().includes(target.value.toLowerCase());
+    },
+  });
 
 /** A JSON object or array with line breaks, its numbers and order as they are; any other text as it is. */
 function indented(text) {
@@ -225,7 +256,11 @@ function around(body, lines = 30) {
   filled(body, "context", { id: shown.id, before: lines, after: lines }, "context", (answer) => {
     const isAll = lines === MOST_LINES || Math.max(answer.before.length, answer.after.length) < lines;
     body.replaceChildren(
-      el("p.note", `The same source: ${answer.event.service || "no service"}, same instance, pod or host.`),
+      el(
+        "p.note",
+        `The same source: ${answer.event.service || "no service"}, same instance, pod or host. `,
+        button(".button.small", `All sources, ± ${AROUND_MINUTES} min`, () => near(shown.timestamp, { query: "" })),
+      ),
       el(
         "ol.lines",
         ...[...answer.before, answer.event, ...answer.after].map((event) =>
@@ -261,24 +296,36 @@ function line(event, ...before) {
 function trace(body) {
   const id = shown.trace_id;
   filled(body, `traces/${encodeURIComponent(id)}`, {}, "trace", (answer) => {
-    const start = Date.parse(answer.started_at);
+    const { placed, whole } = timeline(answer.events);
+    const share = (ms) => `${whole ? (ms / whole) * 100 : 0}%`;
     body.replaceChildren(
       el(
         "p.note",
-        `${answer.events.length} events of ${answer.services.length} services ` +
-          `in ${Math.round(answer.duration_ms * 10) / 10} ms`,
+        `${counted(answer.events.length, "event")} of ${counted(answer.services.length, "service")} in ${took(whole)}`,
         answer.complete ? "" : " (the first ones only)",
       ),
       el(
         "ol.lines.trace",
-        ...answer.events.map((event) => {
+        ...placed.map(({ event, start, length }) => {
           const bar = el("i.at");
-          const after = Date.parse(event.timestamp) - start;
-          bar.style.left = `${answer.duration_ms ? (after / answer.duration_ms) * 100 : 0}%`;
-          return line(event, el("div.way", bar), el("span.service", ...textNodes(event.service)));
+          bar.style.left = `min(${share(start)}, 100% - 6px)`;
+          bar.style.width = share(length);
+          const row = line(
+            event,
+            el("time", { title: fullTime(event.timestamp) }, `+${took(start)}`),
+            el("span.service", ...textNodes(event.service)),
+          );
+          row.append(length ? el("span.took", took(length)) : "", el("div.way", bar));
+          return row;
         }),
       ),
-      button(".button.small", "Search for this trace", () => change({ query: `trace_id:${id}`, event: "" })),
+      el(
+        "div.buttons",
+        button(".button.small", "Search for this trace", () => change({ query: `trace_id:${id}`, event: "" })),
+        answer.url
+          ? el("a.button.small", { href: answer.url, target: "_blank", rel: "noopener noreferrer" }, "Show its spans ↗")
+          : "",
+      ),
     );
   });
 }

@@ -1,10 +1,10 @@
 // The filters at the side: the most frequent values of the fields, each a click away from being filtered by.
 
 import { get, selection } from "./api.js";
-import { button, byId, show as dialog, el, hide, keep, kept } from "./dom.js";
+import { button, byId, show as dialog, el, hide, keep, kept, replace } from "./dom.js";
 import { count, short } from "./format.js";
 import { change } from "./state.js";
-import { excluded, hasTerm, term, withTerm } from "./terms.js";
+import { chosen, excluded, hasTerm, hasValue, term, withoutField, withTerm, withValue } from "./terms.js";
 
 /** How many values a filter shows; the dialog has more. */
 export const VALUES = 8;
@@ -24,11 +24,15 @@ export function draw(answer) {
         `Counted from the newest ${short(answer.events_counted)} matches.`,
       );
   const groups = answer.facets.filter((facet) => facet.values.length).map(group);
-  panel.replaceChildren(
+  replace(
+    panel,
     button(".button.close-facets", "Close filters", () => show(false)),
     // They match no event that is counted here.
     ...excluded().map((part) =>
-      button(".choice.out-term", part, () => pick(part), { title: "No longer filter out", "aria-pressed": "true" }),
+      button(".choice.out-term", part, () => pick(withTerm(part)), {
+        title: "No longer filter out",
+        "aria-pressed": "true",
+      }),
     ),
     ...groups,
     button(".choice.note", "Another field …", () => values("")),
@@ -36,10 +40,14 @@ export function draw(answer) {
   );
 }
 
-function pick(part) {
+function pick(query) {
   hide();
-  change({ query: withTerm(part) });
+  change({ query });
 }
+
+/** The values of a field that could be asked for as well as those that are. */
+const others = (field, parameters, kind) =>
+  get("values", { ...selection(), query: withoutField(field), field, ...parameters }, kind);
 
 /** The dialog of a field's values: any field, and those values that contain a text. */
 function values(name) {
@@ -47,11 +55,11 @@ function values(name) {
     el("input", { type: "text", placeholder: label, "aria-label": label, value, maxLength: 256, oninput: find });
   const list = el("ul.facet", { "aria-live": "polite" });
   async function find() {
-    const asked = { ...selection(), field: field.value.trim(), contains: part.value, limit: MOST_VALUES };
-    const answer = asked.field && (await get("values", asked, "choose").catch((error) => ({ error })));
+    const name = field.value.trim();
+    const asked = { contains: part.value, limit: MOST_VALUES };
+    const answer = name && (await others(name, asked, "choose").catch((error) => ({ error })));
     if (answer === undefined) return;
-    const [most] = answer.values ?? [];
-    const found = (answer.values ?? []).map((each) => entry(asked.field, each, most.count));
+    const found = entries(name, answer.values ?? []);
     list.replaceChildren(...(found.length ? found : [el("li.nothing", answer.error?.message ?? "No values.")]));
   }
   const field = input("Field, such as attr.user.id", name);
@@ -67,15 +75,18 @@ export function empty(message) {
 }
 
 function group(facet) {
-  const most = facet.values[0].count;
+  const list = el("ul", entries(facet.field, facet.values));
+  if (chosen(facet.field).length)
+    others(facet.field, { limit: VALUES }, `others of ${facet.field}`).then(
+      (answer) => answer && replace(list, ...entries(facet.field, together(facet.values, answer.values))),
+      // Then only those that are asked for are offered.
+      () => undefined,
+    );
   const details = el(
     "details.facet",
     { open: !closed.has(facet.field) },
     el("summary", facet.field.replace(/^(attr|resource)\./, ""), el("span.kind", kind(facet.field))),
-    el(
-      "ul",
-      facet.values.map((value) => entry(facet.field, value, most)),
-    ),
+    list,
     facet.values.length < VALUES
       ? ""
       : button(".choice.note", "More …", () => values(facet.field), {
@@ -91,9 +102,20 @@ function group(facet) {
 
 const kind = (field) => (field.startsWith("attr.") ? "attribute" : field.startsWith("resource.") ? "resource" : "");
 
+/** The values that are asked for, also if others are more frequent, and all others. */
+const together = (asked, all) => [
+  ...asked.filter(({ value }) => !all.some((each) => each.value === value)),
+  ...all.map((each) => asked.find(({ value }) => value === each.value) ?? each),
+];
+
+function entries(field, values) {
+  const most = Math.max(...values.map((each) => each.count));
+  return values.map((each) => entry(field, each, most));
+}
+
 function entry(field, value, most) {
   const part = term(field, value.value);
-  const included = hasTerm(part);
+  const included = hasValue(field, value.value);
   const excluded = hasTerm(`-${part}`);
   const bar = el("span.share");
   bar.style.width = `${Math.max(2, (value.count / most) * 100)}%`;
@@ -102,11 +124,12 @@ function entry(field, value, most) {
   return el(
     "li",
     { className: included ? "included" : excluded ? "excluded" : "" },
-    button(".value", shown, () => pick(part), {
+    button(".value", shown, () => pick(withValue(field, value.value)), {
+      name: part,
       "aria-pressed": String(included),
-      title: `${value.value || "(empty)"}: ${count(value.count)}`,
+      title: `${chosen(field).length && !included ? "Or " : ""}${value.value || "(empty)"}: ${count(value.count)}`,
     }),
-    button(".out", "−", () => pick(`-${part}`), {
+    button(".out", "−", () => pick(withTerm(`-${part}`)), {
       "aria-label": `Filter out ${value.value}`,
       "aria-pressed": String(excluded),
       title: "Filter out",

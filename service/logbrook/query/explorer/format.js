@@ -50,7 +50,16 @@ export function axisTime(date, stepSeconds, long) {
   return long ? `${day.slice(5)} ${time}` : time;
 }
 
+/** A length of time in milliseconds, in a unit that fits. */
+export function took(ms) {
+  if (ms && ms < 1) return `${Math.round(ms * 1000)} µs`;
+  return ms < 1000 ? `${Math.round(ms * 10) / 10} ms` : `${(ms / 1000).toFixed(2)} s`;
+}
+
 export const count = (number) => number.toLocaleString("en-US");
+
+/** So many of something. */
+export const counted = (number, what) => `${count(number)} ${what}${number === 1 ? "" : "s"}`;
 
 /** A count in few characters: 1.2k, 3.4M. */
 export function short(number) {

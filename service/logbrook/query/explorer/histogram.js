@@ -1,14 +1,16 @@
 // Counts over time: stacked bars, an outline of earlier ones, a legend to filter by, and a drag that sets the range.
 
 import { changeOf, RANGES, shown } from "./compare.js";
-import { button, byId, el, svg } from "./dom.js";
-import { axisTime, count, short, shortTime } from "./format.js";
+import { button, byId, el, replace, svg } from "./dom.js";
+import { axisTime, count, counted, short, shortTime } from "./format.js";
 import { change, state } from "./state.js";
-import { hasTerm, LEVELS, term, withTerm } from "./terms.js";
+import { hasValue, LEVELS, term, withTerm, withValue } from "./terms.js";
 
 const WIDTH = 1000;
 const HEIGHT = 100;
 const OTHER = "(other)";
+// Lines across a logarithmic scale.
+const MOST_LINES = 4;
 const plot = byId("plot");
 let data = null;
 // Of the compared range, if there is one.
@@ -52,6 +54,28 @@ function changedOne(series) {
   return past.length || !named(OTHER).length ? changed([series], past) : "";
 }
 
+/** What a height is in proportion to: a count, or its logarithm. */
+export const scaled = (events) => (state.scale ? Math.log1p(Math.max(events, 0)) : Math.max(events, 0));
+
+/** A button that turns the logarithmic scale on or off, by which one spike does not flatten all else. */
+export const logScale = (classes) =>
+  button(classes, "Log scale", () => change({ scale: state.scale ? "" : "log" }, { replace: true }), {
+    "aria-pressed": String(Boolean(state.scale)),
+  });
+
+/** What a plot says of its scale: the highest value, and lines at powers of ten if it is logarithmic. `heightOf` a
+ * value is in percent. */
+export function scale(highest, heightOf) {
+  const step = Math.max(10, 10 ** Math.ceil(Math.log10(highest) / MOST_LINES));
+  const lines = [];
+  for (let value = 1; state.scale && scaled(value) < 0.75 * scaled(highest); value *= step) {
+    const across = el("div.power", el("span.scale", short(value)));
+    across.style.bottom = `${heightOf(value)}%`;
+    lines.push(across);
+  }
+  return [...lines, el("span.scale", short(highest))];
+}
+
 /** Draw an answer of /v1/histogram, and the outline of an earlier one. */
 export function draw(answer, earlier = null) {
   data = answer;
@@ -62,13 +86,14 @@ export function draw(answer, earlier = null) {
   const more = past ? changed(data.series, before.series) : "";
   const highest = Math.max(1, ...totals, ...(past ?? []));
   const width = WIDTH / size;
+  const heightOf = (events) => (scaled(events) / scaled(highest)) * (HEIGHT - 4);
   const bars = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", "aria-hidden": "true" });
   const below = new Array(size).fill(0);
   for (const [index, series] of data.series.entries()) {
     const group = svg("g", { class: seriesClass(series, index) });
     for (const [bucket, events] of series.counts.entries()) {
       if (!events) continue;
-      const height = Math.max((events / highest) * (HEIGHT - 4), 0.8);
+      const height = Math.max((heightOf(totals[bucket]) * events) / totals[bucket], 0.8);
       below[bucket] += height;
       group.append(
         svg("rect", { x: bucket * width + width * 0.08, y: HEIGHT - below[bucket], width: width * 0.84, height }),
@@ -77,19 +102,20 @@ export function draw(answer, earlier = null) {
     bars.append(group);
   }
   if (past) {
-    const y = (events) => HEIGHT - (events / highest) * (HEIGHT - 4);
-    const way = past.map((events, bucket) => `${bucket ? "L" : "M"}${bucket * width} ${y(events)}h${width}`);
+    const way = past.map(
+      (events, bucket) => `${bucket ? "L" : "M"}${bucket * width} ${HEIGHT - heightOf(events)}h${width}`,
+    );
     bars.append(svg("path", { class: "past", d: way.join("") }));
   }
   const tip = el("div.tip", { hidden: true });
   const brush = el("div.brush", { hidden: true });
   const line = el("div.line", { hidden: true });
-  plot.replaceChildren(bars, line, brush, el("span.scale", short(highest)), tip);
+  plot.replaceChildren(bars, ...scale(highest, heightOf), line, brush, tip);
   plot.setAttribute("role", "img");
   plot.setAttribute(
     "aria-label",
-    `${count(data.total)} events in ${size} steps of ${duration(data.step_seconds)}, ${peak(data, totals)}` +
-      `${more && `, ${more} ${RANGES[state.compare]}`}; drag to zoom in`,
+    `${counted(data.total, "event")} in ${size} steps of ${duration(data.step_seconds)}, ${peak(data, totals)}` +
+      `${more && `, ${more} ${RANGES[state.compare]}`}${state.scale && ", on a log scale"}; drag to zoom in`,
   );
   legend(more);
   axis();
@@ -112,12 +138,13 @@ export function empty(message) {
 
 function legend(more) {
   const entries = data.series.map((series, index) => {
-    const part = data.by === "level" ? `level:${series.name}` : term(data.by, series.name);
+    const part = term(data.by, series.name);
     const name = [el(`i.${seriesClass(series, index)}`), series.name || "(empty)", el("b", short(series.total))];
-    const pick = (event) => change({ query: withTerm(event.altKey ? `-${part}` : part) });
+    const pick = (event) => change({ query: event.altKey ? withTerm(`-${part}`) : withValue(data.by, series.name) });
     return button(".key", [...name, shown(changedOne(series))], pick, {
+      name: part,
       title: "Filter for this; with Alt, filter out",
-      "aria-pressed": String(hasTerm(part)),
+      "aria-pressed": String(hasValue(data.by, series.name)),
       disabled: series.name === OTHER,
     });
   });
@@ -128,10 +155,12 @@ function legend(more) {
       Object.entries(options).map(([value, text]) => el("option", { value, selected: value === state[name] }, text)),
     );
   const fields = [...new Set(["level", "service", state.by])].map((name) => [name, `by ${name}`]);
-  byId("legend").replaceChildren(
-    el("strong", `${count(data.total)} events`),
+  replace(
+    byId("legend"),
+    el("strong", counted(data.total, "event")),
     shown(more),
     ...entries,
+    logScale(".key.log"),
     select("compare", "Compare", RANGES),
     select("by", "Count by", Object.fromEntries(fields)),
   );

@@ -4,7 +4,7 @@ import { get } from "./api.js";
 import { byId, el, keep, kept } from "./dom.js";
 import { short } from "./format.js";
 import { change, onChange, setTyped, state } from "./state.js";
-import { LEVELS, parts, quoted } from "./terms.js";
+import { fieldWord, LEVELS, parts, quoted } from "./terms.js";
 
 const EXAMPLES = [
   ["level>=error", "errors and worse"],
@@ -103,16 +103,11 @@ async function suggestions() {
     .map((each) => ({
       label: each.name,
       note: each.events ? short(each.events) : each.kind,
-      text: `${name(each.name)}${named ? "" : ":"}`,
+      text: `${fieldWord(each.name)}${named ? "" : ":"}`,
       start,
       end,
     }));
   return [...functions, ...found];
-}
-
-function name(field) {
-  const [, prefix, key] = /^(attr|resource)\.(.*)$/s.exec(field) ?? [];
-  return key && !/^[\w.@/-]+$/.test(key) ? `${prefix}."${key.replace(/["\\]/g, "\\$&")}"` : field;
 }
 
 const recent = () =>

@@ -1,7 +1,18 @@
 // What is shown, all of it in the URL: a link opens the same view elsewhere.
 
 const LAYOUT = { columns: "", wrap: "", dense: "" };
-const VIEW = { query: "", from: "1h", to: "now", by: "level", view: "events", as: "", compare: "", ...LAYOUT };
+const VIEW = {
+  query: "",
+  from: "1h",
+  to: "now",
+  by: "level",
+  view: "events",
+  as: "",
+  compare: "",
+  sort: "",
+  scale: "",
+  ...LAYOUT,
+};
 const DEFAULTS = { ...VIEW, event: "", live: "", utc: "", saved: "" };
 // What a URL can leave out, by the name of the saved view in it.
 const bases = new Map([["", DEFAULTS]]);

@@ -1,8 +1,9 @@
 // The list of events: only the rows in sight exist, however many there are.
 
 import { columns, fieldOf, titleOf } from "./columns.js";
-import { el, textNodes } from "./dom.js";
+import { arrows, el, replace, textNodes } from "./dom.js";
 import { moment, rowTime } from "./format.js";
+import { heading, order, sortInQuery, turn } from "./sort.js";
 import { state } from "./state.js";
 import { wordsToMark } from "./terms.js";
 
@@ -30,14 +31,13 @@ export class Table {
     this.callbacks = { onOpen, onEnd, onScroll };
     this.spacer = el("div.spacer");
     this.rows = el("div.rows", { role: "rowgroup" });
-    this.head = el("div.head", { role: "row" });
+    this.head = arrows(el("div.head", { role: "row" }));
     this.body = el(
       "div.table-body",
       {
         tabIndex: 0,
         role: "grid",
         "aria-rowcount": -1,
-        "aria-label": "Events, newest first",
         onscroll: () => this.scrolled(),
       },
       el("div.heads", { role: "rowgroup" }, this.head),
@@ -68,10 +68,24 @@ export class Table {
     this.element.style.setProperty("--columns", this.columns.map(widthOf).join(" "));
     this.element.classList.toggle("wrap", state.wrap === "1");
     this.element.classList.toggle("dense", state.dense === "1" && state.wrap !== "1");
-    this.head.replaceChildren(
-      ...this.columns.map(({ name }) => el("span", { role: "columnheader", title: name }, titleOf(name))),
+    replace(
+      this.head,
+      ...this.columns.map(({ name }) => {
+        const cell = { role: "columnheader", title: name };
+        if (name === "message") return el("span", cell, titleOf(name));
+        if (name === "time") return heading("span", titleOf(name), order() ? "ascending" : "descending", turn, cell);
+        return heading("span", titleOf(name), "none", () => sortInQuery(name, this.fields()), cell);
+      }),
     );
+    // Tab reaches one of them, and then what is next to the list.
+    for (const [index, each] of this.head.querySelectorAll("button").entries()) each.tabIndex = index ? -1 : 0;
+    this.body.setAttribute("aria-label", order() ? "Events, oldest first" : "Events, newest first");
     this.render();
+  }
+
+  /** The names of the columns as stages know them. */
+  fields() {
+    return this.columns.map(({ name }) => ({ time: "timestamp", message: "body" })[name] ?? name);
   }
 
   /** Show these events, from the top. */
@@ -85,7 +99,7 @@ export class Table {
     this.render();
   }
 
-  /** Add older events at the end. */
+  /** Add the events of the next page at the end. */
   append(events) {
     this.events.push(...events);
     this.render();

@@ -11,12 +11,14 @@ export function quoted(value) {
     : `"${value.replace(/["\\]/g, "\\$&")}"`;
 }
 
-/** `field:value`; an attribute's key may be of any kind. */
-export function term(field, value) {
-  const [, prefix, key] = /^(attr|resource|scope)\.(.*)$/s.exec(field) ?? [null, null, null];
-  if (key && !/^[\w.@/-]+$/.test(key)) return `${prefix}."${key.replace(/["\\]/g, "\\$&")}":${quoted(value)}`;
-  return `${field}:${quoted(value)}`;
+/** The name of a field in the query language; an attribute's key may be of any kind. */
+export function fieldWord(field) {
+  const [, prefix, key] = /^((?:attr|resource|scope)\.)?(.*)$/s.exec(field);
+  return (prefix ?? "") + (/^[\w.@/-]+$/.test(key) ? key : `"${key.replace(/["\\]/g, "\\$&")}"`);
 }
+
+/** `field:value` */
+export const term = (field, value) => `${fieldWord(field)}:${quoted(value)}`;
 
 /** A query's filter, and the stages behind it, from the first | that begins a word. */
 export function parts(query) {
@@ -60,11 +62,55 @@ function filterWith(query, part) {
   return /\s(OR|\|\|)\s/.test(rest) && !/^\(.*\)$/.test(rest) ? `(${rest}) ${part}` : `${rest} ${part}`;
 }
 
+const VALUE = String.raw`"(?:[^"\\]|\\.)*"|[^\s()"<>=!\[{~][^\s()"]*`;
+
+/** Where a filter asks for values of a field, and for which, as words: `field:a`, `field:(a OR b)`. Only where all of
+ * the filter's terms must match. */
+function chosenIn(filter, field) {
+  const nowhere = { before: filter, after: "", words: [] };
+  if (/\s(OR|\|\|)\s/.test(filter.replace(/"(?:[^"\\]|\\.)*"|\([^()]*\)/g, ""))) return nowhere;
+  const name = fieldWord(field).replace(/\W/g, "\\$&");
+  const values = String.raw`(${VALUE})|\(((?:${VALUE})(?: OR (?:${VALUE}))*)\)`;
+  const found = new RegExp(String.raw`(?<=^|\s)(?<!\bNOT\s+)${name}:(?:${values})(?=\s|$)`).exec(filter);
+  if (!found) return nowhere;
+  return {
+    before: filter.slice(0, found.index).trimEnd(),
+    after: filter.slice(found.index + found[0].length).trimStart(),
+    words: found[1] ? [found[1]] : found[2].match(new RegExp(VALUE, "g")).filter((word) => word !== "OR"),
+  };
+}
+
+/** The values of a field that the query's filter asks for, as words. */
+export const chosen = (field) => chosenIn(parts(state.query).filter, field).words;
+
+/** Whether the query's filter asks for this value of a field, maybe among others. */
+export const hasValue = (field, value) => hasTerm(term(field, value)) || chosen(field).includes(quoted(value));
+
+/** The query's filter without what it asks of a field. */
+export function withoutField(field) {
+  const { before, after } = chosenIn(parts(state.query).filter, field);
+  return [before, after].filter(Boolean).join(" ");
+}
+
+/** The query as it is typed with one more value of a field that may match instead of those it asks for; without it if
+ * it has it already. */
+export function withValue(field, value) {
+  const { filter, stages } = parts(typedQuery().trim());
+  const { before, after, words } = chosenIn(filter, field);
+  if (!words.length) return withTerm(term(field, value));
+  const word = quoted(value);
+  const rest = words.includes(word) ? words.filter((each) => each !== word) : [...words, word];
+  const made = rest.length && `${fieldWord(field)}:${rest.length > 1 ? `(${rest.join(" OR ")})` : rest}`;
+  return [before, made, after, stages].filter(Boolean).join(" ");
+}
+
 /** Words of the query that a line may show, for marking. */
 export function wordsToMark() {
   const words = [];
-  // Not the name and the `in` of `name in (…)`.
-  const filter = parts(state.query).filter.replace(/\S+\s+in\s*\(/g, "(");
+  // Not the name and the `in` of `name in (…)`, and not the values of other fields.
+  const filter = parts(state.query)
+    .filter.replace(/\S+\s+in\s*\(/g, "(")
+    .replace(/(?<!\b(?:body|message)):\([^()]*\)/g, ":");
   for (const found of filter.matchAll(
     /(^|[\s(])(?:"((?:[^"\\]|\\.)+)"|([^\s():"\\*?<>=-][^\s():"\\*?<>=]*)(?=[\s)]|$))/g,
   )) {

@@ -2,11 +2,12 @@
 
 import { get, selection } from "./api.js";
 import { changeOf, earlier, shown } from "./compare.js";
-import { button, el, svg, table, textNodes } from "./dom.js";
+import { button, el, replace, svg, table, textNodes } from "./dom.js";
 import { bytes, count, fullTime, moment, short } from "./format.js";
 import { peak } from "./histogram.js";
+import { sorted } from "./sort.js";
 import { change, state } from "./state.js";
-import { parts, term, withTerm } from "./terms.js";
+import { LEVELS, parts, term, withTerm } from "./terms.js";
 
 /** A pattern as a term: its variable places become wildcards. */
 function patternTerm(pattern) {
@@ -43,31 +44,43 @@ function trend(counts, answer) {
   return el("td.trend", svg("svg", { ...size, role: "img" }, svg("title", {}, peak(answer, counts)), ...bars));
 }
 
-/** By how much a pattern has more events than before. Where not all were counted, only what is new is known. */
-function changeSince(before, answer) {
+/** How many events a pattern had before: 0 if it is new, undefined where not all were counted. */
+function countBefore(before, answer) {
   const known = new Map(before?.patterns.map((each) => [each.pattern, each.count]));
   const isExact = answer.exact && before?.exact;
-  return (each) =>
-    before && (isExact || !known.has(each.pattern)) ? changeOf(each.count, known.get(each.pattern)) : "";
+  return ({ pattern }) => (before && (isExact || !known.has(pattern)) ? (known.get(pattern) ?? 0) : undefined);
 }
 
 /** Fill the content with patterns. Returns the answer for the status line. */
 export async function patterns(content) {
-  const answer = await get("patterns", selection(), "view");
+  const answer = await get("patterns", { ...selection(), limit: MOST_PATTERNS }, "view");
   if (!answer) return undefined;
   const range = state.compare && earlier(Number(moment(state.from)), Number(moment(state.to)));
   const compared = { query: state.query, ...range, limit: MOST_PATTERNS };
   const before = range ? await get("patterns", compared, "view") : null;
   if (before === undefined) return undefined;
-  const since = changeSince(before, answer);
+  const past = countBefore(before, answer);
   const isPartial = before && (!before.exact || before.patterns.length === MOST_PATTERNS);
   const note =
     (answer.exact ? "" : ` The newest ${short(answer.events_counted)} matches were grouped.`) +
     (isPartial ? ` New: not among the ${before.patterns.length} most frequent patterns of the other range.` : "");
-  const rows = answer.patterns.map((each) =>
+  const [headings, ordered] = sorted(
+    ["Count", ...(before ? ["Change"] : []), "Trend", "Share", "Level", "Pattern", "Services", "Example"],
+    answer.patterns,
+    {
+      count: (each) => each.count,
+      // What is new grew most; the more of it there is, the more.
+      ...(before && {
+        change: (each) => (past(each) === 0 ? 1e12 + each.count : each.count / (past(each) ?? Infinity)),
+      }),
+      level: (each) => LEVELS.indexOf(each.severity),
+    },
+  );
+  const rows = ordered.map((each) =>
     row(
       () => pick(each),
-      el("td.number", count(each.count), shown(since(each))),
+      el("td.number", count(each.count)),
+      before ? el("td.number", past(each) === undefined ? "" : shown(changeOf(each.count, past(each)))) : "",
       trend(each.counts, answer),
       barCell(each.share, `${(each.share * 100).toFixed(1)} %`, 1),
       el("td", el(`span.badge.level-${each.severity}`, each.severity)),
@@ -77,17 +90,28 @@ export async function patterns(content) {
         each.services.slice(0, 3).join(", "),
         each.services.length > 3 ? ` +${each.services.length - 3}` : "",
       ),
+      el(
+        "td",
+        button(".button.small", "Example", (event) => example(event, each), { title: "Its newest event" }),
+      ),
     ),
   );
-  content.replaceChildren(
+  replace(
+    content,
     el(
       "div.scroll",
       el("p.note", `Lines that differ only in numbers and ids.${note}`),
-      table(["Count", "Trend", "Share", "Level", "Pattern", "Services"], rows),
+      table(headings, rows),
       rows.length ? "" : el("p.nothing", "No events match."),
     ),
   );
   return answer;
+}
+
+/** Open the example of a pattern, and stay in the view. */
+function example(event, pattern) {
+  event.stopPropagation();
+  change({ event: pattern.example.id });
 }
 
 function marked(pattern) {
@@ -112,8 +136,18 @@ export async function services(content) {
   const answer = await get("stats", { ...selection(), limit: 200 }, "view");
   if (!answer) return undefined;
   const most = Math.max(1, ...answer.services.map((each) => each.events));
-  const headings = ["Service", "Events", "Per second", "Errors", "Error rate", "Message bytes", "Last arrival"];
-  const rows = answer.services.map((each) =>
+  const [headings, ordered] = sorted(
+    ["Service", "Events", "Per second", "Errors", "Error rate", "Message bytes", "Last arrival"],
+    answer.services,
+    {
+      events: (each) => each.events,
+      errors: (each) => each.errors,
+      "error rate": (each) => each.error_rate,
+      "message bytes": (each) => each.body_bytes,
+      "last arrival": (each) => Date.parse(each.last_ingested_at),
+    },
+  );
+  const rows = ordered.map((each) =>
     row(
       () => change({ query: parts(withTerm(term("service", each.service))).filter, view: "events" }),
       el("td.name", button(".link", textNodes(each.service || "(none)"))),
@@ -126,7 +160,7 @@ export async function services(content) {
     ),
   );
   const facts = [fact("events", short(answer.events)), fact("errors", short(answer.errors)), ...stored(answer)];
-  content.replaceChildren(el("div.scroll", el("div.facts", ...facts), table(headings, rows)));
+  replace(content, el("div.scroll", el("div.facts", ...facts), table(headings, rows)));
   return answer;
 }
 
