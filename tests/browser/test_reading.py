@@ -172,7 +172,7 @@ def test_back_closes_an_event(page: Chrome) -> None:
 
 
 def test_a_log_scale_shows_what_a_spike_hides(browser: Chrome, service: Door, database: config.ClickHouse) -> None:
-    """A click makes heights logarithmic, with lines at powers of ten, in the chart and in timecharts, and in the URL."""
+    """A click makes heights logarithmic, with lines at powers of ten, in the chart, in timecharts, and in the URL."""
     spike = [recent(offset, "spike", 1000, ServiceName="cart") for offset in range(2000)]
     store(database, [*spike, *(recent(5000 + n, "usual", 120 * n + 30) for n in range(20))])
     open_page(browser, service)
