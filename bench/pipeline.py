@@ -55,6 +55,8 @@ class Figures:
     # From the last acknowledgement to the last row.
     behind_seconds: float = 0.0
     consumer_peak_mib: float = 0.0
+    # What the topic takes on the broker's disk, compressed as the producer sent it.
+    kafka_bytes: float = 0.0
     # Microseconds of processor time per event, by process: what is left when other work slows the clock.
     cpu_us: dict[str, float] = field(default_factory=dict)
 
@@ -206,11 +208,12 @@ def measure(stack: Stack, name: str, count: int, per_message: int, candidate: Ca
             time.sleep(0.05)
         ended = time.perf_counter()
         cpu_us = meter.per_event_us(count)
+        kept = sum(each.stat().st_size for each in stack.directory.glob(f"kafka/data/{room.kafka.topic}-*/*.log"))
         summary = json.loads(producer.communicate()[0])
         assert summary["acknowledged"] == count, summary
         if chosen.table == "otel_logs":
             check(client, count)
-        return Figures(name, count, ended - began, ended - (produced or ended), peak, cpu_us)
+        return Figures(name, count, ended - began, ended - (produced or ended), peak, kept / count, cpu_us)
     finally:
         consumer.terminate()
         consumer.communicate()
@@ -276,6 +279,7 @@ def print_row(figures: Figures, first: Figures) -> None:
     more = "  CPU us/event: " + ", ".join(f"{name} {us:.2f}" for name, us in figures.cpu_us.items())
     if figures.consumer_peak_mib:
         more += f"  {figures.behind_seconds:.1f} s behind the producer, consumer {figures.consumer_peak_mib:.0f} MiB"
+        more += f", {figures.kafka_bytes:.1f} B an event in Kafka"
     print(
         f"{figures.name:32} {figures.events:>10,} events in {figures.seconds:6.1f} s {figures.rate:>10,.0f}/s"
         f"  {figures.rate / first.rate:6.3f} of the first{more}",
