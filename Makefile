@@ -143,8 +143,9 @@ include infra/Makefile.inc tests/faults/Makefile.inc
 ##@ Upkeep
 
 .PHONY: docs docs-site pictures dashboards lock clean help
-docs: $(VENV)/.native ## Write the reference pages that are generated from the code
+docs: $(VENV)/.native $(VENV)/.infra ## Write the reference pages that are generated from the code
 	$(BIN)/python -m logbrook.reference docs
+	$(BIN)/python -m infra.capacity_page
 
 docs-site: $(VENV)/.docs ## Build the documentation as a site, in .local/site; a link or an anchor that leads nowhere fails
 	NO_MKDOCS_2_WARNING=1 docs/site.sh .local/site $(BIN)/mkdocs

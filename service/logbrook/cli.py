@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from logbrook import __version__, config, log, options
-from logbrook.errors import LogbrookError
+from logbrook.errors import ConfigError, LogbrookError
 
 app = typer.Typer(
     name="logbrook",
@@ -217,6 +217,24 @@ def doctor(
 
     here = place.find(config.environment(), Path.cwd(), role)
     raise typer.Exit(report.run(here, only_quick=quick, wait_seconds=wait, as_json=as_json))
+
+
+@app.command()
+def capacity(
+    events_per_day: int = typer.Option(min=1, max=10**12, help="Events a day, on average."),
+    event_bytes: int = typer.Option(..., "--bytes", min=1, max=2**20, help="Bytes of an event as JSON, on average."),
+    days: int = typer.Option(min=1, max=3650, help="Days that ClickHouse keeps an event."),
+    environment: Literal["dev", "prod"] = typer.Option("prod", help="dev: a smaller machine is enough."),
+    as_json: bool = typer.Option(False, "--json", help="Print JSON."),
+) -> None:
+    """Say what to deploy on GCP for a volume of logs, and what it costs. It needs the repository: `make capacity`."""
+    sys.path.append(str(Path(__file__).parents[2]))
+    try:
+        from infra import capacity as planned
+    except ImportError as error:
+        missing = "`logbrook capacity` needs the repository and infra/requirements.txt: run `make capacity` in a clone"
+        raise ConfigError(missing) from error
+    planned.run(planned.Volume(events_per_day, event_bytes, days), environment, as_json=as_json, console=Console())
 
 
 @app.command()
