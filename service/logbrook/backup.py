@@ -14,6 +14,7 @@ https://clickhouse.com/docs/operations/backup and https://cloud.google.com/stora
 
 import re
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -27,7 +28,8 @@ from logbrook.errors import LogbrookError
 log = structlog.get_logger()
 
 _POLL_SECONDS = 0.2
-_RESTORED = "otel_logs_restored"
+_TABLES = ("otel_logs", "idempotency_keys", "saved_views")
+_RESTORED, _RESTORED_VIEWS = "otel_logs_restored", "saved_views_restored"
 _TIME = "%Y%m%dT%H%M%SZ"
 _FULL = re.compile(r"logbrook-\d{8}T\d{6}Z")
 _INCREMENTAL = re.compile(r"logbrook-\d{8}T\d{6}Z-after-(\d{8}T\d{6}Z)")
@@ -60,14 +62,19 @@ def backup(database: config.ClickHouse, bucket: config.Backup, name: str | None 
     client = clickhouse.connect(database)
     base = None if name or not bucket.url else _base(_finished(client, bucket), bucket.full_every_days)
     name = name or default_name() + (f"-after-{base.name.removeprefix('logbrook-')}" if base else "")
-    tables = f"TABLE {database.database}.otel_logs, TABLE {database.database}.idempotency_keys"
+    # A database that another version left for this one to back up may lack some.
+    existing = {str(row[0]) for row in client.query("SHOW TABLES").result_rows}
+    tables = ", ".join(f"TABLE {database.database}.{table}" for table in _TABLES if table in existing)
     settings = f"SETTINGS base_backup = {_place(bucket, base.name)}, {_SAME_KEY}" if base else ""
     _run(client, f"BACKUP {tables} TO {_place(bucket, name)} {settings} ASYNC", "BACKUP_CREATED")
     return name
 
 
 def restore(database: config.ClickHouse, bucket: config.Backup, name: str) -> int:
-    """Replace `otel_logs` by the one in the backup `name`; returns its rows. Raises BackupError if it fails."""
+    """Replace `otel_logs` by the one in the backup `name`; returns its rows. Raises BackupError if it fails.
+
+    Saved views that the backup has are added to those there are: what was changed since then stays changed.
+    """
     client = clickhouse.connect(database)
     client.command(f"DROP TABLE IF EXISTS {_RESTORED} SYNC")
     in_database = f"{database.database}.{{}}".format
@@ -75,10 +82,28 @@ def restore(database: config.ClickHouse, bucket: config.Backup, name: str) -> in
     lenient = f"SETTINGS allow_different_table_def = 1, allow_non_empty_tables = 1{bucket.url and f', {_SAME_KEY}'}"
     tables = f"TABLE {in_database('otel_logs')} AS {in_database(_RESTORED)}, TABLE {in_database('idempotency_keys')}"
     _run(client, f"RESTORE {tables} FROM {_place(bucket, name)} {lenient} ASYNC", "RESTORED")
+    _restore_views(client, in_database, f"FROM {_place(bucket, name)} {lenient}")
     rows = int(client.query(f"SELECT count() FROM {_RESTORED}").result_rows[0][0])
     client.command(f"EXCHANGE TABLES otel_logs AND {_RESTORED}")
     client.command(f"DROP TABLE {_RESTORED} SYNC")
     return rows
+
+
+def _restore_views(client: HttpClient, in_database: Callable[[str], str], source: str) -> None:
+    """Backups of versions without saved views have none."""
+    client.command(f"DROP TABLE IF EXISTS {_RESTORED_VIEWS} SYNC")
+    tables = f"TABLE {in_database('saved_views')} AS {in_database(_RESTORED_VIEWS)}"
+    try:
+        _run(client, f"RESTORE {tables} {source} ASYNC", "RESTORED")
+    except BackupError as error:
+        if "not found in backup" in str(error):
+            return
+        raise
+    client.command(
+        f"INSERT INTO saved_views SELECT * FROM {_RESTORED_VIEWS}"
+        " WHERE (name, version, saved_at) NOT IN (SELECT name, version, saved_at FROM saved_views)"
+    )
+    client.command(f"DROP TABLE {_RESTORED_VIEWS} SYNC")
 
 
 def finished(database: config.ClickHouse, bucket: config.Backup) -> list[Finished]:

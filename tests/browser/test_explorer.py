@@ -269,7 +269,7 @@ def facet(page: Chrome, text: str) -> WebElement:
 def test_a_second_value_of_a_field_may_match_as_well(page: Chrome, service: Door) -> None:
     """The other values stay in sight; a click on one adds it with OR, another click takes it out; keys do the same."""
     open_page(page, service, query="level>=info attr.user.id:user-1 request | stats count")
-    wait(page, lambda: facet(page, "user-3").get_attribute("title").startswith("Or user-3: "))
+    wait(page, lambda: str(facet(page, "user-3").get_attribute("title")).startswith("Or user-3: "))
     facet(page, "user-3").send_keys(Keys.ENTER)
     wait(page, lambda: "user.id:(user-1 OR user-3) request | stats count" in state(page)["query"])
     wait(page, lambda: facet(page, "user-3").get_attribute("aria-pressed") == "true")
@@ -288,7 +288,7 @@ def test_both_values_are_found(page: Chrome) -> None:
     """From the filters, and from the chart's legend."""
     wait(page, lambda: facet(page, "error").is_displayed())
     facet(page, "error").click()
-    wait(page, lambda: "Or info" in facet(page, "info").get_attribute("title"))
+    wait(page, lambda: "Or info" in str(facet(page, "info").get_attribute("title")))
     facet(page, "info").click()
     wait(page, lambda: state(page)["query"] == "level:(error OR info)")
     wait(page, lambda: texts(page, "#legend strong") == ["300 events"])

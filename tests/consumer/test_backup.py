@@ -108,6 +108,28 @@ def test_events_of_another_schema_come_back_into_this_one(topic: config.Kafka, d
     assert bodies(database) == [*(each.decode() for each in numbered(0, 60)), "the first"]
 
 
+def test_saved_views_come_back(database: config.ClickHouse) -> None:
+    """A restore adds those that are gone, and leaves those that were changed since; a backup without any is fine."""
+    client = clickhouse.connect(database)
+    save = "INSERT INTO saved_views (name, version, owner, document) VALUES ('{}', {}, 'zoe', '{}')"
+    name = backup.default_name() + "-" + database.database
+    for view in ("kept", "lost"):
+        client.command(save.format(view, 1, "old"))
+    backup.backup(database, FOLDER, name)
+    client.command(save.format("kept", 2, "new"))
+    client.command("ALTER TABLE saved_views DELETE WHERE name = 'lost' SETTINGS mutations_sync = 1")
+
+    for _ in range(2):
+        backup.restore(database, FOLDER, name)
+        rows = client.query("SELECT name, version, document FROM saved_views ORDER BY name, version").result_rows
+        assert [tuple(row) for row in rows] == [("kept", 1, "old"), ("kept", 2, "new"), ("lost", 1, "old")]
+
+    client.command("RENAME TABLE saved_views TO elsewhere")
+    backup.backup(database, FOLDER, name + "-without")
+    client.command("RENAME TABLE elsewhere TO saved_views")
+    assert backup.restore(database, FOLDER, name + "-without") == 0
+
+
 def _fill(database: config.ClickHouse, first: int, rows: int) -> None:
     """Rows of a few MB that no compression makes small."""
     clickhouse.connect(database).command(
