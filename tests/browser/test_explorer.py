@@ -247,16 +247,25 @@ def test_keys_select_and_open(page: Chrome) -> None:
 def test_filters_at_the_side_are_a_click(page: Chrome) -> None:
     """A click on a value filters for it, another takes it back; the minus leaves it out."""
     wait(page, lambda: "cart" in texts(page, "#facets .text"))
-    value = "//aside[@id='facets']//button[contains(@class,'value')][.//span[text()='cart']]"
-    page.find_element(By.XPATH, value).click()
+    click(page, lambda: facet(page, "cart"))
     wait(page, lambda: set(texts(page, ".row .service")) == {"cart"})
     assert state(page)["query"] == "service:cart"
-    wait(page, lambda: page.find_element(By.XPATH, value).get_attribute("aria-pressed") == "true")
-    page.find_element(By.XPATH, value).click()
+    wait(page, lambda: facet(page, "cart").get_attribute("aria-pressed") == "true")
+    click(page, lambda: facet(page, "cart"))
     wait(page, lambda: "query" not in state(page))
     wait(page, lambda: "cart" in texts(page, "#facets .text"))
     page.execute_script("document.querySelector('[aria-label=\"Filter out cart\"]').click()")
     wait(page, lambda: set(texts(page, ".row .service")) == {"checkout"})
+
+
+def click(page: Chrome, find: Callable[[], WebElement]) -> None:
+    """Click on what is found, while the page redraws itself."""
+
+    def clicked() -> bool:
+        find().click()
+        return True
+
+    wait(page, clicked)
 
 
 def facet(page: Chrome, text: str) -> WebElement:
@@ -277,19 +286,19 @@ def test_a_second_value_of_a_field_may_match_as_well(page: Chrome, service: Door
     assert facet(page, "user-1").get_attribute("aria-pressed") == "true"
     wait(page, lambda: facet(page, "user-0").get_attribute("aria-pressed") == "false")
 
-    facet(page, "user-1").click()
+    click(page, lambda: facet(page, "user-1"))
     wait(page, lambda: state(page)["query"] == "level>=info attr.user.id:user-3 request | stats count")
     wait(page, lambda: facet(page, "user-1").get_attribute("aria-pressed") == "false")
-    facet(page, "user-3").click()
+    click(page, lambda: facet(page, "user-3"))
     wait(page, lambda: state(page)["query"] == "level>=info request | stats count")
 
 
 def test_both_values_are_found(page: Chrome) -> None:
     """From the filters, and from the chart's legend."""
     wait(page, lambda: facet(page, "error").is_displayed())
-    facet(page, "error").click()
+    click(page, lambda: facet(page, "error"))
     wait(page, lambda: "Or info" in str(facet(page, "info").get_attribute("title")))
-    facet(page, "info").click()
+    click(page, lambda: facet(page, "info"))
     wait(page, lambda: state(page)["query"] == "level:(error OR info)")
     wait(page, lambda: texts(page, "#legend strong") == ["300 events"])
     page.find_element(By.XPATH, "//div[@id='legend']//button[contains(., 'info')]").click()
@@ -301,7 +310,7 @@ def test_one_side_of_an_or_is_not_changed(page: Chrome, service: Door) -> None:
     """A filter that is part of a larger expression stays as it is: a value is added to the whole."""
     open_page(page, service, query="service:cart OR level:error")
     wait(page, lambda: facet(page, "user-1").is_displayed())
-    facet(page, "checkout").click()
+    click(page, lambda: facet(page, "checkout"))
     wait(page, lambda: state(page)["query"] == "(service:cart OR level:error) service:checkout")
 
 
