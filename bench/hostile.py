@@ -29,12 +29,13 @@ from clickhouse_connect.driver.exceptions import DatabaseError
 
 from bench import query_data
 from bench.query import api, percentile, say, server
-from logbrook import clickhouse, config
+from logbrook import clickhouse
 from logbrook.clickhouse import HttpClient
 from logbrook.query import functions
 from tests.query import grammar
 
 DEADLINE_SECONDS = 5.0
+_CLIENTS = 6
 CANARY = "canary-9d1f60c7e2b8"
 # Values by their type, each different in each row: what a function is called with.
 _VALUES = {
@@ -263,9 +264,7 @@ def run(arguments: argparse.Namespace, directory: Path) -> bool:
                 time.sleep(arguments.idle_seconds)
             began = time.monotonic()
             with attacked.going_on():
-                ends = attack(
-                    str(door.base_url), clickhouse.connect(settings), chosen, 3 * config.Query.max_concurrent_sql
-                )
+                ends = attack(str(door.base_url), clickhouse.connect(settings), chosen, _CLIENTS)
             say(f"attacked for {time.monotonic() - began:.0f} s")
             with idle.going_on():
                 time.sleep(arguments.idle_seconds)

@@ -250,7 +250,9 @@ class Query:
         "ended. Keep the sum with `max_concurrent_sql` and `max_streams` well below ClickHouse's "
         "`max_concurrent_queries`, so that there is always room for inserts.",
     )
-    max_concurrent_sql: int = setting(2, "The same for statements of /v1/sql, which may be of any size.")
+    max_concurrent_sql: int = setting(
+        1, "The same for statements of /v1/sql, which may be of any size: of two, each on a core, searches are slower."
+    )
     sql_timeout_seconds: float = setting(
         20.0,
         "Longest time that a statement of /v1/sql may run in ClickHouse. This and the next two are sent with the "
