@@ -42,7 +42,7 @@ def test_a_pattern_has_a_trend(page: Chrome) -> None:
 def test_a_range_is_compared(browser: Chrome, service: Door, database: config.ClickHouse) -> None:
     """With the time before: the outline, by how many percent there is more, and what is new; with another, or not."""
     earlier = [
-        recent(offset, f"request {offset} served", offset * 6 - 2300, ServiceName="cart")
+        recent(offset, f"request {offset} served", offset * 6 - 2000, ServiceName="cart")
         for offset in range(1000, 1090)
     ]
     store(database, [*shop(), *earlier])

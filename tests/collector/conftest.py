@@ -25,7 +25,7 @@ class Edge:
     otlp: dict[str, int]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
     """The Collector, started once."""
     directory = tmp_path_factory.mktemp("collector")

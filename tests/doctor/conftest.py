@@ -38,7 +38,7 @@ class OddBroker(KafkaBroker):
         )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def odd_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OddBroker]:
     """A ZooKeeper, and the broker with its users `gateway` and `consumer`, without rights to a test's topic."""
     directory, jar_files = tmp_path_factory.mktemp("kafka"), jars.ensure(REPOSITORY / ".local/jars")
@@ -70,7 +70,7 @@ def odd_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OddBroker]:
             yield OddBroker(*names)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def kafka(odd_broker: OddBroker) -> KafkaBroker:
     """The same, for fixtures that need any Kafka."""
     return odd_broker
@@ -90,7 +90,7 @@ def grant(
         done.result()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NativeStack]:
     """The stack, with all its files in one directory, on ports that only its `.env` knows."""
     with native_stack(tmp_path_factory.mktemp("stack")) as up:

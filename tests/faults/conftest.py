@@ -1,4 +1,4 @@
-"""One stack for all fault tests of a session, and a fresh place on it for each test."""
+"""One stack for all fault tests, and a fresh place on it for each test."""
 
 import os
 import random
@@ -46,7 +46,7 @@ def seed() -> int:
     return _seed()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """ZooKeeper, Kafka and ClickHouse, for tests that leave them running and healed."""
     with running(tmp_path_factory.mktemp("stack")) as up:

@@ -1,6 +1,6 @@
 """The real thing on one machine: ZooKeeper, Kafka and the ClickHouse engine, and the product's own processes.
 
-One stack serves all tests of a session; each test takes a `Place` on it: a topic, a database and a group of its own.
+One stack serves all tests; each test takes a `Place` on it: a topic, a database and a group of its own.
 """
 
 import secrets

@@ -2,6 +2,7 @@
 
 import contextlib
 import random
+import re
 
 import pytest
 
@@ -76,6 +77,8 @@ def test_broken_lines_of_json_are_stored_one_by_one(database: config.ClickHouse)
     "lines",
     [
         [b'{"msg":"x","v":1e400}'] * 3,
+        [b'{"msg":"x","v":' + b"7" * 400 + b"}"] * 3,
+        [b'{"msg":"x","v":' + b"7" * 400 + b"}", b"{", b'{"msg":"x"}'],
         [b'{"msg":"\\ud800"}'] * 3,
         [b'{"msg":"x","n":1,}'] * 3,
         [b'{"msg":"\xff"}'] * 3,
@@ -98,7 +101,10 @@ def test_lines_that_only_some_parsers_take(database: config.ClickHouse, lines: l
 
 
 def test_json_is_what_clickhouse_takes_for_json(database: config.ClickHouse) -> None:
-    """The gateway's idea of a valid object is ClickHouse's own: on it depends how many events a message has."""
+    """The gateway's idea of a valid object is ClickHouse's own: on it depends how many events a message has.
+
+    But for integers beyond a double, which ClickHouse takes: such a line goes alone, and is an event to both.
+    """
     bodies = [sent.body for sent in fuzzing.requests(70, seed=5)]
     lines = [line for body in bodies for line in body.split(b"\n") if line.startswith(b"{")]
     lines += [b'{"a":%s%s}' % (b"[" * depth, b"]" * depth) for depth in range(1_015, 1_030)]
@@ -108,7 +114,8 @@ def test_json_is_what_clickhouse_takes_for_json(database: config.ClickHouse) -> 
     [valid] = client.query("SELECT isValidJSON(line) FROM lines ORDER BY number").result_columns
     client.close()
     assert 50 < sum(valid) < len(lines) - 50
-    assert [line for line, expected in zip(lines, valid, strict=True) if reading.is_json(line) != bool(expected)] == []
+    differing = [line for line, expected in zip(lines, valid, strict=True) if reading.is_json(line) != bool(expected)]
+    assert [line for line in differing if reading.is_json(line) or not re.search(rb"[1-9][0-9]{308}", line)] == []
 
 
 def test_accepted_is_stored_whatever_is_sent(database: config.ClickHouse) -> None:

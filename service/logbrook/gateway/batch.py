@@ -150,7 +150,8 @@ def recognizable(messages: list[bytes]) -> list[bytes]:
 def _is_valid(line: bytes) -> bool:
     """Whether it is JSON by the narrow rules of ClickHouse's parser, which are also orjson's.
 
-    Both refuse bytes that are not UTF-8, half of a surrogate pair, and numbers beyond a double; msgspec takes them.
+    Both refuse bytes that are not UTF-8, half of a surrogate pair, and 1e400; msgspec takes them.
+    orjson alone refuses integers that are as large: what it takes, ClickHouse takes, on which `recognizable` relies.
     """
     try:
         orjson.loads(line)
