@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent
 LOCAL, GCP = ROOT / "compose/prometheus/rules.yml", Path(__file__).parent / "alerts.yml"
 # A metric with its labels, unless it is part of a longer name or of a string.
 _SELECTOR = re.compile(
-    r"(?<![\w:\"])((?:up|(?:consumer|gateway|query|audit|backup|kafka|zookeeper|process|node|ClickHouse[A-Za-z]+)_\w+"
+    r"(?<![\w:\"])((?:up|(?:alertmanager|consumer|gateway|query|audit|backup|kafka|zookeeper|process|node|ClickHouse[A-Za-z]+)_\w+"
     r"|[a-z]+_googleapis_com:\w+))\b(?:\{([^}]*)\})?"
 )
 
@@ -66,6 +66,8 @@ def scopes(settings: Settings) -> dict[str, str]:
             r"agent_googleapis_com:\w+": f'monitored_resource="gce_instance",metadata_system_name="{node}"',
             r"up|(kafka|zookeeper|audit|backup|ClickHouse[A-Za-z]+)_\w+": f'namespace=~".+/{node}"',
         }
+        if settings.alert_rules:
+            found[r"alertmanager_\w+"] = f'namespace=~".+/{node}"'
     if settings.consumer_metrics:
         found[r"consumer_\w+"] = f'cluster="__run__",namespace="{settings.name}-consumer"'
     return found
@@ -141,6 +143,7 @@ def _scoped(settings: Settings, found: re.Match[str]) -> str:
             return f"{name}{{{labels},{ours}}}" if labels else f"{name}{{{ours}}}"
     for beginning, why in (
         ("consumer_", "consumerMetrics is off"),
+        ("alertmanager_", "alertRules is empty"),
         ("run_googleapis_com:container_instance_count", "autoscaler is off"),
         ("run_googleapis_com:job_", "backend is vm: the node audits"),
     ):

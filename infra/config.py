@@ -177,6 +177,11 @@ class Settings:
         "File that says who of them may see what (docs/access.md), relative to the repository. With queryIap only. "
         "Empty: all of them see everything.",
     )
+    query_trace_url: str = key(
+        "",
+        "Address of a trace's spans in another program, with {trace_id} in it; the log explorer links to it.",
+        like=r"https?://.*\{trace_id\}.*",
+    )
     grafana: bool = key(False, "Grafana with the dashboards on Cloud Run, behind Google's sign-in. vm only.")
     ssh_users: tuple[str, ...] = key((), "Who may reach the data node through IAP, as administrator.")
 

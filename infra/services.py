@@ -63,6 +63,8 @@ class Query(pulumi.ComponentResource):
         if settings.alert_rules:
             evaluator = f"http://{settings.node_address}:{ALERT_PORT}"
             environment |= Environment({"LOGBROOK_QUERY_ALERTS_URL": evaluator})
+        if settings.query_trace_url:
+            environment |= Environment({"LOGBROOK_QUERY_TRACE_URL": settings.query_trace_url})
         if settings.query_iap:
             audience = foundation.iap.audience(f"{settings.name}-query")
             environment |= Environment({"LOGBROOK_QUERY_IAP_AUDIENCE": audience})

@@ -29,9 +29,10 @@ receivers:
 
 @dataclass
 class Receiver:
-    """Who is woken up: every notification, in order, and what each logged in with."""
+    """Who is woken up: every notification, in order, and what each logged in with. Each is answered with `status`."""
 
     url: str = ""
+    status: int = 200
     told: list[dict[str, Any]] = field(default_factory=list)
     logins: list[str | None] = field(default_factory=list)
 
@@ -53,7 +54,7 @@ def alertmanager(directory: Path, configuration: str = _CONFIGURATION) -> Iterat
         def do_POST(self) -> None:
             receiver.logins.append(self.headers["authorization"])
             receiver.told.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
-            self.send_response(200)
+            self.send_response(receiver.status)
             self.end_headers()
 
         def log_message(self, *_: Any) -> None:

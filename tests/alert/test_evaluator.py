@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import httpx
 import pytest
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
@@ -433,6 +434,29 @@ def test_the_example_for_the_node_tells_slack(state: Path, database: config.Clic
     assert attachment["title_link"].startswith("http://explorer/?query=")
     assert "charge 2 failed" in attachment["text"]
     assert "&lt;!channel> hello" in attachment["text"]
+
+
+def test_a_receiver_that_refuses_is_counted(state: Path, database: config.ClickHouse, tmp_path: Path) -> None:
+    """By the metric that the rule NotificationsFail watches, which is there, at zero, before anything fails.
+
+    https://github.com/prometheus/alertmanager/blob/main/notify/notify.go
+    """
+
+    def failed(url: str) -> float:
+        lines = httpx.get(f"{url}/metrics").text.splitlines()
+        name = 'alertmanager_notifications_failed_total{integration="webhook"'
+        return sum([float(line.split()[-1]) for line in lines if line.startswith(name)] or [-1])
+
+    store(database, [failure(n, 1) for n in range(3)])
+    with (
+        alertmanager(tmp_path / "alertmanager") as receiver,
+        evaluating(RULE, state, database, alertmanager_url=receiver.url) as running,
+    ):
+        assert failed(receiver.url) == 0
+        receiver.status = 403
+        running.complete(5)
+        running.complete(15)
+        until(lambda: failed(receiver.url) > 0)
 
 
 def test_an_alertmanager_that_is_away_is_told_later(state: Path, database: config.ClickHouse, tmp_path: Path) -> None:

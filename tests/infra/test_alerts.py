@@ -13,6 +13,7 @@ import yaml
 from infra import alerts, budget, dashboard
 from infra.__main__ import program
 from infra.policy import Declared
+from infra.render import boot_file
 from logbrook import metrics
 from native import prometheus
 from tests.infra.engine import ROOT, settings_of
@@ -21,7 +22,7 @@ from tests.infra.refused import World
 
 PROD, DEV = settings_of("prod"), settings_of("dev")
 MANAGED = {"backend": "managed", "clickhouseHost": "abc.clickhouse.example"}
-AGENT = yaml.safe_load((ROOT / "infra/boot/agent.yaml").read_text())
+RULES = {"alertRules": "compose/alerts.yaml"}
 # Google's own, by its lists of metrics (read 2026-11-28): cloud.google.com/monitoring/api/metrics_gcp_p_z#gcp-run,
 # metrics_gcp_c#gcp-compute, metrics_opsagent. Cloud Run's table of built-in metrics has worker pools' billable time and
 # jobs' completed executions: cloud.google.com/run/docs/monitoring.
@@ -74,7 +75,7 @@ def test_every_rule_has_a_policy_or_a_reason(stack: str, changes: dict[str, str]
     assert policies.keys() - {"OutOfMemory", "GatewayUnreachable"} == known.keys() - reasons.keys()
     assert all(re.search(r"logbrook:\w+|nothing sends it", reason) for reason in reasons.values())
     if stack == "prod" and not changes:
-        assert reasons.keys() == {"AuditFailed", "NoAudit"}
+        assert reasons.keys() == {"AuditFailed", "NoAudit", "NotificationsFail"}
 
 
 def _changed(settings: Any, changes: dict[str, str]) -> Any:
@@ -82,15 +83,18 @@ def _changed(settings: Any, changes: dict[str, str]) -> Any:
     return dataclasses.replace(settings, **renamed)
 
 
-@pytest.mark.parametrize("changes", [{}, {"consumerMetrics": "true"}, MANAGED], ids=["vm", "collector", "managed"])
+@pytest.mark.parametrize(
+    "changes", [RULES, {"consumerMetrics": "true"}, MANAGED], ids=["vm with rules", "collector", "managed"]
+)
 def test_every_metric_of_a_query_gets_there(changes: dict[str, str]) -> None:
     """By what the node's agent and the collector forward, and by Google's lists; and only this stack's series count."""
-    jobs = AGENT["metrics"]["receivers"]["logbrook"]["config"]["scrape_configs"]
+    agent = boot_file("agent.yaml") + (boot_file("agent-alerts.yaml") if changes == RULES else "")
+    jobs = yaml.safe_load(agent)["metrics"]["receivers"]["logbrook"]["config"]["scrape_configs"]
     forwarded = [job["metric_relabel_configs"][0]["regex"] for job in jobs]
     of_consumers = _of_consumers()
     queries = _queries("dev", **changes)
 
-    assert queries
+    assert ("alertmanager_notifications_failed_total" in str(queries)) == (changes == RULES)
     for query in queries:
         for name in alerts.metrics(query) - GOOGLE - {"up"}:
             if name.startswith("consumer_"):

@@ -107,6 +107,15 @@ def test_alerts_on_logs_run_where_the_stack_names_rules(prod: list[Declared]) ->
     assert not {"compose/alert/rules.yaml", "alertmanager-config"} & {*re.findall(r'"([^"]+)"', without)}
 
 
+def test_the_explorer_links_to_the_spans_of_traces() -> None:
+    """Where the stack's file says where they are; an address without the trace's id is refused."""
+    address = "https://jaeger.example.org/trace/{trace_id}"
+    found = record(program, stack_config("prod", queryTraceUrl=address))
+    assert _variables(_one(found, "Service", "query"))["LOGBROOK_QUERY_TRACE_URL"] == address
+    with pytest.raises(StackError, match="logbrook:queryTraceUrl"):
+        record(program, stack_config("prod", queryTraceUrl="https://jaeger.example.org/"))
+
+
 def test_mistakes_in_rules_are_refused_with_their_place(tmp_path: Path) -> None:
     """Before anything is declared, by the service's own reader: every mistake, with its line and column."""
     rules = tmp_path / "rules.yaml"
