@@ -3,6 +3,7 @@
 Nothing is started before a test asks for it, and nothing is left behind.
 """
 
+import functools
 import gc
 import os
 import secrets
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from httpx._transports import default as transports
 from hypothesis import HealthCheck, settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
@@ -32,6 +34,11 @@ settings.load_profile("any machine")
 # Java's second compiler is for servers that run longer than a test: without it, Kafka needs half as much processor time
 # to start. The programs that tests start inherit this.
 os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1")
+
+
+# To load the certificates of all authorities takes each client at least 25 ms of processor time, and no test asks a
+# server that has one of them.
+transports.create_ssl_context = functools.cache(transports.create_ssl_context)  # type: ignore[attr-defined]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
