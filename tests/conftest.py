@@ -26,8 +26,10 @@ from tests.components import REPOSITORY, ClickHouseServer, KafkaBroker, emptied,
 
 pytest_plugins = ["pytester", "tests.skips"]
 HOST = "127.0.0.1"
-# How quickly examples are made is the machine's affair, not the code's.
-settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# How quickly examples are made is the machine's affair, not the code's. Each run tries others; `make test
+# ARGS=--hypothesis-profile=thorough` tries many at once.
+settings.register_profile("any machine", max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("thorough", settings.get_profile("any machine"), max_examples=2000)
 settings.load_profile("any machine")
 
 

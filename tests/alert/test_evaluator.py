@@ -292,7 +292,7 @@ def test_of_two_evaluators_one_works(state: Path, database: config.ClickHouse) -
 
 def test_what_stays_incomplete_is_an_alert(state: Path, database: config.ClickHouse) -> None:
     """Windows that wait too long, because events wait or nobody says, are told about, until they no longer do."""
-    with evaluating(RULE, state, database, incomplete_after_seconds=300) as running:
+    with evaluating(RULE, state, database, incomplete_after_seconds=300, catch_up_hours=0.1) as running:
         assert "old" in str(running.complete(5))
         assert [each.rule for each in running.firing()] == [INCOMPLETE]
 

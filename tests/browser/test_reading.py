@@ -255,6 +255,26 @@ def test_a_trace_is_laid_out_over_time(
         assert one(browser, "#drawer a").get_attribute("href") == f"https://jaeger.example.org/trace/{TRACE}"
 
 
+def test_addresses_in_an_event_are_links(browser: Chrome, service: Door, database: config.ClickHouse) -> None:
+    """In the message, marked words and all, and in values: what ends the sentence is not part of them, nor a color."""
+    body = 'see https://example.org/a?b=1, (http://h.example/x) or "ftp://h/", javascript:x, http://, \x1b[1mhttp://z/\x1b[0m'
+    store(database, [recent(1, body, 10, LogAttributes={"url": "at https://example.org/ü.", "none": "https"})])
+    open_page(browser, service, query="example")
+    wait(browser, lambda: len(messages(browser)) == 1)
+    one(browser, ".row").click()
+    wait(browser, lambda: texts(browser, "#drawer dt"))
+
+    links = browser.find_elements(By.CSS_SELECTOR, "#drawer .body a, #drawer dd a")
+    assert [link.text for link in links] == [
+        "https://example.org/a?b=1",
+        "http://h.example/x",
+        "http://z/",
+        "https://example.org/ü",
+    ]
+    assert {link.get_attribute("rel") for link in links} == {"noopener noreferrer nofollow"}
+    assert texts(browser, "#drawer .body a mark") == ["example", "example"]
+
+
 def test_an_event_with_many_fields_is_searched(browser: Chrome, service: Door, database: config.ClickHouse) -> None:
     """A box leaves the fields that contain a text; arrows lead to the events before and after it in the list."""
     many = {f"key{n}": f"value{n}" for n in range(20)} | {"user.id": "mia", "card": "a MIA card"}

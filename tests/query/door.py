@@ -1,5 +1,6 @@
 """The query service for tests: a real server on a free port over a real database, and events to put into it."""
 
+import functools
 import json
 import threading
 import time
@@ -97,7 +98,11 @@ def event(offset: int, body: str = "hello", **fields: object) -> dict[str, objec
 
 def store(database: config.ClickHouse, rows: list[dict[str, object]]) -> None:
     """Put rows into the table, as one part."""
-    client = clickhouse.connect(database)
     lines = "\n".join(json.dumps(row) for row in rows)
-    client.raw_insert("otel_logs", insert_block=lines.encode(), fmt="JSONEachRow")
-    client.close()
+    _client(database, threading.get_ident()).raw_insert("otel_logs", insert_block=lines.encode(), fmt="JSONEachRow")
+
+
+@functools.cache
+def _client(database: config.ClickHouse, _thread: int) -> clickhouse.HttpClient:
+    """To connect takes longer than to store a few rows. A client is for one thread."""
+    return clickhouse.connect(database)

@@ -100,7 +100,7 @@ function page(name) {
 function details() {
   const event = shown;
   const shape = { lines: true, words: wordsToMark() };
-  const message = el("pre.body", { dir: "ltr", tabIndex: 0 }, ...textNodes(indented(event.body), shape));
+  const message = el("pre.body", { dir: "ltr", tabIndex: 0 }, ...linked(indented(event.body), shape));
   const hidden = event.body_bytes > new TextEncoder().encode(event.body).length;
   const rest = button(".button.small", `Show all${hidden ? ` ${bytes(event.body_bytes)}` : ""}`, async () => {
     const all = await whole();
@@ -225,7 +225,7 @@ function pair(name, value, field) {
     "div.pair",
     { tabIndex: -1 },
     el("dt", { title: name }, ...textNodes(name)),
-    el("dd", { dir: "ltr" }, linked(value)),
+    el("dd", { dir: "ltr" }, ...linked(value, { lines: true })),
     el(
       "dd.pick",
       pick("Filter for", null, "+", () => change({ query: withTerm(term(field, value)) })),
@@ -245,11 +245,20 @@ const pages = () => svg("svg", { viewBox: "0 0 16 16" }, svg("path", { d: "M5.5 
 const columns = () => svg("svg", { viewBox: "0 0 16 16" }, svg("path", { d: "M2.5 3h11v10h-11zM6.2 3v10M9.8 3v10" }));
 const bars = () => svg("svg", { viewBox: "0 0 16 16" }, svg("path", { d: "M3 13V8M8 13V3M13 13V6" }));
 
-/** Only http and https become links, and those tell the other side nothing. */
-function linked(value) {
-  if (!/^https?:\/\/[^\s]+$/i.test(value) || !URL.canParse(value))
-    return el("span", ...textNodes(value, { lines: true }));
-  return el("a", { href: value, target: "_blank", rel: "noopener noreferrer nofollow" }, ...textNodes(value));
+// What ends a sentence or a JSON text does not belong to an address.
+const ADDRESS = /https?:\/\/[^\s\p{C}"'<>\\^`{|}]*[^\s\p{C}"'<>\\^`{|}.,:;!?)\]]/giu;
+
+/** Text as nodes, its addresses as links: only http and https, and those tell the other side nothing. */
+function linked(text, shape) {
+  const nodes = [];
+  let at = 0;
+  for (const { 0: href, index } of text.matchAll(ADDRESS)) {
+    if (!URL.canParse(href)) continue;
+    const link = { href, target: "_blank", rel: "noopener noreferrer nofollow" };
+    nodes.push(...textNodes(text.slice(at, index), shape), el("a", link, ...textNodes(href, shape)));
+    at = index + href.length;
+  }
+  return [...nodes, ...textNodes(text.slice(at), shape)];
 }
 
 function around(body, lines = 30) {
