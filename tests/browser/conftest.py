@@ -47,7 +47,8 @@ def started(profile: Path, *flags: str) -> webdriver.Chrome:
 _AXE = Path(__file__).parents[1] / "tools/explorer/node_modules/axe-core/axe.min.js"
 _RUN_AXE = """
 const [done] = arguments;
-axe.run(document).then((result) => done(result.violations), (error) => done(String(error)));
+const found = axe.run(document, { resultTypes: ["violations"] });
+found.then((result) => done(result.violations), (error) => done(String(error)));
 """
 
 

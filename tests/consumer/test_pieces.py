@@ -148,6 +148,18 @@ def test_what_crashes_the_server_for_long_is_stored_raw(monkeypatch: pytest.Monk
     assert (silent.stored.total(), silent.raw.total()) == (0, 1)
 
 
+def test_a_restart_of_the_server_cuts_nothing() -> None:
+    """An insert of one message that a restart breaks does not make many inserts of the backlog after it."""
+    pieces, inlet = Pieces(100_000, 1), Picky(ill=1, error=broken())
+    with pytest.raises(ClickHouseError):
+        pieces.insert(cast(Inlet, inlet), batch_of(1))
+
+    pieces.insert(cast(Inlet, inlet), batch_of(1000))
+    pieces.close()
+
+    assert inlet.inserts == 2
+
+
 def test_the_servers_own_errors_cut_nothing() -> None:
     """While the disk is full a batch waits as it is: when there is room, it is one insert."""
     batch = batch_of(1000)

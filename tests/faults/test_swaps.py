@@ -11,7 +11,7 @@ from tests.faults.ledger import Ledger, Sender, check
 from tests.faults.parts import EVERYTHING
 from tests.faults.stack import Place
 
-SWAPS = 100 if EVERYTHING else 8
+SWAPS = 100 if EVERYTHING else 4
 
 
 def other_version() -> list[File]:

@@ -186,12 +186,13 @@ def test_disks_are_watched_beyond_what_is_planned() -> None:
 @needs_promtool
 def test_the_rules_of_gcp_fire_when_they_should(tmp_path: Path) -> None:
     """alerts.yml, by promtool, with a case for each alert in which it fires and one in which it does not."""
-    shutil.copy(alerts.GCP, tmp_path)
-    shutil.copy(Path(__file__).parent / "alerts_test.yml", tmp_path)
-    done = _promtool(tmp_path, "alerts_test.yml")
+    files = sorted(Path(__file__).parent.glob("alerts*_test.yml"))
+    for file in (alerts.GCP, *files):
+        shutil.copy(file, tmp_path)
+    done = _promtool(tmp_path, *[file.name for file in files])
 
     assert done.returncode == 0, done.stdout + done.stderr
-    cases = yaml.safe_load((tmp_path / "alerts_test.yml").read_text())["tests"]
+    cases = [case for file in files for case in yaml.safe_load(file.read_text())["tests"]]
     fired = {look["alertname"] for case in cases for look in case["alert_rule_test"] if look["exp_alerts"]}
     assert fired == _rules(alerts.GCP).keys()
 
@@ -231,8 +232,8 @@ def test_prometheus_can_read_every_query(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def _promtool(directory: Path, file: str) -> subprocess.CompletedProcess[str]:
-    command = ["promtool", "test", "rules", file]
+def _promtool(directory: Path, *files: str) -> subprocess.CompletedProcess[str]:
+    command = ["promtool", "test", "rules", *files]
     return subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False)
 
 

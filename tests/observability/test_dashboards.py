@@ -26,7 +26,7 @@ TARGETS = [(f"{name}: {panel['title']}", target) for name, panel in PANELS for t
 SQL = [(title, target["rawSql"]) for title, target in TARGETS if "rawSql" in target]
 PROMQL = [(title, target["expr"]) for title, target in TARGETS if "expr" in target]
 # Served by programs that the native stack does not have, or counted only when something went wrong.
-ELSEWHERE, IF_WRONG = ("node_",), {"consumer_insert_failures_total"}
+ELSEWHERE, IF_WRONG = ("node_", "alertmanager_"), {"consumer_insert_failures_total"}
 
 Choice = dict[str, str | list[str]]
 EVERYTHING: Choice = {"service": "$__all", "level": "0", "search": "", "price": "0.10", "ratio": "5"}
@@ -128,7 +128,8 @@ def test_every_promql_panel_has_data(stack: Watched, title: str, promql: str) ->
 def test_what_an_alert_looks_at_is_there(stack: Watched, alert: dict[str, Any]) -> None:
     """An alert on a metric that nobody serves would never fire."""
     bare = re.sub(r'"[^"]*"', "", alert["expr"])
-    names = set(re.findall(r"\b(?:up|(?:consumer|gateway|audit|kafka|process|node|ClickHouse)[_:\w]+)", bare))
+    prefixes = "alertmanager|consumer|gateway|audit|kafka|process|node|ClickHouse"
+    names = set(re.findall(rf"\b(?:up|(?:{prefixes})[_:\w]+)", bare))
 
     assert names
     for name in names - IF_WRONG:

@@ -259,7 +259,7 @@ def test_every_route_asks_who_one_is(both: str, path: str) -> None:
         assert client.client.request(method, url).status_code == status
 
 
-@hypothesis_settings(PATIENT, max_examples=50)
+@hypothesis_settings(PATIENT, max_examples=30)
 @given(query=QUERIES)
 def test_any_query_finds_what_is_also_in_the_role(corpus_seen: Door, query: str) -> None:
     """A query of any shape finds exactly the events that match it, as if there were only those of the role's query."""

@@ -14,7 +14,7 @@ from tests.query.corpus import EVENTS, KEYS, SERVICES, VALUES, WORDS
 from tests.query.door import Door
 from tests.query.evaluator import Rows, matches
 
-PATIENT = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+PATIENT = settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def expected(query: str, seen: str = "") -> set[int]:

@@ -10,7 +10,7 @@ from tests.schema import model
 from tests.schema.conftest import Row, Store
 
 # One insert an example: many payloads in each make up for few examples.
-whole_batches = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+whole_batches = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 names = st.one_of(

@@ -49,6 +49,7 @@ class Pieces:
         self._alone: Counter[Coordinate] = Counter()
         self._broken_at: dict[Coordinate, float] = {}
         self._raw: dict[Coordinate, str] = {}
+        self._breaks = 0
         self.narrowing = False
         """Whether the last failure made pieces smaller that held several messages: it is worth trying again at once."""
         self._inserters = ThreadPoolExecutor(parallel, thread_name_prefix="insert")
@@ -80,10 +81,15 @@ class Pieces:
                 job.cancel()
             wait_for([job for job, _ in jobs])
         self.narrowing = False
+        if any(_is_broken(error) for _, error in failures):
+            self._breaks += 1
         for coordinates, error in failures:
-            self._learn(coordinates, error, as_only_one=stored > 0)
+            # Whoever restarts ClickHouse breaks an insert, which may be a small one: that says nothing about its size.
+            if self._breaks > 1 or not _is_broken(error):
+                self._learn(coordinates, error, as_only_one=stored > 0)
         if failures:
             raise failures[0][1]
+        self._breaks = 0
         self._size = min(2 * self._size, self._max_messages)
         self._alone.clear()
         self._broken_at.clear()
@@ -131,7 +137,7 @@ class Pieces:
             # It was refused even raw, so this is hardly the message's fault, and it gets another chance.
             del self._alone[coordinate]
             return
-        if code is None and not clickhouse.answered_too_late(error):
+        if _is_broken(error):
             now = time.monotonic()
             if now - self._broken_at.get(coordinate, -math.inf) < _BROKEN_COUNTS_EVERY_SECONDS:
                 return
@@ -147,6 +153,11 @@ class Pieces:
             )
             log.error("refused even alone: stored raw", partition=coordinate[0], offset=coordinate[1], code=code)
             metrics.consumer_raw_messages_total.inc()
+
+
+def _is_broken(error: ClickHouseError) -> bool:
+    """Whether the connection ended without an answer, and not for the time limit."""
+    return clickhouse.error_code(error) is None and not clickhouse.answered_too_late(error)
 
 
 def refuses_messages(error: ClickHouseError) -> bool:

@@ -77,6 +77,7 @@ class _Learned:
     filters: bool = False
     table_rows: int = 0
     table_rows_at: float = -_TABLE_ROWS_SECONDS
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 class Engine:
@@ -261,9 +262,12 @@ class Engine:
         """The settings to send. A user whose profile is read-only brings its own, and may lower some for /v1/sql."""
         learned = self._learned
         if learned.readonly is None:
-            learned.readonly = await self._admit()
-            if learned.readonly:
-                await self._try_sql_limits()
+            async with learned.lock:
+                if learned.readonly is None:
+                    readonly = await self._admit()
+                    if readonly:
+                        await self._try_sql_limits()
+                    learned.readonly = readonly
         own = learned.sql_limits if statement.lane == "sql" else {}
         if self._condition:
             if not learned.filters:
