@@ -42,7 +42,10 @@ def scopes(settings: Settings) -> dict[str, str]:
     Google's agent on the node sets `namespace` to the machine's id and name, as it does in its own tests; the collector
     next to a consumer is told which one to set (collector.py).
     """
-    gateway = f'monitored_resource="cloud_run_revision",service_name="{settings.name}-gateway"'
+    # Each of them takes events, and senders may all use one of them.
+    beside = {"gateway-grpc": settings.gateway_grpc, "logging": settings.cloud_logging_filter}
+    gateways = ["gateway", *[name for name, is_there in beside.items() if is_there]]
+    gateway = f'monitored_resource="cloud_run_revision",service_name=~"{settings.name}-({"|".join(gateways)})"'
     pool = f'monitored_resource="cloud_run_worker_pool",worker_pool_name="{settings.name}-consumer"'
     found = {
         "run_googleapis_com:request_count": gateway,

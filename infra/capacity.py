@@ -47,7 +47,7 @@ class Volume:
 
     @property
     def scale(self) -> float:
-        """An event in terms of the measured one: a larger one costs more in proportion, a smaller one as much."""
+        """An event in terms of the measured one: a larger one costs more in proportion, a smaller one the same."""
         return float(max(1, self.event_bytes / _figure("event_bytes")))
 
     @property
@@ -78,7 +78,8 @@ def plan(volume: Volume, environment: str = "prod") -> Plan:
     """The cheapest VM that takes it, or else the managed shape. Raises StackError if not even that can."""
     price = cost.prices()
     node_us = _figure("clickhouse_us") + _figure("pipeline_us") - _figure("pipeline_clickhouse_us")
-    vcpus = max(_vcpus(volume, node_us / 1e6), volume.stored_gib / _figure("stored_gib_per_vcpu"))
+    busy, reading = _vcpus(volume, node_us / 1e6), volume.stored_gib / _figure("stored_gib_per_vcpu")
+    vcpus = max(busy, reading)
     keys = _instances(volume, environment)
     keys |= _topic(volume, keys["consumer_max"]) | {"retention_days": volume.days}
     # A deploy checks the disk for whole GiB a day.
@@ -90,7 +91,9 @@ def plan(volume: Volume, environment: str = "prod") -> Plan:
     largest = _figure("largest_disk_gib")
     why = [f"{full_key(name)} would be {gib:,}, more than {largest:,}" for name, gib in disks.items() if gib > largest]
     if not enough:
-        why.append(f"{vcpus:,.1f} virtual CPUs are needed, and the largest machine has {max(own.values())}")
+        cause = "to take the peak" if busy >= reading else "to search what is stored"
+        needed = ceil(10 * vcpus) / 10
+        why.append(f"{needed:,.1f} virtual CPUs are needed {cause}, and the largest machine has {max(own.values())}")
     if why:
         peak_bytes = volume.peak_per_second * volume.event_bytes
         cpus = max(3, ceil(peak_bytes / _figure("managed_kafka_bytes_per_vcpu")))
@@ -148,7 +151,10 @@ def run(volume: Volume, environment: str, *, as_json: bool, console: Console) ->
     try:
         found = plan(volume, environment)
     except StackError as error:
-        raise LogbrookError(f"one stack can't take that, so divide the sources among several: {error}") from error
+        raise LogbrookError(
+            f"a stack as it is by default can't take that, so divide the sources among several, or change the key that "
+            f"is named here: {error}"
+        ) from error
     if as_json:
         print(json.dumps(as_object(found), indent=2))  # noqa: T201
         return
@@ -158,6 +164,8 @@ def run(volume: Volume, environment: str, *, as_json: bool, console: Console) ->
     for name, value in rows(found):
         table.add_row(name, value)
     console.print(table, "", highlight=False)
+    if found.why:
+        console.print("[bold]For a second stack[/], beside one that runs: docs/deploy.md, *Outgrowing one VM*.")
     commands = (f"pulumi config set {name} {value}" for name, value in found.keys.items())
     console.print("\n".join(commands), highlight=False, soft_wrap=True, markup=False)
 
@@ -179,20 +187,24 @@ def as_object(found: Plan) -> dict[str, Any]:
 def rows(found: Plan) -> Iterator[tuple[str, str]]:
     """The plan for people: each part and its size."""
     settings, stored = found.settings, found.volume.stored_gib
+    days = f"{found.volume.days} day{'s' * (found.volume.days != 1)}"
     yield "stack", settings.environment
     if settings.on_vm:
         machine, shares = MACHINES[settings.machine_type], budget.node_memory(settings)
-        yield "machine", f"{machine.name}: {machine.cpus} virtual CPUs, of which {found.vcpus:.2g} are needed"
+        yield (
+            "machine",
+            f"{machine.name}: {machine.cpus} virtual CPUs, of which {max(0.01, found.vcpus):.2f} are needed",
+        )
         rest = f"Kafka {shares.kafka_limit:,}, ZooKeeper {shares.zookeeper_limit:,}, page cache {shares.page_cache:,}"
         yield "memory", f"{machine.memory_mib:,} MiB: ClickHouse {shares.clickhouse_limit:,}, {rest}"
-        full = f"{stored / settings.clickhouse_disk_gib:.0%} full after {found.volume.days} days, and no fuller"
+        full = f"{stored / settings.clickhouse_disk_gib:.0%} full after {days}, and no fuller"
         yield "ClickHouse's disk", f"{settings.clickhouse_disk_gib:,} GiB; {full}"
         most = _topic_gib(vars(settings)) / settings.kafka_disk_gib
         yield "Kafka's disk", f"{settings.kafka_disk_gib:,} GiB; at most {most:.0%} full"
     else:
         size = f"{settings.managed_kafka_cpus} virtual CPUs, {settings.managed_kafka_memory_gib} GiB of memory"
         yield "managed Kafka", size
-        yield "ClickHouse", f"{stored:,.0f} GiB after {found.volume.days} days, in a service or cluster of its own"
+        yield "ClickHouse", f"{stored:,.0f} GiB after {days}, in a service or cluster of its own"
     each = f"{settings.kafka_retention_bytes / GIB:,.1f} GiB each"
     yield "topic", f"{settings.kafka_partitions} partitions; {settings.kafka_retention_hours} hours, or {each}"
     yield "gateways", f"{settings.gateway_min} to {settings.gateway_max}"

@@ -23,7 +23,7 @@ def lines() -> Iterator[str]:
         "",
         "## Where one VM ends",
         "",
-        "| Bytes | Days | Most events a day | With more |",
+        "| Bytes | Days | Most events a day | With a tenth more |",
         "|---:|---:|---:|---|",
     ]
     for size in _SIZES:

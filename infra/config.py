@@ -161,7 +161,9 @@ class Settings:
         False, "Refuse requests that come to Cloud Run's own address, past the load balancer and its limit."
     )
     gateway_requests_per_minute: int = key(
-        12_000, "With gatewayDomain: most requests a minute for each token, and for each address without one.", least=1
+        12_000,
+        "With gatewayDomain: most requests a minute for each token as it is sent, and for each address without one.",
+        least=1,
     )
     query_min: int = key(0, "Fewest query instances.")
     query_max: int = key(2, "Most query instances.", least=1)

@@ -1,7 +1,7 @@
 """`make cost STACK=dev`: estimates what a stack costs per month, by resource, from the sourced prices in prices.yaml.
 
-It counts what is always there; traffic from senders (except at the load balancer) and readers, and the instances that
-the autoscaler adds, are extra.
+It counts what is always there. Extra are backups in their bucket, traffic of senders (except through the load balancer)
+and of readers, requests, and the instances that the autoscaler adds.
 """
 
 import argparse
@@ -112,8 +112,9 @@ def table(settings: Settings, price: Mapping[str, Any]) -> str:
     total = f"{'ESTIMATE, dollars a month':<48}{sum(parts.values()):>9.2f}"
     unverified = [name for name, source in price["sources"].items() if source.startswith("not verified")]
     note = (
-        "List prices of us-central1, each with its page and date in infra/prices.yaml; without other traffic of "
-        f"senders and readers, requests and scaled instances. Not verified: {', '.join(unverified)}."
+        "List prices of us-central1, each with its page and date in infra/prices.yaml. Not included: backups in their "
+        "bucket, traffic of senders (except through the load balancer) and readers, requests, and instances added "
+        f"under load. Not verified: {', '.join(unverified)}."
     )
     return "\n".join([*lines, "-" * 57, total, "", *textwrap.wrap(note, 100)])
 

@@ -135,7 +135,7 @@ class GatewayDomain(pulumi.ComponentResource):
         )
 
     def _limit(self) -> gcp.compute.SecurityPolicy:
-        """So many requests a minute for each token; for each address where there is none, such as an uptime check."""
+        """So many requests a minute for each value of a token's header, and for each address that sends none."""
         keys = [{"enforce_on_key_type": "HTTP_HEADER", "enforce_on_key_name": name} for name in TOKEN_HEADERS]
         named = " || ".join(f"has(request.headers['{name}'])" for name in TOKEN_HEADERS)
         anyone = {"versioned_expr": "SRC_IPS_V1", "config": {"src_ip_ranges": ["*"]}}

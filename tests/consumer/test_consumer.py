@@ -222,6 +222,31 @@ def test_replay_stores_what_is_missing_and_nothing_else(topic: config.Kafka, dat
     assert bodies(database) == [each.decode() for each in numbered(0, 1000)]
 
 
+def test_the_audit_knows_what_has_expired(topic: config.Kafka, database: config.ClickHouse) -> None:
+    """Kafka may keep what ClickHouse has deleted: that is not missing. What is newer, or follows what is stored, is."""
+    day_ms = 86_400_000
+    now_ms = int(time.time() * 1000)
+    client = clickhouse.connect(database)
+    client.command("ALTER TABLE otel_logs MODIFY TTL toDate(IngestedAt) + toIntervalDay(5)")
+    producer = Producer(producer_config(topic, 30))
+    for days_ago in (20, 9, 8, 1, 7, 0):
+        producer.produce(topic.topic, b"%d" % days_ago, partition=0, timestamp=now_ms - days_ago * day_ms)
+    assert producer.flush(30) == 0
+    with consuming(SETTINGS, topic, database):
+        eventually(lambda: len(bodies(database)) == 6)
+        eventually(lambda: not any(each.pending for each in audit(SETTINGS, topic, database, Bounds())))
+
+    def missing(kept: str) -> tuple[tuple[int, int], ...]:
+        client.command(f"ALTER TABLE otel_logs DELETE WHERE Body NOT IN ({kept}) SETTINGS mutations_sync = 2")
+        return audit(SETTINGS, topic, database, Bounds())[0].missing_offsets
+
+    assert missing("'9', '1', '7', '0'") == ((2, 2),)
+    assert missing("'1', '7', '0'") == ()
+    assert missing("'1', '0'") == ((4, 4),)
+    assert missing("'0'") == ((3, 4),)
+    client.close()
+
+
 def test_the_audit_finds_what_is_double(topic: config.Kafka, database: config.ClickHouse) -> None:
     """A row stored twice is counted as double, in its partition."""
     client = clickhouse.connect(database)

@@ -116,6 +116,18 @@ def _of_consumers() -> set[str]:
     }
 
 
+def test_all_that_take_events_are_watched() -> None:
+    """The gateway, the one for gRPC, and Cloud Logging's: where all come through one, the others get no requests."""
+    for changes, services in (
+        ({}, "gateway"),
+        ({"gatewayGrpc": "true", "cloudLoggingFilter": "severity>=INFO"}, "gateway|gateway-grpc|logging"),
+    ):
+        policies = _policies(record(program, stack_config("prod", **changes)))
+        for name in ("NoData", "GatewayErrors"):
+            query = policies[name]["conditions"][0]["conditionPrometheusQueryLanguage"]["query"]
+            assert f'service_name=~"logbrook-prod-({services})"' in query
+
+
 def test_the_audit_is_watched_without_a_data_node() -> None:
     """What it finds is critical; that it does not run can wait until morning. Only this stack's job counts."""
     policies = _policies(record(program, stack_config("prod", **MANAGED)))

@@ -9,7 +9,7 @@ from confluent_kafka import Consumer
 from logbrook import clickhouse, config, metrics
 from logbrook.clickhouse import HttpClient
 from logbrook.consumer.inlet import Position, Topic, server_time, stored_offsets
-from logbrook.consumer.span import Bounds, Span, reader, spans, stalled, still_in_kafka
+from logbrook.consumer.span import Bounds, Span, first_at, reader, spans, stalled, still_in_kafka
 
 # How many offsets one query checks: bounds its memory.
 _WINDOW = 2_000_000
@@ -77,6 +77,11 @@ def _examine(client: HttpClient, consumer: Consumer, topic: Topic, span: Span) -
             missing += _gaps(client, topic, window)
     repeated = _repeated(client, topic, span) if missing else set()
     without_row = [gap for each in missing for gap in _cut(each, repeated)]
+    if without_row and without_row[0].start == span.first:
+        # The oldest, which Kafka keeps while newer messages are in the same segment. What was never stored is taken for
+        # expired only if it is as old, and if nothing before it is stored.
+        kept_from = first_at(consumer, topic.name, span.partition, _kept_from_ms(client), span.end)
+        without_row[0] = range(min(max(span.first, kept_from), without_row[0].stop), without_row[0].stop)
     lost = still_in_kafka(consumer, topic.name, span.partition, without_row)
     absent = sum(len(each) for each in lost)
     return Finding(
@@ -91,6 +96,16 @@ def _examine(client: HttpClient, consumer: Consumer, topic: Topic, span: Span) -
         pending=span.pending,
         missing_offsets=tuple((each.start, each.stop - 1) for each in lost[:10]),
     )
+
+
+def _kept_from_ms(client: HttpClient) -> int:
+    """Since when events are kept, by the table's retention, in Unix milliseconds; 0: always. It counts whole days."""
+    [[seconds]] = client.query(
+        "SELECT if(days = 0, 0, toUnixTimestamp(toDateTime(today() - days + 1))) FROM ("
+        r" SELECT max(toUInt16OrZero(extract(create_table_query, 'IngestedAt\\) \\+ toIntervalDay\\((\\d+)'))) AS days"
+        " FROM system.tables WHERE database = currentDatabase() AND name IN ('otel_logs', 'otel_logs_local'))"
+    ).result_rows
+    return int(seconds) * 1000
 
 
 def _windows(span: Span) -> Iterator[Span]:

@@ -140,6 +140,14 @@ def still_in_kafka(consumer: Consumer, topic: str, partition: int, gaps: Iterabl
     return found
 
 
+def first_at(consumer: Consumer, topic: str, partition: int, time_ms: int, otherwise: int) -> int:
+    """The first offset at or after a time, or `otherwise`. Raises UnavailableError if the brokers do not answer."""
+    try:
+        return _at(consumer, [TopicPartition(topic, partition)], time_ms).get(partition, otherwise)
+    except KafkaException as error:
+        raise KafkaUnavailableError(f"Kafka {in_words(error)}") from error
+
+
 def _append(ranges: list[range], offset: int) -> None:
     """Add an offset that is above all others; next to the last range it lengthens that one."""
     if ranges and ranges[-1].stop == offset:
