@@ -1,7 +1,7 @@
 // The search box: suggestions while typing, marks where the query is wrong.
 
 import { get } from "./api.js";
-import { byId, el, keep, kept } from "./dom.js";
+import { byId, el, keep, kept, textNodes } from "./dom.js";
 import { short } from "./format.js";
 import { change, onChange, setTyped, state } from "./state.js";
 import { fieldWord, LEVELS, parts, quoted } from "./terms.js";
@@ -43,6 +43,9 @@ let offeredFor = "";
 let chosen = -1;
 let fields = null;
 let waiting;
+
+/** The query in the box, which can't show line breaks. */
+const typed = () => (input.value === state.query.replace(/[\r\n]/g, "") ? state.query : input.value);
 
 /** The token that the caret is in: where it starts, and its field if it has one. */
 function token() {
@@ -121,11 +124,11 @@ function remember(query) {
 }
 
 async function suggest() {
-  const typed = input.value;
+  const given = input.value;
   const found = await suggestions();
-  if (typed !== input.value || document.activeElement !== input) return;
+  if (given !== input.value || document.activeElement !== input) return;
   items = found;
-  offeredFor = typed;
+  offeredFor = given;
   chosen = -1;
   list.replaceChildren(
     ...items.map((item, index) =>
@@ -140,7 +143,7 @@ async function suggest() {
             take(index);
           },
         },
-        el("span.label", item.label ?? item.query),
+        el("span.label", ...textNodes(item.label ?? item.query)),
         el("span.note", item.note ?? ""),
       ),
     ),
@@ -168,7 +171,7 @@ function take(index) {
   open(false);
   if (item.whole) {
     input.value = item.query;
-    submit();
+    submit(item.query);
     return;
   }
   input.value = input.value.slice(0, item.start) + item.text + input.value.slice(item.end).trimStart();
@@ -188,12 +191,12 @@ function think() {
   waiting = setTimeout(suggest, 120);
 }
 
-function submit() {
+function submit(query = typed()) {
   open(false);
   clearTimeout(waiting);
-  remember(input.value);
-  if (state.query === input.value) window.dispatchEvent(new Event("logbrook-refresh"));
-  else change({ query: input.value, event: "" });
+  remember(query);
+  if (state.query === query) window.dispatchEvent(new Event("logbrook-refresh"));
+  else change({ query, event: "" });
 }
 
 /** Mark what the API did not understand, and say what it expected. */
@@ -249,9 +252,9 @@ byId("clear").addEventListener("click", () => {
   submit();
   input.focus();
 });
-setTyped(() => input.value);
+setTyped(typed);
 onChange((changed) => {
-  if (changed.has("query") && input.value !== state.query) input.value = state.query;
+  if (changed.has("query") && typed() !== state.query) input.value = state.query;
   if (changed.has("from") || changed.has("to")) fields = null;
   byId("clear").hidden = !input.value;
 });

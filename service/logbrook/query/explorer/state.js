@@ -34,6 +34,7 @@ export const layoutOf = (given = state) => partsOf(LAYOUT, given);
 function read() {
   const given = Object.fromEntries(new URLSearchParams(location.search));
   Object.assign(state, partsOf(baseOf(given.saved ?? ""), given));
+  if (state.to !== "now") state.live = "";
 }
 
 /** Know what a name in the URL stands for. */
@@ -55,7 +56,9 @@ export function asSearch(changes = {}) {
 export function change(given, { replace = false } = {}) {
   // What was typed and not yet searched for counts as soon as something else is asked for.
   const asks = ["from", "to", "view", "live"].some((key) => key in given) && !("query" in given);
-  const changes = asks ? { query: typed(), ...given } : given;
+  const changes = { ...(asks && { query: typed() }), ...given };
+  // Only what arrives now can be followed.
+  if ((changes.to ?? state.to) !== "now") changes.live = "";
   const changed = Object.keys(changes).filter((key) => state[key] !== changes[key]);
   // Even then the URL may become shorter: a saved view may now say the rest.
   if (!changed.length && !replace) return;

@@ -6,7 +6,8 @@ export const LEVELS = ["none", "trace", "debug", "info", "warn", "error", "fatal
 
 /** A word of the query language for a value: quoted if it needs to be. */
 export function quoted(value) {
-  return /^[\w./@][\w./@-]*$/.test(value) && !/^(AND|OR|NOT)$/.test(value)
+  // As it is, it would be an operator, a regular expression, text, or a network.
+  return /^[\w./@][\w./@-]*$/.test(value) && !/^(AND|OR|NOT|\/.*\/|\/\/.*|[\d.]+\/\d+)$/.test(value)
     ? value
     : `"${value.replace(/["\\]/g, "\\$&")}"`;
 }
@@ -20,25 +21,53 @@ export function fieldWord(field) {
 /** `field:value` */
 export const term = (field, value) => `${fieldWord(field)}:${quoted(value)}`;
 
+/** What a term becomes to leave out what it asks for, and the other way around. */
+export const opposite = (part) => (part.startsWith("-") ? part.slice(1) : `-${part}`);
+
+// What has no operators in it: strings, regular expressions, and characters behind a backslash.
+const LITERAL = /"(?:[^"\\]|\\.)*"|[:~]\s*\/(?:\\.|[^/\\])+\/(?=[\s)]|$)|\\./gs;
+const STAGE = new RegExp(String.raw`${LITERAL.source}|(?<=^|[\s)"])\|(?!\|)`, "gs");
+
 /** A query's filter, and the stages behind it, from the first | that begins a word. */
 export function parts(query) {
-  const lexemes = /"(?:[^"\\]|\\.)*"|[:~]\s*\/(?:\\.|[^/\\])+\/(?=[\s)]|$)|\\.|(?<=^|[\s)"])\|(?!\|)/gs;
-  for (const found of query.matchAll(lexemes)) {
+  for (const found of query.matchAll(STAGE)) {
     if (found[0] === "|") return { filter: query.slice(0, found.index).trim(), stages: query.slice(found.index) };
   }
   return { filter: query, stages: "" };
 }
 
-/** A term with the blanks around it; not beside an operator, which would be left alone without it. */
-const alone = (part) =>
-  new RegExp(
-    String.raw`(?<!\s(?:AND|OR|NOT|&&|\|\|))\s${part.replace(/[\\^$.*+?()[\]{}|]/g, "\\$&")}\s(?!(?:AND|OR|&&|\|\|)\s)`,
-  );
+/** A filter, or its beginning, without literals and groups: only a parenthesis or a string that is open is left. */
+function outermost(filter) {
+  let text = filter.replace(LITERAL, (found) => (found[0] === "\\" ? "_" : " "));
+  while (/\([^()]*\)/.test(text)) text = text.replace(/\([^()]*\)/g, " ");
+  return text;
+}
 
-const without = (filter, part) => ` ${filter} `.replace(alone(part), " ").trim();
+/** Whether a filter has alternatives outside of all groups. */
+const hasOr = (filter) => /(^|\s)(OR|\|\|)(\s|$)/.test(outermost(filter));
+
+/** Where a filter has what fits a pattern as a term that must match, and what is around it. */
+function placeOf(filter, pattern) {
+  if (hasOr(filter)) return undefined;
+  const whole = new RegExp(String.raw`(?<=^|\s)(?<!\bNOT\s+)(?:${pattern})(?=\s|$)`, "g");
+  for (const found of filter.matchAll(whole)) {
+    const before = filter.slice(0, found.index).trimEnd();
+    const after = filter.slice(found.index + found[0].length).trimStart();
+    if (!/[("]/.test(outermost(before))) return { found, before, after };
+  }
+  return undefined;
+}
+
+const placeOfTerm = (filter, part) => placeOf(filter, part.replace(/[\\^$.*+?()[\]{}|]/g, "\\$&"));
+
+/** What is left of a filter without what is at a place, and without the AND beside it. */
+function without({ before, after }) {
+  const rest = before.replace(/\s*(?<!\S)(AND|&&)$/, "");
+  return [rest, rest === before ? after.replace(/^(AND|&&)\s+/, "") : after].filter(Boolean).join(" ");
+}
 
 /** Whether the query's filter has this term as a whole. */
-export const hasTerm = (part) => alone(part).test(` ${parts(state.query).filter} `);
+export const hasTerm = (part) => Boolean(placeOfTerm(parts(state.query).filter, part));
 
 /** The terms of fields that the query's filter leaves out, each with its minus. */
 export const excluded = () =>
@@ -55,29 +84,22 @@ export function withTerm(part) {
 }
 
 function filterWith(query, part) {
-  const less = without(query, part);
-  if (less !== query) return less;
-  const rest = without(query, part.startsWith("-") ? part.slice(1) : `-${part}`);
-  if (!rest) return part;
-  return /\s(OR|\|\|)\s/.test(rest) && !/^\(.*\)$/.test(rest) ? `(${rest}) ${part}` : `${rest} ${part}`;
+  const place = placeOfTerm(query, part);
+  if (place) return without(place);
+  const against = placeOfTerm(query, opposite(part));
+  const rest = against ? without(against) : query;
+  return [hasOr(rest) ? `(${rest})` : rest, part].filter(Boolean).join(" ");
 }
 
 const VALUE = String.raw`"(?:[^"\\]|\\.)*"|[^\s()"<>=!\[{~][^\s()"]*`;
 
-/** Where a filter asks for values of a field, and for which, as words: `field:a`, `field:(a OR b)`. Only where all of
- * the filter's terms must match. */
+/** Where a filter asks for values of a field, and for which, as words: `field:a`, `field:(a OR b)`. */
 function chosenIn(filter, field) {
-  const nowhere = { before: filter, after: "", words: [] };
-  if (/\s(OR|\|\|)\s/.test(filter.replace(/"(?:[^"\\]|\\.)*"|\([^()]*\)/g, ""))) return nowhere;
   const name = fieldWord(field).replace(/\W/g, "\\$&");
-  const values = String.raw`(${VALUE})|\(((?:${VALUE})(?: OR (?:${VALUE}))*)\)`;
-  const found = new RegExp(String.raw`(?<=^|\s)(?<!\bNOT\s+)${name}:(?:${values})(?=\s|$)`).exec(filter);
-  if (!found) return nowhere;
-  return {
-    before: filter.slice(0, found.index).trimEnd(),
-    after: filter.slice(found.index + found[0].length).trimStart(),
-    words: found[1] ? [found[1]] : found[2].match(new RegExp(VALUE, "g")).filter((word) => word !== "OR"),
-  };
+  const place = placeOf(filter, String.raw`${name}:(?:(${VALUE})|\(((?:${VALUE})(?: OR (?:${VALUE}))*)\))`);
+  if (!place) return { before: filter, after: "", words: [] };
+  const [, one, several] = place.found;
+  return { ...place, words: one ? [one] : several.match(new RegExp(VALUE, "g")).filter((word) => word !== "OR") };
 }
 
 /** The values of a field that the query's filter asks for, as words. */
@@ -88,20 +110,20 @@ export const hasValue = (field, value) => hasTerm(term(field, value)) || chosen(
 
 /** The query's filter without what it asks of a field. */
 export function withoutField(field) {
-  const { before, after } = chosenIn(parts(state.query).filter, field);
-  return [before, after].filter(Boolean).join(" ");
+  return without(chosenIn(parts(state.query).filter, field));
 }
 
 /** The query as it is typed with one more value of a field that may match instead of those it asks for; without it if
  * it has it already. */
 export function withValue(field, value) {
   const { filter, stages } = parts(typedQuery().trim());
-  const { before, after, words } = chosenIn(filter, field);
+  const place = chosenIn(filter, field);
+  const { before, after, words } = place;
   if (!words.length) return withTerm(term(field, value));
   const word = quoted(value);
   const rest = words.includes(word) ? words.filter((each) => each !== word) : [...words, word];
-  const made = rest.length && `${fieldWord(field)}:${rest.length > 1 ? `(${rest.join(" OR ")})` : rest}`;
-  return [before, made, after, stages].filter(Boolean).join(" ");
+  const made = `${fieldWord(field)}:${rest.length > 1 ? `(${rest.join(" OR ")})` : rest}`;
+  return [...(rest.length ? [before, made, after] : [without(place)]), stages].filter(Boolean).join(" ");
 }
 
 /** Words of the query that a line may show, for marking. */
