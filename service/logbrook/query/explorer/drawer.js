@@ -2,7 +2,7 @@
 
 import { get } from "./api.js";
 import { toggle } from "./columns.js";
-import { arrows, button, byId, copy, el, svg, tab, textNodes, toast } from "./dom.js";
+import { arrows, button, byId, copy, el, replace, svg, tab, textNodes, toast } from "./dom.js";
 import { bytes, counted, fullTime, rowTime, took } from "./format.js";
 import { change, state } from "./state.js";
 import { term, withTerm, wordsToMark } from "./terms.js";
@@ -90,8 +90,8 @@ function head(current) {
 function page(name) {
   const body = el("div.drawer-body", { id: "drawer-page", role: "tabpanel", tabIndex: 0, "aria-label": name });
   const hadFocus = drawer.contains(document.activeElement);
-  drawer.replaceChildren(head(name), body);
-  if (hadFocus) drawer.querySelector("[aria-selected=true]").focus();
+  replace(drawer, head(name), body);
+  if (hadFocus && !drawer.contains(document.activeElement)) drawer.querySelector("[aria-selected=true]").focus();
   if (name === "event") body.append(...details());
   if (name === "context") around(body);
   if (name === "trace") trace(body);
@@ -150,7 +150,7 @@ function details() {
 /** Select the minutes around a time. */
 function near(timestamp, changes = {}) {
   const [at, size] = [Date.parse(timestamp), AROUND_MINUTES * 60e3];
-  change({ from: new Date(at - size).toISOString(), to: new Date(at + size).toISOString(), live: "", ...changes });
+  change({ from: new Date(at - size).toISOString(), to: new Date(at + size).toISOString(), ...changes });
 }
 
 /** A box that leaves only the fields whose names or values contain a text. */
@@ -247,13 +247,28 @@ const bars = () => svg("svg", { viewBox: "0 0 16 16" }, svg("path", { d: "M3 13V
 
 // What ends a sentence or a JSON text does not belong to an address.
 const ADDRESS = /https?:\/\/[^\s\p{C}"'<>\\^`{|}]*[^\s\p{C}"'<>\\^`{|}.,:;!?)\]]/giu;
+// Behind an address, this begins more of it: it is a template, or has a quote in it, and a link would be wrong.
+const GOES_ON = /^['{|][^\s\p{C}"'<>\\^`{|}.,:;!?)\]]/u;
+
+const OPENERS = { ")": "(", "]": "[" };
+const isOpen = (href, closer) => closer in OPENERS && href.split(OPENERS[closer]).length > href.split(closer).length;
+
+/** The address that was found in a text, with what closes its own parentheses; "" if it is none. */
+function address(text, { 0: found, index }) {
+  let end = index + found.length;
+  while (isOpen(text.slice(index, end), text[end])) end += 1;
+  const href = text.slice(index, end);
+  return URL.canParse(href) && !GOES_ON.test(text.slice(end, end + 3)) ? href : "";
+}
 
 /** Text as nodes, its addresses as links: only http and https, and those tell the other side nothing. */
 function linked(text, shape) {
   const nodes = [];
   let at = 0;
-  for (const { 0: href, index } of text.matchAll(ADDRESS)) {
-    if (!URL.canParse(href)) continue;
+  for (const found of text.matchAll(ADDRESS)) {
+    const { index } = found;
+    const href = address(text, found);
+    if (!href) continue;
     const link = { href, target: "_blank", rel: "noopener noreferrer nofollow" };
     nodes.push(...textNodes(text.slice(at, index), shape), el("a", link, ...textNodes(href, shape)));
     at = index + href.length;
