@@ -79,13 +79,19 @@ export function bytes(number) {
 
 const UNITS = { ms: 1, s: 1000, m: 60e3, h: 3600e3, d: 86400e3, w: 604800e3 };
 
-/** A time of the state as a Date: relative, a number, or RFC 3339. */
-export function moment(text, now = Date.now()) {
+/** A time of the state as a Date, as the API reads it: relative, a number in s, ms, µs, or ns, or RFC 3339, in UTC
+ * if it has no zone. What is not a time is now. */
+export function moment(given, now = Date.now()) {
+  const text = given.trim();
   const relative = /^(?:now)?\s*-?\s*(\d+)\s*(ms|s|m|h|d|w)$/.exec(text);
   if (!text || text === "now") return new Date(now);
   if (relative) return new Date(now - Number(relative[1]) * UNITS[relative[2]]);
-  if (/^\d+(\.\d+)?$/.test(text)) return new Date(Number(text) * (Number(text) < 1e11 ? 1000 : 1));
-  return new Date(text);
+  if (/^-?\d+(\.\d+)?$/.test(text)) {
+    const unit = [1e11, 1e14, 1e17, Infinity].findIndex((limit) => Math.abs(Number(text)) < limit);
+    return new Date(Number(text) * 1000 ** (1 - unit));
+  }
+  const date = new Date(text.replace(",", ".").replace(/^([\d-]+)[T ]([\d:.]+)$/, "$1T$2Z"));
+  return Number.isNaN(Number(date)) ? new Date(now) : date;
 }
 
 const NAMES = { s: "second", m: "minute", h: "hour", d: "day", w: "week" };

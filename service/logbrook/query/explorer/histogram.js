@@ -1,10 +1,10 @@
 // Counts over time: stacked bars, an outline of earlier ones, a legend to filter by, and a drag that sets the range.
 
 import { changeOf, RANGES, shown } from "./compare.js";
-import { button, byId, el, replace, svg } from "./dom.js";
+import { button, byId, el, replace, svg, textNodes } from "./dom.js";
 import { axisTime, count, counted, short, shortTime } from "./format.js";
 import { change, state } from "./state.js";
-import { hasValue, LEVELS, term, withTerm, withValue } from "./terms.js";
+import { fieldWord, hasTerm, hasValue, LEVELS, opposite, term, withTerm, withValue } from "./terms.js";
 
 const WIDTH = 1000;
 const HEIGHT = 100;
@@ -136,15 +136,19 @@ export function empty(message) {
   byId("axis").replaceChildren();
 }
 
+const labelOf = ({ name }) => el("span.text", ...textNodes(name || "(empty)"));
+
 function legend(more) {
   const entries = data.series.map((series, index) => {
-    const part = term(data.by, series.name);
-    const name = [el(`i.${seriesClass(series, index)}`), series.name || "(empty)", el("b", short(series.total))];
-    const pick = (event) => change({ query: event.altKey ? withTerm(`-${part}`) : withValue(data.by, series.name) });
+    // What has no value may not have the field either.
+    const part = series.name ? term(data.by, series.name) : `-${fieldWord(data.by)}:*`;
+    const name = [el(`i.${seriesClass(series, index)}`), labelOf(series), el("b", short(series.total))];
+    const asked = () => (series.name ? withValue(data.by, series.name) : withTerm(part));
+    const pick = (event) => change({ query: event.altKey ? withTerm(opposite(part)) : asked() });
     return button(".key", [...name, shown(changedOne(series))], pick, {
       name: part,
       title: "Filter for this; with Alt, filter out",
-      "aria-pressed": String(hasValue(data.by, series.name)),
+      "aria-pressed": String(series.name ? hasValue(data.by, series.name) : hasTerm(part)),
       disabled: series.name === OTHER,
     });
   });
@@ -175,12 +179,15 @@ function axis() {
   const span = times[times.length - 1] + data.step_seconds - times[0];
   const wanted = Math.max(2, Math.min(10, Math.floor(plot.clientWidth / 100)));
   const every = TICKS.find((seconds) => seconds >= data.step_seconds && span / seconds <= wanted) ?? span;
-  const zone = state.utc === "1" ? 0 : new Date(data.buckets[0]).getTimezoneOffset() * 60;
+  const offset = (time) => (state.utc === "1" ? 0 : new Date(time * 1000).getTimezoneOffset() * 60);
+  const zone = offset(times[0]);
   const first = Math.ceil((times[0] - zone) / every) * every + zone;
   const labels = [];
   for (let time = first; time < times[0] + span * 0.97; time += every) {
-    const label = el("span", axisTime(new Date(time * 1000), every, span > 86400));
-    label.style.left = `${((time - times[0]) / span) * 100}%`;
+    // Hours and days are the zone's own, also after its clocks were changed.
+    const at = every > 3600 ? time + offset(time) - zone : time;
+    const label = el("span", axisTime(new Date(at * 1000), every, span > 86400));
+    label.style.left = `${((at - times[0]) / span) * 100}%`;
     labels.push(label);
   }
   byId("axis").replaceChildren(...labels);
@@ -219,12 +226,7 @@ function showTip(event) {
       el("span", ` + ${duration(data.step_seconds)}`),
     ),
     ...rows.map(([series, index]) =>
-      el(
-        "div",
-        el(`i.${seriesClass(series, index)}`),
-        el("span", series.name || "(empty)"),
-        el("b", count(series.counts[bucket])),
-      ),
+      el("div", el(`i.${seriesClass(series, index)}`), labelOf(series), el("b", count(series.counts[bucket]))),
     ),
     before ? el("div", el("i.past"), el("span", "earlier"), el("b", count(summed(before.series)[bucket]))) : "",
   );
@@ -258,7 +260,7 @@ plot.addEventListener("pointerup", (event) => {
   dragFrom = null;
   const start = new Date(data.buckets[first]);
   const end = new Date(new Date(data.buckets[last]).getTime() + data.step_seconds * 1000);
-  change({ from: start.toISOString(), to: end.toISOString(), live: "", event: "" });
+  change({ from: start.toISOString(), to: end.toISOString(), event: "" });
 });
 plot.addEventListener("pointerleave", () => {
   if (!data || dragFrom !== null) return;

@@ -69,7 +69,8 @@ popup(opener, menu, (close) => {
 /** Twice the range, around the same middle. */
 export function zoomOut() {
   const [start, end] = [moment(state.from).getTime(), moment(state.to).getTime()];
-  const size = end - start;
+  // Also of a range that is not one.
+  const size = Math.max(end - start, 1000);
   const last = Math.min(end + size / 2, Date.now());
   change({ from: new Date(last - 2 * size).toISOString(), to: new Date(last).toISOString() });
 }
