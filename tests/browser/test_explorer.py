@@ -487,11 +487,13 @@ def luminance(color: str) -> float:
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
-def test_it_works_at_the_width_of_a_phone(page: Chrome) -> None:
-    """At 390 pixels nothing is wider than the page, filters open on demand, and an event fills the screen."""
+def test_it_works_at_the_width_of_a_phone(page: Chrome, service: Door) -> None:
+    """At 390 pixels nothing is wider than the page, filters open on demand, and an event fills the screen; messages are
+    shown whatever columns the link has, which come back once there is room.
+    """
     metrics = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
     page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-    page.refresh()
+    open_page(page, service, columns="time,attr.user.id")
     wait(page, lambda: len(messages(page)) > 5)
 
     assert page.execute_script("return document.documentElement.scrollWidth") <= 390
@@ -502,6 +504,8 @@ def test_it_works_at_the_width_of_a_phone(page: Chrome) -> None:
     page.execute_script("document.querySelector('.row').click()")
     wait(page, lambda: texts(page, "#drawer dt"))
     assert one(page, "#drawer").size["width"] == 390
+    page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    wait(page, lambda: texts(page, ".head > *") == ["Time", "user.id"])
 
 
 def test_it_shows_until_when_an_answer_is_complete(page: Chrome, database: config.ClickHouse) -> None:

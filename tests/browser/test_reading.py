@@ -2,7 +2,7 @@
 
 import time
 
-from selenium.webdriver import Chrome
+from selenium.webdriver import ActionChains, Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
@@ -256,9 +256,13 @@ def test_a_trace_is_laid_out_over_time(
 
 
 def test_addresses_in_an_event_are_links(browser: Chrome, service: Door, database: config.ClickHouse) -> None:
-    """In the message, marked words and all, and in values: what ends the sentence is not part of them, nor a color."""
+    """In the message, marked words and all, and in values: what ends the sentence is not part of them, nor a color; the
+    parentheses that they open are. A template is no link.
+    """
     body = 'see https://example.org/a?b=1, (http://h.example/x) or "ftp://h/", javascript:x, http://, \x1b[1mhttp://z/\x1b[0m'
-    store(database, [recent(1, body, 10, LogAttributes={"url": "at https://example.org/ü.", "none": "https"})])
+    odd = "(http://h/A_(b)) http://[fe80::1]/ http://[fe80::1]:80 http://h/{id}/x http://h/o'brien ['http://h/y','z']"
+    urls = {"odd": odd, "url": "at https://example.org/ü.", "none": "https"}
+    store(database, [recent(1, body, 10, LogAttributes=urls)])
     open_page(browser, service, query="example")
     wait(browser, lambda: len(messages(browser)) == 1)
     one(browser, ".row").click()
@@ -269,6 +273,10 @@ def test_addresses_in_an_event_are_links(browser: Chrome, service: Door, databas
         "https://example.org/a?b=1",
         "http://h.example/x",
         "http://z/",
+        "http://h/A_(b)",
+        "http://[fe80::1]/",
+        "http://[fe80::1]:80",
+        "http://h/y",
         "https://example.org/ü",
     ]
     assert {link.get_attribute("rel") for link in links} == {"noopener noreferrer nofollow"}
@@ -341,3 +349,151 @@ def test_it_asks_again_once_the_server_is_back(page: Chrome) -> None:
     wait(page, lambda: texts(page, ".empty .note") == ["Trying again every 5 seconds."])
     page.execute_script("window.fetch = window.ask")
     wait(page, lambda: len(messages(page)) > 20)
+
+
+def test_keys_are_for_what_has_the_focus(page: Chrome) -> None:
+    """Enter folds a filter and opens no event; arrows scroll an open event; its button for the next keeps the focus."""
+    wait(page, lambda: texts(page, "#facets summary"))
+    page.execute_script("document.querySelector('#facets summary').focus()")
+    ActionChains(page).send_keys(Keys.ENTER).perform()
+    wait(page, lambda: not one(page, "#facets details").get_property("open"))
+    assert "event" not in state(page)
+
+    one(page, ".row").click()
+    wait(page, lambda: texts(page, "#drawer dt"))
+    found = messages(page)
+    page.execute_script("document.querySelector('#drawer-page').focus()")
+    ActionChains(page).send_keys(Keys.ARROW_DOWN).perform()
+    assert texts(page, "#drawer pre") == found[:1]
+    one(page, "[aria-label='Next event']").send_keys(Keys.ENTER)
+    wait(page, lambda: texts(page, "#drawer pre") == found[1:2])
+    ActionChains(page).send_keys(Keys.ENTER).perform()
+    wait(page, lambda: texts(page, "#drawer pre") == found[2:3])
+
+
+def test_days_are_those_of_the_zone(browser: Chrome, service: Door) -> None:
+    """The chart's axis names each day once, also where clocks are changed."""
+    browser.execute_cdp_cmd("Emulation.setTimezoneOverride", {"timezoneId": "Europe/Berlin"})
+    open_page(browser, service, **{"from": "2025-10-22T00:00:00Z", "to": "2025-10-30T00:00:00Z"})
+    wait(browser, lambda: texts(browser, "#axis span"))
+    assert texts(browser, "#axis span") == [f"10-{day}" for day in range(23, 30)]
+
+
+def test_times_are_read_as_the_api_reads_them(page: Chrome, service: Door) -> None:
+    """Without a zone they are in UTC, numbers are in s, ms, µs, or ns; what is not a time leaves the menu of ranges."""
+    page.execute_cdp_cmd("Emulation.setTimezoneOverride", {"timezoneId": "Europe/Berlin"})
+    given = ["2026-01-01T00:00:00", "2026-01-01 00:00:00,000", "2026-01-01T01:00:00+01:00", "2026-01-01"]
+    given += [f"1767225600{zeros}" for zeros in ("", "000", "000000", "000000000")]
+    script = """
+    const [given, done] = arguments;
+    import("/format.js").then(({ moment }) => done(given.map((text) => moment(text).toISOString())));
+    """
+    assert set(page.execute_async_script(script, given)) == {"2026-01-01T00:00:00.000Z"}
+
+    open_page(page, service, **{"from": "nonsense"})
+    wait(page, lambda: "is not a time" in texts(page, ".empty p")[0])
+    one(page, "#time").click()
+    wait(page, lambda: one(page, "#times").is_displayed() and len(texts(page, "#times .choice")) > 10)
+
+
+def test_health_stays_where_it_is(page: Chrome) -> None:
+    """When its figures are asked for again, it stays scrolled, and keeps the focus."""
+    press(page, "4")
+    wait(page, lambda: texts(page, ".health .fact"))
+    page.execute_script("""
+    const sheet = new CSSStyleSheet();
+    sheet.replaceSync(".health .note { height: 3000px }");
+    document.adoptedStyleSheets.push(sheet);
+    const health = document.querySelector(".health");
+    health.scrollTop = 500;
+    health.focus();
+    window.old = health;
+    """)
+    ActionChains(page).send_keys("r").perform()
+    wait(page, lambda: page.execute_script("return !window.old.isConnected && document.querySelector('.health')"))
+    kept = "const it = document.querySelector('.health'); return [it.scrollTop, document.activeElement === it]"
+    assert page.execute_script(kept) == [500, True]
+
+
+def test_hidden_characters_are_seen_in_filters(browser: Chrome, service: Door, database: config.ClickHouse) -> None:
+    """Characters that turn a text around stand as their codes among the filters and in the legend, too."""
+    store(database, [recent(1, "line", 10, ServiceName="txt.\u202eexe")])
+    open_page(browser, service, by="service")
+    wait(browser, lambda: "txt.U+202Eexe" in texts(browser, "#facets .text"))
+    wait(browser, lambda: texts(browser, "#legend .text") == ["txt.U+202Eexe"])
+
+
+TAIL = """
+window.EventSource = class extends EventTarget {
+  static CLOSED = 2;
+  constructor() {
+    super();
+    window.tail = this;
+    window.tails = (window.tails ?? 0) + 1;
+  }
+  close() {}
+  tell(name, data, readyState = 1) {
+    this.readyState = readyState;
+    this.dispatchEvent(Object.assign(new Event(name), { data: JSON.stringify(data) }));
+  }
+};
+document.getElementById("live").click();
+"""
+MANY = """
+const [count, done] = arguments;
+fetch("v1/search?limit=1").then((answer) => answer.json()).then(({ events: [event] }) => {
+  window.tail.tell("events", Array.from({ length: count }, (_, n) => ({ ...event, id: `${n}`, body: `new ${n}` })));
+  done();
+});
+"""
+
+
+def test_a_long_live_tail_has_no_gap(page: Chrome) -> None:
+    """After 5,000 new events the list ends, and says how to see older ones: they would not follow the last one."""
+    page.execute_script(TAIL)
+    wait(page, lambda: page.execute_script("return window.tail"))
+    page.execute_async_script(MANY, 5000)
+    wait(page, lambda: messages(page)[0] == "new 4999")
+    bottom = "const it = document.querySelector('.table-body'); it.scrollTop = it.scrollHeight"
+    wait(page, lambda: page.execute_script(bottom) or messages(page)[-1] == "new 0")
+    assert texts(page, ".foot") == ["Older events: stop the live tail."]
+    press(page, "l")
+    wait(page, lambda: messages(page)[0].startswith("request"))
+
+
+def test_a_live_tail_goes_on_after_a_restart(page: Chrome) -> None:
+    """It begins again if the server breaks it off, and then no longer says so; what is refused at once is not live."""
+    page.execute_script(TAIL)
+    wait(page, lambda: page.execute_script("return window.tail"))
+    page.execute_script("window.tail.tell('open'); window.tail.tell('error', {}, 2)")
+    assert texts(page, "#status") == ["The connection was lost; trying again …"]
+    wait(page, lambda: page.execute_script("return window.tails") == 2)
+    assert state(page)["live"] == "1"
+    page.execute_script("window.tail.tell('open'); window.tail.tell('error', {}, 0); window.tail.tell('open')")
+    assert texts(page, "#status") == [""]
+    press(page, "r")
+    wait(page, lambda: page.execute_script("return window.tails") == 3)
+    page.execute_script("window.tail.tell('error', {}, 2)")
+    assert "live" not in state(page)
+
+
+def test_a_pause_is_not_undone_by_a_scroll(page: Chrome) -> None:
+    """A scroll back to the top resumes what a scroll has paused; what the key p has paused stays paused."""
+    page.execute_script(TAIL)
+    wait(page, lambda: page.execute_script("return window.tail"))
+
+    def scroll(top: int) -> None:
+        page.execute_script("document.querySelector('.table-body').scrollTop = arguments[0]", top)
+        time.sleep(0.3)
+
+    scroll(100)
+    assert one(page, ".pill").is_displayed()
+    scroll(0)
+    assert not one(page, ".pill").is_displayed()
+    press(page, "p")
+    assert one(page, ".pill").is_displayed()
+    scroll(100)
+    scroll(0)
+    assert one(page, ".pill").is_displayed()
+    press(page, "p")
+    assert not one(page, ".pill").is_displayed()

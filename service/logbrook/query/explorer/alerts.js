@@ -1,7 +1,7 @@
 // The view of alerts: rules, what fires, what happened; and the current search as a rule.
 
 import { get } from "./api.js";
-import { el, table, textNodes } from "./dom.js";
+import { el, refill, table, textNodes } from "./dom.js";
 import { count, fullTime } from "./format.js";
 import { state } from "./state.js";
 import { parts } from "./terms.js";
@@ -28,7 +28,8 @@ export async function alerts(content) {
     );
     return undefined;
   }
-  content.replaceChildren(
+  refill(
+    content,
     el(
       "div.scroll.alerts",
       { tabIndex: 0 },

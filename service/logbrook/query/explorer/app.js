@@ -56,7 +56,7 @@ const table = new Table({
     drawer.open(event.id, event);
   },
   onEnd: () => more(),
-  onScroll: (top) => live.pause(top > 40),
+  onScroll: (top) => live.pause(top > 40, true),
 });
 const pill = button(".pill", "", () => live.pause(false), { hidden: true });
 const live = new Live(table, {
@@ -111,13 +111,13 @@ function nothing(answer) {
 }
 
 async function more() {
-  if (!cursor || loading || state.view !== "events") return;
+  if (!cursor || loading || table.isCut || state.view !== "events") return;
   loading = true;
   const after = cursor;
   try {
     const answer = await get("search", { ...selection(), order: order(), limit: PAGE, cursor }, "more");
     // Another search may have begun meanwhile.
-    if (!answer || cursor !== after) return;
+    if (!answer || cursor !== after || table.isCut) return;
     cursor = answer.cursor;
     table.append(answer.events);
     table.note(cursor ? "Loading more …" : "End of results.");
@@ -158,7 +158,7 @@ function failed(error) {
   live.stop();
   if (error.code === "query_syntax") showProblem(error);
   status.textContent = "";
-  const retries = error.code === "unreachable";
+  const retries = error.code === "unreachable" || (state.live && [502, 503].includes(error.status));
   if (retries) retrying = setTimeout(refresh, RETRY_MS);
   content.replaceChildren(
     el(
@@ -196,6 +196,8 @@ const sides = () => drawn(facets, "facets", { limit: facets.VALUES });
 
 async function view({ again = false } = {}) {
   const { stages } = parts(state.query);
+  // Events are followed, and not counts of them.
+  if (stages && state.live) change({ live: "" }, { replace: true });
   const mine = ++latest;
   clearTimeout(retrying);
   showProblem(null);
@@ -243,8 +245,8 @@ onChange((changed) => {
     ["view", "as", "sort"].some((name) => changed.has(name)) ||
     (compared && state.view === "patterns") ||
     (changed.has("scale") && counted);
-  // Without a live tail, the order may be another again.
-  if (selected || shown || (changed.has("live") && (state.live || order()))) view();
+  // Without a live tail, the order may be another again, and the end of the list is not missing.
+  if (selected || shown || (changed.has("live") && (state.live || order() || table.isCut))) view();
   if (selected || compared || changed.has("by") || changed.has("scale")) chart();
   if (selected) sides();
   if (changed.has("event")) showEvent();
@@ -267,22 +269,22 @@ byId("live").addEventListener("click", () =>
           view: "events",
           to: "now",
           from: state.to === "now" ? state.from : "15m",
-          // Events are followed, and not counts of them.
           query: parts(typedQuery()).filter,
         },
   ),
 );
 window.addEventListener("logbrook-refresh", refresh);
 // While following, the chart and the filters keep up as well, only less often.
-setInterval(() => {
-  if (state.live && !live.paused && !document.hidden) {
-    chart();
-    sides();
-  }
-}, 10_000);
-setInterval(() => {
-  if (["health", "alerts"].includes(state.view) && !document.hidden) view({ again: true });
-}, 10_000);
+regularly(() => state.live && !live.paused && Promise.all([chart(), sides()]));
+regularly(() => ["health", "alerts"].includes(state.view) && view({ again: true }));
+
+/** Do something every ten seconds while the page is visible; what takes longer is not begun twice. */
+function regularly(act) {
+  setTimeout(async () => {
+    if (!document.hidden) await act();
+    regularly(act);
+  }, 10_000);
+}
 
 /** What a key does to the list; false where another view is shown. */
 const inList = (act) => () => table.element.isConnected && act();
@@ -314,8 +316,9 @@ const KEYS = {
 document.addEventListener("keydown", (event) => {
   const target = /** @type {Element} */ (event.target);
   const typing = target.closest("input, textarea, select, dialog, [contenteditable]");
-  const pressed = target.closest("button, a") && event.key === "Enter";
-  if (typing || pressed || event.ctrlKey || event.metaKey || event.altKey || byId("dialog").open) return;
+  const pressed = target.closest("button, a, summary") && event.key === "Enter";
+  const scrolls = target.closest("#drawer, #facets, .menu") && event.key.startsWith("Arrow");
+  if (typing || pressed || scrolls || event.ctrlKey || event.metaKey || event.altKey || byId("dialog").open) return;
   const key = event.key === "ArrowDown" ? "j" : event.key === "ArrowUp" ? "k" : event.key;
   if (KEYS[key] && KEYS[key]() !== false) event.preventDefault();
 });

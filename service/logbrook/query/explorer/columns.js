@@ -11,8 +11,8 @@ const NAMES = { event: "event_name", scope: "scope_name" };
 const MOST = 30;
 
 /** The columns from the left: the name of each, and its width in pixels unless it is the default. */
-export function columns() {
-  const parts = (state.columns || USUAL.join()).split(",", MOST);
+export function columns(text = state.columns) {
+  const parts = (text || USUAL.join()).split(",", MOST);
   return parts.map((part) => {
     const [name, width] = part.split(":");
     return { name: decoded(name), width: Math.min(2000, Math.max(30, Number(width))) || undefined };

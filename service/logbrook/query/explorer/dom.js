@@ -148,8 +148,18 @@ export function replace(element, ...children) {
   const had = element.contains(document.activeElement) && nameOf(document.activeElement);
   element.replaceChildren(...children);
   if (!had) return;
-  const same = [...element.querySelectorAll("button, select, [tabindex]")].find((each) => nameOf(each) === had);
+  const same = [...element.querySelectorAll("a, button, select, [tabindex]")].find((each) => nameOf(each) === had);
   same?.focus({ preventScroll: true });
+}
+
+/** Replace the one element in another by a newer one of its kind, which stays scrolled and keeps the focus. */
+export function refill(element, child) {
+  const old = element.firstElementChild;
+  const { scrollTop = 0 } = old?.className === child.className ? old : {};
+  const hadFocus = old === document.activeElement;
+  replace(element, child);
+  child.scrollTop = scrollTop;
+  if (hadFocus) child.focus({ preventScroll: true });
 }
 
 const dialog = byId("dialog");

@@ -1,7 +1,7 @@
 // The filters at the side: the most frequent values of the fields, each a click away from being filtered by.
 
 import { get, selection } from "./api.js";
-import { button, byId, show as dialog, el, hide, keep, kept, replace } from "./dom.js";
+import { button, byId, show as dialog, el, hide, keep, kept, replace, textNodes } from "./dom.js";
 import { count, short } from "./format.js";
 import { change } from "./state.js";
 import { chosen, excluded, hasTerm, hasValue, term, withoutField, withTerm, withValue } from "./terms.js";
@@ -29,7 +29,7 @@ export function draw(answer) {
     button(".button.close-facets", "Close filters", () => show(false)),
     // They match no event that is counted here.
     ...excluded().map((part) =>
-      button(".choice.out-term", part, () => pick(withTerm(part)), {
+      button(".choice.out-term", textNodes(part), () => pick(withTerm(part)), {
         title: "No longer filter out",
         "aria-pressed": "true",
       }),
@@ -85,7 +85,11 @@ function group(facet) {
   const details = el(
     "details.facet",
     { open: !closed.has(facet.field) },
-    el("summary", facet.field.replace(/^(attr|resource)\./, ""), el("span.kind", kind(facet.field))),
+    el(
+      "summary",
+      el("span.text", ...textNodes(facet.field.replace(/^(attr|resource)\./, ""))),
+      el("span.kind", kind(facet.field)),
+    ),
     list,
     facet.values.length < VALUES
       ? ""
@@ -120,7 +124,7 @@ function entry(field, value, most) {
   const bar = el("span.share");
   bar.style.width = `${Math.max(2, (value.count / most) * 100)}%`;
   const level = field === "level" ? el(`i.level-${value.value}`) : "";
-  const shown = [bar, level, el("span.text", value.value || "(empty)"), el("b", short(value.count))];
+  const shown = [bar, level, el("span.text", ...textNodes(value.value || "(empty)")), el("b", short(value.count))];
   return el(
     "li",
     { className: included ? "included" : excluded ? "excluded" : "" },

@@ -5,6 +5,7 @@ import { byId } from "./dom.js";
 import { change, state } from "./state.js";
 
 const MOST_EVENTS = 5000;
+const RETRY_MS = 5000;
 const button = byId("live");
 
 /** Follows the query of the state into a table; `onCount` is told what is held back, `onComplete` until when it is all. */
@@ -15,35 +16,60 @@ export class Live {
     this.source = null;
     this.held = [];
     this.paused = false;
+    this.byScroll = false;
+    this.skips = false;
+    this.said = "";
   }
 
   /** Begin to follow. */
   start() {
     this.stop();
     this.source = new EventSource(address("tail", { query: state.query }));
-    this.source.addEventListener("events", (message) => this.arrived(JSON.parse(message.data).reverse()));
-    this.source.addEventListener("skipped", () =>
-      this.callbacks.onProblem("Too fast to show everything; some events are skipped."),
-    );
-    this.source.addEventListener("problem", (message) => this.callbacks.onProblem(JSON.parse(message.data).message));
+    this.source.addEventListener("events", (message) => {
+      this.say(this.skips ? "Too fast to show everything; some events are skipped." : "");
+      this.skips = false;
+      this.arrived(JSON.parse(message.data).reverse());
+    });
+    this.source.addEventListener("skipped", () => {
+      this.skips = true;
+    });
+    this.source.addEventListener("problem", (message) => this.say(JSON.parse(message.data).message));
     this.source.addEventListener("complete", (message) => this.callbacks.onComplete(JSON.parse(message.data)));
-    this.source.addEventListener("open", () => this.show());
+    let wasOpen = false;
+    this.source.addEventListener("open", () => {
+      wasOpen = true;
+      this.say("");
+    });
     this.source.addEventListener("error", () => {
-      if (this.source?.readyState === EventSource.CLOSED) {
+      const isClosed = this.source?.readyState === EventSource.CLOSED;
+      if (isClosed && !wasOpen) {
         this.callbacks.onProblem("The live tail was refused; is the query right?");
         change({ live: "" }, { replace: true });
-      } else this.callbacks.onProblem("The connection was lost; trying again …");
+        return;
+      }
+      this.say("The connection was lost; trying again …");
+      // The browser does not try again after an answer such as 503.
+      if (isClosed) this.retrying = setTimeout(() => window.dispatchEvent(new Event("logbrook-refresh")), RETRY_MS);
     });
     this.show();
   }
 
   /** Stop following. */
   stop() {
+    clearTimeout(this.retrying);
     this.source?.close();
     this.source = null;
     this.held = [];
     this.paused = false;
+    this.skips = false;
+    this.said = "";
     this.show();
+  }
+
+  /** Say what is wrong, or no longer. */
+  say(message) {
+    if (message !== this.said) this.callbacks.onProblem(message);
+    this.said = message;
   }
 
   /** Newest first. */
@@ -55,10 +81,11 @@ export class Live {
     this.show();
   }
 
-  /** Hold back what arrives, or let it in. */
-  pause(paused) {
-    if (!this.source || this.paused === paused) return;
+  /** Hold back what arrives, or let it in; a scroll lets in only what a scroll holds back. */
+  pause(paused, byScroll = false) {
+    if (!this.source || this.paused === paused || (!paused && byScroll && !this.byScroll)) return;
     this.paused = paused;
+    this.byScroll = byScroll;
     if (!paused && this.held.length) this.table.prepend(this.held, MOST_EVENTS);
     if (!paused) {
       this.held = [];

@@ -27,6 +27,7 @@ export class Table {
   constructor({ onOpen, onEnd, onScroll }) {
     this.events = [];
     this.selected = -1;
+    this.isCut = false;
     this.words = [];
     this.callbacks = { onOpen, onEnd, onScroll };
     this.spacer = el("div.spacer");
@@ -50,7 +51,7 @@ export class Table {
       if (row && !String(getSelection())) this.open(Number(row.dataset.index));
     });
     new ResizeObserver(() => this.render()).observe(this.body);
-    narrow.addEventListener("change", () => this.render());
+    narrow.addEventListener("change", () => this.layout());
   }
 
   get rowHeight() {
@@ -64,7 +65,7 @@ export class Table {
 
   /** Lay out columns and rows as the state says. */
   layout() {
-    this.columns = columns();
+    this.columns = columns(narrow.matches ? "" : state.columns);
     this.element.style.setProperty("--columns", this.columns.map(widthOf).join(" "));
     this.element.classList.toggle("wrap", state.wrap === "1");
     this.element.classList.toggle("dense", state.dense === "1" && state.wrap !== "1");
@@ -91,6 +92,7 @@ export class Table {
   /** Show these events, from the top. */
   set(events) {
     this.events = events;
+    this.isCut = false;
     this.words = wordsToMark();
     this.selected = -1;
     this.withDay = Number(moment(state.to)) - Number(moment(state.from)) > 12 * 3600e3 || state.to !== "now";
@@ -108,7 +110,12 @@ export class Table {
   /** Add newer events at the top; a reader who has scrolled down keeps the place. */
   prepend(events, most) {
     this.events.unshift(...events);
-    this.events.length = Math.min(this.events.length, most);
+    if (this.events.length > most) {
+      this.events.length = most;
+      // The next page does not follow what is last now.
+      this.isCut = true;
+      this.end = "Older events: stop the live tail.";
+    }
     if (this.selected >= 0) this.selected += events.length;
     if (this.body.scrollTop > 0) this.body.scrollTop += events.length * this.rowHeight;
     this.fresh = new Set(events.map((event) => event.id));
@@ -183,9 +190,9 @@ export class Table {
     this.callbacks.onOpen(this.events[index]);
   }
 
-  /** Select the event at an index and bring it into sight; Enter is then for the list. */
+  /** Select the event at an index and bring it into sight; Enter is then for the list, except in the drawer. */
   select(index) {
-    this.body.focus({ preventScroll: true });
+    if (!document.activeElement?.closest("#drawer")) this.body.focus({ preventScroll: true });
     this.selected = Math.max(0, Math.min(this.events.length - 1, index));
     const top = this.selected * this.rowHeight;
     if (top < this.body.scrollTop) this.body.scrollTop = top;

@@ -2,7 +2,7 @@
 
 import { get, selection } from "./api.js";
 import { changeOf, earlier, shown } from "./compare.js";
-import { button, el, replace, svg, table, textNodes } from "./dom.js";
+import { button, el, refill, replace, svg, table, textNodes } from "./dom.js";
 import { bytes, count, fullTime, moment, short } from "./format.js";
 import { peak } from "./histogram.js";
 import { sorted } from "./sort.js";
@@ -87,7 +87,7 @@ export async function patterns(content) {
       el("td.message", { dir: "ltr" }, button(".link", marked(each.pattern))),
       el(
         "td.muted",
-        each.services.slice(0, 3).join(", "),
+        ...textNodes(each.services.slice(0, 3).join(", ")),
         each.services.length > 3 ? ` +${each.services.length - 3}` : "",
       ),
       el(
@@ -175,7 +175,8 @@ async function ownHealth(content, note) {
   const answer = await get("stats", { from: state.from, to: state.to, limit: 1 }, "view");
   if (!answer) return undefined;
   const [arrival, ...rest] = stored(answer);
-  content.replaceChildren(
+  refill(
+    content,
     el(
       "div.scroll.health",
       { tabIndex: 0 },
@@ -211,7 +212,8 @@ export async function health(content) {
     ),
   );
   const down = answer.processes.filter((each) => !each.up).map((each) => `${each.name} (${each.address})`);
-  content.replaceChildren(
+  refill(
+    content,
     el(
       "div.scroll.health",
       { tabIndex: 0 },
