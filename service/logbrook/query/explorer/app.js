@@ -281,8 +281,11 @@ regularly(() => ["health", "alerts"].includes(state.view) && view({ again: true 
 /** Do something every ten seconds while the page is visible; what takes longer is not begun twice. */
 function regularly(act) {
   setTimeout(async () => {
-    if (!document.hidden) await act();
-    regularly(act);
+    try {
+      if (!document.hidden) await act();
+    } finally {
+      regularly(act);
+    }
   }, 10_000);
 }
 
