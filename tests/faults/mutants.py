@@ -35,7 +35,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "pause_stays": ("test_rebalances.py::test_revoked_while_paused",),
     "own_clock": ("test_kills.py::test_killed_with_a_wrong_clock",),
     "early_completeness": ("test_completeness.py::test_answers_keep_their_word",),
-    "never_raw": ("test_messages.py::test_refused_whatever_the_reason",),
+    "never_raw": ("test_messages.py::test_refused_whatever_the_reason[300]",),
     "no_disk_check": ("../native/test_full_disk.py::test_an_insert_that_meets_a_full_disk_fails",),
     "no_disk_reserve": ("../native/test_full_disk.py::test_an_insert_begins_only_if_there_is_room",),
     "no_mending": ("../native/test_full_disk.py::test_a_definition_that_was_cut_short_is_set_aside",),
