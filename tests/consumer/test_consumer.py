@@ -222,8 +222,12 @@ def test_replay_stores_what_is_missing_and_nothing_else(topic: config.Kafka, dat
     assert bodies(database) == [each.decode() for each in numbered(0, 1000)]
 
 
-def test_the_audit_knows_what_has_expired(topic: config.Kafka, database: config.ClickHouse) -> None:
+@pytest.mark.parametrize("window", [2, 2_000_000])
+def test_the_audit_knows_what_has_expired(
+    topic: config.Kafka, database: config.ClickHouse, window: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Kafka may keep what ClickHouse has deleted: that is not missing. What is newer, or follows what is stored, is."""
+    monkeypatch.setattr("logbrook.consumer.audit._WINDOW", window)
     day_ms = 86_400_000
     now_ms = int(time.time() * 1000)
     client = clickhouse.connect(database)
@@ -238,7 +242,9 @@ def test_the_audit_knows_what_has_expired(topic: config.Kafka, database: config.
 
     def missing(kept: str) -> tuple[tuple[int, int], ...]:
         client.command(f"ALTER TABLE otel_logs DELETE WHERE Body NOT IN ({kept}) SETTINGS mutations_sync = 2")
-        return audit(SETTINGS, topic, database, Bounds())[0].missing_offsets
+        found = audit(SETTINGS, topic, database, Bounds())[0]
+        assert found.repeated == 0
+        return found.missing_offsets
 
     assert missing("'9', '1', '7', '0'") == ((2, 2),)
     assert missing("'1', '7', '0'") == ()

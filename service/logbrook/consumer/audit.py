@@ -75,13 +75,10 @@ def _examine(client: HttpClient, consumer: Consumer, topic: Topic, span: Span) -
         holes += counts[3]
         if counts[0] < window.end - window.first:
             missing += _gaps(client, topic, window)
+    if missing and missing[0].start == span.first:
+        missing = _unexpired(client, consumer, topic, span, missing)
     repeated = _repeated(client, topic, span) if missing else set()
     without_row = [gap for each in missing for gap in _cut(each, repeated)]
-    if without_row and without_row[0].start == span.first:
-        # The oldest, which Kafka keeps while newer messages are in the same segment. What was never stored is taken for
-        # expired only if it is as old, and if nothing before it is stored.
-        kept_from = first_at(consumer, topic.name, span.partition, _kept_from_ms(client), span.end)
-        without_row[0] = range(min(max(span.first, kept_from), without_row[0].stop), without_row[0].stop)
     lost = still_in_kafka(consumer, topic.name, span.partition, without_row)
     absent = sum(len(each) for each in lost)
     return Finding(
@@ -96,6 +93,20 @@ def _examine(client: HttpClient, consumer: Consumer, topic: Topic, span: Span) -
         pending=span.pending,
         missing_offsets=tuple((each.start, each.stop - 1) for each in lost[:10]),
     )
+
+
+def _unexpired(client: HttpClient, consumer: Consumer, topic: Topic, span: Span, missing: list[range]) -> list[range]:
+    """The gaps without what has expired, which Kafka keeps while newer messages are in the same segment.
+
+    What was never stored is taken for expired only if it is as old, and if nothing before it is stored.
+    """
+    stored_from = span.first
+    for each in missing:
+        if each.start == stored_from:
+            stored_from = each.stop
+    kept_from = first_at(consumer, topic.name, span.partition, _kept_from_ms(client), span.end)
+    start = min(kept_from, stored_from)
+    return [range(max(each.start, start), each.stop) for each in missing if each.stop > start]
 
 
 def _kept_from_ms(client: HttpClient) -> int:
