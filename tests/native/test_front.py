@@ -131,6 +131,39 @@ def test_the_reader_does_nothing_else(
     assert connection.connect(logs).command("EXISTS otel_logs") == 1
 
 
+@pytest.mark.parametrize(
+    ("allowed", "refused"),
+    [
+        # The second one has no heredoc.
+        (("SELECT $1$, file('/etc/passwd'), $1$", {}), ("SELECT $1$, file('/etc/passwd'), $2$", {})),
+        (
+            ("SELECT 1 FROM {t:Identifier} LIMIT 1", {"param_t": "otel_logs"}),
+            ("SELECT 1 FROM {t:Identifier} LIMIT 1", {"param_t": "arrivals"}),
+        ),
+    ],
+)
+def test_what_resembles_an_allowed_statement_is_checked(
+    reader: httpx.Client, allowed: tuple[str, dict[str, str]], refused: tuple[str, dict[str, str]]
+) -> None:
+    """The front remembers which statements are harmless, whatever their numbers; nothing else passes for one."""
+    for statement, params in (allowed, allowed):
+        assert reader.post("/", content=statement, params=params).status_code == 200
+    statement, params = refused
+    assert "Not enough privileges" in reader.post("/", content=statement, params=params).text
+
+
+def test_a_name_that_becomes_a_table_is_checked_again(reader: httpx.Client, logs: config.ClickHouse) -> None:
+    """A statement that was harmless because a name in it meant nothing is refused once it is the name of a table."""
+    statement = "WITH secrets AS (SELECT 1 AS a) SELECT a FROM secrets"
+    assert ask(reader, statement).status_code == 200
+    administrator = connection.connect(logs)
+    administrator.command("CREATE TABLE secrets (a UInt8) ENGINE = Memory")
+    try:
+        assert "Not enough privileges" in ask(reader, statement).text
+    finally:
+        administrator.command("DROP TABLE secrets")
+
+
 @pytest.fixture
 def views(clickhouse: ClickHouseServer, logs: config.ClickHouse) -> Iterator[httpx.Client]:
     """A client of the user `views`."""

@@ -280,6 +280,23 @@ def test_every_answer_says_what_it_cost(service: Door, database: config.ClickHou
     assert trace["statements"] == 1
 
 
+def test_what_was_counted_a_moment_ago_is_not_counted_again(service: Door, database: config.ClickHouse) -> None:
+    """The next page, and the same search again, take one statement; events that arrived in the meantime are found."""
+    store(database, [event(n, Timestamp=moment(-600 - 10 * n)) for n in range(400)])
+    asked = {"query": "service:checkout", "from_": BASE["from"], "to": "2025-11-24T15:55:00Z"}
+
+    first = service.get("search", **asked, limit=100)
+    next_page = service.get("search", **asked, limit=100, cursor=first["cursor"])
+    store(database, [event(1000, Timestamp=moment(-400)), event(1001, Timestamp=moment(-1605))])
+    again = service.get("search", **asked, limit=200)
+
+    assert first["cost"]["statements"] == 2
+    assert offsets(next_page) == list(range(100, 200))
+    assert next_page["cost"]["statements"] == 1
+    assert offsets(again) == [1000, *range(101), 1001, *range(101, 198)]
+    assert again["cost"]["statements"] == 1
+
+
 def test_old_and_future_times_are_found(service: Door, database: config.ClickHouse) -> None:
     """Events of 1960 and 2200, where the sorting key's bucket says nothing true, are found all the same."""
     store(

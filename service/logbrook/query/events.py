@@ -56,7 +56,7 @@ def beginning(sql: str, characters: int = _LISTED_VALUE) -> str:
 
 
 def _whole(column: Column) -> str:
-    return f"toUnixTimestamp64Nano(toDateTime64({column.sql}, 9))" if column.kind == "time" else column.sql
+    return f"toUnixTimestamp64Nano({column.sql})" if column.kind == "time" else column.sql
 
 
 def _cut(column: Column, body_characters: int) -> str:

@@ -17,6 +17,7 @@ from logbrook.query.selection import Selection
 from logbrook.query.timerange import TimeRange
 
 _MINUTE = 60 * timerange.SECOND
+_HOUR = 60 * _MINUTE
 # Enough events for a first look if the counts know nothing about the filter.
 _FIRST_LOOK_EVENTS = 20_000
 # The newest hours are counted minute by minute, older ones in this many steps.
@@ -214,9 +215,12 @@ def _first_segment(period: TimeRange, oldest_first: bool) -> int:
 
 async def _counts(look: Look, period: TimeRange) -> tuple[int, list[tuple[int, int]]]:
     """The length of a step, and (beginning, events) of the steps that have any, by the counted part of the filter."""
-    counted = TimeRange(max(period.start, 0), min(period.end, timerange.BUCKET_RANGE[1])).aligned(_MINUTE)
+    counted = TimeRange(max(period.start, 0), min(period.end, timerange.BUCKET_RANGE[1]))
     if counted.start >= counted.end:
         return 0, []
+    # Whole hours: the next page, and the next search of the same kind, then count the same minutes.
+    hours = counted.aligned(_HOUR)
+    counted = TimeRange(hours.start, min(hours.end, timerange.BUCKET_RANGE[1]))
     step = max(1, -(-(counted.end - counted.start) // (_STEPS * _MINUTE)) - 1)
     parameters = filters.Parameters()
     sql = (
@@ -224,7 +228,7 @@ async def _counts(look: Look, period: TimeRange) -> tuple[int, list[tuple[int, i
         f"count() FROM otel_logs WHERE {minutes(counted)} "
         f"AND ({filters.condition(look.selection.counted_part(), parameters)}) GROUP BY step"
     )
-    rows = await look.engine.rows(Statement(sql, parameters.values), look.spent)
+    rows = await look.engine.recent_rows(Statement(sql, parameters.values), look.spent)
     length = step * _MINUTE
     steps = sorted((row[0] * timerange.SECOND, row[1]) for row in rows)
     return length, [(start, _inside(count, start, start + length, counted, period)) for start, count in steps]
