@@ -15,19 +15,20 @@ _PATIENCE_SECONDS = 2.0
 _STALE_MS = 3000
 # A recreated topic has another id; a topic that was silent a day longer than another is no longer in use.
 REPORTED = """
-WITH partitions AS (
-    SELECT KafkaTopic, KafkaTopicId, KafkaPartition, max(PartitionCount) AS partition_count,
-        max(CompleteUntil) AS complete_until, max(ReportedAt) AS reported_at,
-        greatest(max(EndOffset) - max(StoredOffset), 0) AS pending
-    FROM partition_progress GROUP BY KafkaTopic, KafkaTopicId, KafkaPartition),
-topics AS (
-    SELECT max(reported_at) AS newest, sum(pending) AS behind, count() >= max(partition_count) AS is_whole,
-        if(is_whole, min(complete_until), toDateTime64(0, 3)) AS until,
-        if(is_whole, min(reported_at), toDateTime64(0, 3)) AS oldest
-    FROM partitions GROUP BY KafkaTopic, KafkaTopicId ORDER BY newest DESC LIMIT 1 BY KafkaTopic)
 SELECT toUnixTimestamp64Milli(min(until)), toUnixTimestamp64Milli(min(oldest)), sum(behind),
     toUnixTimestamp64Milli(now64(3))
-FROM topics WHERE newest >= (SELECT max(newest) FROM topics) - toIntervalDay(1)
+FROM (
+    SELECT max(reported_at) AS newest, max(newest) OVER () AS newest_of_all, sum(pending) AS behind,
+        count() >= max(partition_count) AS is_whole,
+        if(is_whole, min(complete_until), toDateTime64(0, 3)) AS until,
+        if(is_whole, min(reported_at), toDateTime64(0, 3)) AS oldest
+    FROM (
+        SELECT KafkaTopic, KafkaTopicId, KafkaPartition, max(PartitionCount) AS partition_count,
+            max(CompleteUntil) AS complete_until, max(ReportedAt) AS reported_at,
+            greatest(max(EndOffset) - max(StoredOffset), 0) AS pending
+        FROM partition_progress GROUP BY KafkaTopic, KafkaTopicId, KafkaPartition)
+    GROUP BY KafkaTopic, KafkaTopicId ORDER BY newest DESC LIMIT 1 BY KafkaTopic)
+WHERE newest >= newest_of_all - toIntervalDay(1)
 """
 
 
