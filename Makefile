@@ -112,9 +112,12 @@ audit-deps: $(VENV)/.tests ## Check the pinned packages for known vulnerabilitie
 
 ##@ Measurements
 
-.PHONY: bench bench-peers bench-quick bench-query bench-hostile bench-gateway bench-memory bench-collector
+.PHONY: bench bench-freshness bench-peers bench-quick bench-query bench-hostile bench-gateway bench-memory bench-collector
 bench: $(VENV)/.tests ## How fast events become queryable, next to a naive consumer and the engine alone (ARGS)
 	PYTHONPATH=service:compose:. $(BIN)/python -m bench.pipeline $(ARGS)
+
+bench-freshness: $(VENV)/.tests ## How soon an acknowledged event is found, at several rates (ARGS)
+	PYTHONPATH=service:compose:. $(BIN)/python -m bench.freshness $(ARGS)
 
 bench-peers: TOOLS = victoria-logs
 bench-peers: $(VENV)/.tests tools ## What storing and searching take, next to VictoriaLogs (ARGS='--rows 20000000')

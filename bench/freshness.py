@@ -1,0 +1,154 @@
+"""How soon an acknowledged event is found: `python -m bench.freshness`, or `make bench-freshness`.
+
+    python -m bench.freshness [--seconds 30] [--shares 0.3 0.6 0.9] [--json]
+
+Its own ZooKeeper, Kafka, ClickHouse, gateway, consumer, and query API first take as much as they can, then 1,000
+events/s, then these shares of the most. Meanwhile a probe is sent ten times a second, and a search for all probes runs
+as often: a probe's time is from the gateway's answer to the end of the first search that has it. Searches and load
+share this machine's cores with everything that is measured.
+"""
+
+import argparse
+import json
+import logging
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+
+import httpx
+import structlog
+
+from bench import gateway, pipeline, query
+from logbrook import clickhouse
+
+SERVICE = "freshness-probe"
+INTERVAL_SECONDS = 0.1
+# The load is established before the first probe, and the last probes are searched for so long.
+SETTLE_SECONDS, PATIENCE_SECONDS = 5.0, 60.0
+
+
+@dataclass(frozen=True)
+class Freshness:
+    """One row: milliseconds, over all probes, and the parts that ClickHouse got per second."""
+
+    events_per_second: float
+    probes: int
+    p50_ms: float
+    p95_ms: float
+    p99_ms: float
+    parts_per_second: float
+
+
+@contextmanager
+def loaded(room: pipeline.Room, gateway_port: int, rate: float) -> Iterator[None]:
+    """So many events per second through the gateway, for the time of the block."""
+    command = [sys.executable, "-m", "logbrook", "produce", "--to", "gateway", "--rate", str(rate), "--json"]
+    environment = room.environment | {"LOGBROOK_GATEWAY_URL": f"http://127.0.0.1:{gateway_port}"}
+    # A tenth of a second's events in a request, as a shipper sends them.
+    size = str(max(1, min(500, int(rate / 10))))
+    producer = subprocess.Popen(
+        [*command, "--events-per-message", size], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        time.sleep(SETTLE_SECONDS)
+        assert producer.poll() is None, "the producer has ended"
+        yield
+    finally:
+        producer.terminate()
+        producer.wait(30)
+
+
+def probe(sender: httpx.Client, acknowledged: dict[str, float], seconds: float) -> None:
+    """Send probes, and note when each was acknowledged."""
+    until = time.monotonic() + seconds
+    while (began := time.monotonic()) < until:
+        number = str(len(acknowledged))
+        now = datetime.now(UTC).isoformat()
+        resource = {"service.name": SERVICE}
+        event = {"timestamp": now, "body": "probe", "attributes": {"probe": number}, "resource": resource}
+        sender.post("/ingest", json=event).raise_for_status()
+        acknowledged[number] = time.monotonic()
+        time.sleep(max(0.0, began + INTERVAL_SECONDS - time.monotonic()))
+
+
+def found(api: httpx.Client, acknowledged: dict[str, float], sending: threading.Thread) -> dict[str, float]:
+    """Search until all that was sent was found; by probe, when that was."""
+    first: dict[str, float] = {}
+    deadline = None
+    while sending.is_alive() or len(first) < len(acknowledged):
+        if not sending.is_alive():
+            deadline = deadline or time.monotonic() + PATIENCE_SECONDS
+            assert time.monotonic() < deadline, f"{len(acknowledged) - len(first)} probes were not found"
+        began = time.monotonic()
+        asked = {"query": f"service:{SERVICE}", "from": "5m", "to": "now", "limit": "1000"}
+        events = api.get("/v1/search", params=asked).raise_for_status().json()["events"]
+        ended = time.monotonic()
+        for event in events:
+            first.setdefault(event["attributes"]["probe"], ended)
+        time.sleep(max(0.0, began + INTERVAL_SECONDS - time.monotonic()))
+    return first
+
+
+def measure(stack: pipeline.Stack, rate: float, seconds: float) -> Freshness:
+    """Freshness at so many events per second."""
+    room = pipeline.new_room(stack)
+    with ExitStack() as processes:
+        port, _ = processes.enter_context(gateway.serving("gateway", room.kafka, stack.directory / "gateway.log"))
+        api = processes.enter_context(query.api(room.clickhouse, {"LOGBROOK_LOG_LEVEL": "ERROR"}))
+        sender = processes.enter_context(httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False))
+        chosen = pipeline.ours(room)
+        with (stack.directory / "consumer.log").open("ab") as log:
+            consumer = subprocess.Popen(chosen.command, env=room.environment, stdout=log, stderr=log)
+        processes.callback(consumer.wait, 30)
+        processes.callback(consumer.terminate)
+        chosen.ready(consumer)
+        processes.enter_context(loaded(room, port, rate))
+        client = clickhouse.connect(room.clickhouse)
+        inserted = (
+            "SELECT count() FROM system.parts WHERE table = 'otel_logs' AND database = currentDatabase() AND level = 0"
+        )
+        parts, began = client.query(inserted).result_rows[0][0], time.monotonic()
+        acknowledged: dict[str, float] = {}
+        sending = threading.Thread(target=probe, args=(sender, acknowledged, seconds))
+        sending.start()
+        first = found(api, acknowledged, sending)
+        per_second = (client.query(inserted).result_rows[0][0] - parts) / (time.monotonic() - began)
+        client.close()
+    pipeline.drop(room)
+    waited = [(first[number] - at) * 1000 for number, at in acknowledged.items()]
+    p50_ms, p95_ms, p99_ms = (query.percentile(waited, share) for share in (0.5, 0.95, 0.99))
+    return Freshness(rate, len(waited), p50_ms, p95_ms, p99_ms, per_second)
+
+
+def main() -> None:
+    """Measure, and print a table in Markdown."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=30.0, help="how long probes are sent at each rate")
+    parser.add_argument("--count", type=int, default=1_000_000, help="events with which the most is measured")
+    parser.add_argument("--shares", type=float, nargs="*", default=[0.3, 0.6, 0.9], help="of the most")
+    parser.add_argument("--json", action="store_true", help="print the rows as JSON")
+    given = parser.parse_args()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    rows = []
+    with pipeline.own_stack() as stack:
+        most = pipeline.measure(stack, "logbrook, 500 events a message", given.count, 500, pipeline.ours).rate
+        if not given.json:
+            print(f"the most: {most:,.0f} events/s\n\n| Events/s | Probes | P50, ms | P95, ms | P99, ms | Parts/s |")
+            print("|---:|---:|---:|---:|---:|---:|", flush=True)
+        for rate in (1000, *(round(share * most) for share in given.shares)):
+            row = measure(stack, rate, given.seconds)
+            rows.append(asdict(row))
+            if not given.json:
+                figures = f"{row.p50_ms:,.0f} | {row.p95_ms:,.0f} | {row.p99_ms:,.0f} | {row.parts_per_second:.1f}"
+                print(f"| {row.events_per_second:,.0f} | {row.probes} | {figures} |", flush=True)
+    if given.json:
+        print(json.dumps({"most_events_per_second": round(most), "rows": rows}))
+
+
+if __name__ == "__main__":
+    main()
