@@ -1,5 +1,6 @@
 """Counting events: histograms and what the services send, from the counts by minute where those suffice."""
 
+import asyncio
 from typing import Any
 
 from logbrook.query import catalog, filters, search, timerange
@@ -112,8 +113,11 @@ async def stats(engine: Engine, selection: Selection, limit: int) -> StatsAnswer
         f"FROM otel_logs WHERE {search.minutes(minute)} AND ({filters.condition(selection.node, parameters)}) "
         f"GROUP BY ServiceName, SeverityNumber ORDER BY n DESC LIMIT {MAX_GROUPS:d}"
     )
-    rows = await engine.rows(Statement(sql, parameters.values), spent)
-    age_seconds = (await engine.rows(Statement(_NEWEST_AGE), spent))[0][0]
+    rows, [[age_seconds]], table_bytes = await asyncio.gather(
+        engine.rows(Statement(sql, parameters.values), spent),
+        engine.rows(Statement(_NEWEST_AGE), spent),
+        _table_bytes(engine, spent),
+    )
     seconds = (minute.end - minute.start) / SECOND
     services = _services(rows, seconds)
     return StatsAnswer(
@@ -122,7 +126,7 @@ async def stats(engine: Engine, selection: Selection, limit: int) -> StatsAnswer
         errors=sum(each.errors for each in services),
         freshness_seconds=age_seconds,
         table_rows=await engine.table_rows(),
-        table_bytes=await _table_bytes(engine, spent),
+        table_bytes=table_bytes,
         cost=await engine.cost(spent),
     )
 

@@ -137,7 +137,7 @@ async def _few_matches(look: Look) -> int | None:
     parameters = filters.Parameters()
     inner = f"SELECT 1 FROM otel_logs WHERE {filters.condition(part, parameters)} LIMIT {_FEW_MATCHES + 1:d}"
     sql = f"SELECT count() FROM ({inner})"
-    [[matches]] = await look.engine.rows(Statement(sql, parameters.values), look.spent)
+    [[matches]] = await look.engine.recent_rows(Statement(sql, parameters.values), look.spent)
     return int(matches) if int(matches) <= _FEW_MATCHES else None
 
 
