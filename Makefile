@@ -112,12 +112,15 @@ audit-deps: $(VENV)/.tests ## Check the pinned packages for known vulnerabilitie
 
 ##@ Measurements
 
-.PHONY: bench bench-freshness bench-peers bench-quick bench-query bench-hostile bench-gateway bench-memory bench-collector
+.PHONY: bench bench-freshness bench-growth bench-peers bench-quick bench-query bench-hostile bench-gateway bench-memory bench-collector
 bench: $(VENV)/.tests ## How fast events become queryable, next to a naive consumer and the engine alone (ARGS)
 	PYTHONPATH=service:compose:. $(BIN)/python -m bench.pipeline $(ARGS)
 
 bench-freshness: $(VENV)/.tests ## How soon an acknowledged event is found, at several rates (ARGS)
 	PYTHONPATH=service:compose:. $(BIN)/python -m bench.freshness $(ARGS)
+
+bench-growth: $(VENV)/.tests ## How 1, 2, and 4 consumers get through what is waiting, up to 10 million events (ARGS)
+	PYTHONPATH=service:compose:. $(BIN)/python -m bench.growth $(ARGS)
 
 bench-peers: TOOLS = victoria-logs
 bench-peers: $(VENV)/.tests tools ## What storing and searching take, next to VictoriaLogs (ARGS='--rows 20000000')
