@@ -176,7 +176,7 @@ clean: ## Delete what can be recreated: .venv, caches, jars. The local stack's d
 
 help: ## This list
 	@awk 'BEGIN {FS = ":.*## "} /^##@ / {printf "\n%s\n", substr($$0, 5)} \
-	    /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	    /^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # Layers of .venv: what the local stack needs, and on top of it what tests and lint need.
 pin = echo "$(1)/requirements.txt" && cd $(1) && $(CURDIR)/$(BIN)/uv pip compile -q --no-annotate --no-header \
