@@ -40,15 +40,17 @@ def test_killed_long_after_the_one_before(stack: Stack, ledger: Ledger, seed: in
     # One partition: the look-up is bounded by the oldest commit of all.
     place = stack.place("long_after", partitions=1)
     sender = Sender(ledger, place.kafka, seed)
-    sender.send(400)
-    # All of it is one batch, however slow the machine is: of less, the second would commit all that is stored.
     first = place.consumer(
-        FAULT_AT="before_commit:1",
+        FAULT_AT="before_commit:2",
         LOGBROOK_CONSUMER_FLUSH_AFTER_SECONDS="30",
         LOGBROOK_CONSUMER_MAX_BATCH_MESSAGES="400",
     )
     first.spawn()
-    until(lambda: not first.running, 40, "the first stores everything and commits nothing")
+    # What comes after a pause is inserted at once, however little it is; then a batch is collected until it is full.
+    sender.send(1)
+    place.drain()
+    sender.send(400)
+    until(lambda: not first.running, 40, "the first stores a batch of 400 and does not commit it")
     time.sleep(4)
     second = place.consumer(
         FAULT_AT="before_commit:3", FAULT_MARGIN_SECONDS="1", LOGBROOK_CONSUMER_MAX_BATCH_MESSAGES="50"

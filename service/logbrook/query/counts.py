@@ -7,7 +7,6 @@ from logbrook.query import catalog, filters, search, timerange
 from logbrook.query.answers import HistogramAnswer, Series, ServiceStats, StatsAnswer
 from logbrook.query.engine import Engine, Spent, Statement
 from logbrook.query.events import beginning
-from logbrook.query.refusals import StatementError
 from logbrook.query.selection import COUNTED, Selection
 from logbrook.query.syntax import Field, Place
 from logbrook.query.timerange import SECOND, TimeRange
@@ -116,7 +115,7 @@ async def stats(engine: Engine, selection: Selection, limit: int) -> StatsAnswer
     rows, [[age_seconds]], table_bytes = await asyncio.gather(
         engine.rows(Statement(sql, parameters.values), spent),
         engine.rows(Statement(_NEWEST_AGE), spent),
-        _table_bytes(engine, spent),
+        engine.table_bytes(),
     )
     seconds = (minute.end - minute.start) / SECOND
     services = _services(rows, seconds)
@@ -136,16 +135,6 @@ _NEWEST_AGE = (
     "SELECT if(count() = 0, NULL, greatest(dateDiff('millisecond', max(IngestedAt), now64(3)), 0) / 1000)"
     " FROM otel_logs"
 )
-_BYTES = "SELECT total_bytes FROM system.tables WHERE database = currentDatabase() AND name = 'otel_logs'"
-
-
-async def _table_bytes(engine: Engine, spent: Spent) -> int | None:
-    """The size on disk; None for a user who may not read `system.tables`."""
-    try:
-        rows = await engine.rows(Statement(_BYTES), spent)
-    except StatementError:
-        return None
-    return int(rows[0][0] or 0) if rows else None
 
 
 def _services(rows: list[list[Any]], seconds: float) -> list[ServiceStats]:

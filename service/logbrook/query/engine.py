@@ -17,6 +17,7 @@ import orjson
 import structlog
 
 from logbrook import config, metrics
+from logbrook.clickhouse import ACCESS_DENIED
 from logbrook.errors import ClickHouseUnavailableError, UnavailableError
 from logbrook.query.answers import Cost
 from logbrook.query.refusals import LargeResultError, StatementError, from_clickhouse
@@ -31,6 +32,7 @@ PRIVILEGED = (
     " risk with LOGBROOK_QUERY_ALLOW_PRIVILEGED_USER=true"
 )
 _TABLE_ROWS_SECONDS = 5.0
+_TABLE_BYTES = "SELECT total_bytes FROM system.tables WHERE database = currentDatabase() AND name = 'otel_logs'"
 _LOOK_AGAIN_SECONDS = 0.5
 _RECENT_SECONDS = 15.0
 _MOST_RECENT = 64
@@ -77,6 +79,7 @@ class _Learned:
     sql_limits: dict[str, str]
     readonly: bool | None = None
     filters: bool = False
+    denied_size: bool = False
     table_rows: int = 0
     table_rows_at: float = -_TABLE_ROWS_SECONDS
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -196,6 +199,17 @@ class Engine:
             [[rows]] = await self.seeing("").rows(Statement("SELECT count() FROM otel_logs"))
             learned.table_rows = int(rows)
         return learned.table_rows
+
+    async def table_bytes(self) -> int | None:
+        """The size of the table on disk, some seconds old; None for a user who may not read `system.tables`."""
+        if self._learned.denied_size:
+            return None
+        try:
+            rows = await self.seeing("").recent_rows(Statement(_TABLE_BYTES), Spent())
+        except StatementError as error:
+            self._learned.denied_size = error.clickhouse_code == ACCESS_DENIED
+            return None
+        return int(rows[0][0] or 0) if rows else None
 
     @asynccontextmanager
     async def _send(self, statement: Statement, output_format: str | None) -> AsyncIterator[httpx.Response]:
