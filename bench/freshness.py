@@ -1,6 +1,6 @@
 """How soon an acknowledged event is found: `python -m bench.freshness`, or `make bench-freshness`.
 
-    python -m bench.freshness [--seconds 30] [--shares 0.3 0.6 0.9] [--json]
+    python -m bench.freshness [--seconds 30] [--shares 0.3 0.6 0.9] [--flush-after 0.5] [--json]
 
 Its own ZooKeeper, Kafka, ClickHouse, gateway, consumer, and query API first take as much as they can, then 1,000
 events/s, then these shares of the most. Meanwhile a probe is sent ten times a second, and a search for all probes runs
@@ -24,7 +24,7 @@ import httpx
 import structlog
 
 from bench import gateway, pipeline, query
-from logbrook import clickhouse
+from logbrook import clickhouse, config
 
 SERVICE = "freshness-probe"
 INTERVAL_SECONDS = 0.1
@@ -94,7 +94,7 @@ def found(api: httpx.Client, acknowledged: dict[str, float], sending: threading.
     return first
 
 
-def measure(stack: pipeline.Stack, rate: float, seconds: float) -> Freshness:
+def measure(stack: pipeline.Stack, rate: float, seconds: float, flush_after: float) -> Freshness:
     """Freshness at so many events per second."""
     room = pipeline.new_room(stack)
     with ExitStack() as processes:
@@ -103,7 +103,8 @@ def measure(stack: pipeline.Stack, rate: float, seconds: float) -> Freshness:
         sender = processes.enter_context(httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False))
         chosen = pipeline.ours(room)
         with (stack.directory / "consumer.log").open("ab") as log:
-            consumer = subprocess.Popen(chosen.command, env=room.environment, stdout=log, stderr=log)
+            environment = room.environment | {"LOGBROOK_CONSUMER_FLUSH_AFTER_SECONDS": str(flush_after)}
+            consumer = subprocess.Popen(chosen.command, env=environment, stdout=log, stderr=log)
         processes.callback(consumer.wait, 30)
         processes.callback(consumer.terminate)
         chosen.ready(consumer)
@@ -131,6 +132,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=30.0, help="how long probes are sent at each rate")
     parser.add_argument("--count", type=int, default=1_000_000, help="events with which the most is measured")
     parser.add_argument("--shares", type=float, nargs="*", default=[0.3, 0.6, 0.9], help="of the most")
+    default = config.Consumer.flush_after_seconds
+    parser.add_argument("--flush-after", type=float, default=default, help="the consumer's flush_after_seconds")
     parser.add_argument("--json", action="store_true", help="print the rows as JSON")
     given = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
@@ -141,7 +144,7 @@ def main() -> None:
             print(f"the most: {most:,.0f} events/s\n\n| Events/s | Probes | P50, ms | P95, ms | P99, ms | Parts/s |")
             print("|---:|---:|---:|---:|---:|---:|", flush=True)
         for rate in (1000, *(round(share * most) for share in given.shares)):
-            row = measure(stack, rate, given.seconds)
+            row = measure(stack, rate, given.seconds, given.flush_after)
             rows.append(asdict(row))
             if not given.json:
                 figures = f"{row.p50_ms:,.0f} | {row.p95_ms:,.0f} | {row.p99_ms:,.0f} | {row.parts_per_second:.1f}"
