@@ -101,13 +101,8 @@ def measure(stack: pipeline.Stack, rate: float, seconds: float, flush_after: flo
         port, _ = processes.enter_context(gateway.serving("gateway", room.kafka, stack.directory / "gateway.log"))
         api = processes.enter_context(query.api(room.clickhouse, {"LOGBROOK_LOG_LEVEL": "ERROR"}))
         sender = processes.enter_context(httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False))
-        chosen = pipeline.ours(room)
-        with (stack.directory / "consumer.log").open("ab") as log:
-            environment = room.environment | {"LOGBROOK_CONSUMER_FLUSH_AFTER_SECONDS": str(flush_after)}
-            consumer = subprocess.Popen(chosen.command, env=environment, stdout=log, stderr=log)
-        processes.callback(consumer.wait, 30)
-        processes.callback(consumer.terminate)
-        chosen.ready(consumer)
+        flush = {"LOGBROOK_CONSUMER_FLUSH_AFTER_SECONDS": str(flush_after)}
+        processes.enter_context(pipeline.consuming(stack, room, pipeline.ours(room), **flush))
         processes.enter_context(loaded(room, port, rate))
         client = clickhouse.connect(room.clickhouse)
         inserted = (

@@ -183,16 +183,27 @@ def naive(room: Room, batch: int) -> Candidate:
     return Candidate(command, "naive_logs", wait)
 
 
+@contextmanager
+def consuming(stack: Stack, room: Room, chosen: Candidate, **environment: str) -> Iterator[psutil.Process]:
+    """A consumer that is ready, for the time of the block; with more variables in its environment."""
+    with (stack.directory / "consumer.log").open("ab") as log:
+        consumer = subprocess.Popen(
+            chosen.command, env=room.environment | environment, stdout=subprocess.PIPE, stderr=log
+        )
+    try:
+        chosen.ready(consumer)
+        yield psutil.Process(consumer.pid)
+    finally:
+        consumer.terminate()
+        consumer.communicate()
+
+
 def measure(stack: Stack, name: str, count: int, per_message: int, candidate: Callable[[Room], Candidate]) -> Figures:
     """From the start of the producer to the last row."""
     room = new_room(stack)
     chosen = candidate(room)
     client = clickhouse.connect(room.clickhouse)
-    with (stack.directory / "consumer.log").open("ab") as log:
-        consumer = subprocess.Popen(chosen.command, env=room.environment, stdout=subprocess.PIPE, stderr=log)
-    try:
-        chosen.ready(consumer)
-        process = psutil.Process(consumer.pid)
+    with consuming(stack, room, chosen) as process:
         meter = CpuMeter()
         produce = [sys.executable, "-m", "logbrook", "produce", "--to", "kafka", "--count", str(count), "--json"]
         began = time.perf_counter()
@@ -213,12 +224,9 @@ def measure(stack: Stack, name: str, count: int, per_message: int, candidate: Ca
         assert summary["acknowledged"] == count, summary
         if chosen.table == "otel_logs":
             check(client, count)
-        return Figures(name, count, ended - began, ended - (produced or ended), peak, kept / count, cpu_us)
-    finally:
-        consumer.terminate()
-        consumer.communicate()
-        client.close()
-        drop(room)
+    client.close()
+    drop(room)
+    return Figures(name, count, ended - began, ended - (produced or ended), peak, kept / count, cpu_us)
 
 
 def check(client: clickhouse.HttpClient, count: int) -> None:
