@@ -8,7 +8,6 @@ Anything unexpected is passed to the engine as it is, which then says what is wr
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 
 # An unterminated token extends to the end of the text: searching for its end from every later place would take minutes.
 _TOKEN = re.compile(
@@ -219,9 +218,8 @@ def select(text: bytes) -> Select | None:
     return with_format(text) if verb(text) in _WITH_RESULT else None
 
 
-@lru_cache(maxsize=16)
 def with_format(text: bytes) -> Select:
-    """Parse any statement that may end with FORMAT. Each is looked at several times."""
+    """Parse any statement that may end with FORMAT."""
     found = list(tokens(text))
     while found and found[-1].text == b";":
         found.pop()

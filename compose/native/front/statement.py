@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from native.front import guard, revision, sql
 from native.front.engine import QUERY_ID_SQL, SERVER_SETTINGS, Connection, Outcome, tag
@@ -51,7 +52,7 @@ class Statement:
     insert: sql.Insert | sql.InsertFromInput | None = None
     data: tuple[str, str] | None = None
 
-    @property
+    @cached_property
     def result_format(self) -> str:
         """The format that the result has."""
         selected = sql.select(self.text) or sql.with_format(self.text)
