@@ -792,6 +792,13 @@ def test_any_field_is_a_column(page: Chrome, service: Door) -> None:
     wait(page, lambda: set(texts(page, ".row .other")) >= {"user-1", "web-1"})
     assert one(page, ".row").size["height"] == 60
 
+    press(page, "c")
+    wait(page, lambda: one(page, "#dialog input[name=expanded]").is_displayed())
+    one(page, "#dialog input[name=expanded]").click()
+    wait(page, lambda: "user.id=user-" in one(page, ".row .attributes").text)
+    assert one(page, ".row").size["height"] == 96
+    assert not one(page, "#dialog input[name=wrap]").is_selected()
+
 
 def test_a_search_becomes_a_rule(page: Chrome) -> None:
     """The menu makes a rule of alerts.yaml of what is searched for, and the file's own check takes it."""

@@ -195,7 +195,7 @@ class View(Struct, kw_only=True, omit_defaults=True, rename={"from_": "from", "a
     compare: Literal["", "before", "day", "week"] = ""  # with the range before, or the same a day or a week earlier
     sort: Annotated[str, Meta(max_length=64)] = ""  # a column of the list or table; with -, the largest first
     scale: Literal["", "log"] = ""  # of the charts
-    wrap: Literal["", "1"] = ""
+    wrap: Literal["", "1", "2"] = ""  # long texts; with 2, also all attributes below them
     dense: Literal["", "1"] = ""
     note: Annotated[str, Meta(max_length=4096)] = ""
 

@@ -126,6 +126,10 @@ function draw() {
     el("ol.saved.arranged", all.map(row)),
     el("form.save", { onsubmit: added }, field, names, el("button.button.primary", { type: "submit" }, "Add")),
     check("Wrap long text, up to three lines", "wrap"),
+    box("Attributes below each event", "expanded", state.wrap === "2", (event) => {
+      lay({ wrap: event.target.checked ? "2" : "" });
+      draw();
+    }),
     check("Dense rows", "dense"),
     box("Oldest first", "oldest", order() === "asc", turn),
     el(

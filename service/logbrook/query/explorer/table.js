@@ -55,7 +55,7 @@ export class Table {
   }
 
   get rowHeight() {
-    return narrow.matches ? 52 : state.wrap === "1" ? 60 : state.dense === "1" ? 22 : 28;
+    return narrow.matches ? 52 : ({ 1: 60, 2: 96 }[state.wrap] ?? (state.dense === "1" ? 22 : 28));
   }
 
   /** The height that rows can be seen in: the headings stay. */
@@ -67,8 +67,9 @@ export class Table {
   layout() {
     this.columns = columns(narrow.matches ? "" : state.columns);
     this.element.style.setProperty("--columns", this.columns.map(widthOf).join(" "));
-    this.element.classList.toggle("wrap", state.wrap === "1");
-    this.element.classList.toggle("dense", state.dense === "1" && state.wrap !== "1");
+    this.element.classList.toggle("wrap", state.wrap !== "");
+    this.element.classList.toggle("expanded", state.wrap === "2");
+    this.element.classList.toggle("dense", state.dense === "1" && state.wrap === "");
     replace(
       this.head,
       ...this.columns.map(({ name }) => {
@@ -163,7 +164,15 @@ export class Table {
         "aria-selected": String(index === this.selected),
       },
       this.columns.map(({ name }) => this.cell(event, name)),
+      state.wrap === "2" && !narrow.matches ? this.attributes(event) : "",
     );
+  }
+
+  /** All that an event says besides its text, below it. */
+  attributes(event) {
+    const pairs = Object.entries({ ...event.resource, ...event.attributes }).map(([name, value]) => `${name}=${value}`);
+    const text = pairs.join("  ").slice(0, SHOWN_CHARACTERS);
+    return el("span.attributes", { role: "gridcell", dir: "ltr" }, ...textNodes(text, { words: this.words }));
   }
 
   cell(event, name) {
@@ -178,7 +187,7 @@ export class Table {
     return el(
       `span.${kind}`,
       { ...role, title, dir: "ltr" },
-      ...textNodes(text || (name === "message" ? "" : "–"), { words, lines: state.wrap === "1" }),
+      ...textNodes(text || (name === "message" ? "" : "–"), { words, lines: state.wrap !== "" }),
       whole.length > SHOWN_CHARACTERS ? el("em", " …") : "",
     );
   }
