@@ -144,6 +144,9 @@ def test_a_restart_under_load_loses_nothing(started: Stack, name: str) -> None:
     with load(started, f"restart-{name}") as sender:
         until(lambda: sender.accepted > 100, "events before the restart")
         started.compose("restart", name)
+        # What needs it may be unhealthy for a moment, which `up` would take for a failure.
+        needing = ("gateway", "consumer", "query")
+        until(lambda: all(healthy(each) for one in needing for each in started.containers(one)), "healthy again", 240)
         started.up("--no-recreate")
         seen = sender.accepted
         until(lambda: sender.accepted > seen + 100, "events after the restart")

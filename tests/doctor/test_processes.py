@@ -55,6 +55,14 @@ def test_a_process_that_ends_at_its_start(tmp_path: Path) -> None:
     assert "make local-logs NAME=clickhouse" in finding.remedy
 
 
+def test_a_traceback_that_is_still_being_written(tmp_path: Path) -> None:
+    """While a process writes why it ends, the reason is that of the run before, not the beginning of a traceback."""
+    script = f"""echo '{LOG_LINE}'; echo 'Traceback (most recent call last):'; echo '  File "x.py", line 1'; exit 1"""
+    supervised(tmp_path, {"name": "clickhouse", "script": script})
+
+    assert f": {LOG_LINE}" in diagnosed(here(tmp_path, clickhouse=True), "process.down").text
+
+
 def test_a_process_that_was_killed(tmp_path: Path) -> None:
     """SIGKILL comes from the kernel, when memory runs out: that is what to change."""
     supervised(tmp_path, {"name": "clickhouse", "script": "kill -9 $$"})

@@ -95,7 +95,7 @@ def _containers() -> Iterator[Process]:
             shown = state.get("Health", {}).get("Status", shown)
         elif shown == "exited" and not code:
             shown = "done"
-        last = "" if shown == "healthy" else _last(_docker("logs", "--tail", "5", container))
+        last = "" if shown == "healthy" else _last(_docker("logs", "--tail", "50", container))
         if shown == "unhealthy" and (checks := state["Health"].get("Log")):
             # What the check itself said: a program that is missing in the container says nothing anywhere else.
             last = _last(checks[-1]["Output"]) or last
@@ -117,4 +117,8 @@ def _docker(*arguments: str) -> str:
 
 def _last(text: str) -> str:
     lines = [line for line in text.splitlines() if line.strip()]
+    at = max((index for index, line in enumerate(lines) if line.startswith("Traceback (")), default=0)
+    if at and all(line.startswith(" ") for line in lines[at + 1 :]):
+        # Its last line, which says what is wrong, has not been written yet: the run before ended with the same.
+        lines = lines[:at]
     return lines[-1].strip()[:300] if lines else ""
