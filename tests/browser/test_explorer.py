@@ -796,7 +796,7 @@ def test_any_field_is_a_column(page: Chrome, service: Door) -> None:
     wait(page, lambda: one(page, "#dialog input[name=expanded]").is_displayed())
     one(page, "#dialog input[name=expanded]").click()
     wait(page, lambda: "user.id=user-" in one(page, ".row .attributes").text)
-    assert one(page, ".row").size["height"] == 96
+    assert one(page, ".row").size["height"] == 78
     assert not one(page, "#dialog input[name=wrap]").is_selected()
 
 

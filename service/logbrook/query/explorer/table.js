@@ -55,7 +55,7 @@ export class Table {
   }
 
   get rowHeight() {
-    return narrow.matches ? 52 : ({ 1: 60, 2: 96 }[state.wrap] ?? (state.dense === "1" ? 22 : 28));
+    return narrow.matches ? 52 : ({ 1: 60, 2: 78 }[state.wrap] ?? (state.dense === "1" ? 22 : 28));
   }
 
   /** The height that rows can be seen in: the headings stay. */
