@@ -8,7 +8,8 @@ from pathlib import Path
 
 import psutil
 
-# Between the start of a process, according to the kernel, and the moment at which its supervisor noted it.
+# The kernel counts from its own start: if the clock is set in between, the same process seems to have begun earlier or
+# later.
 _SAME_START_SECONDS = 5.0
 
 

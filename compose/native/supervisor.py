@@ -14,6 +14,8 @@ import time
 from pathlib import Path
 from types import FrameType
 
+import psutil
+
 from native import environment, jars, processes, stack, status
 from native.failure import Failure
 from native.processes import Service
@@ -110,7 +112,9 @@ class Supervised:
     def _start(self, now: float) -> None:
         self._process = processes.start(self.service, self.log)
         self._started, self._deadline = now, now + self.service.ready_seconds
-        self.status.state, self.status.pid, self.status.started_at = "starting", self._process.pid, time.time()
+        # By the kernel's account: on a busy machine, it may take seconds until this line is reached.
+        started_at = psutil.Process(self._process.pid).create_time()
+        self.status.state, self.status.pid, self.status.started_at = "starting", self._process.pid, started_at
 
     def _ended(self, code: int, now: float, *, may_retry: bool) -> None:
         self.status.pid = None
