@@ -28,7 +28,7 @@ from logbrook import clickhouse, config
 
 SERVICE = "freshness-probe"
 INTERVAL_SECONDS = 0.1
-# The load is established before the first probe, and the last probes are searched for so long.
+# How long the load runs before the first probe, and how long the last probes are searched for.
 SETTLE_SECONDS, PATIENCE_SECONDS = 5.0, 60.0
 
 
