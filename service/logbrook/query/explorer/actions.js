@@ -1,9 +1,9 @@
 // What the menu offers: link, export, views, appearance, help.
 
 import { rule } from "./alerts.js";
-import { address, selection } from "./api.js";
 import { layout } from "./columns.js";
 import { arrows, button, byId, copy, el, popup, show, toast } from "./dom.js";
+import { exported } from "./export.js";
 import { moment } from "./format.js";
 import { needs } from "./me.js";
 import { saved } from "./saved.js";
@@ -82,14 +82,6 @@ function asRule() {
     text,
     button(".button.primary", "Copy", copied),
   );
-}
-
-function exported(format) {
-  const link = el("a", { href: address("export", { ...selection(), format }), download: `logs.${format}` });
-  document.body.append(link);
-  link.click();
-  link.remove();
-  toast("All matches are being exported");
 }
 
 const themeName = () => localStorage.getItem("logbrook.theme") ?? "";

@@ -42,7 +42,8 @@ export const send = (method, path, parameters, by, body) =>
     body: body && JSON.stringify(body),
   });
 
-async function asked(path, parameters, how) {
+/** The response of a route, whose body is still to come. */
+export async function opened(path, parameters, how) {
   let response;
   try {
     response = await fetch(address(path, parameters), how);
@@ -50,13 +51,17 @@ async function asked(path, parameters, how) {
     if (how.signal?.aborted) throw how.signal.reason;
     throw new ApiError({ code: "unreachable", message: "The server can't be reached. Is it running?" }, 0);
   }
-  const answer = await response.json().catch(() => {
+  if (!response.ok) throw new ApiError((await read(response, how)).error, response.status);
+  return response;
+}
+
+const asked = async (path, parameters, how) => read(await opened(path, parameters, how), how);
+
+const read = (response, how) =>
+  response.json().catch(() => {
     if (how.signal?.aborted) throw how.signal.reason;
     return { error: { message: `the server answered ${response.status}` } };
   });
-  if (!response.ok) throw new ApiError(answer.error, response.status);
-  return answer;
-}
 
 /** The URL of a route with parameters. */
 export function address(path, parameters = {}) {

@@ -128,6 +128,9 @@ export function peak({ buckets, step_seconds: step }, counts) {
   return `at most ${count(most)} in ${duration(step)}, at ${at}`;
 }
 
+/** How many events the drawn answer counts; undefined if there is none. */
+export const matches = () => data?.total;
+
 /** Say that there is nothing to draw. */
 export function empty(message) {
   data = null;
