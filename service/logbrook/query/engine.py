@@ -31,7 +31,6 @@ PRIVILEGED = (
     " LOGBROOK_CLICKHOUSE_USERNAME and LOGBROOK_CLICKHOUSE_PASSWORD to the user `reader` (docs/query.md), or accept the"
     " risk with LOGBROOK_QUERY_ALLOW_PRIVILEGED_USER=true"
 )
-_TABLE_ROWS_SECONDS = 5.0
 _TABLE_BYTES = "SELECT total_bytes FROM system.tables WHERE database = currentDatabase() AND name = 'otel_logs'"
 _LOOK_AGAIN_SECONDS = 0.5
 _RECENT_SECONDS = 15.0
@@ -80,8 +79,6 @@ class _Learned:
     readonly: bool | None = None
     filters: bool = False
     denied_size: bool = False
-    table_rows: int = 0
-    table_rows_at: float = -_TABLE_ROWS_SECONDS
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     recent: dict[tuple[object, ...], tuple[float, list[list[Any]]]] = field(default_factory=dict)
 
@@ -193,12 +190,8 @@ class Engine:
 
     async def table_rows(self) -> int:
         """The rows of the table, at most a few seconds old; ClickHouse knows them without reading."""
-        learned = self._learned
-        if time.monotonic() - learned.table_rows_at > _TABLE_ROWS_SECONDS:
-            learned.table_rows_at = time.monotonic()
-            [[rows]] = await self.seeing("").rows(Statement("SELECT count() FROM otel_logs"))
-            learned.table_rows = int(rows)
-        return learned.table_rows
+        [[rows]] = await self.seeing("").recent_rows(Statement("SELECT count() FROM otel_logs"), Spent())
+        return int(rows)
 
     async def table_bytes(self) -> int | None:
         """The size of the table on disk, some seconds old; None for a user who may not read `system.tables`."""
