@@ -6,12 +6,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from logbrook import config
-from logbrook.clickhouse import ClickHouseError, HttpClient
+from logbrook import config, migrate
+from logbrook.clickhouse import ClickHouseError, HttpClient, connect
 from native import environment, ports, processes
 
 REPOSITORY = Path(__file__).parent.parent
@@ -105,6 +105,25 @@ def until(condition: Callable[[], bool], seconds: float = 120) -> None:
     while not condition():
         assert time.monotonic() < deadline, f"it did not happen in {seconds} s"
         time.sleep(0.02)
+
+
+_PATTERN = "pattern_of_the_schema"
+
+
+def migrated(settings: config.ClickHouse) -> config.ClickHouse:
+    """A new database with the schema: the copy of one that was migrated, which takes a quarter of the time."""
+    client = connect(settings, database="default")
+    if _PATTERN not in [name for (name,) in client.query("SHOW DATABASES").result_rows]:
+        migrate.apply(config.Schema(), replace(settings, database=_PATTERN))
+    tables_first = "ORDER BY endsWith(engine, 'View'), name"
+    made = f"SELECT create_table_query FROM system.tables WHERE database = '{_PATTERN}' {tables_first}"
+    client.command(f"CREATE DATABASE {settings.database}")
+    for (statement,) in client.query(made).result_rows:
+        client.command(statement.replace(f"{_PATTERN}.", f"{settings.database}."))
+    recorded = f"SELECT * FROM {_PATTERN}.schema_migrations"
+    client.command(f"INSERT INTO {settings.database}.schema_migrations {recorded}")
+    client.close()
+    return settings
 
 
 def schema_of(client: HttpClient, database: str) -> list[Any]:

@@ -18,11 +18,11 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 from logbrook import clickhouse as connection
-from logbrook import config, migrate
+from logbrook import config
 from logbrook.topic import create_topic
 from native import brokers, jars, ports
 from native.clickhouse import clickhouse as clickhouse_service
-from tests.components import REPOSITORY, ClickHouseServer, KafkaBroker, emptied, running, schema_of
+from tests.components import REPOSITORY, ClickHouseServer, KafkaBroker, emptied, migrated, running, schema_of
 
 pytest_plugins = ["pytester", "tests.skips"]
 HOST = "127.0.0.1"
@@ -117,9 +117,7 @@ def database(
     if spare_databases:
         settings, schema = spare_databases.pop()
     else:
-        # Making the tables and views costs three seconds of processor time.
-        settings = clickhouse.settings(f"test_{uuid.uuid4().hex[:12]}")
-        migrate.apply(config.Schema(), settings)
+        settings = migrated(clickhouse.settings(f"test_{uuid.uuid4().hex[:12]}"))
         schema = schema_of(client, settings.database)
     yield settings
     if emptied(client, settings.database) and schema_of(client, settings.database) == schema:

@@ -46,25 +46,28 @@ def started(profile: Path, *flags: str) -> webdriver.Chrome:
 
 _AXE = Path(__file__).parents[1] / "tools/explorer/node_modules/axe-core/axe.min.js"
 _RUN_AXE = """
-const [done] = arguments;
-const found = axe.run(document, { resultTypes: ["violations"] });
+const [rules, done] = arguments;
+const found = axe.run(document, { resultTypes: ["violations"], ...(rules.length && { runOnly: rules }) });
 found.then((result) => done(result.violations), (error) => done(String(error)));
 """
 
 
 @pytest.fixture
-def axe(browser: webdriver.Chrome) -> Callable[[], list[str]]:
-    """What axe-core finds wrong with the page, serious or critical. Skips, by name, where it is not installed."""
+def axe(browser: webdriver.Chrome) -> Callable[..., list[str]]:
+    """What axe-core finds wrong with the page, serious or critical, by all rules or by those that are named.
+
+    Skips, by name, where it is not installed.
+    """
     if not _AXE.exists():
         pytest.skip("needs axe-core: apt-get install npm, then `make tools`")
     source = _AXE.read_text()
 
-    def found() -> list[str]:
+    def found(*rules: str) -> list[str]:
         if not browser.execute_script("return Boolean(window.axe)"):
             browser.execute_script(source)
         # What is waited for is dimmed.
         WebDriverWait(browser, 60).until(lambda _: not browser.find_elements(By.CSS_SELECTOR, "body.busy"))
-        violations = browser.execute_async_script(_RUN_AXE)
+        violations = browser.execute_async_script(_RUN_AXE, rules)
         assert isinstance(violations, list), violations
         bad = [each for each in violations if each["impact"] in ("serious", "critical")]
         return [
@@ -74,12 +77,33 @@ def axe(browser: webdriver.Chrome) -> Callable[[], list[str]]:
     return found
 
 
-@pytest.fixture
-def browser(tmp_path: Path) -> Iterator[webdriver.Chrome]:
-    """A browser with an empty profile. Skips, by name, where no Chromium is installed."""
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+    """The one browser. Skips, by name, where no Chromium is installed."""
     try:
-        found = started(tmp_path)
+        found = started(tmp_path_factory.mktemp("profile"))
     except FileNotFoundError as error:
         pytest.skip(str(error))
     yield found
     found.quit()
+
+
+@pytest.fixture
+def browser(chromium: webdriver.Chrome) -> webdriver.Chrome:
+    """The browser with one new window, and nothing in its logs.
+
+    What a page has stored belongs to its address, and each test's service has a port of its own.
+    """
+    former = chromium.window_handles
+    chromium.switch_to.new_window("window")
+    new = chromium.current_window_handle
+    for handle in former:
+        chromium.switch_to.window(handle)
+        chromium.close()
+    chromium.switch_to.window(new)
+    # A window that is not the first has no focus of its own.
+    chromium.execute_cdp_cmd("Emulation.setFocusEmulationEnabled", {"enabled": True})
+    chromium.set_window_size(1400, 900)
+    for kind in ("browser", "performance"):
+        chromium.get_log(kind)  # type: ignore[no-untyped-call]
+    return chromium

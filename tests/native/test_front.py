@@ -17,12 +17,12 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from logbrook import clickhouse as connection
-from logbrook import config, migrate
+from logbrook import config
 from native import __main__ as native_command
 from native import ports, processes
 from native.clickhouse import clickhouse as service
 from native.front.app import MAX_READS
-from tests.components import ClickHouseServer, running, until, wait_ready
+from tests.components import ClickHouseServer, migrated, running, until, wait_ready
 from tests.query.door import event, store
 
 SECRET = "a-password"
@@ -31,9 +31,7 @@ SECRET = "a-password"
 @pytest.fixture(scope="module")
 def logs(clickhouse: ClickHouseServer) -> config.ClickHouse:
     """A database with the schema, for all tests of the reader: it changes nothing."""
-    settings = clickhouse.settings("reader_test")
-    migrate.apply(config.Schema(), settings)
-    return settings
+    return migrated(clickhouse.settings("reader_test"))
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import pytest
 import structlog
 
 from logbrook import clickhouse as connection
-from logbrook import config, migrate
-from tests.components import ClickHouseServer
+from logbrook import config
+from tests.components import ClickHouseServer, migrated
 from tests.query import door
 from tests.query.corpus import EVENTS
 
@@ -33,8 +33,7 @@ def as_reader(clickhouse: ClickHouseServer, database: config.ClickHouse) -> conf
 @pytest.fixture(scope="session")
 def shared_database(clickhouse: ClickHouseServer) -> Iterator[config.ClickHouse]:
     """One migrated database for all tests here: migrating takes longer than most of them."""
-    settings = clickhouse.settings(f"query_{uuid.uuid4().hex[:12]}")
-    migrate.apply(config.Schema(), settings)
+    settings = migrated(clickhouse.settings(f"query_{uuid.uuid4().hex[:12]}"))
     yield settings
     drop(settings)
 
@@ -66,8 +65,7 @@ def service(clickhouse: ClickHouseServer, database: config.ClickHouse) -> Iterat
 @pytest.fixture(scope="session")
 def corpus_database(clickhouse: ClickHouseServer) -> Iterator[config.ClickHouse]:
     """A database with the events of the corpus, in two parts. Only for reading."""
-    settings = clickhouse.settings(f"corpus_{uuid.uuid4().hex[:12]}")
-    migrate.apply(config.Schema(), settings)
+    settings = migrated(clickhouse.settings(f"corpus_{uuid.uuid4().hex[:12]}"))
     half = len(EVENTS) // 2
     door.store(settings, EVENTS[:half])
     door.store(settings, EVENTS[half:])

@@ -21,7 +21,7 @@ from starlette.requests import Request
 from starlette.routing import BaseRoute
 from structlog.testing import capture_logs
 
-from logbrook import config, migrate, rereading, tokens
+from logbrook import config, rereading, tokens
 from logbrook.doctor import probe
 from logbrook.doctor.diagnosis import Wrong
 from logbrook.doctor.place import find
@@ -29,7 +29,7 @@ from logbrook.errors import ConfigError, RejectedError
 from logbrook.query import server
 from logbrook.query.access import Access
 from logbrook.query.events import Position
-from tests.components import ClickHouseServer, until
+from tests.components import ClickHouseServer, migrated, until
 from tests.query import door
 from tests.query.conftest import as_reader, drop
 from tests.query.door import BASE, NOW_NS, Door, event
@@ -209,8 +209,7 @@ def settings(roles_file: Path) -> config.Query:
 @contextmanager
 def over(clickhouse: ClickHouseServer, settings: config.Query, rows: list[dict[str, Any]]) -> Iterator[str]:
     """The address of a service over a database with just these events."""
-    database = clickhouse.settings(f"access_{uuid.uuid4().hex[:12]}")
-    migrate.apply(config.Schema(), database)
+    database = migrated(clickhouse.settings(f"access_{uuid.uuid4().hex[:12]}"))
     door.store(database, rows)
     with door.serving(settings, as_reader(clickhouse, database)) as served:
         yield served.url

@@ -8,11 +8,10 @@ from typing import Any
 
 import pytest
 
-from logbrook import config, migrate
 from logbrook.clickhouse import HttpClient, connect
 from logbrook.consumer.batch import ROW_COLUMNS
 from logbrook.schema import INSERT_SETTINGS
-from tests.components import ClickHouseServer
+from tests.components import ClickHouseServer, migrated
 
 # Time of arrival of all messages, unless a test says otherwise.
 ARRIVAL = "2025-03-01 12:00:00.000000000"
@@ -43,8 +42,7 @@ def messages(payloads: Sequence[bytes], timestamp_ms: int = ARRIVAL_MS) -> bytes
 @pytest.fixture(scope="session")
 def schema_client(clickhouse: ClickHouseServer) -> Iterator[HttpClient]:
     """A client of a migrated database that the schema tests share."""
-    settings: config.ClickHouse = clickhouse.settings(f"schema_{uuid.uuid4().hex[:12]}")
-    migrate.apply(config.Schema(), settings)
+    settings = migrated(clickhouse.settings(f"schema_{uuid.uuid4().hex[:12]}"))
     client = connect(settings)
     yield client
     client.command(f"DROP DATABASE {settings.database} SYNC")

@@ -18,7 +18,7 @@ from logbrook.kafka import client_config
 from logbrook.schema import File
 from logbrook.topic import _done, create_topic, plan
 from logbrook.waiting import need_tables
-from tests.components import ClickHouseServer, KafkaBroker, until
+from tests.components import ClickHouseServer, KafkaBroker, schema_of, until
 
 NAMES = [file.name for file in (*schema.tables(), *schema.views())]
 TABLES = NAMES[0]
@@ -55,6 +55,20 @@ def test_the_files_are_applied_once_in_order(empty: config.ClickHouse) -> None:
     """The first run applies the tables in the order of their numbers, then the views; the second run nothing."""
     assert migrate.apply(config.Schema(), empty) == NAMES
     assert migrate.apply(config.Schema(), empty) == []
+
+
+def test_what_tests_copy_is_what_a_migration_makes(empty: config.ClickHouse, database: config.ClickHouse) -> None:
+    """The databases of other tests have the same tables and views, and a migration has nothing to do there."""
+    migrate.apply(config.Schema(), empty)
+    client = connect(empty)
+    made, copied = (
+        {name: statement.replace(there, "DATABASE") for name, statement in schema_of(client, there)[0]}
+        for there in (empty.database, database.database)
+    )
+    client.close()
+
+    assert copied == made
+    assert migrate.apply(config.Schema(), database) == []
 
 
 def test_every_statement_can_run_again(database: config.ClickHouse, client: HttpClient) -> None:
