@@ -8,6 +8,7 @@ import { moment } from "./format.js";
 import { needs } from "./me.js";
 import { saved } from "./saved.js";
 import { asSearch, change, state } from "./state.js";
+import { parts } from "./terms.js";
 
 const SHORTCUTS = [
   ["/", "type a query"],
@@ -111,14 +112,16 @@ popup(byId("more"), arrows(byId("actions")), (close) => {
     };
     return button(".choice", label, act, { role: "menuitem", tabIndex: -1, ...properties });
   };
+  // Stages count; an export has the events that they counted.
+  const what = parts(state.query).stages ? "Export the events" : "Export";
   byId("actions").replaceChildren(
     item("Copy link", share),
     item("Saved views …", saved),
     item("Columns and rows …", layout),
     item("Alert on this search …", asRule),
     el("hr"),
-    item("Export as NDJSON", () => exported("ndjson"), needs("export")),
-    item("Export as CSV", () => exported("csv"), needs("export")),
+    item(`${what} as NDJSON`, () => exported("ndjson"), needs("export")),
+    item(`${what} as CSV`, () => exported("csv"), needs("export")),
     el("hr"),
     item(THEMES[themeName()], nextTheme, { stays: true }),
     item(state.utc === "1" ? "Times: UTC" : "Times: local", () =>

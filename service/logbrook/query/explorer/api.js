@@ -51,8 +51,9 @@ export async function opened(path, parameters, how) {
     if (how.signal?.aborted) throw how.signal.reason;
     throw new ApiError({ code: "unreachable", message: "The server can't be reached. Is it running?" }, 0);
   }
-  if (!response.ok) throw new ApiError((await read(response, how)).error, response.status);
-  return response;
+  if (response.ok) return response;
+  const { error } = await read(response, how);
+  throw new ApiError(error?.message ? error : { message: `the server answered ${response.status}` }, response.status);
 }
 
 const asked = async (path, parameters, how) => read(await opened(path, parameters, how), how);

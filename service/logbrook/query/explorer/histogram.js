@@ -1,5 +1,6 @@
 // Counts over time: stacked bars, an outline of earlier ones, a legend to filter by, and a drag that sets the range.
 
+import { selection } from "./api.js";
 import { changeOf, RANGES, shown } from "./compare.js";
 import { button, byId, el, replace, svg, textNodes } from "./dom.js";
 import { axisTime, count, counted, short, shortTime } from "./format.js";
@@ -15,6 +16,8 @@ const plot = byId("plot");
 let data = null;
 // Of the compared range, if there is one.
 let before = null;
+// Which events the drawn answer is about.
+let drawnFor = "";
 
 function seriesClass(series, index) {
   return LEVELS.includes(series.name) && data.by === "level" ? `level-${series.name}` : `series-${index % 11}`;
@@ -80,6 +83,7 @@ export function scale(highest, heightOf) {
 export function draw(answer, earlier = null) {
   data = answer;
   before = earlier;
+  drawnFor = JSON.stringify(selection());
   const size = data.buckets.length;
   const totals = summed(data.series);
   const past = before && summed(before.series);
@@ -128,8 +132,8 @@ export function peak({ buckets, step_seconds: step }, counts) {
   return `at most ${count(most)} in ${duration(step)}, at ${at}`;
 }
 
-/** How many events the drawn answer counts; undefined if there is none. */
-export const matches = () => data?.total;
+/** About how many events match what is shown; undefined while that is not known. */
+export const matches = () => (data && drawnFor === JSON.stringify(selection()) ? data.total : undefined);
 
 /** Say that there is nothing to draw. */
 export function empty(message) {
