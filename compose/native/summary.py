@@ -16,7 +16,7 @@ from native.clickhouse import answers
 from native.environment import Environment
 from native.processes import Service, tail
 
-_WAIT_FOR_EVENTS_SECONDS = 10.0
+_WAIT_FOR_EVENTS_SECONDS = 30.0
 _COLOURS = {"ready": "green", "done": "green", "failed": "red", "backing off": "red", "not answering": "red"}
 
 

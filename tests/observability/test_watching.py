@@ -6,11 +6,11 @@ from selenium.webdriver import Chrome
 from selenium.webdriver.support.ui import WebDriverWait
 
 from native import prometheus
-from tests.browser.conftest import browser
+from tests.browser.conftest import browser, chromium
 from tests.observability.conftest import Watched
 from tests.observability.test_rules import ALERTS
 
-__all__ = ["browser"]
+__all__ = ["browser", "chromium"]
 
 
 def test_every_process_is_watched(stack: Watched) -> None:
