@@ -232,7 +232,11 @@ class Query:
         "Most rows in one answer of /v1/sql and /v1/query, and so most groups of a count. No other request is answered "
         "while an answer is assembled.",
     )
-    max_result_bytes: int = setting(64 * 2**20, "Largest result of one statement, as JSON; it does not limit exports.")
+    max_result_bytes: int = setting(
+        64 * 2**20,
+        "Largest result of one statement, as JSON. It does not limit exports; a user with `readonly = 1` has the "
+        "`max_result_bytes` of its profile for each of their statements.",
+    )
     max_sql_result_bytes: int = setting(
         8 * 2**20,
         "The same for a statement of /v1/sql, as JSON. No other request is answered while an answer is assembled.",
