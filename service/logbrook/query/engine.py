@@ -189,7 +189,7 @@ class Engine:
         )
 
     async def table_rows(self) -> int:
-        """The rows of the table, at most a few seconds old; ClickHouse knows them without reading."""
+        """The rows of the table, some seconds old; ClickHouse knows them without reading."""
         [[rows]] = await self.seeing("").recent_rows(Statement("SELECT count() FROM otel_logs"), Spent())
         return int(rows)
 

@@ -81,9 +81,10 @@ export function scale(highest, heightOf) {
 
 /** Draw an answer of /v1/histogram, and the outline of an earlier one. */
 export function draw(answer, earlier = null) {
+  // The compared range may come after the selection has changed.
+  if (data !== answer) drawnFor = JSON.stringify(selection());
   data = answer;
   before = earlier;
-  drawnFor = JSON.stringify(selection());
   const size = data.buckets.length;
   const totals = summed(data.series);
   const past = before && summed(before.series);
