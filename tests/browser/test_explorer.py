@@ -730,7 +730,7 @@ def test_what_a_role_lacks_is_not_offered(
         assert texts(browser, "#dialog form button") == ["Save in this browser"]
         press(browser, Keys.ESCAPE)
         one(browser, "#more").click()
-        assert texts(browser, "#actions :disabled") == ["Export as NDJSON", "Export as CSV"]
+        assert texts(browser, "#actions :disabled") == ["Export the events as NDJSON", "Export the events as CSV"]
         assert one(browser, "#actions :disabled").get_attribute("title") == "Your role, cart, does not permit this."
 
 
