@@ -1,10 +1,11 @@
 """Answers that go on: exports of all matches, the live tail, and clients that leave."""
 
+import asyncio
 import csv
 import io
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import httpx
@@ -206,3 +207,25 @@ def test_a_client_that_leaves_cancels_its_query(corpus: Door, corpus_database: c
     leaving.join()
     until(lambda: client.query(running).result_rows[0][0] == 0)
     client.close()
+
+
+def test_a_client_that_leaves_before_the_first_byte_ends_its_stream(
+    service: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long nothing is found, an export ends with its client, and does not keep its place for nobody."""
+    begun, ended = threading.Event(), threading.Event()
+
+    async def finds_nothing(*_: object) -> AsyncIterator[bytes]:
+        begun.set()
+        try:
+            await asyncio.sleep(60)
+            yield b""
+        finally:
+            ended.set()
+
+    monkeypatch.setattr(streams, "export", finds_nothing)
+    with pytest.raises(httpx.ReadTimeout):
+        service.client.get("/v1/export", params=DAY, timeout=2)
+
+    assert begun.is_set()
+    assert ended.wait(20)

@@ -120,7 +120,7 @@ class Api:
                 source, media_type, headers = await begin(await self._engine(audit, request, path, needs), request)
                 pieces = self._held(source)
                 # What fails before the first piece still gets a status of its own.
-                first = await anext(pieces, b"")
+                first = await unless_left(request.receive, anext(pieces, b""))
             except Exception as error:
                 response = error_answer(error)
                 audit.write(response.status_code)
