@@ -57,7 +57,7 @@ def open_page(browser: Chrome, service: Door, **state: str) -> None:
 
 def wait(browser: Chrome, condition: Callable[[], object]) -> None:
     """Wait until it is so, while the page redraws itself."""
-    WebDriverWait(browser, PATIENCE, ignored_exceptions=[Exception]).until(lambda _: condition())
+    WebDriverWait(browser, PATIENCE, 0.1, [Exception]).until(lambda _: condition())
 
 
 def one(browser: Chrome, selector: str) -> WebElement:
@@ -508,13 +508,16 @@ def test_it_works_at_the_width_of_a_phone(page: Chrome, service: Door) -> None:
     wait(page, lambda: texts(page, ".head > *") == ["Time", "user.id"])
 
 
-def test_it_shows_until_when_an_answer_is_complete(page: Chrome, database: config.ClickHouse) -> None:
+def test_it_shows_until_when_an_answer_is_complete(
+    page: Chrome, service: Door, database: config.ClickHouse
+) -> None:
     """Quietly while that is now; clearly when events wait, and when nobody knows; a live tail goes on showing it."""
     report(database, {})
     page.refresh()
     wait(page, lambda: texts(page, "#status .detail:last-child")[0].startswith("complete up to "))
 
     report(database, {"ago": 60, "end": 14_007})
+    wait(page, lambda: service.search()["pending_messages"] == 14_000)
     page.refresh()
     wait(page, lambda: texts(page, "#status .late")[0].endswith("; 14,000 messages pending"))
 
