@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 import pytest
+from selenium.common.exceptions import TimeoutException
 from selenium.webdriver import ActionChains, Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -56,8 +57,11 @@ def open_page(browser: Chrome, service: Door, **state: str) -> None:
 
 
 def wait(browser: Chrome, condition: Callable[[], object]) -> None:
-    """Wait until it is so, while the page redraws itself."""
-    WebDriverWait(browser, PATIENCE, 0.1, [Exception]).until(lambda _: condition())
+    """Wait until it is so, while the page redraws itself; if it never is, say what the page shows instead."""
+    try:
+        WebDriverWait(browser, PATIENCE, 0.1, [Exception]).until(lambda _: condition())
+    except TimeoutException:
+        raise AssertionError(f"not in {PATIENCE} s; the page: {one(browser, 'body').text[:2000]}") from None
 
 
 def one(browser: Chrome, selector: str) -> WebElement:
@@ -508,9 +512,7 @@ def test_it_works_at_the_width_of_a_phone(page: Chrome, service: Door) -> None:
     wait(page, lambda: texts(page, ".head > *") == ["Time", "user.id"])
 
 
-def test_it_shows_until_when_an_answer_is_complete(
-    page: Chrome, service: Door, database: config.ClickHouse
-) -> None:
+def test_it_shows_until_when_an_answer_is_complete(page: Chrome, service: Door, database: config.ClickHouse) -> None:
     """Quietly while that is now; clearly when events wait, and when nobody knows; a live tail goes on showing it."""
     report(database, {})
     page.refresh()
