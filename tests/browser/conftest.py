@@ -66,7 +66,7 @@ def axe(browser: webdriver.Chrome) -> Callable[..., list[str]]:
         if not browser.execute_script("return Boolean(window.axe)"):
             browser.execute_script(source)
         # What is waited for is dimmed.
-        WebDriverWait(browser, 60, 0.1).until(lambda _: not browser.find_elements(By.CSS_SELECTOR, "body.busy"))
+        WebDriverWait(browser, 60).until(lambda _: not browser.find_elements(By.CSS_SELECTOR, "body.busy"))
         violations = browser.execute_async_script(_RUN_AXE, rules)
         assert isinstance(violations, list), violations
         bad = [each for each in violations if each["impact"] in ("serious", "critical")]

@@ -59,7 +59,7 @@ def open_page(browser: Chrome, service: Door, **state: str) -> None:
 def wait(browser: Chrome, condition: Callable[[], object]) -> None:
     """Wait until it is so, while the page redraws itself; if it never is, say what the page shows instead."""
     try:
-        WebDriverWait(browser, PATIENCE, 0.1, [Exception]).until(lambda _: condition())
+        WebDriverWait(browser, PATIENCE, ignored_exceptions=[Exception]).until(lambda _: condition())
     except TimeoutException:
         raise AssertionError(f"not in {PATIENCE} s; the page: {one(browser, 'body').text[:2000]}") from None
 
