@@ -16,6 +16,7 @@ from typing import Any
 
 import grpc
 import yaml
+from pulumi import log
 from pulumi.automation._server import LanguageServer
 from pulumi.runtime._grpc_settings import _GRPC_CHANNEL_OPTIONS
 from pulumi.runtime.proto import language_pb2_grpc
@@ -33,6 +34,8 @@ _PASSPHRASE = "only-in-tests"
 # gone ("Resource monitor has terminated") until the pause between two attempts, up to two minutes, was over.
 # https://github.com/grpc/grpc/blob/master/include/grpc/impl/channel_arg_names.h, GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL
 _GRPC_CHANNEL_OPTIONS.append(("grpc.use_local_subchannel_pool", 1))
+# Nobody reads what the SDK says for debugging, and each line is a call to the engine: a sixth of a deploy's work here.
+log.debug = lambda *_, **__: None
 # A call between engine and program that gRPC loses now and then, in the words of Pulumi's SDK and of the engine. The
 # second one is an open error of theirs, waiting for one of gRPC's: https://github.com/pulumi/pulumi/issues/20992
 _LOST_CALLS = (
