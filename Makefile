@@ -34,7 +34,7 @@ local-status: $(VENV)/.native ## Show each process; fails if one is not working
 local-logs: $(VENV)/.native ## Show what the processes print (NAME=kafka for one, FOLLOW=1 to keep printing)
 	@$(NATIVE) logs $(NAME) $(if $(FOLLOW),--follow)
 
-local-reset: $(VENV)/.native ## Stop it and delete its data, after asking (YES=1 does not ask)
+local-reset: $(VENV)/.native ## Stop it and delete its data and passwords, after asking (YES=1 does not ask)
 	@$(NATIVE) reset $(if $(YES),--yes)
 
 local-sql: $(VENV)/.native ## Run a statement in its database: make local-sql SQL='SELECT count() FROM otel_logs'

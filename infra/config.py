@@ -139,8 +139,8 @@ class Settings:
     retention_days: int = key(30, "Days that ClickHouse keeps an event, from its arrival.", least=1)
     ingest_gib_per_day: int = key(5, "Log volume to plan ClickHouse's disk for, before compression.", least=1)
 
-    consumer_min: int = key(1, "Fewest consumers. Without autoscaler: how many there are.", least=1)
-    consumer_max: int = key(4, "Most consumers.", least=1)
+    consumer_min: int = key(1, "Minimum number of consumers. Without autoscaler: how many there are.", least=1)
+    consumer_max: int = key(4, "Maximum number of consumers.", least=1)
     consumer_cpu: int = key(1, "Virtual CPUs of a consumer.", least=1)
     consumer_memory_mib: int = key(1024, "Memory of a consumer.", least=512)
     consumer_messages_per_second: int = key(
@@ -148,8 +148,8 @@ class Settings:
     )
     drain_seconds: int = key(60, "Time in which a backlog should be gone: lag threshold = this x messages.", least=1)
     autoscaler: bool = key(True, "Scale consumers by Kafka lag with CREMA. It is one instance that always runs.")
-    gateway_min: int = key(0, "Fewest gateway instances; 0 makes the first request after a pause slow.")
-    gateway_max: int = key(4, "Most gateway instances.", least=1)
+    gateway_min: int = key(0, "Minimum number of gateway instances; 0 makes the first request after a pause slow.")
+    gateway_max: int = key(4, "Maximum number of gateway instances.", least=1)
     gateway_grpc: bool = key(False, "Take OTLP over gRPC, too, at an address of its own.")
     gateway_domain: str = key(
         "",
@@ -165,8 +165,8 @@ class Settings:
         "With gatewayDomain: most requests a minute for each token as it is sent, and for each address without one.",
         least=1,
     )
-    query_min: int = key(0, "Fewest query instances.")
-    query_max: int = key(2, "Most query instances.", least=1)
+    query_min: int = key(0, "Minimum number of query instances.")
+    query_max: int = key(2, "Maximum number of query instances.", least=1)
 
     query_users: tuple[str, ...] = key(
         (), "Who may open the log explorer, and Grafana: user:..., group:..., domain:..."

@@ -38,7 +38,8 @@ class Kafka:
     replication_factor: int = setting(1, "Copies of each partition when the topic is created; 3 on a cluster.")
     retention_hours: int = setting(72, "How long the topic keeps events: the longest outage to recover from.")
     retention_bytes: int = setting(
-        4 * 2**30, "Most bytes that one partition keeps; whichever of the two limits is reached first applies."
+        4 * 2**30,
+        "Maximum number of bytes that one partition keeps; whichever of the two limits is reached first applies.",
     )
     security_protocol: str = setting("PLAINTEXT", "PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL.")
     sasl_mechanism: str = setting("SCRAM-SHA-512", "SCRAM-SHA-512, PLAIN, or OAUTHBEARER for Google's managed Kafka.")
@@ -71,7 +72,8 @@ class Schema:
     )
     max_event_names: int = setting(
         1000,
-        "Most names in each of an event's maps (attributes, resource, scope). The rest become one JSON attribute, and "
+        "Maximum number of names in each of an event's maps (attributes, resource, scope). The rest become one "
+        "JSON attribute, and "
         "the event is flagged. Each name takes memory in ClickHouse wherever maps are read or counted.",
     )
     max_ahead_seconds: int = setting(
@@ -141,15 +143,18 @@ class Gateway:
     )
     max_body_bytes: int = setting(16 * 2**20, "Largest request body as it is sent (OTLP's clients send 4 MiB).")
     max_inflated_bytes: int = setting(64 * 2**20, "Largest body after decompression: limits the cost of a zip bomb.")
-    max_request_events: int = setting(100_000, "Most events in one request: limits the time that one client takes.")
+    max_request_events: int = setting(
+        100_000, "Maximum number of events in one request: limits the time that one client takes."
+    )
     max_message_bytes: int = setting(
         900_000, "Largest Kafka message to build, below the broker's message.max.bytes (1,048,588 by default)."
     )
     max_queued_bytes: int = setting(
-        128 * 2**20, "Most bytes waiting for Kafka's acknowledgement; beyond that, requests get 429."
+        128 * 2**20, "Maximum number of bytes waiting for Kafka's acknowledgement; beyond that, requests get 429."
     )
     max_buffered_bytes: int = setting(
-        112 * 2**20, "Most bytes of bodies in memory, for all open requests together; beyond that, requests get 429."
+        112 * 2**20,
+        "Maximum number of bytes of bodies in memory, for all open requests together; beyond that, requests get 429.",
     )
     body_timeout_seconds: float = setting(
         30.0, "Longest wait for a whole body: a slow sender must not hold memory. 16 MiB in that time is 4.5 Mbit/s."
@@ -161,7 +166,7 @@ class Gateway:
     )
     max_connections: int = setting(
         800,
-        "Most connections that may be open; any others get 503 and are closed. Each may hold 64 KiB of a "
+        "Maximum number of connections that may be open; any others get 503 and are closed. Each may hold 64 KiB of a "
         "request's head. Keep it below the process's limit on open files, which is often 1,024.",
     )
     keep_alive_seconds: float = setting(
@@ -178,8 +183,8 @@ class Consumer:
     """The process that moves events from the topic to ClickHouse."""
 
     group: str = setting("logbrook", "Kafka consumer group.")
-    max_batch_messages: int = setting(100_000, "Most messages in one batch.")
-    max_batch_bytes: int = setting(32 * 2**20, "Most bytes in one batch: limits the memory of both ends.")
+    max_batch_messages: int = setting(100_000, "Maximum number of messages in one batch.")
+    max_batch_bytes: int = setting(32 * 2**20, "Maximum number of bytes in one batch: limits the memory of both ends.")
     parallel_inserts: int = setting(
         2, "Inserts into which a batch of 8 MiB or more is divided: this many of ClickHouse's cores are used."
     )
@@ -197,7 +202,7 @@ class Consumer:
         "503, and the audit fails. Keep it above the time that an insert may take "
         "(`LOGBROOK_CLICKHOUSE_TIMEOUT_SECONDS`).",
     )
-    fetch_queue_kilobytes: int = setting(16_384, "Most kilobytes that librdkafka fetches ahead.")
+    fetch_queue_kilobytes: int = setting(16_384, "Maximum number of kilobytes that librdkafka fetches ahead.")
     stop_seconds: float = setting(8.0, "Time for the running insert after SIGTERM; Cloud Run kills after 10.")
     health_host: str = setting("127.0.0.1", "Address of /healthz, /readyz and /metrics.")
     health_port: int = setting(9464, "Port of /healthz, /readyz and /metrics.")
@@ -220,16 +225,20 @@ class Query:
         "then expose everything that this user may do.",
     )
     timeout_seconds: float = setting(20.0, "Longest time that one statement may run in ClickHouse.")
-    max_memory_bytes: int = setting(2 * 2**30, "Most memory of one statement in ClickHouse.")
-    max_bytes_read: int = setting(2**40, "Most bytes, uncompressed, that one statement may read; 0 means no limit.")
+    max_memory_bytes: int = setting(2 * 2**30, "Maximum memory of one statement in ClickHouse.")
+    max_bytes_read: int = setting(
+        2**40, "Maximum number of bytes, uncompressed, that one statement may read; 0 means no limit."
+    )
     max_in_values: int = setting(
         100_000,
-        "Most distinct values that `in (...)` of a query may find: ClickHouse holds them in memory, and compares each "
+        "Maximum number of distinct values that `in (...)` of a query may find: ClickHouse holds them in "
+        "memory, and compares each "
         "with its indexes. A user with `readonly = 1` has the `max_rows_in_set` of its profile.",
     )
     max_result_rows: int = setting(
         10_000,
-        "Most rows in one answer of /v1/sql and /v1/query, and so most groups of a count. No other request is answered "
+        "Maximum number of rows in one answer of /v1/sql and /v1/query, and so of groups of a count. No other "
+        "request is answered "
         "while an answer is assembled.",
     )
     max_result_bytes: int = setting(
@@ -239,14 +248,14 @@ class Query:
     )
     max_sql_result_bytes: int = setting(
         8 * 2**20,
-        "The same for a statement of /v1/sql, as JSON. No other request is answered while an answer is assembled.",
+        "The same for an answer of /v1/sql or /v1/query, as JSON. No other request is answered while one is assembled.",
     )
     max_body_characters: int = setting(16_384, "Longest body in a list of events; a single event is returned whole.")
     max_concurrent_requests: int = setting(8, "Requests that may query ClickHouse at the same time; others wait.")
     max_waiting_requests: int = setting(256, "Requests that may wait; others get 503 immediately.")
     wait_seconds: float = setting(30.0, "Longest time that a request waits for its turn before it gets 503.")
     max_connections: int = setting(
-        800, "Most connections that may be open; any others get 503 and are closed, as by the gateway."
+        800, "Maximum number of connections that may be open; any others get 503 and are closed, as by the gateway."
     )
     max_concurrent_statements: int = setting(
         32,
@@ -255,7 +264,8 @@ class Query:
         "`max_concurrent_queries`, so that there is always room for inserts.",
     )
     max_concurrent_sql: int = setting(
-        1, "The same for statements of /v1/sql, which may be of any size: of two, each on a core, searches are slower."
+        1,
+        "The same for statements of /v1/sql, which may be of any size: two at a time slow searches down.",
     )
     sql_timeout_seconds: float = setting(
         20.0,
@@ -263,10 +273,13 @@ class Query:
         "statement, and must be within what the profile of a read-only user allows.",
     )
     max_sql_memory_bytes: int = setting(
-        2**29, "Most memory of a statement of /v1/sql in ClickHouse, so that the rest is left for searches and inserts."
+        2**29,
+        "Maximum memory of a statement of /v1/sql in ClickHouse, so that the rest is left for searches and inserts.",
     )
     max_sql_threads: int = setting(
-        1, "Most threads of one statement of /v1/sql in ClickHouse; `max_concurrent_sql` of them run at the same time."
+        1,
+        "Maximum number of threads of one statement of /v1/sql in ClickHouse; `max_concurrent_sql` of them "
+        "run at the same time.",
     )
     max_streams: int = setting(32, "Live tails and exports that may be open at the same time.")
     sample_events: int = setting(100_000, "Newest matching events that patterns and facets look at if there are more.")
@@ -280,10 +293,11 @@ class Query:
         "Password of that user. Empty: views are saved only in each browser, not for everyone.",
         secret=True,
     )
-    max_views: int = setting(1000, "Most saved views: each explorer loads the list of them.")
+    max_views: int = setting(1000, "Maximum number of saved views: each explorer loads the list of them.")
     max_view_changes: int = setting(
         100_000,
-        "Most changes of saved views that are kept, deletions included; after that, nothing is saved, so that they "
+        "Maximum number of changes of saved views that are kept, deletions included; after that, nothing is "
+        "saved, so that they "
         "can't fill the disk. A change takes at most 20 kB, usually 200 bytes.",
     )
     alerts_url: str = setting(
