@@ -10,10 +10,8 @@ import tempfile
 import time
 from pathlib import Path
 
-import psutil
-
 from bench import query_data
-from bench.query import server
+from bench.query import processor_seconds, server
 from logbrook import clickhouse, config
 from logbrook.alert.evaluator import Evaluator
 from logbrook.alert.rules import parse
@@ -54,33 +52,18 @@ def main() -> None:
 async def _evaluate(rules: str, reader: config.ClickHouse, path: Path, end: int, minutes: int) -> None:
     state = State(path)
     evaluator = Evaluator(parse(rules, "bench"), state, config.Alert(), config.Query(), reader)
-    processes = [each for each in psutil.process_iter() if str(reader.port) in " ".join(_command(each))]
     for rule in evaluator.rules:
         state.begin(rule.name, end - minutes * 60 * SECOND)
-    before = _seconds([psutil.Process(), *processes])
+    own, server = time.process_time(), processor_seconds()
     for rule in evaluator.rules:
         await evaluator.catch_up(rule, end + rule.lateness)
-    after = _seconds([psutil.Process(), *processes])
-    own, server = ((after[place] - before[place]) / minutes for place in (0, 1))
+    own, server = (time.process_time() - own) / minutes, (processor_seconds() - server) / minutes
     print(
         f"{len(evaluator.rules)} rules: {own + server:.2f} s of processor time a minute ({server:.2f} s in ClickHouse)"
     )
     print(f"{(own + server) / 60:.3f} cores")
     await evaluator.close()
     state.close()
-
-
-def _command(process: psutil.Process) -> list[str]:
-    try:
-        return process.cmdline()
-    except psutil.Error:
-        return []
-
-
-def _seconds(processes: list[psutil.Process]) -> tuple[float, float]:
-    """Processor time of this process, and of the others."""
-    own, *others = (sum(each.cpu_times()[:2]) for each in processes)
-    return own, sum(others)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ everything that is measured.
 
 import argparse
 import json
-import logging
 import subprocess
 import sys
 import threading
@@ -22,7 +21,6 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
 import httpx
-import structlog
 
 from bench import gateway, pipeline, query
 from logbrook import clickhouse, config
@@ -162,7 +160,6 @@ def main() -> None:
     parser.add_argument("--flush-after", type=float, default=default, help="the consumer's flush_after_seconds")
     parser.add_argument("--json", action="store_true", help="print the rows as JSON")
     given = parser.parse_args()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     rows = []
     with pipeline.own_stack() as stack:
         top = most(stack, given.count)

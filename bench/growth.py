@@ -9,7 +9,6 @@ consumers with the second of these. Everything shares this machine's cores.
 
 import argparse
 import json
-import logging
 import statistics
 import subprocess
 import sys
@@ -19,7 +18,6 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 
 import psutil
-import structlog
 
 from bench import pipeline
 from logbrook import clickhouse
@@ -97,7 +95,6 @@ def main() -> None:
     parser.add_argument("--consumers", type=int, nargs="+", default=[1, 2, 4])
     parser.add_argument("--json", action="store_true", help="print the rows as JSON")
     given = parser.parse_args()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     fixed = given.waiting[min(1, len(given.waiting) - 1)]
     runs = [(each, 1) for each in given.waiting] + [(fixed, each) for each in given.consumers if each > 1]
     rows = []

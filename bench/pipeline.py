@@ -122,6 +122,7 @@ class Candidate:
 @contextmanager
 def own_stack() -> Iterator[Stack]:
     """ZooKeeper, Kafka and ClickHouse without data, for the time of the block."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     with tempfile.TemporaryDirectory(prefix="logbrook-bench-") as name, ExitStack() as stack:
         directory = Path(name)
         jar_files = jars.ensure(REPOSITORY / ".local/jars")
@@ -271,7 +272,6 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=1_000_000)
     parser.add_argument("--json", action="store_true", help="one JSON object at the end, and nothing else")
     arguments = parser.parse_args()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     found: list[Figures] = []
     with own_stack() as stack:
         for figures in run(stack, arguments.count):

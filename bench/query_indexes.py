@@ -6,30 +6,14 @@ process is counted, not the clock: other work on the machine does not change it 
 
 import argparse
 import re
-import resource
 import tempfile
+import time
 from typing import Any
 
-from chdb.session import Session as ChdbSession
+from chdb.session import Session
 
 from bench import query_data
 from logbrook import config, schema
-
-
-class Session:
-    """The engine in this process."""
-
-    def __init__(self, directory: str) -> None:
-        self._session: Any = ChdbSession(directory)  # type: ignore[no-untyped-call]
-
-    def query(self, sql: str) -> str:
-        """Run a statement; its result as text."""
-        return str(self._session.query(sql, "TSV"))
-
-    def close(self) -> None:
-        """Stop the engine."""
-        self._session.close()
-
 
 BARE = "without any"
 
@@ -52,16 +36,10 @@ def parts() -> dict[str, str]:
     return added
 
 
-def seconds() -> float:
-    """Processor time of this process so far."""
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime
-
-
 AT_MERGES = "all, at merges"
 
 
-def measure(session: Session, rows: int, name: str, added: list[str], *, merge: bool) -> tuple[float, float]:
+def measure(session: Any, rows: int, name: str, added: list[str], *, merge: bool) -> tuple[float, float]:
     """Microseconds of processor time and bytes per event for a table with these parts."""
     session.query("DROP TABLE IF EXISTS otel_logs SYNC")
     for statement in statements():
@@ -72,7 +50,7 @@ def measure(session: Session, rows: int, name: str, added: list[str], *, merge: 
     session.query("SYSTEM STOP MERGES otel_logs")
     # The text indexes of an insert can be left to the first merge.
     on_insert = int(name != AT_MERGES)
-    before = seconds()
+    before = time.process_time()
     for first in range(0, rows, 100_000):
         session.query(
             f"INSERT INTO otel_logs ({query_data.COLUMNS}) SELECT {query_data.COLUMNS} FROM source "
@@ -82,9 +60,9 @@ def measure(session: Session, rows: int, name: str, added: list[str], *, merge: 
     if merge:
         session.query("SYSTEM START MERGES otel_logs")
         session.query("OPTIMIZE TABLE otel_logs FINAL")
-    used = seconds() - before
-    size = session.query("SELECT sum(bytes_on_disk) FROM system.parts WHERE table = 'otel_logs' AND active")
-    return used * 1e6 / rows, int(size) / rows
+    used = time.process_time() - before
+    size = session.query("SELECT sum(bytes_on_disk) FROM system.parts WHERE table = 'otel_logs' AND active", "TSV")
+    return used * 1e6 / rows, int(str(size)) / rows
 
 
 def main() -> None:
@@ -93,7 +71,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=500_000, help="events to insert, in parts of 100,000")
     rows = parser.parse_args().rows
     with tempfile.TemporaryDirectory(prefix="bench-indexes-", ignore_cleanup_errors=True) as directory:
-        session = Session(directory)
+        session: Any = Session(directory)  # type: ignore[no-untyped-call]
         session.query("CREATE DATABASE bench")
         session.query("USE bench")
         session.query(f"CREATE TABLE source ENGINE = MergeTree ORDER BY KafkaOffset AS {_made(rows)}")

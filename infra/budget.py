@@ -140,11 +140,9 @@ def _check_disk(name: str, size_gib: int, needed_gib: float, why: str) -> None:
 
 def run_instances(settings: Settings) -> int:
     """The largest number of Cloud Run instances that can exist at once."""
-    crema = 1 if settings.autoscaler else 0
-    grafana = 1 if settings.grafana else 0
-    audit = 0 if settings.on_vm else 1
     gateways = 1 + settings.gateway_grpc + bool(settings.cloud_logging_filter)
-    return settings.consumer_max + gateways * settings.gateway_max + settings.query_max + crema + grafana + audit
+    others = settings.autoscaler + settings.grafana + (not settings.on_vm)
+    return settings.consumer_max + gateways * settings.gateway_max + settings.query_max + others
 
 
 def check_subnet(settings: Settings) -> None:

@@ -34,4 +34,4 @@ class Foundation:
         Whatever it starts should wait for the result.
         """
         in_project = [identity.in_project(self.settings, role) for role in project_roles]
-        return [*self.store.grant(identity), *self.images.grant(identity), *in_project]
+        return [*self.store.let_read(identity.role, identity.member), *self.images.grant(identity), *in_project]

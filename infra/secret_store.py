@@ -14,7 +14,6 @@ import yaml
 
 from infra.config import NAMESPACE, Settings
 from infra.errors import StackError
-from infra.identity import Identity
 from logbrook import tokens
 from logbrook.errors import ConfigError
 
@@ -152,10 +151,6 @@ class SecretStore(pulumi.ComponentResource):
             secret_data=value,
             opts=pulumi.ResourceOptions(parent=self, additional_secret_outputs=["secretData"]),
         )
-
-    def grant(self, identity: Identity) -> list[pulumi.Resource]:
-        """Let an identity read its secrets. Whatever it starts should wait for the result."""
-        return self.let_read(identity.role, identity.member)
 
     def let_read(self, role: str, member: pulumi.Input[str]) -> list[pulumi.Resource]:
         """The same for a member that is not one of our identities."""

@@ -6,6 +6,7 @@ says IF NOT EXISTS or has the same outcome when it runs again, and a view's quer
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 
 import structlog
@@ -57,15 +58,11 @@ def apply(settings: config.Schema, clickhouse: config.ClickHouse, wait_seconds: 
     Raises SchemaError if a file of tables that was applied has changed since, or ClickHouse refuses a statement, and
     UnavailableError if ClickHouse does not answer within `wait_seconds`.
     """
-    client = up_to(wait_seconds, "ClickHouse", lambda: connect(clickhouse, database="default"))
-    try:
+    with closing(up_to(wait_seconds, "ClickHouse", lambda: connect(clickhouse, database="default"))) as client:
         cluster = Cluster.named(client, settings.cluster)
         database = f"{quoted(clickhouse.database)}{cluster.on}"
         _execute(client, f"CREATE DATABASE IF NOT EXISTS {database}", clickhouse.database, cluster)
-    finally:
-        client.close()
-    client = connect(clickhouse)
-    try:
+    with closing(connect(clickhouse)) as client:
         for statement in schema.record().statements(settings, clickhouse.database, cluster):
             _execute(client, statement, "schema_migrations", cluster)
         done = []
@@ -74,22 +71,17 @@ def apply(settings: config.Schema, clickhouse: config.ClickHouse, wait_seconds: 
             done.append(step.what)
         _keep_system_logs(client, settings.system_log_retention_days, cluster)
         return done
-    finally:
-        client.close()
 
 
 def plan(settings: config.Schema, clickhouse: config.ClickHouse) -> list[Step]:
     """What `apply` would do, except for the retention of ClickHouse's own logs. Raises what `apply` raises."""
-    client = connect(clickhouse, database="default")
-    cluster = Cluster.named(client, settings.cluster)
-    there = "SELECT 1 FROM system.tables WHERE database = {name:String} AND name = 'schema_migrations'"
-    begun = bool(client.query(there, parameters={"name": clickhouse.database}).result_rows)
-    client.close()
+    with closing(connect(clickhouse, database="default")) as client:
+        cluster = Cluster.named(client, settings.cluster)
+        there = "SELECT 1 FROM system.tables WHERE database = {name:String} AND name = 'schema_migrations'"
+        begun = bool(client.query(there, parameters={"name": clickhouse.database}).result_rows)
     if begun:
-        client = connect(clickhouse)
-        found = list(steps(client, settings, cluster))
-        client.close()
-        return found
+        with closing(connect(clickhouse)) as client:
+            return list(steps(client, settings, cluster))
     files = [schema.record(), *schema.tables(), *schema.views()]
     return [
         Step(clickhouse.database, [f"CREATE DATABASE IF NOT EXISTS {quoted(clickhouse.database)}{cluster.on}"]),

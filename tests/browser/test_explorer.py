@@ -61,7 +61,8 @@ def wait(browser: Chrome, condition: Callable[[], object]) -> None:
     try:
         WebDriverWait(browser, PATIENCE, ignored_exceptions=[Exception]).until(lambda _: condition())
     except TimeoutException:
-        raise AssertionError(f"not in {PATIENCE} s; the page: {one(browser, 'body').text[:2000]}") from None
+        page, console = one(browser, "body").text[:2000], log_of(browser, "browser")
+        raise AssertionError(f"not in {PATIENCE} s; the page: {page}; its console: {console}") from None
 
 
 def one(browser: Chrome, selector: str) -> WebElement:

@@ -226,6 +226,7 @@ def test_what_is_left_over_and_deaf_is_killed(run: Run, tmp_path: Path, monkeypa
     until(lambda: all_ready(tmp_path))
     [process] = psutil.Process(supervisor.pid).children()
     process.suspend()
+    until(lambda: bool(process.status() == psutil.STATUS_STOPPED))
     supervisor.kill()
     supervisor.wait()
     assert set(status.left_over(tmp_path)) == {"a"}

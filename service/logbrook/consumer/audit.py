@@ -47,14 +47,11 @@ def audit(settings: config.Consumer, kafka: config.Kafka, database: config.Click
     Raises UnavailableError if Kafka or ClickHouse does not answer.
     """
     client = clickhouse.connect(database)
-    consumer = reader(kafka, settings.group)
-    try:
+    with reader(kafka, settings.group) as consumer:
         began = time.monotonic()
         topic, found = spans(consumer, kafka, bounds)
         findings = [_examine(client, consumer, topic, span) for span in found]
         still = stalled(consumer, topic, found, began + settings.stalled_after_seconds)
-    finally:
-        consumer.close()
     findings = [replace(each, stalled=each.pending) if each.partition in still else each for each in findings]
     metrics.audit_missing_events.set(sum(each.missing for each in findings))
     metrics.audit_duplicate_events.set(sum(each.double for each in findings))

@@ -20,7 +20,7 @@ _PATIENCE_FETCHES = 60
 # Of a batch: enough to find several messages that ClickHouse refuses, each alone.
 _MOST_FAILURES = 200
 
-Progress = Callable[[int, int, int], None]
+Progress = Callable[[int, int], None]
 """Called with messages read, messages to read in all, and messages stored so far."""
 
 
@@ -33,8 +33,7 @@ def replay(
     do not. Raises UnavailableError if Kafka or ClickHouse does not answer; ClickHouseError if an insert is refused.
     """
     client = clickhouse.connect(database)
-    consumer = reader(kafka, settings.group)
-    try:
+    with reader(kafka, settings.group) as consumer:
         topic, found = spans(consumer, kafka, bounds)
         todo = {span.partition: span for span in found if span.first < span.end}
         if not todo:
@@ -48,8 +47,6 @@ def replay(
         finally:
             store.inlet.close()
             store.pieces.close()
-    finally:
-        consumer.close()
 
 
 def _read(
@@ -81,9 +78,9 @@ def _read(
         read = total - sum(left.values())
         if len(batch.rows) >= settings.max_batch_messages or batch.size_bytes >= settings.max_batch_bytes:
             stored, batch = stored + store(batch), Batch()
-        progress(read, total, stored)
+        progress(read, total)
     stored += store(batch)
-    progress(read, total, stored)
+    progress(read, total)
     return stored
 
 

@@ -125,10 +125,6 @@ def run_replay(bounds: Bounds, *, wait_seconds: float = 0, as_json: bool) -> Non
     with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task("replay", total=None)
         stored = replay(
-            settings,
-            kafka,
-            database,
-            bounds,
-            lambda read, total, _stored: bar.update(task, completed=read, total=total),
+            settings, kafka, database, bounds, lambda read, total: bar.update(task, completed=read, total=total)
         )
     print(json.dumps({"stored_messages": stored}) if as_json else f"{stored:,} missing messages stored")  # noqa: T201

@@ -210,14 +210,11 @@ def members(place: Place) -> str:
 
 def lag(place: Place) -> str:
     """Do the consumers commit anything while messages are pending?"""
-    reader = span.reader(place.reached, place.group)
-    try:
+    with span.reader(place.reached, place.group) as reader:
         at, before = span.spans(reader, place.reached, span.Bounds())
         if still := span.stalled(reader, at, before, time.monotonic() + _WATCH_SECONDS):
             _, now = span.spans(reader, place.reached, span.Bounds())
             if [each.committed for each in now] == [each.committed for each in before]:
                 count = sum(each.pending for each in now if each.partition in still)
                 raise Wrong("group.stuck", count=count, seconds=_WATCH_SECONDS)
-    finally:
-        reader.close()
     return f"the lag is {sum(each.pending for each in before):,}"

@@ -148,10 +148,7 @@ def _created(place: Place, partition: int, offset: int) -> float | None:
     """The message's time in Kafka, Unix seconds; None if it can't be read from here."""
     if not hasattr(place, "reached"):
         return None
-    reader = span.reader(place.reached, SERVICE)
-    try:
+    with span.reader(place.reached, SERVICE) as reader:
         reader.assign([TopicPartition(place.kafka.topic, partition, offset)])
         message = reader.poll(contact.ANSWER_SECONDS)
         return message.timestamp()[1] / 1000 if message is not None and message.error() is None else None
-    finally:
-        reader.close()

@@ -47,12 +47,7 @@ class Packing:
         self._held: list[bytes] = []
         # An event and the newline after it; the last one of a message has none.
         self._room = settings.max_message_bytes + 1
-        self._events, self._bytes = 0, 0
-
-    @property
-    def events(self) -> int:
-        """How many were added."""
-        return self._events
+        self.events, self._bytes = 0, 0
 
     def add(self, lines: bytes) -> None:
         """Events that are a line of JSON each: they share a message with their neighbors."""
@@ -66,7 +61,7 @@ class Packing:
             elif not self._held:
                 found = lines.find(b"\n", start)
                 size = (found if found >= 0 else stop) - start
-                raise event_too_large(self._events, size, self._settings.max_message_bytes)
+                raise event_too_large(self.events, size, self._settings.max_message_bytes)
             self._close()
         if start < stop:
             self._hold(lines[start:])
@@ -75,8 +70,8 @@ class Packing:
         """An event that only a message of its own can carry. It may have several lines."""
         self._close()
         if len(event) >= self._room:
-            raise event_too_large(self._events, len(event), self._settings.max_message_bytes)
-        self._events += 1
+            raise event_too_large(self.events, len(event), self._settings.max_message_bytes)
+        self.events += 1
         self._held.append(event)
         self._close()
 
@@ -86,7 +81,7 @@ class Packing:
         return self._messages
 
     def _hold(self, lines: bytes) -> None:
-        self._events += lines.count(b"\n") + 1
+        self.events += lines.count(b"\n") + 1
         self._held.append(lines)
         self._room -= len(lines) + 1
 
@@ -96,7 +91,7 @@ class Packing:
         settings = self._settings
         message = b"\n".join(self._held)
         self._bytes += len(message)
-        if self._events > settings.max_request_events:
+        if self.events > settings.max_request_events:
             raise too_many_events(settings.max_request_events)
         if self._bytes > settings.max_inflated_bytes:
             raise _events_too_large(settings.max_inflated_bytes)

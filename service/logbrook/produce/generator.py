@@ -20,7 +20,6 @@ _LAYOUTS = 48
 # Once in this many blocks, one service is in trouble for a few blocks in a row.
 _INCIDENT_EVERY_BLOCKS = 40
 _SLOT = re.compile(r"<([a-z]+)>")
-_SERVICES = {service.name: service for service in SERVICES}
 
 
 class Events:
@@ -217,18 +216,15 @@ def _resource(rng: random.Random, service: Service) -> dict[str, str]:
 
 def _template(service: Service, line: Line, resource: dict[str, str], *, traced: bool, event_id: bool) -> _Template:
     """A line as JSON text, cut at its slots."""
-    attributes = _attributes(line)
     trace = '"trace_id":"<trace>","span_id":"<span>","trace_flags":1,' if traced else ""
     number = ',"event_id":"<eid>"' if event_id else ""
     text = (
         f'{{"timestamp":<ts>,"severity_text":"{line.severity}","severity_number":{SEVERITY_NUMBERS[line.severity]},'
         f'"body":{_json(line.body)},{trace}"resource":{_json(resource)},"scope":{{"name":{_json(service.scope)}}},'
-        f'"attributes":{attributes}{number}}}\n'
+        f'"attributes":{_attributes(line)}{number}}}\n'
     )
-    pieces: list[bytes | str] = []
-    for at, piece in enumerate(_SLOT.split(text)):
-        pieces.append(piece if at % 2 else piece.encode())
-    return _Template(service.name, tuple(pieces))
+    pieces = tuple(piece if at % 2 else piece.encode() for at, piece in enumerate(_SLOT.split(text)))
+    return _Template(service.name, pieces)
 
 
 def _attributes(line: Line) -> str:

@@ -2,29 +2,23 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 # How far a rate catches up: after a longer delay, missed events are not made up for.
 _CATCH_UP_SECONDS = 1.0
 
 
-@dataclass
 class Pace:
     """Spreads events evenly over time."""
 
-    rate: float
-    monotonic: Callable[[], float] = time.monotonic
-    _from: float = field(init=False)
-    _given: int = field(default=0, init=False)
-
-    def __post_init__(self) -> None:
-        self._from = self.monotonic()
+    def __init__(self, rate: float, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._rate, self._monotonic = rate, monotonic
+        self._from, self._given = monotonic(), 0
 
     def due(self) -> int:
         """How many events are due since the last time that this was asked."""
-        now = self.monotonic()
-        due = int((now - self._from) * self.rate) - self._given
-        most = max(1, int(self.rate * _CATCH_UP_SECONDS))
+        now = self._monotonic()
+        due = int((now - self._from) * self._rate) - self._given
+        most = max(1, int(self._rate * _CATCH_UP_SECONDS))
         if due > most:
             self._from, self._given = now, 0
             return most

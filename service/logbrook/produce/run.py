@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from types import FrameType
 from typing import ClassVar, Literal, Protocol
 
 from logbrook import config
@@ -116,7 +115,8 @@ def produce(source: Source, destination: Destination, *, as_json: bool) -> int:
     waits for what is under way, the second one does not wait.
     """
     stop = Stop()
-    _on_signals(stop)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda which, _frame: stop.request(which))
     target = destination.open(stop, patient=source.patient)
     error: LogbrookError | None = None
     with Report(target.tally, source.total(), quiet=as_json) as report:
@@ -158,11 +158,3 @@ def _settle(source: Source, target: Target, report: Report, stop: Stop) -> bool:
         target.wait()
         report.tick()
     return not target.tally.failed
-
-
-def _on_signals(stop: Stop) -> None:
-    def handle(number: int, _frame: FrameType | None) -> None:
-        stop.request(number)
-
-    signal.signal(signal.SIGINT, handle)
-    signal.signal(signal.SIGTERM, handle)

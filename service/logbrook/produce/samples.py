@@ -37,10 +37,6 @@ def cut(lines: bytes, count: int, per_message: int) -> Iterator[Batch]:
         yield Batch(lines, count)
         return
     events = lines.split(b"\n")
-    if per_message == 1:
-        for event in events:
-            yield Batch(event, 1)
-        return
     for start in range(0, count, per_message):
         some = events[start : start + per_message]
         yield Batch(b"\n".join(some), len(some))
