@@ -54,14 +54,14 @@ async def _evaluate(rules: str, reader: config.ClickHouse, path: Path, end: int,
     evaluator = Evaluator(parse(rules, "bench"), state, config.Alert(), config.Query(), reader)
     for rule in evaluator.rules:
         state.begin(rule.name, end - minutes * 60 * SECOND)
-    own, server = time.process_time(), processor_seconds()
+    own, engine = time.process_time(), processor_seconds()
     for rule in evaluator.rules:
         await evaluator.catch_up(rule, end + rule.lateness)
-    own, server = (time.process_time() - own) / minutes, (processor_seconds() - server) / minutes
+    own, engine = (time.process_time() - own) / minutes, (processor_seconds() - engine) / minutes
     print(
-        f"{len(evaluator.rules)} rules: {own + server:.2f} s of processor time a minute ({server:.2f} s in ClickHouse)"
+        f"{len(evaluator.rules)} rules: {own + engine:.2f} s of processor time a minute ({engine:.2f} s in ClickHouse)"
     )
-    print(f"{(own + server) / 60:.3f} cores")
+    print(f"{(own + engine) / 60:.3f} cores")
     await evaluator.close()
     state.close()
 

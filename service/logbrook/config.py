@@ -73,8 +73,8 @@ class Schema:
     max_event_names: int = setting(
         1000,
         "Maximum number of names in each of an event's maps (attributes, resource, scope). The rest become one "
-        "JSON attribute, and "
-        "the event is flagged. Each name takes memory in ClickHouse wherever maps are read or counted.",
+        "JSON attribute, and the event is flagged. Each name takes memory in ClickHouse wherever maps are read or "
+        "counted.",
     )
     max_ahead_seconds: int = setting(
         300,
@@ -232,14 +232,12 @@ class Query:
     max_in_values: int = setting(
         100_000,
         "Maximum number of distinct values that `in (...)` of a query may find: ClickHouse holds them in "
-        "memory, and compares each "
-        "with its indexes. A user with `readonly = 1` has the `max_rows_in_set` of its profile.",
+        "memory, and compares each with its indexes. A user with `readonly = 1` has the `max_rows_in_set` of its profile.",
     )
     max_result_rows: int = setting(
         10_000,
         "Maximum number of rows in one answer of /v1/sql and /v1/query, and so of groups of a count. No other "
-        "request is answered "
-        "while an answer is assembled.",
+        "request is answered while an answer is assembled.",
     )
     max_result_bytes: int = setting(
         64 * 2**20,
@@ -297,8 +295,7 @@ class Query:
     max_view_changes: int = setting(
         100_000,
         "Maximum number of changes of saved views that are kept, deletions included; after that, nothing is "
-        "saved, so that they "
-        "can't fill the disk. A change takes at most 20 kB, usually 200 bytes.",
+        "saved, so that they can't fill the disk. A change takes at most 20 kB, usually 200 bytes.",
     )
     alerts_url: str = setting(
         "", "URL of the health port of `logbrook alert`, behind /v1/alerts and the explorer's *Alerts* view."

@@ -21,7 +21,7 @@ _PATIENCE_FETCHES = 60
 _MOST_FAILURES = 200
 
 Progress = Callable[[int, int], None]
-"""Called with messages read, messages to read in all, and messages stored so far."""
+"""Called with messages read, and messages to read in all."""
 
 
 def replay(
