@@ -232,7 +232,8 @@ class Query:
     max_in_values: int = setting(
         100_000,
         "Maximum number of distinct values that `in (...)` of a query may find: ClickHouse holds them in "
-        "memory, and compares each with its indexes. A user with `readonly = 1` has the `max_rows_in_set` of its profile.",
+        "memory, and compares each with its indexes. A user with `readonly = 1` has the `max_rows_in_set` of its "
+        "profile.",
     )
     max_result_rows: int = setting(
         10_000,
