@@ -15,8 +15,9 @@ from typing import Any
 from confluent_kafka import Consumer
 
 from logbrook import clickhouse, config
-from logbrook.consumer.batch import ROW_COLUMNS, string
+from logbrook.consumer.batch import ROW_COLUMNS
 from logbrook.kafka import client_config
+from logbrook.leb128 import string
 from logbrook.produce.generator import BLOCK_EVENTS, Events
 from logbrook.schema import INSERT_SETTINGS
 

@@ -18,7 +18,8 @@ from typing import Any
 from chdb.session import Session
 
 from logbrook import config, schema
-from logbrook.consumer.batch import ROW_COLUMNS, string
+from logbrook.consumer.batch import ROW_COLUMNS
+from logbrook.leb128 import string
 from logbrook.schema import INSERT_SETTINGS
 
 ARRIVAL_MS = 1_757_930_000_000

@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 import pytest
@@ -52,8 +53,19 @@ def shop(count: int = 300) -> list[dict[str, object]]:
 
 
 def open_page(browser: Chrome, service: Door, **state: str) -> None:
-    """Load the page in a state, as its URL says it."""
+    """Load the page in a state, as its URL says it.
+
+    Chromium gives up what it is loading when a network interface comes or goes, as with containers that others start.
+    The page is then loaded again.
+    """
     browser.get(f"{service.url}/?{urlencode(state)}")
+    while any(each["initiatorType"] != "fetch" and not each["responseStatus"] for each in resources(browser)):
+        browser.refresh()
+
+
+def resources(browser: Chrome) -> list[dict[str, Any]]:
+    """What the page has loaded and asked for, with the status of the answer: 0 if none came."""
+    return list(browser.execute_script("return performance.getEntriesByType('resource').map((each) => each.toJSON())"))
 
 
 def wait(browser: Chrome, condition: Callable[[], object]) -> None:
@@ -61,7 +73,7 @@ def wait(browser: Chrome, condition: Callable[[], object]) -> None:
     try:
         WebDriverWait(browser, PATIENCE, ignored_exceptions=[Exception]).until(lambda _: condition())
     except TimeoutException:
-        page, console = one(browser, "body").text[:2000], log_of(browser, "browser")
+        page, console = one(browser, "body").text[:2000], log_of(browser)
         raise AssertionError(f"not in {PATIENCE} s; the page: {page}; its console: {console}") from None
 
 
@@ -93,9 +105,9 @@ def type_query(browser: Chrome, text: str) -> None:
     box.send_keys(text, Keys.ENTER)
 
 
-def log_of(browser: Chrome, kind: str) -> list[dict[str, str]]:
-    """One of the browser's logs."""
-    return list(browser.get_log(kind))  # type: ignore[no-untyped-call]
+def log_of(browser: Chrome) -> list[dict[str, str]]:
+    """What the browser has written to its console since it was last asked."""
+    return list(browser.get_log("browser"))  # type: ignore[no-untyped-call]
 
 
 @pytest.fixture
@@ -460,12 +472,10 @@ def test_the_page_is_quiet(page: Chrome, service: Door) -> None:
         page.find_element(By.TAG_NAME, "body").send_keys(key)
     wait(page, lambda: texts(page, ".list .name"))
 
-    asked = [json.loads(entry["message"])["message"] for entry in log_of(page, "performance")]
-    urls = [each["params"]["request"]["url"] for each in asked if each["method"] == "Network.requestWillBeSent"]
-    foreign = [url for url in urls if not url.startswith((service.url, "data:", "chrome:"))]
+    urls = [each["name"] for each in resources(page)]
     assert urls
-    assert not foreign
-    assert not [entry for entry in log_of(page, "browser") if entry["level"] == "SEVERE"]
+    assert not [url for url in urls if not url.startswith((service.url, "data:"))]
+    assert not [entry for entry in log_of(page) if entry["level"] == "SEVERE"]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

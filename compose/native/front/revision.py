@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from logbrook import leb128
 from native.front import sql
 from native.front.engine import Connection, Outcome
 
@@ -71,39 +72,16 @@ def _with_revision(connection: Connection, file: Path, types: list[bytes] | None
 def _blocks(headings: list[tuple[bytes, ...]], columns: list[list[tuple[int, bytes]]]) -> Iterator[bytes]:
     blocks = list(zip(*columns, strict=True)) or [tuple((0, b"") for _ in headings)]
     for block in blocks:
-        yield _BLOCK_INFO + _varint(len(headings)) + _varint(block[0][0])
+        yield _BLOCK_INFO + leb128.encoded(len(headings)) + leb128.encoded(block[0][0])
         for (name, kind), (_, data) in zip(headings, block, strict=True):
-            yield _string(name) + _string(kind) + b"\x00" + data
+            yield leb128.string(name) + leb128.string(kind) + b"\x00" + data
 
 
 def _data(block: bytes) -> tuple[int, bytes]:
     """The rows and the data of a block that has one column."""
-    _, at = _read_varint(block, 0)
-    rows, at = _read_varint(block, at)
+    _, at = leb128.decoded(block, 0)
+    rows, at = leb128.decoded(block, at)
     for _ in ("name", "type"):
-        length, at = _read_varint(block, at)
+        length, at = leb128.decoded(block, at)
         at += length
     return rows, block[at:]
-
-
-def _read_varint(data: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = data[at]
-        value |= (byte & 0x7F) << shift
-        at, shift = at + 1, shift + 7
-        if byte < 0x80:
-            return value, at
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
-
-
-def _string(text: bytes) -> bytes:
-    return _varint(len(text)) + text

@@ -1,7 +1,7 @@
 """Messages on their way into one insert: RowBinary rows and their coordinates.
 
 The rows are the columns of an inlet (see inlet.py) in ClickHouse's RowBinary format: numbers little-endian, strings
-after their length as an unsigned LEB128 number (clickhouse.com/docs/interfaces/formats/RowBinary).
+after their length (clickhouse.com/docs/interfaces/formats/RowBinary).
 """
 
 import struct
@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from logbrook import leb128
 from logbrook.kafka import IDEMPOTENCY_KEY_HEADER, SOURCE_HEADER, fixed_key
 
 ROW_COLUMNS = ("partition", "offset", "timestamp_ms", "source", "idempotency_key", "payload")
@@ -18,24 +19,8 @@ _COORDINATES = struct.Struct("<iqq")
 _NO_HEADERS = b"\0\0"
 
 
-def _leb128(number: int) -> bytes:
-    out = bytearray()
-    while number > 0x7F:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    out.append(number)
-    return bytes(out)
-
-
 # Lengths up to 16 KiB are looked up: encoding them again would cost more than the rest of a row.
-_SHORT = [_leb128(number) for number in range(1 << 14)]
-
-
-def string(value: bytes) -> bytes:
-    """A string in RowBinary."""
-    return (_SHORT[len(value)] if len(value) < len(_SHORT) else _leb128(len(value))) + value
-
-
+_SHORT = [leb128.encoded(number) for number in range(1 << 14)]
 Coordinate = tuple[int, int]
 """Partition and offset of a message."""
 
@@ -75,7 +60,7 @@ class Batch:
             row = (
                 _COORDINATES.pack(partition, offset, message.timestamp()[1])
                 + (self._headers((partition, offset), dict(headers)) if headers else _NO_HEADERS)
-                + (_SHORT[length] if length < 16384 else _leb128(length))
+                + (_SHORT[length] if length < 16384 else leb128.encoded(length))
                 + payload
             )
             rows(row)
@@ -93,7 +78,7 @@ class Batch:
         if key:
             key = fixed_key(key)
             self.keys[coordinate] = key.decode()
-        return string(source) + string(key)
+        return leb128.string(source) + leb128.string(key)
 
     def first_made_at(self) -> float | None:
         """When the first message was created, Unix time; None if there are no messages, or it does not say."""

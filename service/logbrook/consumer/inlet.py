@@ -29,8 +29,9 @@ import structlog
 
 from logbrook.clickhouse import HttpClient
 from logbrook.cluster import ONE_SERVER, Cluster
-from logbrook.consumer.batch import ROW_COLUMNS, Batch, Coordinate, string
+from logbrook.consumer.batch import ROW_COLUMNS, Batch, Coordinate
 from logbrook.errors import UnavailableError
+from logbrook.leb128 import string
 from logbrook.schema import INSERT_SETTINGS
 
 log = structlog.get_logger()

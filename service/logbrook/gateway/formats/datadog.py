@@ -36,13 +36,12 @@ def read(body: bytes, settings: Gateway, shared: bytes = b"") -> Batch:
     if first_byte(body, start) not in (b"[", b"{"):
         return text.split(body, start, settings, shared + b"}")
     try:
-        return pack(_logs(mend.surrogates(body)[start:], settings, shared), "log", settings, is_checked=False)
+        return pack(_logs(mend.surrogates(body)[start:], settings, shared), "log", settings, cut_from=body)
     except (msgspec.DecodeError, RecursionError) as error:
         raise RejectedError(400, "broken_logs", f"The body is neither a log nor an array of logs: {error}") from None
 
 
 def _logs(body: bytes, settings: Gateway, shared: bytes) -> Iterator[Callable[[], bytes]]:
-    is_broken_up = b"\n" in body or b"\r" in body
     limit = settings.max_request_events
     found: Iterator[elements.Raw] = iter([_ONE.decode(body)])
     if first_byte(body, 0) == b"[":
@@ -53,15 +52,13 @@ def _logs(body: bytes, settings: Gateway, shared: bytes) -> Iterator[Callable[[]
         # So the Agent asks whether it may send.
         return
     for each in found:
-        yield partial(_event, each, shared, is_broken_up=is_broken_up)
+        yield partial(_event, each, shared)
 
 
-def _event(log: elements.Raw, shared: bytes, *, is_broken_up: bool) -> bytes:
+def _event(log: elements.Raw, shared: bytes) -> bytes:
     own = bytes(log).strip(WHITESPACE)
     rest = own[:-1].rstrip(WHITESPACE) if own[:1] == b"{" else b'{"message":' + own
-    event = rest + (shared.removeprefix(b",") if rest == b"{" else shared) + b"}"
-    # A raw newline can only stand between the tokens of valid JSON.
-    return event.replace(b"\n", b" ").replace(b"\r", b" ") if is_broken_up else event
+    return rest + (shared.removeprefix(b",") if rest == b"{" else shared) + b"}"
 
 
 def _reader(request: Request) -> Read:

@@ -65,7 +65,7 @@ def read(body: bytes, settings: Gateway) -> Batch:
 
 def _read(body: bytes, settings: Gateway) -> Batch:
     try:
-        return pack(_entries(body, settings), "entry", settings, is_checked=False)
+        return pack(_entries(body, settings), "entry", settings, cut_from=body)
     except (msgspec.DecodeError, RecursionError, Unfit) as error:
         raise RejectedError(400, "broken_push", f"The body is not a push request of Loki: {error}") from None
 
@@ -74,12 +74,11 @@ def _entries(body: bytes, settings: Gateway) -> Iterator[Callable[[], bytes]]:
     limit = settings.max_request_events
     # As in json_document.py: a list of ten times too many takes some 50 MB.
     few = len(body) < 10 * limit or body.count(b",") < 10 * limit
-    is_broken_up = b"\n" in body or b"\r" in body
     for each in elements.cut(_PUSH.decode(body).streams, limit, few=few):
         stream = _STREAM.decode(each)
         common = shared(_labels(stream.stream, settings))
         for entry in elements.cut(stream.values, limit, few=few):
-            yield partial(_event, entry, common, settings, is_broken_up=is_broken_up)
+            yield partial(_event, entry, common, settings)
 
 
 def _labels(labels: msgspec.Raw, settings: Gateway) -> dict[str, Any]:
@@ -90,7 +89,7 @@ def _labels(labels: msgspec.Raw, settings: Gateway) -> dict[str, Any]:
         return _LABELS.decode(mend.utf8(bytes(labels)))
 
 
-def _event(entry: elements.Raw, common: bytes, settings: Gateway, *, is_broken_up: bool) -> bytes:
+def _event(entry: elements.Raw, common: bytes, settings: Gateway) -> bytes:
     """`["TIME", "LINE", {METADATA}]`, of which no value is looked at: they stand in the event as they were sent."""
     check_part(memoryview(entry).nbytes, settings)
     try:
@@ -100,9 +99,7 @@ def _event(entry: elements.Raw, common: bytes, settings: Gateway, *, is_broken_u
     if not metadata.startswith(b"{"):
         raise Unfit("its structured metadata is not an object")
     metadata = metadata[1:-1].strip()
-    event = b'{"timestamp":%b,"body":%b%b%b}' % (time, line, common, metadata and b"," + metadata)
-    # A raw newline can only stand between the tokens of valid JSON.
-    return event.replace(b"\n", b" ").replace(b"\r", b" ") if is_broken_up else event
+    return b'{"timestamp":%b,"body":%b%b%b}' % (time, line, common, metadata and b"," + metadata)
 
 
 def taken(batch: Batch) -> Response:

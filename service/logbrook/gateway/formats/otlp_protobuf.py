@@ -13,6 +13,7 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ResourceLogs, ScopeLogs
 from starlette.responses import Response
 
+from logbrook import leb128
 from logbrook.config import Gateway
 from logbrook.errors import RejectedError, UnavailableError
 from logbrook.gateway import answers
@@ -168,11 +169,7 @@ def status(error: RejectedError | UnavailableError) -> bytes:
 
 def _field(number: int, content: bytes) -> bytes:
     """A field of bytes."""
-    size, length = b"", len(content)
-    while length > 127:
-        size += bytes([length & 127 | 128])
-        length >>= 7
-    return bytes([number << 3 | 2]) + size + bytes([length]) + content
+    return bytes([number << 3 | 2]) + leb128.string(content)
 
 
 FORMAT = Format("/v1/logs", (_CONTENT_TYPE, "application/protobuf"), read, taken, refused)

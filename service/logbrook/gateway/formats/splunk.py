@@ -70,11 +70,11 @@ _ENVELOPE, _ACKS = msgspec.json.Decoder(_Envelope), msgspec.json.Decoder(_Acks)
 def read(body: bytes, settings: Gateway) -> Batch:
     """All events: JSON objects, one after the other. Raises RejectedError (413) for too many events or bytes."""
     beginning(body)
-    return pack(_events(mend.surrogates(body), settings), "event", settings, is_checked=False)
+    body = mend.surrogates(body)
+    return pack(_events(body, settings), "event", settings, cut_from=body)
 
 
 def _events(body: bytes, settings: Gateway) -> Iterator[Callable[[], bytes]]:
-    is_broken_up = b"\n" in body or b"\r" in body
     at, stop = 0, len(body.rstrip(WHITESPACE))
     view = memoryview(body)
     while at < stop:
@@ -85,7 +85,7 @@ def _events(body: bytes, settings: Gateway) -> Iterator[Callable[[], bytes]]:
         if made is None:
             after = _end(view[at:stop], at, stop)
             made = _decoded(view[at:after])
-        yield partial(_event, made, after - at, settings, is_broken_up=is_broken_up)
+        yield partial(_event, made, after - at, settings)
         at = after
 
 
@@ -105,7 +105,7 @@ def _decoded(event: memoryview) -> _Envelope | None:
         return None
 
 
-def _event(made: _Envelope | None, size: int, settings: Gateway, *, is_broken_up: bool) -> bytes:
+def _event(made: _Envelope | None, size: int, settings: Gateway) -> bytes:
     """The keys of an event that is an object, and `fields`, stand beside each other, so that the view finds them."""
     check_part(size, settings)
     if made is None:
@@ -121,9 +121,7 @@ def _event(made: _Envelope | None, size: int, settings: Gateway, *, is_broken_up
     parts.append(event[1:-1].strip() if event[:1] == b"{" else b'"body":' + event)
     if fields[:1] == b"{":
         parts.append(fields[1:-1].strip())
-    joined = b"{%b}" % b",".join(filter(None, parts))
-    # A raw newline can only stand between the tokens of valid JSON.
-    return joined.replace(b"\n", b" ").replace(b"\r", b" ") if is_broken_up else joined
+    return b"{%b}" % b",".join(filter(None, parts))
 
 
 def _read_raw(body: bytes, settings: Gateway, resource: dict[str, str]) -> Batch:

@@ -40,21 +40,25 @@ def _sized(event: bytes, limit: int) -> bytes:
     return event
 
 
-def pack(events: Iterable[Callable[[], bytes]], what: str, settings: Gateway, *, is_checked: bool = True) -> Batch:
+def pack(events: Iterable[Callable[[], bytes]], what: str, settings: Gateway, *, cut_from: bytes = b"") -> Batch:
     """All events that can be taken: each is made by a call, which raises Unfit if it can't.
 
-    `what` is the format's word for one. Unless `is_checked`, an event need not be JSON that every parser takes. Raises
-    RejectedError (413) for too many events, or if they come to too many bytes.
+    `what` is the format's word for one. Events that hold pieces of a JSON body, `cut_from`, may be broken up into lines
+    as it is, and need not be JSON that every parser takes. Raises RejectedError (413) for too many events
+    or bytes.
     """
     packing = Packing(settings)
     rejected, reason, first = 0, "", -1
     held, size = list[bytes](), 0
     limit = settings.max_message_bytes
+    is_broken_up = b"\n" in cut_from or b"\r" in cut_from
     for index, make in enumerate(events):
         if index >= settings.max_request_events:
             raise too_many_events(settings.max_request_events)
         try:
-            event = _sized(make(), limit)
+            event = make()
+            # A raw newline can only stand between the tokens of valid JSON.
+            event = _sized(event.replace(b"\n", b" ").replace(b"\r", b" ") if is_broken_up else event, limit)
         except Unfit as error:
             if not rejected:
                 reason, first = f"{what} {index} (counted from 0): {error}", index
@@ -66,5 +70,5 @@ def pack(events: Iterable[Callable[[], bytes]], what: str, settings: Gateway, *,
             packing.add(b"\n".join(held))
             held, size = [], 0
     packing.add(b"\n".join(held))
-    messages = packing.messages() if is_checked else recognizable(packing.messages())
+    messages = recognizable(packing.messages()) if cut_from else packing.messages()
     return Batch(messages, packing.events, all_named(messages), rejected, reason, first)

@@ -28,10 +28,10 @@ export async function load() {
   }
 }
 
-function open(one) {
-  know(one);
+/** Show a view. If it is one of everyone, the URL has its name. */
+function open(view, name = "") {
   hide();
-  change({ ...viewOf(one.view), saved: one.name, event: "", live: "" });
+  change({ ...viewOf(view), saved: name, event: "", live: "" });
 }
 
 const summary = (view) =>
@@ -143,7 +143,10 @@ function draw(answer) {
           answer.views.map((one) =>
             entry(
               one,
-              () => open(one),
+              () => {
+                know(one);
+                open(one.view, one.name);
+              },
               button(".button.small", "History", () => history(one.name), { "aria-label": `History of ${one.name}` }),
               one.owner === own ? cross(one.name, () => remove(one)) : "",
             ),
@@ -155,10 +158,7 @@ function draw(answer) {
       mine.map(({ name: label, ...view }, index) =>
         entry(
           { name: label, view },
-          () => {
-            hide();
-            change({ ...viewOf(view), saved: "", event: "", live: "" });
-          },
+          () => open(view),
           cross(label, () => store(mine.toSpliced(index, 1))),
         ),
       ),
@@ -172,8 +172,7 @@ async function history(name) {
   if (!answer) return;
   const shown = (one) => {
     know(answer.saved);
-    hide();
-    change({ ...viewOf(one.view), saved: name, event: "", live: "" });
+    open(one.view, name);
   };
   show(
     `History of ${name}`,
