@@ -104,7 +104,7 @@ def until(condition: Callable[[], bool], seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"it did not happen in {seconds} s"
-        time.sleep(0.02)
+        time.sleep(0.1)
 
 
 _PATTERN = "pattern_of_the_schema"

@@ -48,7 +48,9 @@ def plan(kafka: config.Kafka) -> list[str]:
     if partitions == 0:
         return [f"create the topic with {kafka.partitions} partitions"]
     resource = ConfigResource(ResourceType.TOPIC, kafka.topic)
-    present = admin.describe_configs([resource])[resource].result(_KAFKA_TIMEOUT_SECONDS)
+    asked = admin.describe_configs([resource])
+    _done(asked, kafka.topic)
+    present = asked[resource].result()
     changes = [
         f"{name} = {value}, now {present[name].value}"
         for name, value in settings.items()
@@ -110,11 +112,15 @@ def _alter(admin: AdminClient, topic: str, settings: Mapping[str, str]) -> None:
 def _done(futures: Mapping[Any, Future[Any]], topic: str, tolerated: int | None = None) -> bool:
     """Wait for Kafka's answer: True if it did what was asked, False if it returned the tolerated error.
 
-    Raises UnavailableError for a temporary error.
+    Raises UnavailableError for a temporary error, or if no answer comes.
     """
     try:
         for future in futures.values():
             future.result(_KAFKA_TIMEOUT_SECONDS)
+    except TimeoutError as error:
+        raise KafkaUnavailableError(
+            f"topic {topic!r}: Kafka did not answer within {_KAFKA_TIMEOUT_SECONDS:g} s"
+        ) from error
     except KafkaException as error:
         if error.args[0].code() == tolerated:
             return False

@@ -299,8 +299,8 @@ def test_a_second_value_of_a_field_may_match_as_well(page: Chrome, service: Door
     facet(page, "user-3").send_keys(Keys.ENTER)
     wait(page, lambda: "user.id:(user-1 OR user-3) request | stats count" in state(page)["query"])
     wait(page, lambda: facet(page, "user-3").get_attribute("aria-pressed") == "true")
-    assert page.switch_to.active_element.text.startswith("user-3")
-    assert facet(page, "user-1").get_attribute("aria-pressed") == "true"
+    wait(page, lambda: page.switch_to.active_element.text.startswith("user-3"))
+    wait(page, lambda: facet(page, "user-1").get_attribute("aria-pressed") == "true")
     wait(page, lambda: facet(page, "user-0").get_attribute("aria-pressed") == "false")
 
     click(page, lambda: facet(page, "user-1"))

@@ -76,8 +76,8 @@ def test_the_collectors_exporter_stores_every_record(clickhouse: ClickHouseServe
     with connection.connect(clickhouse.settings()) as client, (tmp_path / "log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)
         try:
-            until(lambda: client.command("EXISTS collector.otel_logs") == 1, 60)
-            until(lambda: client.query(counts).result_rows == [(2_500, 2_500)], 60)
+            until(lambda: client.command("EXISTS collector.otel_logs") == 1)
+            until(lambda: client.query(counts).result_rows == [(2_500, 2_500)])
         finally:
             process.terminate()
             process.wait(30)

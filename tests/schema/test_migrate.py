@@ -360,6 +360,14 @@ def test_a_broker_that_is_coming_back_is_waited_for(code: int) -> None:
         _done({"logs": answer}, "logs")
 
 
+def test_a_broker_that_does_not_answer_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A broker that has too much to do for an answer in time is unavailable, so it is asked again."""
+    monkeypatch.setattr("logbrook.topic._KAFKA_TIMEOUT_SECONDS", 0.01)
+
+    with pytest.raises(UnavailableError, match=r"topic 'logs': Kafka did not answer within 0\.01 s"):
+        _done({"logs": Future[None]()}, "logs")
+
+
 def test_two_create_the_topic_at_once(kafka: KafkaBroker) -> None:
     """Processes that create the same topic together all succeed."""
     settings = kafka.settings(f"t-{uuid.uuid4().hex}")
