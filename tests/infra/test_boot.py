@@ -1,5 +1,6 @@
 """What the data node boots with: the local stack's own compose files, secrets in memory only, an ordered start."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -77,10 +78,12 @@ class _Google(BaseHTTPRequestHandler):
         return hashlib.sha256(self.bundle.encode()).hexdigest()[:16]
 
     def _answer(self, text: str) -> None:
-        self.send_response(200)
-        self.send_header("ETag", self._etag())
-        self.end_headers()
-        self.wfile.write(text.encode())
+        # Tests end who asks.
+        with contextlib.suppress(ConnectionError):
+            self.send_response(200)
+            self.send_header("ETag", self._etag())
+            self.end_headers()
+            self.wfile.write(text.encode())
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
         """Keep quiet."""
