@@ -44,8 +44,7 @@ def pack(events: Iterable[Callable[[], bytes]], what: str, settings: Gateway, *,
     """All events that can be taken: each is made by a call, which raises Unfit if it can't.
 
     `what` is the format's word for one. Events that hold pieces of a JSON body, `cut_from`, may be broken up into lines
-    as it is, and need not be JSON that every parser takes. Raises RejectedError (413) for too many events
-    or bytes.
+    as it is, and need not be JSON that every parser takes. Raises RejectedError (413) for too many events or bytes.
     """
     packing = Packing(settings)
     rejected, reason, first = 0, "", -1
