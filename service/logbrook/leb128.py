@@ -26,6 +26,11 @@ def decoded(data: bytes, at: int) -> tuple[int, int]:
             return number, at
 
 
+# Most strings are short, and each message has some: to look their lengths up takes a third of the time.
+_SHORT = [encoded(number) for number in range(0x80)]
+
+
 def string(value: bytes) -> bytes:
     """The value after its length."""
-    return encoded(len(value)) + value
+    length = len(value)
+    return (_SHORT[length] if length < 0x80 else encoded(length)) + value
