@@ -141,7 +141,9 @@ bench-gateway: $(VENV)/.tests ## How much the gateway accepts, next to a naive o
 bench-memory: $(VENV)/.tests ## How much memory the gateway takes for the worst bodies that its limits let in (ARGS)
 	PYTHONPATH=service:compose:. $(BIN)/python -m tests.gateway.worst_bodies $(ARGS)
 
-bench-collector: $(VENV)/.tests ## What the Collector's processors cost (ARGS='--seconds 9')
+bench-collector: TOOLS = otelcol
+bench-collector: export OPTIMIZED = 1
+bench-collector: $(VENV)/.tests tools ## What the Collector's processors cost (ARGS='--seconds 9')
 	PYTHONPATH=service:compose:. $(BIN)/python -m bench.collector $(ARGS)
 
 include infra/Makefile.inc tests/faults/Makefile.inc
