@@ -11,7 +11,7 @@ from infra.backups import Backups
 from infra.config import DISKS
 from infra.foundation import Foundation
 from infra.identity import Identity
-from infra.network import Network
+from infra.network import NodeNetwork
 from infra.secret_store import ALERTMANAGER
 
 BOOT_IMAGE = "debian-cloud/debian-13"
@@ -40,15 +40,13 @@ class DataNode(pulumi.ComponentResource):
 
     def __init__(self, foundation: Foundation, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("logbrook:infra:DataNode", "data-node", None, opts)
-        settings, network = foundation.settings, foundation.network
-        assert network.address is not None
-        assert network.vm_subnet is not None
-        assert network.nat is not None
+        settings = foundation.settings
+        network = foundation.network.for_node()
         self.settings = settings
         self._child = pulumi.ResourceOptions(parent=self)
         self.backups = Backups(settings, foundation.store, self._child)
         identity = Identity(settings, "node", "the data node", self._child)
-        network.admit(identity.email)
+        foundation.network.admit(identity.email)
         before: list[pulumi.Resource] = [
             *foundation.rights(identity, "roles/logging.logWriter", "roles/monitoring.metricWriter"),
             *self.backups.ready,
@@ -137,13 +135,11 @@ class DataNode(pulumi.ComponentResource):
 
     def _instance(
         self,
-        network: Network,
+        network: NodeNetwork,
         identity: Identity,
         metadata: dict[str, pulumi.Input[str]],
         before: list[pulumi.Resource],
     ) -> gcp.compute.Instance:
-        assert network.address is not None
-        assert network.vm_subnet is not None
         return gcp.compute.Instance(
             "node",
             name=f"{self.settings.name}-node",
@@ -161,7 +157,7 @@ class DataNode(pulumi.ComponentResource):
                 for name, disk in self.disks.items()
             ],
             # No access_configs: no public address.
-            network_interfaces=[{"subnetwork": network.vm_subnet.id, "network_ip": network.address.address}],
+            network_interfaces=[{"subnetwork": network.subnet.id, "network_ip": network.address.address}],
             metadata=metadata,
             # Secret Manager accepts only this scope: the account's rights limit it, and containers do not get its token
             # (guard in boot/node.sh). https://cloud.google.com/secret-manager/docs/accessing-the-api (read 2026-11-28)

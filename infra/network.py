@@ -1,5 +1,6 @@
 """The private network: two subnets, the one static address, who may connect to whom, and the way out."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import pulumi
@@ -12,6 +13,15 @@ from infra.render import ALERT_PORT, CLICKHOUSE_PORT, KAFKA_PORT
 IAP_RANGE = "35.235.240.0/20"
 
 
+@dataclass(frozen=True)
+class NodeNetwork:
+    """Where the data node is, and how it reaches out."""
+
+    subnet: gcp.compute.Subnetwork
+    address: gcp.compute.Address
+    nat: gcp.compute.RouterNat
+
+
 class Network(pulumi.ComponentResource):
     """A VPC without any public address. Cloud Run has its own subnet, by which the firewall recognizes it."""
 
@@ -21,14 +31,12 @@ class Network(pulumi.ComponentResource):
         self._child = pulumi.ResourceOptions(parent=self)
         self.vpc = gcp.compute.Network("vpc", name=settings.name, auto_create_subnetworks=False, opts=self._child)
         self.run_subnet = self._subnet("run", settings.run_subnet)
-        self.vm_subnet: gcp.compute.Subnetwork | None = None
-        self.address: gcp.compute.Address | None = None
-        self.nat: gcp.compute.RouterNat | None = None
-        if settings.on_vm:
-            self.vm_subnet = self._subnet("vm", settings.vm_subnet)
-            self.address = self._address(self.vm_subnet)
-            self.nat = self._way_out(self.vm_subnet)
         self.register_outputs({})
+
+    def for_node(self) -> NodeNetwork:
+        """A subnet for the data node alone, its static address, and a way out."""
+        subnet = self._subnet("vm", self.settings.vm_subnet)
+        return NodeNetwork(subnet, self._address(subnet), self._way_out(subnet))
 
     def admit(self, node: pulumi.Input[str]) -> None:
         """Let only Cloud Run's subnet and IAP's tunnel reach the data node, identified by its service account."""

@@ -2,7 +2,7 @@
 
 import shutil
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -71,7 +71,7 @@ def kafka(  # noqa: PLR0913 - what a broker needs to know
     return Service(
         "kafka",
         command,
-        _has_controller(port),
+        partial(_has_controller, port),
         port,
         needs=needs,
         attempts=4,
@@ -153,14 +153,10 @@ def _answers_ruok(port: int) -> bool:
         return False
 
 
-def _has_controller(port: int) -> Callable[[], bool]:
-    """A check that the broker answers and can create topics."""
-
-    def ready() -> bool:
-        found = _metadata(port)
-        return found is not None and bool(found.brokers) and found.controller_id >= 0
-
-    return ready
+def _has_controller(port: int) -> bool:
+    """Whether the broker answers and can create topics."""
+    found = _metadata(port)
+    return found is not None and bool(found.brokers) and found.controller_id >= 0
 
 
 def _answers_metadata(port: int) -> bool:

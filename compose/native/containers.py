@@ -85,14 +85,14 @@ def up(env_file: Path, say: Callable[[str], None]) -> None:
 
 def containers(env_file: Path) -> list[Container]:
     """The stack's containers, whatever state they are in."""
-    ids = runtime.output([*runtime.command(env_file), "ps", "--all", "--quiet"]).split()
+    ids = (runtime.output([*runtime.command(env_file), "ps", "--all", "--quiet"]) or "").split()
     return [_container(each) for each in json.loads(runtime.output(["docker", "inspect", *ids]) or "[]")] if ids else []
 
 
 def last_lines(env_file: Path, service: str) -> str:
     """The end of what a service's container printed."""
     arguments = ["logs", "--no-color", "--no-log-prefix", "--tail", str(20 * LINES), service]
-    lines = runtime.output([*runtime.command(env_file), *arguments]).splitlines()
+    lines = (runtime.output([*runtime.command(env_file), *arguments]) or "").splitlines()
     # Without the frames of stack traces: the messages are above them.
     return "\n".join([line for line in lines if not _FRAME.match(line)][-LINES:]) or "(nothing)"
 

@@ -33,13 +33,13 @@ def choose(wanted: Runtime, env_file: Path) -> Choice:
         (["docker", "compose", "version"], 10, "docker compose is not installed"),
     )
     for attempt, seconds, obstacle in obstacles:
-        if not succeeds(attempt, seconds):
+        if output(attempt, seconds) is None:
             return Choice("native", obstacle)
     try:
         pull(env_file)
     except Failure as failure:
         return Choice("native", failure.what.rstrip("."))
-    if not succeeds([*command(env_file), "build"], 600):
+    if output([*command(env_file), "build"], 600) is None:
         return Choice("native", "the service's image can't be built here")
     return Choice("compose", "a Docker engine answers and has the images")
 
@@ -48,7 +48,7 @@ def pull(env_file: Path, say: Callable[[str], None] = lambda _: None) -> None:
     """Pull missing images, one by one; `say` is told which. Raises Failure at the first that can't be pulled."""
     services = configuration(env_file)["services"].values()
     for image in sorted({service["image"] for service in services if "build" not in service}):
-        if succeeds(["docker", "image", "inspect", image], 10):
+        if output(["docker", "image", "inspect", image]) is not None:
             continue
         say(f"pulling {image}")
         done = subprocess.run(["docker", "pull", "--quiet", image], capture_output=True, text=True, check=False)
@@ -85,19 +85,10 @@ def compose_has_data() -> bool:
     return bool(output(["docker", "volume", "ls", "-q", "--filter", f"label=com.docker.compose.project={PROJECT}"]))
 
 
-def output(arguments: list[str]) -> str:
-    """What a command prints; empty if it fails."""
+def output(arguments: list[str], timeout_seconds: float = 10) -> str | None:
+    """What a command prints; None if it fails or takes longer."""
     try:
-        done = subprocess.run(arguments, capture_output=True, text=True, timeout=10, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
-
-
-def succeeds(arguments: list[str], timeout_seconds: float) -> bool:
-    """Whether a command succeeds in that time."""
-    try:
-        done = subprocess.run(arguments, capture_output=True, timeout=timeout_seconds, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return False
-    return done.returncode == 0
+        done = subprocess.run(arguments, capture_output=True, text=True, timeout=timeout_seconds, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

@@ -6,7 +6,6 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
 import psutil
 from rich.console import Console
@@ -20,7 +19,6 @@ from native.processes import tail
 
 # Shared by all stacks of this checkout.
 JARS = DEFAULT_STATE / "jars"
-Result = TypeVar("Result")
 _POLL_SECONDS = 0.1
 # As long as one of the stack's processes gets to stop.
 _LEFT_OVER_SECONDS = 30.0
@@ -158,14 +156,13 @@ def _failure(state: Path, now: status.StackStatus | None) -> Failure:
     return Failure(f"The supervisor ended:\n{tail(log)}", f"All of it: {log}")
 
 
-def _step(console: Console, title: str, work: Callable[[Callable[[str], None]], Result]) -> Result:
+def _step(console: Console, title: str, work: Callable[[Callable[[str], None]], object]) -> None:
     """Do something that may take a while, and show its progress."""
     began = time.monotonic()
     with console.status(title) as spinner:
         say = _teller(spinner, console)
-        result = work(lambda detail: say(f"{title}: {detail}" if detail else title))
+        work(lambda detail: say(f"{title}: {detail}" if detail else title))
     console.print(f"  [green]✓[/] {title} [dim]{time.monotonic() - began:.1f} s[/]", highlight=False)
-    return result
 
 
 def _teller(spinner: Status, console: Console) -> Callable[[str], None]:

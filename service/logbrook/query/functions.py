@@ -151,9 +151,10 @@ BARE = _names(
     "system_user currentRequestURL"
 )
 """Names that ClickHouse reads as a call of a function without brackets, and which the list does not hold."""
-_ALLOWED = AGGREGATE | WITH_A_LAMBDA | frozenset().union(
+ALLOWED = AGGREGATE | WITH_A_LAMBDA | frozenset().union(
     *map(_names, (_WINDOW, _OPERATORS, _CONDITIONS, _NUMBERS, _TIMES, _CONVERSIONS, _STRINGS, _ARRAYS_AND_MAPS))
 )  # fmt: skip
+"""All names that are allowed, in lower case, without aggregates' combinators."""
 
 
 def is_allowed(name: str) -> bool:
@@ -162,9 +163,4 @@ def is_allowed(name: str) -> bool:
     base = _COMBINATOR.sub("", lower)
     if base in _ONE_A_ROW and re.search("array|map|foreach", lower.removeprefix(base)):
         return False
-    return lower in _ALLOWED or base in AGGREGATE
-
-
-def names() -> frozenset[str]:
-    """All names that are allowed, in lower case, without aggregates' combinators."""
-    return _ALLOWED
+    return lower in ALLOWED or base in AGGREGATE
