@@ -90,7 +90,7 @@ function near(timestamp, seconds) {
   change({ query: parts(state.query).filter, from, to });
 }
 
-/** For each group and figure of a timechart its values by step; null where there is none. */
+/** For each group and figure of a timechart its values by step, null where there is none; the largest in all first. */
 function seriesOf(answer) {
   const [start, step] = [Date.parse(answer.from), answer.step_seconds * 1000];
   const size = Math.round((Date.parse(answer.to) - start) / step);
@@ -105,7 +105,8 @@ function seriesOf(answer) {
       found.get(name).values[Math.round((Date.parse(row[time]) - start) / step)] = row[number];
     }
   }
-  return [...found.values()];
+  const total = ({ values }) => values.reduce((sum, value) => sum + (value ?? 0), 0);
+  return [...found.values()].toSorted((a, b) => total(b) - total(a));
 }
 
 function chart(answer, form) {
