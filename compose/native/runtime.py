@@ -88,7 +88,7 @@ def compose_has_data() -> bool:
 def output(arguments: list[str], timeout_seconds: float = 10) -> str | None:
     """What a command prints; None if it fails or takes longer."""
     try:
-        done = subprocess.run(arguments, capture_output=True, text=True, timeout=timeout_seconds, check=True)
+        done = subprocess.run(arguments, capture_output=True, timeout=timeout_seconds, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
-    return done.stdout.strip()
+    return done.stdout.decode(errors="replace").strip()
