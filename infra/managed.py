@@ -65,6 +65,7 @@ class Managed(pulumi.ComponentResource):
             configs={
                 "retention.ms": str(settings.kafka_retention_hours * 3_600_000),
                 "retention.bytes": str(settings.kafka_retention_bytes),
+                "segment.ms": str(settings.kafka_retention_hours * 3_600_000 // 4),
                 "min.insync.replicas": "2",
                 # `logbrook migrate` sets the same on our own broker: the broker's clock, so that time can't run back.
                 "cleanup.policy": "delete",

@@ -60,7 +60,13 @@ def plan(kafka: config.Kafka) -> list[str]:
 
 
 def _settings(kafka: config.Kafka) -> dict[str, str]:
-    return {"retention.ms": str(kafka.retention_hours * 3_600_000), "retention.bytes": str(kafka.retention_bytes)}
+    return {
+        "retention.ms": str(kafka.retention_hours * 3_600_000),
+        "retention.bytes": str(kafka.retention_bytes),
+        # Kafka deletes whole segments, once their newest event is old enough, and never the one that it writes to. With
+        # few events, that one would be closed only after its default of a week.
+        "segment.ms": str(kafka.retention_hours * 3_600_000 // 4),
+    }
 
 
 def _created(admin: AdminClient, kafka: config.Kafka, settings: Mapping[str, str], timeout_seconds: float) -> bool:

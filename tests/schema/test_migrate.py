@@ -319,12 +319,13 @@ def topic_settings(settings: config.Kafka) -> tuple[int, int, dict[str, str]]:
 
 
 def test_the_topic_is_created_as_configured(kafka: KafkaBroker) -> None:
-    """A new topic has the partitions and the retention of the settings."""
+    """A new topic has the partitions and the retention of the settings, in segments of a quarter of it."""
     settings = replace(kafka.settings(f"t-{uuid.uuid4().hex}"), partitions=3, retention_hours=5, retention_bytes=10**9)
     assert create_topic(settings) is True
     partitions, copies, values = topic_settings(settings)
     assert (partitions, copies) == (3, 1)
     assert (values["retention.ms"], values["retention.bytes"]) == (str(5 * 3600 * 1000), str(10**9))
+    assert values["segment.ms"] == str(5 * 900 * 1000)
 
 
 def test_an_existing_topic_is_brought_in_line(kafka: KafkaBroker, capfd: pytest.CaptureFixture[str]) -> None:
@@ -334,7 +335,11 @@ def test_an_existing_topic_is_brought_in_line(kafka: KafkaBroker, capfd: pytest.
     assert create_topic(settings) is True
     assert plan(settings) == []
     more = replace(settings, partitions=4, retention_hours=1)
-    assert plan(more) == [f"retention.ms = 3600000, now {settings.retention_hours * 3_600_000}", "4 partitions, now 2"]
+    assert plan(more) == [
+        f"retention.ms = 3600000, now {settings.retention_hours * 3_600_000}",
+        f"segment.ms = 900000, now {settings.retention_hours * 900_000}",
+        "4 partitions, now 2",
+    ]
     assert create_topic(more) is False
     partitions, _, values = topic_settings(settings)
     assert (partitions, values["retention.ms"]) == (4, "3600000")
