@@ -1,8 +1,10 @@
 """The program as Pulumi starts it: the directory as a script, from inside it."""
 
+import ast
 import json
 import subprocess
 import sys
+import tomllib
 
 from tests.infra.engine import ROOT
 from tests.infra.recorded import stack_config
@@ -52,3 +54,26 @@ def test_it_runs_as_pulumi_runs_it() -> None:
     done = subprocess.run(command, cwd=ROOT / "infra", env=environ, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     assert "node" in json.loads(done.stdout)
+
+
+def test_what_it_uses_of_the_gcp_sdk_is_type_checked() -> None:
+    """mypy follows only some of the SDK's packages: all that the program uses, and no others."""
+    [followed] = [
+        override["module"]
+        for override in tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["mypy"]["overrides"]
+        if override.get("follow_imports") == "normal"
+    ]
+    used = {
+        node.attr
+        for file in (ROOT / "infra").rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "gcp"
+    }
+    internal = {
+        "pulumi_gcp",
+        "pulumi_gcp._inputs",
+        "pulumi_gcp._utilities",
+        "pulumi_gcp.config.*",
+        "pulumi_gcp.provider",
+    }
+    assert set(followed) - internal == {f"pulumi_gcp.{name}.*" for name in used - {"Provider"}}
