@@ -105,4 +105,6 @@ class Answer:
 
 def _printable(value: str) -> bytes:
     """A header's value: what comes from the client can't end a line."""
-    return "".join(letter if letter.isprintable() else "?" for letter in value).encode("latin-1", "replace")
+    if not value.isprintable():
+        value = "".join(letter if letter.isprintable() else "?" for letter in value)
+    return value.encode("latin-1", "replace")
