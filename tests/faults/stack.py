@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from clickhouse_connect.driver.exceptions import DatabaseError
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from logbrook import clickhouse, config, migrate
@@ -239,8 +240,18 @@ class Place:
         """Kill what runs and drop the database."""
         self.kill()
         self._reader.close()
-        self.client.command(f"DROP DATABASE IF EXISTS {self.database.database}")
+        until(self._is_dropped, 20, "the database is dropped")
         self.client.close()
+
+    def _is_dropped(self) -> bool:
+        """Drop the database; False while a statement of a process that was killed still makes a table in it."""
+        try:
+            self.client.command(f"DROP DATABASE IF EXISTS {self.database.database}")
+        except DatabaseError as error:
+            if "DATABASE_NOT_EMPTY" not in str(error):
+                raise
+            return False
+        return True
 
 
 @dataclass
