@@ -67,7 +67,6 @@ class Managed(pulumi.ComponentResource):
                 "retention.bytes": str(settings.kafka_retention_bytes),
                 "segment.ms": str(settings.kafka_retention_hours * 3_600_000 // 4),
                 "min.insync.replicas": "2",
-                # `logbrook migrate` sets the same on our own broker: the broker's clock, so that time can't run back.
                 "cleanup.policy": "delete",
             },
             opts=pulumi.ResourceOptions(parent=self, protect=settings.protect_data),

@@ -138,8 +138,8 @@ def test_three_consumers_share_the_work(started: Stack) -> None:
     assert duplicates(started) == 0
 
 
-def rises(started: Stack) -> bool:
-    """Whether `up` has nothing to complain of; a failed test shows what it complained of."""
+def comes_up(started: Stack) -> bool:
+    """Whether `up` succeeds; if not, a test that fails shows what it said."""
     try:
         started.up("--no-recreate")
     except AssertionError as error:
@@ -155,7 +155,7 @@ def test_a_restart_under_load_loses_nothing(started: Stack, name: str) -> None:
         until(lambda: sender.accepted > 100, "events before the restart")
         started.compose("restart", name)
         # What needs it may be unhealthy for a moment, now or soon, which `up` takes for a failure.
-        until(lambda: rises(started), "all of it healthy again", 240)
+        until(lambda: comes_up(started), "all of it healthy again", 240)
         seen = sender.accepted
         until(lambda: sender.accepted > seen + 100, "events after the restart")
 

@@ -69,11 +69,5 @@ def test_what_it_uses_of_the_gcp_sdk_is_type_checked() -> None:
         for node in ast.walk(ast.parse(file.read_text()))
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "gcp"
     }
-    internal = {
-        "pulumi_gcp",
-        "pulumi_gcp._inputs",
-        "pulumi_gcp._utilities",
-        "pulumi_gcp.config.*",
-        "pulumi_gcp.provider",
-    }
+    internal = {f"pulumi_gcp{name}" for name in ("", "._inputs", "._utilities", ".config.*", ".provider")}
     assert set(followed) - internal == {f"pulumi_gcp.{name}.*" for name in used - {"Provider"}}
